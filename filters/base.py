@@ -1,0 +1,285 @@
+"""What a filter is: a frozen spec with one score, one threshold and one reason, applied to columns.
+
+A spec says what to measure and where to draw the line; `build()` makes the machine that measures
+(and may load a model). Score, then decide: the same scorer serves `sluice score`, which decides
+nothing, and `sluice run`, so that thresholds can be chosen from data.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from filters.text_features import TextFeatures, text_features
+from filters.text_views import classifier_text, dedup_text
+from schemas.reject import ERROR, POLICY, reject_batch
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Scores = np.ndarray[Any, np.dtype[np.float32]]
+
+SCORE_GRID = 2.0**-16
+"""Scores and thresholds are rounded to this grid before they are compared, so that the last bits of a
+floating-point sum, which may differ between machines, decide nothing."""
+
+
+def on_grid(values: Any) -> Any:
+    """Returns float32 values rounded to the grid; from 256 upward float32 itself is coarser."""
+    return (np.rint(np.asarray(values, np.float64) / SCORE_GRID) * SCORE_GRID).astype(np.float32)
+
+
+class Languages(NamedTuple):
+    """The predicted language of N texts.
+
+    Attributes:
+        language: (N,) string, ISO 639-1 where there is one, else 639-3; never null.
+        language_group: (N,) string, the macrolanguage (ar, no, zh) or the language itself.
+        confidence_N: (N,) float32 in [0, 1], the probability of `language`.
+    """
+
+    language: pa.StringArray
+    language_group: pa.StringArray
+    confidence_N: Scores
+
+    def filter(self, mask_N: Mask) -> "Languages":
+        """Returns the rows where the mask is true."""
+        mask = pa.array(mask_N)
+        return Languages(
+            self.language.filter(mask), self.language_group.filter(mask), self.confidence_N[mask_N]
+        )
+
+
+class LanguageIdentifier(Protocol):
+    """A machine that names languages; `filters.language` has the shipped one."""
+
+    def __call__(self, texts: pa.StringArray) -> Languages:
+        """Returns the language of each text (classifier text), a pure function of that text."""
+        ...
+
+
+class Batch:
+    """A POST batch and what is derived from it: computed when first asked for, shared by all filters.
+
+    Attributes:
+        posts: the rows, of POST schema, with text already normalised.
+    """
+
+    def __init__(self, posts: pa.RecordBatch, identify: LanguageIdentifier | None = None):
+        self.posts = posts
+        self._identify = identify
+
+    def __len__(self) -> int:
+        return int(self.posts.num_rows)
+
+    @property
+    def text(self) -> pa.StringArray:
+        """(N,) string, the normalised text."""
+        return self.posts.column("text")
+
+    @cached_property
+    def features(self) -> TextFeatures:
+        """Counts of characters, words and marks, from one pass over the text."""
+        return text_features(self.text)
+
+    @cached_property
+    def classifier_text(self) -> pa.StringArray:
+        """(N,) string, what language, spam and toxicity models read."""
+        return classifier_text(self.text)
+
+    @cached_property
+    def dedup_text(self) -> pa.StringArray:
+        """(N,) string, the text that duplicates are compared by."""
+        return dedup_text(self.text)
+
+    @cached_property
+    def languages(self) -> Languages:
+        """The predicted language of each text."""
+        if self._identify is None:
+            raise TypeError("this batch has no language identifier: pass one to Batch()")
+        return self._identify(self.classifier_text)
+
+    def filter(self, mask_N: Mask) -> "Batch":
+        """Returns the rows where the mask is true, with what was already derived."""
+        kept = Batch(self.posts.filter(pa.array(mask_N)), self._identify)
+        for name in ("classifier_text", "dedup_text"):
+            if name in self.__dict__:
+                kept.__dict__[name] = self.__dict__[name].filter(pa.array(mask_N))
+        for name in ("features", "languages"):
+            if name in self.__dict__:
+                kept.__dict__[name] = self.__dict__[name].filter(mask_N)
+        return kept
+
+
+Scorer = Callable[[Batch], Scores]
+"""(N,) float32 on the grid, never NaN; pure: row i depends on row i alone."""
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="filter"):
+    """Base of all filters. A subclass sets `tag` (its name), the class variables, one bound and `build`.
+
+    Attributes:
+        reason: what was wrong with a post that the filter rejects.
+        version: raised whenever the same spec gives other scores or verdicts.
+        bound: the field that holds the threshold; `min_*` and `max_*` are inclusive.
+        costly: the scorer runs a model, so rows already rejected are taken out before it.
+    """
+
+    reason: ClassVar[str]
+    version: ClassVar[int] = 1
+    bound: ClassVar[str]
+    costly: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The filter's name in recipes, rejects and score columns."""
+        return str(type(self).__struct_config__.tag)
+
+    @property
+    def threshold(self) -> float:
+        """The bound, on the score grid."""
+        return float(on_grid(getattr(self, self.bound)))
+
+    def build(self) -> Scorer:
+        """Returns the machine that scores; raises SluiceError where a model cannot be loaded."""
+        raise TypeError(f"{type(self).__name__} does not define build()")
+
+    def accepts(self, scores_N: Scores) -> Mask:
+        """Returns (N,) bool, true where the score is on the right side of the threshold."""
+        if self.bound.startswith("max_"):
+            return np.asarray(scores_N <= np.float32(self.threshold))
+        return np.asarray(scores_N >= np.float32(self.threshold))
+
+    def detail(self, batch: Batch) -> pa.StringArray | None:
+        """Returns what a reject row says beside the score, or None; never post text."""
+        return None
+
+
+class Partition(NamedTuple):
+    """Every row of a batch, once.
+
+    Attributes:
+        kept: the batch of kept rows, in their order.
+        scores: filter name -> (len(kept),) float32.
+        rejected: REJECT rows, in the order of the filters, then of the rows.
+    """
+
+    kept: Batch
+    scores: dict[str, Scores]
+    rejected: pa.RecordBatch
+
+
+Machine = tuple[Filter, Scorer]
+
+
+def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Partition:
+    """Splits a batch: the first filter in order that says no gives the reason.
+
+    Args:
+        batch: N posts.
+        machines: filters with their scorers, in recipe order.
+        phase: the phase that reject rows name.
+    """
+    alive_N = np.ones(len(batch), np.bool_)
+    scores: dict[str, Scores] = {}
+    rejected: list[pa.RecordBatch] = []
+    for spec, score in machines:
+        if spec.costly and not alive_N.all():
+            batch, scores = _only(batch, scores, alive_N)
+            alive_N = np.ones(len(batch), np.bool_)
+        scores_N = score(batch)
+        said_no_N = alive_N & ~spec.accepts(scores_N)
+        if said_no_N.any():
+            rejected.append(_rejects(batch, said_no_N, spec, scores_N, phase=phase))
+            alive_N &= ~said_no_N
+        scores[spec.name] = scores_N
+    if not alive_N.all():
+        batch, scores = _only(batch, scores, alive_N)
+    return Partition(batch, scores, concat_rejects(rejected))
+
+
+def isolate_failures(
+    batch: Batch, apply: Callable[[Batch], Partition], *, phase: str, stage: str
+) -> Iterator[Partition]:
+    """Applies a function to a batch so that a row that makes it raise takes no other row with it.
+
+    Where `apply` raises, the batch is halved until the failing rows stand alone; each becomes a dead
+    letter of kind `error` that names the exception's type. Cost: one call where all is well,
+    2 k log2(N) calls for k failing rows.
+
+    Args:
+        batch: N posts.
+        apply: raises on a bad row; pure.
+        phase: the phase that dead letters name.
+        stage: the stage that dead letters name.
+
+    Yields:
+        Partitions that together hold every row once, in the order of the rows.
+    """
+    try:
+        yield apply(batch)
+    except MemoryError:
+        raise
+    except Exception as failure:
+        n = len(batch)
+        if n <= 1:
+            nobody = batch.filter(np.zeros(n, np.bool_))
+            yield Partition(nobody, {}, _dead_letters(batch, failure, phase=phase, stage=stage))
+            return
+        first_N = np.arange(n) < n // 2
+        for half in (batch.filter(first_N), batch.filter(~first_N)):
+            yield from isolate_failures(half, apply, phase=phase, stage=stage)
+
+
+def concat_rejects(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Returns the rows of all batches in one."""
+    if not batches:
+        return reject_batch(0, {})
+    return pa.concat_batches(batches)
+
+
+def _only(
+    batch: Batch, scores: dict[str, Scores], mask_N: Mask
+) -> tuple[Batch, dict[str, Scores]]:
+    return batch.filter(mask_N), {name: s[mask_N] for name, s in scores.items()}
+
+
+def _rejects(
+    batch: Batch, mask_N: Mask, spec: Filter, scores_N: Scores, *, phase: str
+) -> pa.RecordBatch:
+    detail = spec.detail(batch)
+    return reject_batch(
+        int(mask_N.sum()),
+        {
+            **_origin(batch, mask_N),
+            "kind": POLICY,
+            "phase": phase,
+            "stage": spec.name,
+            "reason": spec.reason,
+            "score": pa.array(scores_N[mask_N]),
+            "threshold": spec.threshold,
+            "detail": None if detail is None else detail.filter(pa.array(mask_N)),
+        },
+    )
+
+
+def _dead_letters(batch: Batch, failure: Exception, *, phase: str, stage: str) -> pa.RecordBatch:
+    everyone_N = np.ones(len(batch), np.bool_)
+    return reject_batch(
+        len(batch),
+        {
+            **_origin(batch, everyone_N),
+            "kind": ERROR,
+            "phase": phase,
+            "stage": getattr(failure, "stage", stage),
+            "reason": type(failure).__name__,
+        },
+    )
+
+
+def _origin(batch: Batch, mask_N: Mask) -> dict[str, Any]:
+    columns = ("post_id", "source_file", "source_row")
+    mask = pa.array(mask_N)
+    return {name: pc.filter(batch.posts.column(name), mask) for name in columns}

@@ -1,0 +1,1 @@
+"""The vocabulary: Arrow schemas, errors and file formats that every other package speaks."""

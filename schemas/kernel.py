@@ -1,0 +1,119 @@
+"""How a compiled kernel is declared, and how Arrow text reaches it.
+
+A kernel is a function on NumPy views of Arrow buffers, compiled by numba with explicit signatures,
+so that it is ready before the first batch, holds no GIL, and is loaded from a cache after the first
+run. Arrow's memory is read-only, hence the read-only array types below.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numba import types
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+"""UTF-8 bytes of a text column, (B,) uint8."""
+OFFSETS = types.Array(types.int32, 1, "C", readonly=True)
+"""Where each text starts, (N + 1,) int32; `offsets_N1[0]` need not be 0."""
+
+
+@cache
+def _cache_dir() -> str | None:
+    """The folder of compiled kernels, by package version and by this file, or None if none can be written."""
+    try:
+        release = version("sluice")
+    except PackageNotFoundError:
+        release = "source"
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    home = os.environ.get("SLUICE_CACHE_DIR") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "sluice"
+    )
+    folder = os.path.join(home, "kernels", f"{release}-{digest}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None
+
+
+def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
+    """Declares a compiled function; without signatures it is a helper that is inlined into kernels.
+
+    A helper used by kernels of another file must live in this file: numba does not notice that a
+    callee in another file has changed, and the cache folder is keyed by this file alone.
+
+    Args:
+        signatures: numba signatures, compiled at import or loaded from the cache.
+        fastmath: only where every operation is on integers or the result is not compared.
+    """
+
+    def declare(function: F) -> F:
+        if not signatures:
+            return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
+        folder = _cache_dir()
+        if folder is not None:
+            numba.config.CACHE_DIR = folder
+        return numba.njit(  # type: ignore[no-any-return]
+            list(signatures), nogil=True, cache=folder is not None, boundscheck=False, fastmath=fastmath
+        )(function)
+
+    return declare
+
+
+class Utf8View(NamedTuple):
+    """A text column as NumPy arrays, without a copy.
+
+    Attributes:
+        data_B: (B,) uint8, the UTF-8 bytes of the whole buffer, read-only.
+        offsets_N1: (N + 1,) int32 into `data_B`, read-only; the first need not be 0.
+    """
+
+    data_B: np.ndarray[Any, np.dtype[np.uint8]]
+    offsets_N1: np.ndarray[Any, np.dtype[np.int32]]
+
+
+def utf8_view(texts: pa.StringArray) -> Utf8View:
+    """Returns the buffers of a `pa.string()` array; a null reads as an empty text."""
+    _, offsets, data = texts.buffers()
+    if len(texts) == 0 or offsets is None:
+        return Utf8View(np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int32))
+    offsets_N1 = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data_B = np.empty(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return Utf8View(data_B, offsets_N1)
+
+
+def utf8_array(data_B: np.ndarray[Any, Any], offsets_N1: np.ndarray[Any, Any]) -> pa.StringArray:
+    """Returns a `pa.string()` array over UTF-8 bytes and int32 offsets, without a copy and unchecked."""
+    return pa.StringArray.from_buffers(
+        len(offsets_N1) - 1, pa.py_buffer(offsets_N1), pa.py_buffer(data_B)
+    )
+
+
+@kernel()
+def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]
+    """Returns (code point, bytes) of the valid UTF-8 character at `j`; a cut one gives what is there."""
+    c = np.int32(data_B[j])
+    if c < 0x80:
+        return c, 1
+    if c < 0xE0:
+        n, cp = 2, c & 0x1F
+    elif c < 0xF0:
+        n, cp = 3, c & 0x0F
+    else:
+        n, cp = 4, c & 0x07
+    if j + n > end:
+        n = end - j
+    for k in range(1, n):
+        cp = (cp << 6) | (np.int32(data_B[j + k]) & 0x3F)
+    return cp, n

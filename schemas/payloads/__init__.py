@@ -1,0 +1,1 @@
+"""One file an outside format: how its rows become POST columns."""

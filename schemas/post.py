@@ -1,0 +1,43 @@
+"""POST: the Arrow schema of a post, the row that every stage before the tokens works on."""
+
+import pyarrow as pa
+
+MEDIA = pa.list_(
+    pa.struct([("kind", pa.string()), ("key", pa.string()), ("alt_text", pa.string())])
+)
+
+POST = pa.schema(
+    [
+        pa.field("post_id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("created_at", pa.timestamp("us", tz="UTC")),
+        pa.field("author_id", pa.string()),
+        pa.field("declared_lang", pa.string()),
+        pa.field("in_reply_to_id", pa.string()),
+        pa.field("conversation_id", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("media", MEDIA),
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("source_row", pa.int64(), nullable=False),
+        pa.field("row_key", pa.uint64(), nullable=False),
+    ]
+)
+"""What a reader yields. `post_id` and `text` are required of the input, the rest is null where it has none.
+
+`source_file` is relative to the longest common folder of the inputs, `source_row` the 0-based physical
+line or row in it, and `row_key` = file index << 40 | source_row, files in the order of `source_file`.
+`row_key` is the order of a run: unique, and independent of how the input was cut into units.
+"""
+
+ROW_BITS = 40
+"""Bits of `row_key` that hold the row; 2**24 files of 2**40 rows."""
+
+INPUT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_row", "row_key"))
+"""The columns that a column mapping may fill."""
+
+DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in INPUT_COLUMNS},
+    "post_id": ("post_id", "id"),
+    "declared_lang": ("declared_lang", "lang"),
+}
+"""POST column -> names it is looked for under, first found wins."""

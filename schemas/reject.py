@@ -1,0 +1,48 @@
+"""REJECT: one row for every post that did not become a document, and why."""
+
+from typing import Any, Final
+
+import pyarrow as pa
+
+POLICY: Final = "policy"
+DUPLICATE: Final = "duplicate"
+MALFORMED: Final = "malformed"
+ERROR: Final = "error"
+KINDS: Final = (POLICY, DUPLICATE, MALFORMED, ERROR)
+"""policy: a rule said no; duplicate: another post stays for it; malformed: the input broke; error: the code did."""
+
+REDELIVERED: Final = "redelivered"
+EXACT: Final = "exact"
+NEAR: Final = "near"
+EMPTY_TEXT: Final = "empty_text"
+
+REJECT = pa.schema(
+    [
+        pa.field("post_id", pa.string()),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("phase", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("score", pa.float32()),
+        pa.field("threshold", pa.float32()),
+        pa.field("detail", pa.string()),
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("source_row", pa.int64(), nullable=False),
+        pa.field("duplicate_of", pa.string()),
+    ]
+)
+"""`post_id` is null only where a malformed line gave none; `detail` never holds the text of the post."""
+
+
+def reject_batch(num_rows: int, columns: dict[str, Any]) -> pa.RecordBatch:
+    """Returns a REJECT batch of `num_rows`; a scalar stands for every row, a missing column is null."""
+    arrays = []
+    for field in REJECT:
+        value = columns.get(field.name)
+        if isinstance(value, pa.Array):
+            arrays.append(value if value.type == field.type else value.cast(field.type))
+        elif isinstance(value, list):
+            arrays.append(pa.array(value, field.type))
+        else:
+            arrays.append(pa.repeat(pa.scalar(value, field.type), num_rows))
+    return pa.RecordBatch.from_arrays(arrays, schema=REJECT)
