@@ -5,6 +5,7 @@ A spec says what to measure and where to draw the line; `build()` makes the mach
 nothing, and `sluice run`, so that thresholds can be chosen from data.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -117,7 +118,9 @@ Scorer = Callable[[Batch], Scores]
 """(N,) float32 on the grid, never NaN; pure: row i depends on row i alone."""
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="filter"):
+class Filter(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="filter"
+):
     """Base of all filters. A subclass sets `tag` (its name), the class variables, one bound and `build`.
 
     Attributes:
@@ -164,14 +167,19 @@ class Partition(NamedTuple):
         kept: the batch of kept rows, in their order.
         scores: filter name -> (len(kept),) float32.
         rejected: REJECT rows, in the order of the filters, then of the rows.
+        steps: filter name -> {"posts_in", "posts_out", "usec"}, in the order of the filters.
     """
 
     kept: Batch
     scores: dict[str, Scores]
     rejected: pa.RecordBatch
+    steps: dict[str, dict[str, int]]
 
 
 Machine = tuple[Filter, Scorer]
+
+STAGE_NOTE = "sluice stage: "
+"""Begins the note that names the failing filter on an exception."""
 
 
 def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Partition:
@@ -185,19 +193,31 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
     alive_N = np.ones(len(batch), np.bool_)
     scores: dict[str, Scores] = {}
     rejected: list[pa.RecordBatch] = []
+    steps: dict[str, dict[str, int]] = {}
     for spec, score in machines:
-        if spec.costly and not alive_N.all():
+        begun, posts_in = time.perf_counter_ns(), int(alive_N.sum())
+        if spec.costly and posts_in < len(alive_N):
             batch, scores = _only(batch, scores, alive_N)
-            alive_N = np.ones(len(batch), np.bool_)
-        scores_N = score(batch)
+            alive_N = np.ones(posts_in, np.bool_)
+        scores_N = _scored(batch, spec, score)
         said_no_N = alive_N & ~spec.accepts(scores_N)
         if said_no_N.any():
             rejected.append(_rejects(batch, said_no_N, spec, scores_N, phase=phase))
             alive_N &= ~said_no_N
         scores[spec.name] = scores_N
+        usec = (time.perf_counter_ns() - begun) // 1000
+        steps[spec.name] = {"posts_in": posts_in, "posts_out": int(alive_N.sum()), "usec": usec}
     if not alive_N.all():
         batch, scores = _only(batch, scores, alive_N)
-    return Partition(batch, scores, concat_rejects(rejected))
+    return Partition(batch, scores, concat_rejects(rejected), steps)
+
+
+def _scored(batch: Batch, spec: Filter, score: Scorer) -> Scores:
+    try:
+        return score(batch)
+    except Exception as failure:
+        failure.add_note(f"{STAGE_NOTE}{spec.name}")
+        raise
 
 
 def isolate_failures(
@@ -226,7 +246,7 @@ def isolate_failures(
         n = len(batch)
         if n <= 1:
             nobody = batch.filter(np.zeros(n, np.bool_))
-            yield Partition(nobody, {}, _dead_letters(batch, failure, phase=phase, stage=stage))
+            yield Partition(nobody, {}, _dead_letters(batch, failure, phase=phase, stage=stage), {})
             return
         first_N = np.arange(n) < n // 2
         for half in (batch.filter(first_N), batch.filter(~first_N)):
@@ -240,9 +260,7 @@ def concat_rejects(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.concat_batches(batches)
 
 
-def _only(
-    batch: Batch, scores: dict[str, Scores], mask_N: Mask
-) -> tuple[Batch, dict[str, Scores]]:
+def _only(batch: Batch, scores: dict[str, Scores], mask_N: Mask) -> tuple[Batch, dict[str, Scores]]:
     return batch.filter(mask_N), {name: s[mask_N] for name, s in scores.items()}
 
 
@@ -267,13 +285,16 @@ def _rejects(
 
 def _dead_letters(batch: Batch, failure: Exception, *, phase: str, stage: str) -> pa.RecordBatch:
     everyone_N = np.ones(len(batch), np.bool_)
+    notes = getattr(failure, "__notes__", [])
     return reject_batch(
         len(batch),
         {
             **_origin(batch, everyone_N),
             "kind": ERROR,
             "phase": phase,
-            "stage": getattr(failure, "stage", stage),
+            "stage": next(
+                (n.removeprefix(STAGE_NOTE) for n in notes if n.startswith(STAGE_NOTE)), stage
+            ),
             "reason": type(failure).__name__,
         },
     )

@@ -36,7 +36,8 @@ def _cache_dir() -> str | None:
         release = "source"
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
     home = os.environ.get("SLUICE_CACHE_DIR") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "sluice"
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"),
+        "sluice",
     )
     folder = os.path.join(home, "kernels", f"{release}-{digest}")
     try:
@@ -65,7 +66,11 @@ def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
         if folder is not None:
             numba.config.CACHE_DIR = folder
         return numba.njit(  # type: ignore[no-any-return]
-            list(signatures), nogil=True, cache=folder is not None, boundscheck=False, fastmath=fastmath
+            list(signatures),
+            nogil=True,
+            cache=folder is not None,
+            boundscheck=False,
+            fastmath=fastmath,
         )(function)
 
     return declare

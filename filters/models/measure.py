@@ -1,0 +1,95 @@
+"""What the training command measures: ranking, errors at a threshold, and the calibration."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import rankdata
+
+Array = np.ndarray[Any, Any]
+
+MAX_FALSE_ALARMS = 0.01
+"""Share of good posts of the held-out slice that the default threshold may reject."""
+
+
+class AtThreshold(NamedTuple):
+    """Errors at a threshold; None where there is nothing to divide by."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    false_alarms: float | None
+
+
+def auc(labels_N: Array, scores_N: Array) -> float | None:
+    """Returns the area under the ROC curve, ties counting half; None where a class is missing.
+
+    Source: Mann-Whitney's U over the product of the class sizes.
+    """
+    positives = int(labels_N.sum())
+    negatives = len(labels_N) - positives
+    if not positives or not negatives:
+        return None
+    rank_sum = rankdata(scores_N)[labels_N == 1].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def at_threshold(labels_N: Array, scores_N: Array, max_score: float) -> AtThreshold:
+    """Returns the errors where scores above `max_score` are rejected."""
+    rejected_N = scores_N > max_score
+    hits = int((rejected_N & (labels_N == 1)).sum())
+    alarms = int(rejected_N.sum()) - hits
+    positives = int(labels_N.sum())
+    negatives = len(labels_N) - positives
+    return AtThreshold(
+        precision=hits / (hits + alarms) if hits + alarms else None,
+        recall=hits / positives if positives else None,
+        f1=2 * hits / (positives + hits + alarms) if positives + hits + alarms else None,
+        false_alarms=alarms / negatives if negatives else None,
+    )
+
+
+def platt(labels_N: Array, log_odds_N: Array) -> tuple[float, float]:
+    """Returns (slope, intercept) of the logistic curve from a model's log odds to the truth.
+
+    Source: Platt 1999, with his targets (n + 1) / (n + 2) and 1 / (n + 2) in place of 1 and 0.
+    """
+    positives = labels_N.sum()
+    negatives = len(labels_N) - positives
+    targets_N = np.where(labels_N == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def loss(line: Array) -> float:
+        z_N = line[0] * log_odds_N + line[1]
+        return float(np.mean(np.logaddexp(0, z_N) - targets_N * z_N))
+
+    found = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-7})
+    slope, intercept = (round(float(v), 6) for v in found.x)
+    if slope <= 0:
+        raise ValueError(f"the calibration turns the order of texts around: slope {slope}")
+    return slope, intercept
+
+
+def calibrated(log_odds_N: Array, slope: float, intercept: float) -> Array:
+    """Returns the scores of log odds."""
+    return np.asarray(expit(slope * log_odds_N + intercept))
+
+
+def choose_threshold(labels_N: Array, scores_N: Array) -> float:
+    """Returns the smallest multiple of 0.01 that rejects few enough good posts."""
+    good_N = scores_N[labels_N == 0]
+    for hundredths in range(50, 100):
+        if float((good_N > hundredths / 100).mean()) <= MAX_FALSE_ALARMS:
+            return hundredths / 100
+    return 0.99
+
+
+def calibration_error(labels_N: Array, scores_N: Array, bins: int = 10) -> float:
+    """Returns the expected calibration error: |mean score - share of positives|, over equal bins."""
+    bin_N = np.minimum((scores_N * bins).astype(int), bins - 1)
+    gaps = [
+        abs(float(scores_N[bin_N == b].mean() - labels_N[bin_N == b].mean())) * float((bin_N == b).mean())
+        for b in range(bins)
+        if (bin_N == b).any()
+    ]
+    return sum(gaps)

@@ -1,0 +1,122 @@
+"""A screen: a binary fastText model and the calibration that turns its output into a score."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from filters.base import Batch, Scores, on_grid
+from filters.fasttext_kernel import FastTextClassifier
+from filters.fasttext_model import read_model
+from filters.language import is_blank
+from schemas.errors import InputError
+
+FOLDER = Path(__file__).parent
+SMALLEST = 1e-5
+"""fastText adds it to every probability, so nothing below it, or as near to 1, tells texts apart."""
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands beside a shipped model, in `NAME.json`.
+
+    Attributes:
+        label: the label whose probability is calibrated.
+        sha256: of the model's file.
+        slope: of the log odds; more than 0, so that the order of texts stays the model's.
+        intercept: added to them.
+        max_score: the default threshold.
+        figures: what was measured, as in the model card.
+    """
+
+    label: str
+    sha256: str
+    slope: float
+    intercept: float
+    max_score: float
+    figures: dict[str, Any]
+
+
+@cache
+def calibration(name: str) -> Calibration:
+    """Returns the calibration of a shipped model, `spam` or `toxicity`."""
+    return msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=Calibration)
+
+
+@cache
+def model_sha256(name: str, model: str | None) -> str:
+    """Returns the sha256 of the model's file: the shipped one of that name, or one by its path.
+
+    Raises:
+        InputError: the file cannot be read, or is not a supervised fastText model.
+    """
+    return read_model(_path(name, model)).sha256
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Scores texts with a binary model.
+
+    Attributes:
+        classifier: the model.
+        label: the label that is bad.
+        slope: of the calibration.
+        intercept: of the calibration.
+    """
+
+    classifier: FastTextClassifier
+    label: str
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __call__(self, batch: Batch) -> Scores:
+        """Returns (N,) float32 in [0, 1] on the grid, higher is worse; 0 for a blank text."""
+        return self.score(batch.classifier_text)
+
+    def score(self, texts: pa.StringArray) -> Scores:
+        """Returns the scores of classifier texts, (N,) float32 in [0, 1] on the grid."""
+        log_odds_N = self.slope * self.log_odds(texts) + self.intercept
+        scores_N = on_grid(1.0 / (1.0 + np.exp(-log_odds_N)))
+        scores_N[is_blank(texts)] = 0
+        return scores_N  # type: ignore[no-any-return]
+
+    def log_odds(self, texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Returns (N,) float64, the model's own log odds, before the calibration."""
+        found_N = self.classifier.probability_of(texts, label=self.label).astype(np.float64)
+        found_N = np.clip(found_N, SMALLEST, 1 - SMALLEST)
+        return np.asarray(np.log(found_N / (1 - found_N)))
+
+
+def build_screen(name: str, *, model: str | None) -> Screen:
+    """Returns the shipped screen of that name, or one with a model by its path.
+
+    Args:
+        name: `spam` or `toxicity`.
+        model: a supervised fastText model with the shipped model's bad label; its probability is the
+            score as it is, for only the shipped models are calibrated. None for the shipped one.
+
+    Raises:
+        InputError: the model cannot be read, has no such label, or is not the one of its calibration.
+    """
+    known = calibration(name)
+    found = read_model(_path(name, model))
+    if known.label not in found.labels:
+        raise InputError(
+            f"{found.path}: a {name} model must have the label {known.label!r}; "
+            f"has {', '.join(found.labels[:8])}"
+        )
+    if model is not None:
+        return Screen(FastTextClassifier(found), known.label)
+    if found.sha256 != known.sha256:
+        raise InputError(
+            f"{found.path}: is not the model that {name}.json calibrates: sha256 must be "
+            f"{known.sha256}, is {found.sha256}; install the package again, or run `make models`"
+        )
+    return Screen(FastTextClassifier(found), known.label, known.slope, known.intercept)
+
+
+def _path(name: str, model: str | None) -> Path:
+    return FOLDER / f"{name}.ftz" if model is None else Path(model)

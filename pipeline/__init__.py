@@ -1,0 +1,1 @@
+"""The Beam pipeline: from files to files, one phase a graph."""

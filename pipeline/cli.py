@@ -1,0 +1,220 @@
+"""The command line: run, verify, report, inspect, score, sample.
+
+Exit codes: 0 done; 1 the data, the books or the output are not as they must be; 2 the command,
+recipe, input or output folder is wrong; 130 interrupted (finished units are kept).
+"""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import OutputError, SluiceError
+
+DESCRIPTION = "Turns social posts into packed token shards for pre-training."
+EPILOG = """\
+examples:
+  sluice sample --posts 20000 posts            write synthetic posts
+  sluice run sample --input 'posts/*.jsonl.gz' --output out
+  sluice run default --input 'DAY/*.parquet' --output out --set dedup.threshold=0.7
+  sluice verify out                            re-read everything that was written
+  sluice inspect out 1234567890                what happened to one post
+
+Killed or interrupted, the same command goes on where it was: finished units are kept.
+Exit codes: 0 done; 1 limits, books or output not as they must be; 2 wrong command, recipe, input
+or output folder; 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    arguments, flags = split_flags(list(sys.argv[1:] if argv is None else argv))
+    parsed = parser().parse_args(arguments)
+    try:
+        code: int = parsed.do(parsed, flags)
+    except SluiceError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        _debug()
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("sluice: interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"sluice: {where}{error.strerror or error}; finished units are kept", file=sys.stderr)
+        _debug()
+        return 1
+    return code
+
+
+def _debug() -> None:
+    if os.environ.get("SLUICE_DEBUG"):
+        traceback.print_exc()
+
+
+def split_flags(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Returns (our arguments, Beam's flags): what follows `--` is Beam's."""
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="sluice",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"sluice {version('sluice')}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _run_arguments(_command(commands, "run", "posts in, packed token shards out", _run))
+    verify = _command(
+        commands, "verify", "re-read all of an output; 0 if it is what it says", _verify
+    )
+    verify.add_argument("output", help="an output folder of `sluice run`")
+    report = _command(commands, "report", "write the report again and print the funnel", _report)
+    report.add_argument("output", help="an output folder of `sluice run`")
+    report.add_argument("--json", action="store_true", help="print report.json")
+    inspect = _command(commands, "inspect", "what happened to one post", _inspect)
+    inspect.add_argument("output", help="an output folder of `sluice run`")
+    inspect.add_argument("post_id", help="the post's id, as it stands in the input")
+    _job_arguments(_command(commands, "score", "every score of every post, no decision", _score))
+    sample = _command(commands, "sample", "write synthetic posts with labels", _sample)
+    sample.add_argument("output", help="a new or empty folder")
+    sample.add_argument("--posts", type=int, required=True, metavar="N", help="number of posts")
+    sample.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="same seed, same bytes (1)"
+    )
+    return top
+
+
+def _command(commands: Any, name: str, about: str, do: object) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+    )
+    made.set_defaults(do=do)
+    return made
+
+
+def _job_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "recipe", help="a recipe file (*.toml) or a shipped name: default, sample, gopher"
+    )
+    command.add_argument(
+        "--input",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="GLOB",
+        help="files to read, in place of the recipe's input.files; quote a pattern",
+    )
+    command.add_argument(
+        "--output", default="sluice-out", metavar="DIR", help="where the result goes (sluice-out)"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one key of the recipe, as in --set filters.spam.max_spam=0.9; may be repeated",
+    )
+    command.epilog = "What follows -- goes to Beam, as in: -- --runner=SparkRunner"
+
+
+def _run_arguments(command: argparse.ArgumentParser) -> None:
+    _job_arguments(command)
+    command.add_argument(
+        "--plan",
+        action="store_true",
+        help="print phases and units to run or reuse, time, disk and memory; do nothing",
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline import commands
+
+    job = commands.load_job(parsed)
+    if parsed.plan:
+        print("\n".join(commands.plan_lines(job)))
+        return 0
+    report = commands.run(job, flags=flags, say=_say)
+    print("\n".join(commands.funnel(report)))
+    print(f"\nreport: {Path(job.output) / 'report' / 'report.html'}")
+    return 0
+
+
+def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline.verify import verify
+
+    problems = verify(parsed.output, say=print)
+    for problem in problems:
+        print(f"sluice: {problem}", file=sys.stderr)
+    print(
+        f"{parsed.output}: {'as its manifest says' if not problems else f'{len(problems)} problem(s)'}"
+    )
+    return 1 if problems else 0
+
+
+def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline import commands
+
+    report = commands.write_report_again(parsed.output)
+    if parsed.json:
+        print(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False))
+        return 0
+    print("\n".join(commands.funnel(report)))
+    print(f"\nreport: {Path(parsed.output) / 'report' / 'report.html'}")
+    return 0
+
+
+def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline.inspection import inspect
+
+    lines = list(inspect(parsed.output, parsed.post_id))
+    if not lines:
+        raise OutputError(
+            f"{parsed.output}: no post has the id {parsed.post_id!r} (malformed rows may have none)"
+        )
+    print("\n".join(lines))
+    return 0
+
+
+def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline import commands
+
+    job = commands.load_job(parsed)
+    for line in commands.score_posts(job, flags=flags):
+        print(line)
+    return 0
+
+
+def _sample(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline.sample import write_sample
+
+    if parsed.posts < 1:
+        raise OutputError(f"--posts {parsed.posts}: must be at least 1")
+    summary = write_sample(Path(parsed.output), num_posts=parsed.posts, seed=parsed.seed)
+    print(f"wrote {parsed.posts:,} synthetic posts to {parsed.output}")
+    for label, n in sorted(summary.by_label.items()):
+        print(f"  {label:<20} {n:>10,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

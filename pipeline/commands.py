@@ -1,0 +1,190 @@
+"""What the commands do, apart from arguments and exit codes."""
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline import output, phases, recipe, score
+from pipeline.metrics import Meter
+from pipeline.phases import PHASES, Job
+from pipeline.progress import Report, clock
+from pipeline.reading import check_inputs
+from pipeline.report import build
+from pipeline.report.render import render
+from pipeline.run import beam_options, inputs_mark, make_job, run_phases, run_plan
+from pipeline.units import done_units, write_json
+from schemas.errors import OutputError
+
+POSTS_PER_CPU_SECOND = 60_000
+"""What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
+BYTES_IN_POST = 260
+WORK_BYTES_PER_INPUT_BYTE = 1.4
+"""Disk for work and output, per byte of plain JSONL, measured on real posts."""
+
+
+def load_job(parsed: argparse.Namespace) -> Job:
+    """Returns the job that the arguments name."""
+    loaded = recipe.load(parsed.recipe, sets=tuple(parsed.set))
+    if parsed.input:
+        files = msgspec.structs.replace(loaded.input, files=tuple(parsed.input))
+        loaded = msgspec.structs.replace(loaded, input=files)
+    return make_job(loaded, out=parsed.output)
+
+
+def _owner(job: Job, command: str) -> output.Owner:
+    return output.Owner(command, job.recipe.name, inputs_mark(job.inventory))
+
+
+def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
+    """Runs the job to its end; returns report.json.
+
+    Raises:
+        SluiceError: what went wrong; finished units are kept, and the same call goes on.
+    """
+    out, owner = Path(job.output), _owner(job, "run")
+    output.check_owner(out, owner)
+    check_inputs(job.inventory, phases.read_options(job.recipe))
+    check_disk(job)
+    say(
+        f"{len(job.inventory.files)} input files, {_size(sum(f.bytes for f in job.inventory.files))}"
+    )
+    with Meter() as meter, output.locked(out):
+        output.claim(out, owner)
+        results, costs = run_phases(job, flags=flags, say=say, meter=meter)
+        build.check(results)
+        files = [entry.name for _, entry, _ in build.contract_files(job, results)]
+        output.keep_only(out, files)
+        write_json(out / "manifest.json", build.manifest(job, results))
+        report = build.report(job, results, costs)
+        _write_report(out, report)
+        (out / output.COMPLETED).write_text(f"{results['tokens'].fingerprint}\n")
+    return report
+
+
+def _write_report(out: Path, report: dict[str, Any]) -> None:
+    write_json(out / "report" / "report.json", report)
+    page = out / "report" / "report.html"
+    temporary = page.with_name(".tmp-report.html")
+    temporary.write_text(render(report), "utf-8")
+    os.replace(temporary, page)
+
+
+def write_report_again(out: str) -> dict[str, Any]:
+    """Renders report.html from report.json anew; returns report.json."""
+    path = Path(out) / "report" / "report.json"
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        raise OutputError(f"{out}: no report/report.json: the run did not finish") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from None
+    _write_report(Path(out), report)
+    return report
+
+
+def funnel(report: dict[str, Any]) -> list[str]:
+    """Returns the funnel as lines: what was read, what left and why, what is in the shards."""
+    posts, read = report["posts"], max(report["posts"]["read"], 1)
+
+    def row(name: str, n: int, indent: str = "  ") -> str:
+        return f"{indent}{name:<{28 - len(indent)}}{n:>14,}{100 * n / read:>8.1f} %"
+
+    lines = [row("posts read", posts["read"], "")]
+    lines += [row(f"- {r}", -n) for r, n in _by_size(posts["rejected"])]
+    lines += [row(f"- {r} duplicates", -n) for r, n in _by_size(posts["duplicates"])]
+    lines += [row(f"- {k}", -posts[k]) for k in ("malformed", "errors") if posts[k]]
+    lines.append(row("kept", posts["kept"], ""))
+    tokens, shards, sequences = report["tokens"], report["shards"], report["sequences"]
+    lines += [
+        "",
+        f"tokens    {tokens['total']:>14,}   {tokens['bytes_per_token'] or 0:.2f} bytes a token, "
+        f"{tokens['per_post'] or 0:.1f} tokens a post",
+        f"sequences {sequences['in_shards']:>14,}   of {sequences['length']:,} tokens in "
+        f"{shards['count']} shards of {shards['sequences_each']:,}; {sequences['leftover']:,} left over",
+        f"ledger    {report['ledger']['posts']}",
+    ]
+    lines += [f"warning: {w}" for w in report["warnings"]]
+    return lines
+
+
+def _by_size(table: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(((k, n) for k, n in table.items() if n), key=lambda item: (-item[1], item[0]))
+
+
+def plan_lines(job: Job) -> Iterator[str]:
+    """Yields what a run would do: phases and units to run or reuse, time, disk and memory."""
+    out = Path(job.output)
+    output.check_owner(out, _owner(job, "run"))
+    units, marks = phases.input_units(job), phases.fingerprints(job)
+    posts = job.input_bytes // BYTES_IN_POST
+    size = sum(f.bytes for f in job.inventory.files)
+    yield f"inputs   {len(job.inventory.files)} files, {_size(size)}, about {posts:,} posts"
+    yield f"output   {job.output}"
+    for name in PHASES:
+        if phases.finished(job, name, marks[name]) is not None:
+            yield f"{name:<12}reuse"
+            continue
+        done = sum(len(done_units(str(p))) for p in Path(job.work(name, marks[name])).glob("*"))
+        total = f"{len(units)} units" if name == "clean" else "units follow from the phases before"
+        yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
+    cores = os.cpu_count() or 1
+    yield f"time     about {clock(posts / POSTS_PER_CPU_SECOND / cores)} on {cores} cores, and the BPE's training"
+    yield f"disk     about {_size(needed_bytes(job))} in {job.output}; {_size(free_bytes(out))} free"
+    yield "memory   under 2 GiB with two workers; the BPE's training about 20 bytes a byte of sample"
+    check_disk(job)
+
+
+def needed_bytes(job: Job) -> int:
+    """Returns the disk that work and output take, about."""
+    return int(job.input_bytes * WORK_BYTES_PER_INPUT_BYTE)
+
+
+def free_bytes(out: Path) -> int:
+    """Returns the free bytes of the disk that the output is on, or will be."""
+    folder = out
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def check_disk(job: Job) -> None:
+    """Raises OutputError when the disk cannot hold the run, before anything is written."""
+    held = sum(f.stat().st_size for f in Path(job.output).rglob("*") if f.is_file())
+    need, free = needed_bytes(job) - held, free_bytes(Path(job.output))
+    if need > free:
+        raise OutputError(
+            f"{job.output}: the run needs about {_size(need)} there and {_size(free)} are free; "
+            f"choose another --output, or free some space"
+        )
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:,.0f} {unit}" if unit == "B" else f"{num_bytes:,.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:,.1f} TB"
+
+
+def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
+    """Scores every post and yields, as a table, how the scores lie and what would be rejected."""
+    out, owner = Path(job.output), _owner(job, "score")
+    output.check_owner(out, owner)
+    with output.locked(out):
+        output.claim(out, owner)
+        plan = score.plan_score(job)
+        output.drop_stale_work(out, [plan.folder])
+        result, _ = run_plan(plan, beam_options(flags))
+        done = done_units(f"{plan.folder}/score")
+        output.keep_only(out, [e.name for d in done for e in d.manifest().files.values()])
+    counts = result.total("score")
+    yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {out / 'scores'}"
+    yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"
+    for row in score.summary(job.output, job.recipe.filters):
+        quantiles = "".join(f"{q:>10.4g}" for q in row["quantiles"])
+        yield f"{row['filter']:<24}{row['threshold']:>10.4g}{row['rejects']:>8.1%} {quantiles}"

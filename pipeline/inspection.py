@@ -1,0 +1,86 @@
+"""What happened to one post: why it was rejected, or where its tokens are."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pipeline.verify import read_manifest
+from schemas.reject import DUPLICATE
+
+SCORES = "score."
+
+
+def inspect(output: str, post_id: str) -> Iterator[str]:
+    """Yields lines that say what became of every row with this id; none if it was not read.
+
+    Raises:
+        OutputError: the folder holds no finished run.
+    """
+    read_manifest(output)
+    for row in _rows(output, "rejects", post_id):
+        yield _rejected(row)
+    places = [*_rows(output, "provenance", post_id), *_rows(output, "leftover", post_id)]
+    for row in sorted(places, key=lambda r: r["piece"]):
+        yield _placed(row)
+    if places:
+        yield from _scores(output, post_id)
+
+
+def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
+    path = os.path.join(output, folder)
+    files = (
+        sorted(os.path.join(path, f) for f in os.listdir(path) if f.endswith(".parquet"))
+        if os.path.isdir(path)
+        else []
+    )
+    if not files:
+        return []
+    found: pa.Table = ds.dataset(files, format="parquet").to_table(
+        filter=ds.field("post_id") == post_id
+    )
+    return found.to_pylist()  # type: ignore[no-any-return]
+
+
+def _rejected(row: dict[str, Any]) -> str:
+    where = f"{row['source_file']} row {row['source_row']}"
+    score = "" if row["score"] is None else f"  score {row['score']:.4g}"
+    bound = "" if row["threshold"] is None else f"  threshold {row['threshold']:.4g}"
+    detail = f"  ({row['detail']})" if row["detail"] else ""
+    if row["kind"] == DUPLICATE:
+        return f"duplicate  {row['reason']} of {row['duplicate_of']}{score}{bound}  {where}"
+    return f"{row['kind']}  {row['phase']}/{row['stage']}: {row['reason']}{score}{bound}{detail}  {where}"
+
+
+def _placed(row: dict[str, Any]) -> str:
+    shard = "leftover" if row["shard"] < 0 else f"shard {row['shard']}"
+    piece = f"  piece {row['piece']}" if row["piece"] else ""
+    return (
+        f"kept  {shard}, sequence {row['sequence']}, offset {row['offset']}, "
+        f"{row['length']} tokens{piece}"
+    )
+
+
+def _scores(output: str, post_id: str) -> Iterator[str]:
+    """Yields the scores of a kept post, from the clean units, where they are still there."""
+    work = os.path.join(output, "work")
+    folders = (
+        [f for f in sorted(os.listdir(work)) if f.startswith("clean-")]
+        if os.path.isdir(work)
+        else []
+    )
+    for folder in folders:
+        path = os.path.join(work, folder, "clean")
+        files = sorted(os.path.join(path, f) for f in os.listdir(path) if f.endswith(".kept.arrow"))
+        table = ds.dataset(files, format="ipc") if files else None
+        if table is None:
+            continue
+        names = [n for n in table.schema.names if n.startswith(SCORES)]
+        columns = ["language", "language_confidence", *names]
+        for row in table.to_table(
+            columns=columns, filter=ds.field("post_id") == post_id
+        ).to_pylist():
+            yield f"language  {row['language']}  confidence {row['language_confidence']:.4f}"
+            yield from (f"score  {n.removeprefix(SCORES):<24} {row[n]:.4g}" for n in names)

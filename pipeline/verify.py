@@ -1,0 +1,222 @@
+"""Re-reads a whole output and says what is not as the manifest says: files, shapes, ids, books."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from filters.hashing import hash_texts
+from pipeline.ledger import check_posts, check_tokens
+from pipeline.output import COMPLETED
+from pipeline.units import file_digest
+from schemas.errors import LedgerError, OutputError
+from schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY
+from tokenizer.shards import read_shard, verify_shard
+
+Problems = Iterator[str]
+
+
+def read_manifest(output: str) -> dict[str, Any]:
+    """Returns manifest.json; raises OutputError where there is none or it cannot be read."""
+    path = Path(output) / "manifest.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        raise OutputError(
+            f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
+            f"(run the same command again: it goes on)"
+        ) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from None
+
+
+def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
+    """Returns every problem found; an empty list means that the output is what its manifest says.
+
+    Args:
+        output: the output folder.
+        say: told what was checked, a line a check.
+    """
+    manifest = read_manifest(output)
+    problems: list[str] = []
+    for name, check in CHECKS.items():
+        try:
+            found = list(check(output, manifest))
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            found = [f"{name}: could not be checked: {type(error).__name__}: {error}"]
+        say(f"{'ok  ' if not found else 'FAIL'} {name}")
+        problems += found
+    return problems
+
+
+def _files(output: str, manifest: dict[str, Any]) -> Problems:
+    if not os.path.exists(os.path.join(output, COMPLETED)):
+        yield f"{COMPLETED} is missing: the run did not finish"
+    for entry in manifest["files"]:
+        path = os.path.join(output, entry["path"])
+        if not os.path.exists(path):
+            yield f"{entry['path']}: is missing"
+            continue
+        size, sha256 = file_digest(path)
+        if size != entry["bytes"]:
+            yield f"{entry['path']}: has {size:,} bytes, the manifest says {entry['bytes']:,}"
+        elif sha256 != entry["sha256"]:
+            yield f"{entry['path']}: SHA-256 differs from the manifest's"
+    named = {entry["path"] for entry in manifest["files"]}
+    for folder in ("tokens", "provenance", "leftover", "rejects"):
+        for found in sorted((Path(output) / folder).glob("*")):
+            if f"{folder}/{found.name}" not in named:
+                yield f"{folder}/{found.name}: is not in the manifest"
+
+
+def _books(output: str, manifest: dict[str, Any]) -> Problems:
+    posts, tokens = manifest["posts"], manifest["tokens"]
+    try:
+        check_posts(posts)
+        check_tokens(manifest["token_ledger"])
+    except LedgerError as error:
+        yield str(error)
+    for by in ("by_lang", "by_day", "by_source"):
+        if sum(posts[by].values()) != posts["kept"]:
+            yield f"posts.{by} sums to {sum(posts[by].values()):,}, posts.kept is {posts['kept']:,}"
+        if sum(tokens[by].values()) != tokens["total"]:
+            yield f"tokens.{by} sums to {sum(tokens[by].values()):,}, tokens.total is {tokens['total']:,}"
+
+
+def _tokenizer(output: str, manifest: dict[str, Any]) -> Problems:
+    size = manifest["format"]["vocabulary_size"]
+    tokenizer = Tokenizer.from_file(os.path.join(output, "tokenizer", "tokenizer.json"))
+    if tokenizer.get_vocab_size() != size:
+        yield f"tokenizer.json has {tokenizer.get_vocab_size():,} entries, not {size:,}"
+
+
+def _shard_files(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns (tokens, provenance) of every shard and of the leftover."""
+    paths = {entry["path"] for entry in manifest["files"]}
+    pairs = [
+        (s["path"], s["path"].replace("tokens/", "provenance/", 1).replace(".arrow", ".parquet"))
+        for s in manifest["shards"]
+    ]
+    if "leftover/tokens.arrow" in paths:
+        pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
+    return pairs
+
+
+def _shards(output: str, manifest: dict[str, Any]) -> Problems:
+    form = manifest["format"]
+    for tokens, _ in _shard_files(manifest):
+        for problem in verify_shard(
+            os.path.join(output, tokens),
+            vocabulary_size=form["vocabulary_size"],
+            sequence_length=form["sequence_length"],
+        ):
+            yield f"{tokens}: {problem}"
+    counts = {s["sequences"] for s in manifest["shards"]}
+    if len(counts) > 1:
+        yield f"shards differ in length: {sorted(counts)}"
+
+
+def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
+    """Every piece ends where a document ends, and the pieces of a sequence follow without a gap."""
+    pieces = 0
+    for tokens, provenance in _shard_files(manifest):
+        table = pq.read_table(os.path.join(output, provenance))
+        pieces += table.num_rows
+        sequence_P = table["sequence"].to_numpy()
+        end_P = table["offset"].to_numpy() + table["length"].to_numpy()
+        owner_E, doc_end_E = _doc_ends(os.path.join(output, tokens))
+        if not (np.array_equal(sequence_P, owner_E) and np.array_equal(end_P, doc_end_E)):
+            yield f"{provenance}: does not say where the documents of {tokens} end"
+        first_P = np.diff(sequence_P, prepend=-1) != 0
+        expected_P = np.where(first_P, 0, np.roll(end_P, 1))
+        if not np.array_equal(table["offset"].to_numpy(), expected_P):
+            yield f"{provenance}: pieces of a sequence leave a gap or overlap"
+    shard = manifest["phases"]["tokens"].get("tokens_shard", {})
+    expected = sum(part.get("pieces", 0) for part in shard.values())
+    if pieces != expected:
+        yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
+
+
+def _doc_ends(path: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Returns the sequence and the place of every document end in a shard, in order."""
+    owner, ends, start = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
+    for batch in read_shard(path).batches():
+        counts_S = pc.list_value_length(batch.doc_ends).to_numpy()
+        owner.append(np.repeat(np.arange(start, start + len(counts_S)), counts_S))
+        ends.append(batch.doc_ends.flatten().to_numpy())
+        start += len(counts_S)
+    return np.concatenate(owner), np.concatenate(ends)
+
+
+def _kept_ids(output: str, manifest: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
+    hashes = [np.empty(0, np.uint64)]
+    for _, provenance in _shard_files(manifest):
+        file = pq.ParquetFile(os.path.join(output, provenance))
+        for batch in file.iter_batches(columns=["post_id", "piece"]):
+            first = batch.filter(pc.equal(batch.column("piece"), 0))
+            hashes.append(hash_texts(first.column("post_id"), seed=0))
+    return np.sort(np.concatenate(hashes))
+
+
+def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
+    """Each kept post is one document; each reject row counts once; a duplicate's partner stays."""
+    kept_K = _kept_ids(output, manifest)
+    posts = manifest["posts"]
+    if len(kept_K) != posts["kept"]:
+        yield f"provenance holds {len(kept_K):,} documents, {posts['kept']:,} posts were kept"
+    if len(np.unique(kept_K)) != len(kept_K):
+        yield f"{len(kept_K) - len(np.unique(kept_K)):,} posts stand twice in the shards"
+    found: dict[str, dict[str, int]] = {}
+    rows = ds.dataset(os.path.join(output, "rejects"), format="parquet")
+    columns = ["kind", "reason", "duplicate_of"]
+    lost = 0
+    for batch in rows.to_batches(columns=columns):
+        counted = (
+            pa.table(batch)
+            .group_by(["kind", "reason"], use_threads=False)
+            .aggregate([("kind", "count")])
+        )
+        for row in counted.to_pylist():
+            table = found.setdefault(row["kind"], {})
+            table[row["reason"]] = table.get(row["reason"], 0) + row["kind_count"]
+        partner = batch.filter(pc.equal(batch.column("kind"), DUPLICATE)).column("duplicate_of")
+        hash_D = hash_texts(partner, seed=0)
+        at_D = np.minimum(np.searchsorted(kept_K, hash_D), max(len(kept_K) - 1, 0))
+        lost += int((kept_K[at_D] != hash_D).sum()) if len(kept_K) else len(hash_D)
+    if lost:
+        yield f"{lost:,} duplicates name a post that was not kept"
+    yield from _same("rejected", found.get(POLICY, {}), posts["rejected"])
+    copies = {k: n for k, n in posts["duplicates"].items() if n}
+    yield from _same("duplicates", found.get(DUPLICATE, {}), copies)
+    for kind, name in ((MALFORMED, "malformed"), (ERROR, "errors")):
+        rows_of = sum(found.get(kind, {}).values())
+        if rows_of != posts[name]:
+            yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {posts[name]:,}"
+
+
+def _same(name: str, found: dict[str, int], expected: dict[str, int]) -> Problems:
+    for reason in sorted(set(found) | set(expected)):
+        if found.get(reason, 0) != expected.get(reason, 0):
+            yield (
+                f"rejects hold {found.get(reason, 0):,} rows of {name}.{reason}, "
+                f"the ledger says {expected.get(reason, 0):,}"
+            )
+
+
+CHECKS: dict[str, Callable[[str, dict[str, Any]], Problems]] = {
+    "files: every file of the manifest, its size and SHA-256, and no other": _files,
+    "ledger: posts and tokens balance, every table sums to its total": _books,
+    "tokenizer: loads, with the vocabulary's size": _tokenizer,
+    "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
+    "provenance: every piece ends where a document ends, without gaps": _provenance,
+    "conservation: one document a kept post, one row a reject, partners kept": _conservation,
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# The main job on one machine, start to finish.
+#
+#   ./run_local.sh                        on synthetic posts, written to sluice-sample/
+#   ./run_local.sh DATA/*.jsonl.gz        on files of yours, with the recipe `default`
+#   ./run_local.sh [FILES] -- BEAM FLAGS  what follows -- goes to Beam
+#
+# Makes .venv at the first run. Environment: PYTHON (python3), SLUICE_OUTPUT (sluice-out),
+# SLUICE_POSTS (50000 synthetic posts).
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=${PYTHON:-python3}
+
+fail() { printf 'run_local.sh: %s\n' "$*" >&2; exit 2; }
+
+make_venv() {
+    [ -x "$here/.venv/bin/pip" ] && return
+    command -v "$python" >/dev/null || fail "$python not found; install Python 3.11 or name one with PYTHON="
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is too old; Sluice needs 3.11"
+    echo "making .venv (once)" >&2
+    if ! "$python" -m venv "$here/.venv" 2>/dev/null; then
+        rm -rf "$here/.venv"
+        [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+            fail "$python has no venv module; on Debian: apt-get install python3-venv"
+        apt-get update -q >&2 && apt-get install -yq --no-install-recommends python3-venv >&2
+        "$python" -m venv "$here/.venv"
+    fi
+}
+
+# install EXTRAS STAMP: installs the project and compiles its kernels, unless done since pyproject changed.
+install() {
+    local stamp="$here/.venv/$2"
+    [ "$stamp" -nt "$here/pyproject.toml" ] && return
+    make_venv
+    echo "installing $1 (once; a minute or two)" >&2
+    (cd "$here" && .venv/bin/pip install --quiet --disable-pip-version-check --editable "$1")
+    echo "compiling kernels (once)" >&2
+    "$here/.venv/bin/python" -c 'import pipeline.phases'
+    touch "$stamp"
+}
+
+if [ "${1:-}" = --install-only ]; then
+    install "$2" .installed-dev
+    touch "$here/.venv/.installed"
+    exit
+fi
+
+files=() flags=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+        --) shift; flags=("$@"); break ;;
+        -*) fail "unknown option $1; see --help (Beam's options follow --)" ;;
+        *) [ -e "$1" ] || fail "$1: no such file"; files+=("$1") ;;
+    esac
+    shift
+done
+
+install '.[sample]' .installed
+sluice="$here/.venv/bin/sluice"
+output=${SLUICE_OUTPUT:-sluice-out}
+if [ ${#files[@]} -gt 0 ]; then
+    recipe=default
+else
+    recipe=sample
+    posts=${SLUICE_POSTS:-50000}
+    folder=sluice-sample/$posts
+    [ -e "$folder/sample.json" ] || "$sluice" sample --posts "$posts" "$folder"
+    files=("$folder"/posts-*.jsonl.gz)
+fi
+exec "$sluice" run "$recipe" --input "${files[@]}" --output "$output" ${flags[@]+-- "${flags[@]}"}

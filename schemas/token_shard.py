@@ -1,0 +1,99 @@
+"""The token shard, version 1: a file of packed sequences for pre-training.
+
+A shard is one Arrow IPC **file** (random access; magic `ARROW1`), uncompressed, so that a reader
+maps it and uses the tokens where they lie. Its columns:
+
+- `tokens`: fixed_size_list<item: int32>[sequence_length]. The ids of one sequence, all in
+  [0, vocabulary_size). Pieces of documents stand one after the other from offset 0; what is left
+  behind the last one is `pad_id`, which stands nowhere else.
+- `doc_ends`: list<int32>. Where pieces end inside the sequence: strictly increasing, each in
+  [1, sequence_length]; piece k is `tokens[doc_ends[k - 1]:doc_ends[k]]`, the first begins at 0. So
+  `cu_seqlens = [0, *doc_ends]`, position ids restart at every end, and the last end is where
+  padding begins. Never empty: a sequence has at least one piece.
+
+A document ends with `eod_id`, and that id stands at the end of pieces only. A piece without it is
+the beginning or the middle of a document longer than a sequence, or the whole of a truncated one.
+
+Neither column has nulls. Record batches hold `ROWS_PER_BATCH` sequences, the last one the rest, so
+sequence i is row i % ROWS_PER_BATCH of batch i // ROWS_PER_BATCH. The schema's metadata holds the
+format's version and the numbers of `ShardFormat`, as decimal strings under `sluice.` keys; it holds
+no time, host or path: equal content is equal bytes.
+
+The shards of a run are named `tokens-00003-of-00016.arrow`, and all hold the same number of
+sequences.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from schemas.errors import VerifyError
+
+VERSION: Final = 1
+ROWS_PER_BATCH: Final = 256
+
+_VERSION_KEY = b"sluice.token_shard"
+_PREFIX = b"sluice."
+
+
+class ShardFormat(NamedTuple):
+    """The numbers that a reader of a shard needs; equal in all shards of a run.
+
+    Attributes:
+        sequence_length: tokens in a sequence, padding included.
+        vocabulary_size: ids are 0 to vocabulary_size - 1.
+        pad_id: stands behind the last piece of a sequence.
+        eod_id: ends every document.
+    """
+
+    sequence_length: int
+    vocabulary_size: int
+    pad_id: int
+    eod_id: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, with its metadata."""
+        columns = [
+            pa.field("tokens", pa.list_(pa.field("item", pa.int32()), self.sequence_length)),
+            pa.field("doc_ends", pa.list_(pa.field("item", pa.int32()))),
+        ]
+        numbers = {_PREFIX + k.encode(): str(v).encode() for k, v in self._asdict().items()}
+        return pa.schema(columns, {_VERSION_KEY: str(VERSION).encode(), **numbers})
+
+    @classmethod
+    def of(cls, schema: pa.Schema) -> "ShardFormat":
+        """Reads the numbers back from a file's schema.
+
+        Raises:
+            VerifyError: the schema is not that of a token shard of this version.
+        """
+        metadata: dict[bytes, bytes] = schema.metadata or {}
+        version = metadata.get(_VERSION_KEY)
+        if version is None:
+            raise VerifyError(
+                "must be a token shard: the schema's metadata has no sluice.token_shard"
+            )
+        if version != str(VERSION).encode():
+            raise VerifyError(f"must be a token shard of version {VERSION}, got {_shown(version)}")
+        found = cls(*(_number(metadata, name) for name in cls._fields))
+        if not schema.equals(found.schema):
+            raise VerifyError(f"must have the columns {found.schema.types}, got {schema.types}")
+        return found
+
+
+def shard_name(index: int, *, num_shards: int) -> str:
+    """Returns the file name of shard `index`, which counts from 0."""
+    return f"tokens-{index:05d}-of-{num_shards:05d}.arrow"
+
+
+def _number(metadata: dict[bytes, bytes], name: str) -> int:
+    value = metadata.get(_PREFIX + name.encode())
+    try:
+        return int(value or b"")
+    except ValueError:
+        raise VerifyError(f"metadata sluice.{name} must be a number, got {_shown(value)}") from None
+
+
+def _shown(value: Any) -> str:
+    return repr(value.decode("utf-8", "replace")) if isinstance(value, bytes) else "nothing"

@@ -1,0 +1,18 @@
+from tokenizer import special
+
+
+def test_ids_of_named_tokens_are_fixed() -> None:
+    """The named tokens have the ids that shards and models rely on, and 56 names are in reserve."""
+    named = ["pad", "bod", "eod", "turn", "email", "phone", "image", "video"]
+    reserved = [f"reserved_{n}" for n in range(56)]
+    assert list(special.SPECIAL_TOKENS) == [f"<|{name}|>" for name in named + reserved]
+    ids = (special.PAD_ID, special.BOD_ID, special.EOD_ID, special.TURN_ID)
+    names = (special.PAD, special.BOD, special.EOD, special.TURN)
+    assert tuple(special.SPECIAL_TOKENS.index(name) for name in names) == ids
+
+
+def test_fillers_repeat_no_name() -> None:
+    """Fillers go on where the reserved special tokens end."""
+    assert special.fillers(2) == ["<|reserved_56|>", "<|reserved_57|>"]
+    assert special.fillers(0) == []
+    assert not set(special.fillers(500)) & set(special.SPECIAL_TOKENS)

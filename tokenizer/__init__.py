@@ -1,0 +1,1 @@
+"""Text to ids to sequences to bytes: training, encoding, packing, shards. No Beam."""

@@ -1,0 +1,360 @@
+"""Writes, reads and verifies token shards; the format is specified in `schemas.token_shard`."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import types
+from pyarrow import ipc
+
+from schemas.errors import VerifyError
+from schemas.kernel import kernel
+from schemas.token_shard import ROWS_PER_BATCH, ShardFormat
+
+Tokens = np.ndarray[Any, np.dtype[np.int32]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class ShardWriter:
+    """Writes a shard beside its place and renames it when the `with` block ends well.
+
+    The cuts of the sequences that come in do not matter: record batches always hold ROWS_PER_BATCH
+    rows, so equal sequences give equal bytes.
+
+    Attributes, once the block has ended:
+        num_sequences: rows.
+        num_tokens: ids that are not padding.
+        num_bytes: of the file.
+        sha256: of the file, hexadecimal; taken while writing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sequence_length: int,
+        vocabulary_size: int,
+        pad_id: int,
+        eod_id: int,
+    ):
+        self._path = Path(path)
+        self._length = sequence_length
+        self._schema = ShardFormat(sequence_length, vocabulary_size, pad_id, eod_id).schema
+        self._attempt = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.tmp")
+        self._sink = _HashingFile(self._attempt)
+        options = ipc.IpcWriteOptions(compression=None, use_threads=False)
+        self._writer = ipc.new_file(pa.PythonFile(self._sink, "w"), self._schema, options=options)
+        self._pending: list[pa.RecordBatch] = []
+        self._num_pending = self.num_sequences = self.num_tokens = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._sink.num_bytes
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes written so far."""
+        return self._sink.sha256
+
+    def write(self, tokens_SL: Tokens, doc_ends: pa.ListArray) -> None:
+        """Appends (S, L) int32 sequences with their (S,) list<int32> ends of pieces.
+
+        Raises:
+            ValueError: the shapes do not agree with the format or with each other.
+        """
+        expected = (len(doc_ends), self._length)
+        if tokens_SL.shape != expected:
+            raise ValueError(f"tokens must have the shape {expected}, got {tokens_SL.shape}")
+        flat = pa.array(np.ascontiguousarray(tokens_SL, np.int32).reshape(-1))
+        tokens = pa.FixedSizeListArray.from_arrays(flat, self._length)
+        self._pending.append(pa.RecordBatch.from_arrays([tokens, doc_ends], schema=self._schema))
+        self._num_pending += len(doc_ends)
+        self.num_sequences += len(doc_ends)
+        self.num_tokens += _last_ends(doc_ends)
+        if self._num_pending >= ROWS_PER_BATCH:
+            self._flush(self._num_pending - self._num_pending % ROWS_PER_BATCH)
+
+    def _flush(self, num_rows: int) -> None:
+        """Writes the first `num_rows` pending rows in full batches and keeps the rest."""
+        rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]
+        for start in range(0, num_rows, ROWS_PER_BATCH):
+            self._writer.write_batch(rows.slice(start, min(ROWS_PER_BATCH, num_rows - start)))
+        rest = rows.slice(num_rows)
+        self._pending, self._num_pending = [rest], rest.num_rows
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._sink.close()
+            self._attempt.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._num_pending:
+            self._flush(self._num_pending)
+        self._writer.close()
+        self._sink.close()
+        self._attempt.replace(self._path)
+
+
+def write_shard(
+    path: str | os.PathLike[str],
+    batches: Iterable[tuple[Tokens, pa.ListArray]],
+    *,
+    format: ShardFormat,
+) -> ShardWriter:
+    """Writes a shard from (tokens_SL, doc_ends) pairs and returns the finished writer: its sums."""
+    with ShardWriter(path, **format._asdict()) as writer:
+        for tokens_SL, doc_ends in batches:
+            writer.write(tokens_SL, doc_ends)
+    return writer
+
+
+class _HashingFile:
+    """A file open for writing that hashes what passes, so that no shard is read twice."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("wb")
+        self._hash = hashlib.sha256()
+        self.num_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self.num_bytes += len(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self.num_bytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _last_ends(doc_ends: pa.ListArray) -> int:
+    """Returns the sum of each row's last end: the tokens that are not padding."""
+    offsets_S1 = doc_ends.offsets.to_numpy()
+    ends_K = doc_ends.values.to_numpy()
+    has_S = offsets_S1[1:] > offsets_S1[:-1]
+    return int(ends_K[offsets_S1[1:][has_S] - 1].astype(np.int64).sum())
+
+
+class Batch(NamedTuple):
+    """Some sequences of a shard, as views of the mapped file.
+
+    Attributes:
+        tokens_SL: (S, L) int32, read-only.
+        doc_ends: (S,) list<int32>.
+    """
+
+    tokens_SL: Tokens
+    doc_ends: pa.ListArray
+
+
+class Shard:
+    """An open shard; nothing is read before it is asked for, and tokens are never copied.
+
+    Attributes:
+        format: the numbers in its schema.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        try:
+            self._reader = ipc.open_file(pa.memory_map(os.fspath(path)))
+        except (OSError, pa.ArrowException) as failure:
+            raise VerifyError(f"{path}: must be an Arrow IPC file: {failure}") from failure
+        try:
+            self.format = ShardFormat.of(self._reader.schema)
+        except VerifyError as failure:
+            raise VerifyError(f"{path}: {failure}") from None
+
+    def __len__(self) -> int:
+        """The number of sequences."""
+        full = max(0, self.num_batches - 1)
+        last = self._reader.get_batch(full).num_rows if self.num_batches else 0
+        return full * ROWS_PER_BATCH + int(last)
+
+    @property
+    def num_batches(self) -> int:
+        """Record batches in the file."""
+        return int(self._reader.num_record_batches)
+
+    def batch(self, index: int) -> Batch:
+        """Returns record batch `index`."""
+        rows = self._reader.get_batch(index)
+        tokens = rows.column("tokens")
+        tokens_SL = tokens.flatten().to_numpy(zero_copy_only=True)
+        return Batch(tokens_SL.reshape(rows.num_rows, -1), rows.column("doc_ends"))
+
+    def batches(self) -> Iterator[Batch]:
+        """Yields the record batches in order; memory is that of the pages touched."""
+        return (self.batch(i) for i in range(self.num_batches))
+
+    def sequence(self, index: int) -> tuple[Tokens, Tokens]:
+        """Returns (tokens_L, doc_ends_K), both int32, of one sequence; no other is read."""
+        rows = self.batch(index // ROWS_PER_BATCH)
+        row = index % ROWS_PER_BATCH
+        return rows.tokens_SL[row], rows.doc_ends[row].values.to_numpy()
+
+
+def read_shard(path: str | os.PathLike[str]) -> Shard:
+    """Opens a shard.
+
+    Raises:
+        VerifyError: it is no Arrow IPC file, or not a token shard of this version.
+    """
+    return Shard(path)
+
+
+def verify_shard(
+    path: str | os.PathLike[str],
+    *,
+    vocabulary_size: int,
+    sequence_length: int | None = None,
+    sequences: int | None = None,
+) -> list[str]:
+    """Reads a whole shard, a record batch at a time, and says everything that breaks the format.
+
+    Args:
+        path: the shard.
+        vocabulary_size: what the manifest says; ids must be below.
+        sequence_length: what the manifest says, if it is to be compared.
+        sequences: likewise, the number of rows.
+
+    Returns:
+        Problems as sentences without the path; empty where the shard is well.
+    """
+    try:
+        shard = Shard(path)
+        expected = {"vocabulary_size": vocabulary_size, "sequence_length": sequence_length}
+        problems = [
+            f"{name} must be {value}, got {getattr(shard.format, name)}"
+            for name, value in expected.items()
+            if value is not None and getattr(shard.format, name) != value
+        ]
+        if sequences is not None and len(shard) != sequences:
+            problems.append(f"must hold {sequences} sequences, got {len(shard)}")
+        return problems + _content_problems(shard, vocabulary_size)
+    except VerifyError as failure:
+        return [str(failure).removeprefix(f"{os.fspath(path)}: ")]
+    except (OSError, pa.ArrowException, ValueError) as failure:
+        return [f"cannot be read: {failure}"]
+
+
+_WRONG = (
+    "hold an id outside the vocabulary",
+    "have doc_ends that are missing, do not increase or lie outside the sequence",
+    "have a token that is not padding behind the last document",
+    "have padding inside a document",
+    "have an end-of-document token inside a document",
+)
+
+
+def _content_problems(shard: Shard, vocabulary_size: int) -> list[str]:
+    counts = np.zeros(len(_WRONG), np.int64)
+    first = np.full(len(_WRONG), -1, np.int64)
+    problems = []
+    seen = 0
+    for index in range(shard.num_batches):
+        rows = shard._reader.get_batch(index)
+        rows.validate(full=True)
+        if index + 1 < shard.num_batches and rows.num_rows != ROWS_PER_BATCH:
+            problems.append(
+                f"record batch {index} must have {ROWS_PER_BATCH} rows, got {rows.num_rows}"
+            )
+        if any(_has_nulls(column) for column in rows.columns):
+            problems.append(f"record batch {index} has nulls")
+        else:
+            tokens_SL, doc_ends = shard.batch(index)
+            offsets_S1, ends_K = doc_ends.offsets.to_numpy(), doc_ends.values.to_numpy()
+            numbers = (vocabulary_size, shard.format.pad_id, shard.format.eod_id, seen)
+            _check(tokens_SL, offsets_S1, ends_K, *numbers, counts, first)
+        seen += rows.num_rows
+    return problems + [
+        f"{counts[k]} sequences, the first {first[k]}, {_WRONG[k]}" for k in np.flatnonzero(counts)
+    ]
+
+
+def _has_nulls(column: pa.Array) -> bool:
+    return bool(column.null_count or column.flatten().null_count)
+
+
+_INT32S = types.Array(types.int32, 1, "C", readonly=True)
+_TABLE = types.Array(types.int32, 2, "C", readonly=True)
+
+
+@kernel(
+    types.void(
+        _TABLE,
+        _INT32S,
+        _INT32S,
+        types.int64,
+        types.int64,
+        types.int64,
+        types.int64,
+        types.int64[::1],
+        types.int64[::1],
+    )
+)
+def _check(
+    tokens_SL: Tokens,
+    offsets_S1: Tokens,
+    ends_K: Tokens,
+    size: int,
+    pad_id: int,
+    eod_id: int,
+    first_row: int,
+    counts: Counts,
+    first: Counts,
+) -> None:
+    """Counts the sequences that break each rule of _WRONG, and notes the first of each."""
+    L = tokens_SL.shape[1]
+    wrong = np.empty(5, np.bool_)
+    for s in range(tokens_SL.shape[0]):
+        wrong[:] = False
+        wrong[1] = offsets_S1[s] == offsets_S1[s + 1]
+        previous = np.int64(0)
+        for k in range(offsets_S1[s], offsets_S1[s + 1]):
+            end = np.int64(ends_K[k])
+            if end <= previous or end > L:
+                wrong[1] = True
+                break
+            for j in range(previous, end):
+                wrong[3] |= tokens_SL[s, j] == pad_id
+                wrong[4] |= tokens_SL[s, j] == eod_id and j != end - 1
+            previous = end
+        for j in range(previous, L):
+            wrong[2] |= tokens_SL[s, j] != pad_id and not wrong[1]
+        for j in range(L):
+            wrong[0] |= tokens_SL[s, j] < 0 or tokens_SL[s, j] >= size
+        for k in range(5):
+            if wrong[k]:
+                if counts[k] == 0:
+                    first[k] = first_row + s
+                counts[k] += 1
