@@ -11,7 +11,8 @@ from filters import text_kernels as k
 
 Classes = np.ndarray[Any, np.dtype[np.uint8]]
 
-UNICODE_END = 0x110000
+TABLE_SIZE = 1 << 21
+"""All that four bytes can say: a table of this size is safe to index with whatever is decoded."""
 
 PICTOGRAPHS = (
     (0x203C, 0x203C), (0x2049, 0x2049), (0x2139, 0x2139), (0x2194, 0x2199), (0x21A9, 0x21AA),
@@ -57,12 +58,12 @@ _MARKS_ON_EMOJI = ((0x034F, 0x034F), (0x20E3, 0x20E3), (0xFE00, 0xFE0F), (0xE010
 
 @cache
 def char_classes() -> Classes:
-    """Returns (0x110000,) uint8, read-only: the class of each code point, as in `text_kernels`.
+    """Returns (TABLE_SIZE,) uint8, read-only: the class of each code point, as in `text_kernels`.
 
     Letters L* and marks M* are letters: in Arabic, Indic and Thai script, marks spell the vowels.
     Takes about 20 ms, once a process.
     """
-    classes_U = np.full(UNICODE_END, k.OTHER, np.uint8)
+    classes_U = np.full(TABLE_SIZE, k.OTHER, np.uint8)
     of_category = np.vectorize(_class_of, otypes=[np.uint8])
     for start, categories in category_runs():
         names, inverse = np.unique(categories, return_inverse=True)

@@ -89,9 +89,7 @@ _BUCKETS = types.NamedTuple(
     (_uint64, _int32, types.int64, types.int64, types.int64, types.int64, types.int64), _Buckets
 )
 _LAYERS = types.NamedTuple((_matrix, _matrix, _float32), _Layers)
-_OUTPUT = types.NamedTuple(
-    (types.int64, _int32, _int32, _int32, _float32, _int32, _int32), _Output
-)
+_OUTPUT = types.NamedTuple((types.int64, _int32, _int32, _int32, _float32, _int32, _int32), _Output)
 
 
 class FastTextClassifier:
@@ -458,7 +456,9 @@ def _classify(  # type: ignore[no-untyped-def]
         longest = max(longest, np.int64(offsets_N1[i + 1]) - np.int64(offsets_N1[i]))
     most_words = longest // 2 + 2  # a word and its blank, and `</s>`
     hashes_W = np.empty(most_words, np.int32)
-    most_rows = (longest + most_words) * max(1, buckets.longest) + most_words * (1 + buckets.word_ngrams)
+    most_rows = (longest + most_words) * max(1, buckets.longest) + most_words * (
+        1 + buckets.word_ngrams
+    )
     rows_R = np.empty(most_rows + 1, np.int32)
     for i in range(label_N.shape[0]):
         start, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])

@@ -122,7 +122,9 @@ class _Reader:
         left = len(self._data) - self._at
         _no_less_than_zero(size)
         if size > left:
-            raise _Unreadable(f"the model is cut short: must have {size:,} more bytes, has {left:,}")
+            raise _Unreadable(
+                f"the model is cut short: must have {size:,} more bytes, has {left:,}"
+            )
         self._at += size
         return memoryview(self._data)[self._at - size : self._at]
 
@@ -182,13 +184,17 @@ def _header(reader: _Reader) -> _Header:
     if magic != MAGIC:
         raise _Unreadable("not a fastText model: it does not start with fastText's magic number")
     if version > NEWEST_VERSION:
-        raise _Unreadable(f"fastText format {version} is newer than {NEWEST_VERSION}, the last known")
+        raise _Unreadable(
+            f"fastText format {version} is newer than {NEWEST_VERSION}, the last known"
+        )
     dim, _, _, _, _, word_ngrams, loss, kind, buckets, min_subword, max_subword, _ = reader.numbers(
         "12i"
     )
     reader.numbers("d")  # the sampling threshold, of use in training only
     if kind != SUPERVISED:
-        raise _Unreadable("the model holds word vectors: it must be a supervised model (a classifier)")
+        raise _Unreadable(
+            "the model holds word vectors: it must be a supervised model (a classifier)"
+        )
     if loss not in LOSSES or dim <= 0 or buckets < 0:
         raise _Unreadable(f"the model is damaged: loss {loss}, dimension {dim}, buckets {buckets}")
     if version == 11:  # classifiers of that version were trained without subwords
@@ -200,14 +206,19 @@ def _dictionary(reader: _Reader) -> _Dictionary:
     size, num_words, num_labels = reader.numbers("iii")
     _, pruned = reader.numbers("qq")
     if size != num_words + num_labels or num_words < 0 or num_labels <= 0:
-        raise _Unreadable(f"the model is damaged: {size} entries, {num_words} words, {num_labels} labels")
+        raise _Unreadable(
+            f"the model is damaged: {size} entries, {num_words} words, {num_labels} labels"
+        )
     names, counts = [], []
     for _ in range(size):
         names.append(reader.word())
         counts.append(reader.numbers("qb")[0])
     kept = None if pruned == NOT_PRUNED else reader.array("<i4", 2 * pruned).reshape(-1, 2)
     return _Dictionary(
-        tuple(names[:num_words]), tuple(names[num_words:]), np.array(counts[num_words:], np.int64), kept
+        tuple(names[:num_words]),
+        tuple(names[num_words:]),
+        np.array(counts[num_words:], np.int64),
+        kept,
     )
 
 
@@ -262,7 +273,9 @@ def _in_bucket_order(
     kept_B, rows_B = kept[order, 0].astype(np.int64), kept[order, 1].astype(np.int64)
     if not np.array_equal(np.sort(rows_B), np.arange(len(kept))):
         raise _Unreadable("the model is damaged: kept buckets and input rows do not pair up")
-    if len(kept) and (kept_B[0] < 0 or kept_B[-1] >= header.num_buckets or (np.diff(kept_B) == 0).any()):
+    if len(kept) and (
+        kept_B[0] < 0 or kept_B[-1] >= header.num_buckets or (np.diff(kept_B) == 0).any()
+    ):
         raise _Unreadable(f"the model is damaged: a kept bucket is not below {header.num_buckets}")
     return kept_B, np.concatenate([stored_RD[:num_words], stored_RD[num_words:][rows_B]])
 

@@ -147,5 +147,7 @@ def _check_code(code: str) -> None:
     if not (code.isascii() and code.isalpha() and code.islower() and len(code) in (2, 3)):
         raise ValueError(f"languages must be ISO 639 codes such as 'en' or 'yue', got {code!r}")
     if two_letter(code) != code:
-        raise ValueError(f"languages must be two letters where ISO 639-1 has a code: "
-                         f"{two_letter(code)!r}, got {code!r}")
+        raise ValueError(
+            f"languages must be two letters where ISO 639-1 has a code: "
+            f"{two_letter(code)!r}, got {code!r}"
+        )

@@ -6,6 +6,7 @@ recipe, input or output folder is wrong; 130 interrupted (finished units are kep
 
 import argparse
 import json
+import logging
 import os
 import sys
 import traceback
@@ -33,6 +34,7 @@ or output folder; 130 interrupted.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    _set_up_logging()
     arguments, flags = split_flags(list(sys.argv[1:] if argv is None else argv))
     parsed = parser().parse_args(arguments)
     try:
@@ -53,6 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _debug()
         return 1
     return code
+
+
+def _set_up_logging() -> None:
+    """Warnings of ours and of libraries go to stderr; Beam's remarks on the root logger do not."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.addFilter(lambda record: record.name != "root" or record.levelno >= logging.ERROR)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _debug() -> None:

@@ -78,11 +78,12 @@ def run_phases(
         if found is None:
             output.reopen(Path(job.output))
             found, reused = run_plan(planner(job, results), options)
+            cost = _add_cost(job, found, meter)
         else:
-            reused = -1
             say(f"{name}: done before, reused")
+            cost, reused = _cost(job, found), -1
         results.by_phase[name] = found
-        costs[name] = {"cost": _add_cost(job, found, meter), "units_reused": reused}
+        costs[name] = {"cost": cost, "units_reused": reused}
         if name == "clean":
             _check_limits(job, results)
     return results, costs
@@ -98,13 +99,18 @@ def _check_limits(job: Job, results: Results) -> None:
     )
 
 
+def _cost(job: Job, result: Result) -> Cost:
+    """Returns what a finished phase cost in the runs that it took."""
+    path = Path(job.work(result.phase, result.fingerprint)) / "cost.json"
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(path.read_bytes(), type=Cost)
+    return Cost()
+
+
 def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
     """Adds what the phase cost now to what it cost in earlier runs, and keeps it beside the phase."""
-    path = Path(job.work(result.phase, result.fingerprint)) / "cost.json"
-    cost = meter.lap()
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        cost = cost.plus(msgspec.json.decode(path.read_bytes(), type=Cost))
-    write_json(path, cost)
+    cost = meter.lap().plus(_cost(job, result))
+    write_json(Path(job.work(result.phase, result.fingerprint)) / "cost.json", cost)
     return cost
 
 

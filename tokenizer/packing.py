@@ -72,7 +72,7 @@ class PackPlan(NamedTuple):
     num_truncated: int
 
     @property
-    def start_P(self) -> Int64s:  # noqa: N802
+    def start_P(self) -> Int64s:
         """(P,) int64, where the piece begins in its document."""
         return self.piece_P.astype(np.int64) * self.sequence_length
 

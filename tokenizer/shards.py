@@ -350,7 +350,9 @@ def _check(
                 wrong[4] |= tokens_SL[s, j] == eod_id and j != end - 1
             previous = end
         for j in range(previous, L):
-            wrong[2] |= tokens_SL[s, j] != pad_id and not wrong[1]
+            wrong[2] |= tokens_SL[s, j] != pad_id
+        if wrong[1]:
+            wrong[2:] = False  # the other rules are told by the ends
         for j in range(L):
             wrong[0] |= tokens_SL[s, j] < 0 or tokens_SL[s, j] >= size
         for k in range(5):

@@ -88,7 +88,8 @@ def calibration_error(labels_N: Array, scores_N: Array, bins: int = 10) -> float
     """Returns the expected calibration error: |mean score - share of positives|, over equal bins."""
     bin_N = np.minimum((scores_N * bins).astype(int), bins - 1)
     gaps = [
-        abs(float(scores_N[bin_N == b].mean() - labels_N[bin_N == b].mean())) * float((bin_N == b).mean())
+        abs(float(scores_N[bin_N == b].mean() - labels_N[bin_N == b].mean()))
+        * float((bin_N == b).mean())
         for b in range(bins)
         if (bin_N == b).any()
     ]

@@ -90,9 +90,22 @@ SPAM = Recipe(
     most=3000,
     ratio=4,
     cutoff=40_000,
-    fit={"dim": 16, "lr": 0.2, "epoch": 15, "wordNgrams": 2, "minn": 2, "maxn": 5, "bucket": 200_000},
+    fit={
+        "dim": 16,
+        "lr": 0.2,
+        "epoch": 15,
+        "wordNgrams": 2,
+        "minn": 2,
+        "maxn": 5,
+        "bucket": 200_000,
+    },
     left_one_out=(
-        "uci-sms", "uci-youtube", "thai-sms", "tg-spam", "janitr-x", "judol-youtube",
+        "uci-sms",
+        "uci-youtube",
+        "thai-sms",
+        "tg-spam",
+        "janitr-x",
+        "judol-youtube",
     ),
 )
 
@@ -115,10 +128,14 @@ TOXICITY = Recipe(
         Source("roman-urdu", "MIT", "haroonshakeel/roman_urdu_hate_speech"),
         Source("ro-fb-offense", "Apache-2.0", "readerbench/ro-fb-offense"),
         Source(
-            "dravidian-ml", "CC BY 4.0", "DravidianCodeMix (the Zenodo release; the copy states none)"
+            "dravidian-ml",
+            "CC BY 4.0",
+            "DravidianCodeMix (the Zenodo release; the copy states none)",
         ),
         Source(
-            "dravidian-kn", "CC BY 4.0", "DravidianCodeMix (the Zenodo release; the copy states none)"
+            "dravidian-kn",
+            "CC BY 4.0",
+            "DravidianCodeMix (the Zenodo release; the copy states none)",
         ),
         Source("mlma-fr", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
         Source("mlma-ar", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
@@ -146,7 +163,15 @@ TOXICITY = Recipe(
     most=12_000,
     ratio=2,
     cutoff=50_000,
-    fit={"dim": 16, "lr": 0.15, "epoch": 5, "wordNgrams": 2, "minn": 1, "maxn": 4, "bucket": 300_000},
+    fit={
+        "dim": 16,
+        "lr": 0.15,
+        "epoch": 5,
+        "wordNgrams": 2,
+        "minn": 1,
+        "maxn": 4,
+        "bucket": 300_000,
+    },
 )
 
 RECIPES = {recipe.name: recipe for recipe in (SPAM, TOXICITY)}

@@ -37,7 +37,9 @@ HELD_OUT = 10  # one text in so many
 SPLIT_SEED = 1
 FIREHOSE = "firehose/part-*.jsonl.gz"
 FIREHOSE_STEP = 10  # one post in so many
-COLUMNS = pa.schema([(n, pa.string()) for n in ("text", "lang", "source")] + [("label", pa.int64())])
+COLUMNS = pa.schema(
+    [(n, pa.string()) for n in ("text", "lang", "source")] + [("label", pa.int64())]
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -55,7 +57,9 @@ def read_posts(data: Path, files: Sequence[str]) -> pa.Table:
 
 def training_posts(recipe: Recipe, data: Path) -> pa.Table:
     """Returns what a model is trained and calibrated on: the listed sources of the training files."""
-    labelled = _of(read_posts(data, recipe.train_files), [s for s in recipe.sources if not s.as_clean])
+    labelled = _of(
+        read_posts(data, recipe.train_files), [s for s in recipe.sources if not s.as_clean]
+    )
     clean = _of(read_posts(data, [recipe.clean_file]), [s for s in recipe.sources if s.as_clean])
     clean = clean.set_column(3, "label", pa.array(np.zeros(len(clean), np.int64)))
     posts = pa.concat_tables([labelled, clean]).combine_chunks()
@@ -86,7 +90,9 @@ def _balanced(posts: pa.Table, recipe: Recipe, *, share: float) -> pa.Table:
         own_N = sources == source.name
         if source.as_clean:
             for lang in np.unique(langs[own_N]):
-                keep_N[np.flatnonzero(own_N & (langs == lang))[: int(source.as_clean * share)]] = True
+                keep_N[np.flatnonzero(own_N & (langs == lang))[: int(source.as_clean * share)]] = (
+                    True
+                )
             continue
         good, bad = (np.flatnonzero(own_N & (labels_N == label)) for label in (0, 1))
         good = good[: int(recipe.most * share)]
@@ -146,7 +152,9 @@ def make(recipe: Recipe, *, data: Path, trainer: str, folder: Path) -> Calibrati
         max_score=max_score,
         figures=figures,
     )
-    (folder / f"{recipe.name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    (folder / f"{recipe.name}.json").write_bytes(
+        msgspec.json.format(msgspec.json.encode(found)) + b"\n"
+    )
     (folder / f"{recipe.name}.md").write_text(card(recipe, found))
     return found
 
@@ -188,11 +196,19 @@ def _left_one_out(
     for name in recipe.left_one_out:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.ftz"
-            fit(train.filter(pc.not_equal(train["source"], name)), recipe, trainer=trainer, output=path)
+            fit(
+                train.filter(pc.not_equal(train["source"], name)),
+                recipe,
+                trainer=trainer,
+                output=path,
+            )
             screen = Screen(FastTextClassifier(read_model(path)), recipe.positive)
         own = test.filter(pc.equal(test["source"], name))
         rows.append(
-            {"source": name, "auc": _rounded(measure.auc(own["label"].to_numpy(), screen.score(_texts(own))))}
+            {
+                "source": name,
+                "auc": _rounded(measure.auc(own["label"].to_numpy(), screen.score(_texts(own)))),
+            }
         )
     return rows
 
@@ -210,7 +226,8 @@ def _firehose(screen: Screen, *, data: Path, max_score: float) -> dict[str, Any]
         "posts": len(posts),
         "rejected": _rounded(float(rejected_N.mean())),
         "by_source": {
-            str(name): _rounded(float(rejected_N[sources == name].mean())) for name in np.unique(sources)
+            str(name): _rounded(float(rejected_N[sources == name].mean()))
+            for name in np.unique(sources)
         },
     }
 

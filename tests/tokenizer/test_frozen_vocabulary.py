@@ -124,7 +124,7 @@ def test_all_problems_are_said_at_once(tokenizer_json: Path, tmp_path: Path) -> 
         drop_special(spec)
         set_dropout(spec)
 
-    with pytest.raises(RecipeError, match="eod.*; must have no dropout"):
+    with pytest.raises(RecipeError, match=r"eod.*; must have no dropout"):
         load_frozen(changed(tokenizer_json, tmp_path, both), vocabulary_size=SIZE)
 
 

@@ -95,9 +95,9 @@ def test_command_line_fills_up_to_the_product_size(corpus: list[Path], tmp_path:
     listing = tmp_path / "files.txt"
     listing.write_text(f"{corpus[1]}\n")
     output = tmp_path / "made"
+    options = ["--output", str(output), "--list", str(listing)]
     done = subprocess.run(
-        [sys.executable, "-m", "tokenizer.train", "--output", str(output), str(corpus[0])]
-        + ["--list", str(listing)],
+        [sys.executable, "-m", "tokenizer.train", *options, str(corpus[0])],
         capture_output=True,
         text=True,
         check=True,
@@ -127,7 +127,7 @@ def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
 
 def test_strict_refuses_fillers_and_writes_nothing(corpus: list[Path], tmp_path: Path) -> None:
     """With `strict`, more than 1% of fillers is an error that leaves no folder behind."""
-    with pytest.raises(LimitError, match="reserved fillers.*train on more text"):
+    with pytest.raises(LimitError, match=r"reserved fillers.*train on more text"):
         train(corpus, output=tmp_path / "o", vocabulary_size=60_000, strict=True)
     assert not (tmp_path / "o").exists()
 
