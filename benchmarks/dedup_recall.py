@@ -182,8 +182,9 @@ def report(texts: pa.StringArray, pairs: Pairs, spec: MinHashSpec, max_checks: i
     for low, high in pairwise(INTERVALS):
         in_M = (pairs.jaccard_M >= low) & (pairs.jaccard_M < high + (high == 1.0))
         print(f"  recall of pairs {low:.1f}-{high:.1f}: {met_M[in_M].mean():.4f} of {in_M.sum():,}")
+    in_components = len(np.unique((left_M, right_M)))
     unverified = removed_unverified(left_M, right_M, len(texts))
-    print(f"  removed without verification: {unverified:,}")
+    print(f"  in components: {in_components:,} texts, {unverified:,} removed if all but one go")
     for threshold in THRESHOLDS:
         report_removed(texts, key_NK, pairs, threshold, max_checks)
         true_M = met_M & (pairs.jaccard_M >= threshold)

@@ -15,7 +15,7 @@ goes because a sketch said so. An empty text says nothing and is no duplicate of
 redelivery. A redelivered row, whose text may have been edited since, stands for nobody.
 
 The work is at most `max_checks` comparisons a row, however large a bucket is; the memory, beside
-that of the arguments, 8 bytes a shingle of the kept posts and 8 bytes a band key.
+that of the arguments, 8 bytes a shingle of the kept posts and 16 bytes a band key.
 
 Shape suffixes: N rows, K bands, S shingles, M pairs, U buckets, R entries of all buckets, F rows
 left for rule 3, V distinct values.

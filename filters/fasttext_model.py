@@ -85,11 +85,11 @@ def read_model(path: str | Path) -> FastTextModel:
         raise InputError(f"{path}: cannot read the model: {failure.strerror}") from failure
     try:
         return _parse(_Reader(data), path=str(path), sha256=hashlib.sha256(data).hexdigest())
-    except _Unreadable as failure:
+    except _UnreadableError as failure:
         raise InputError(f"{path}: {failure}") from None
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """What is wrong with the bytes; `read_model` puts the file's name before it."""
 
 
@@ -113,7 +113,7 @@ class _Reader:
         """Returns bytes up to the next zero byte, which is passed over."""
         end = self._data.find(b"\0", self._at)
         if end < 0:
-            raise _Unreadable("the model is cut short inside its dictionary")
+            raise _UnreadableError("the model is cut short inside its dictionary")
         word = self._data[self._at : end]
         self._at = end + 1
         return word
@@ -122,7 +122,7 @@ class _Reader:
         left = len(self._data) - self._at
         _no_less_than_zero(size)
         if size > left:
-            raise _Unreadable(
+            raise _UnreadableError(
                 f"the model is cut short: must have {size:,} more bytes, has {left:,}"
             )
         self._at += size
@@ -150,7 +150,7 @@ def _parse(reader: _Reader, *, path: str, sha256: str) -> FastTextModel:
     dictionary = _dictionary(reader)
     quantised = bool(reader.numbers("B")[0])
     if dictionary.kept is not None and not quantised:
-        raise _Unreadable("the model is pruned but not quantised, which fastText refuses too")
+        raise _UnreadableError("the model is pruned but not quantised, which fastText refuses too")
     stored_RD, norms_R = (_quantised if quantised else _dense)(reader)
     quantised_output = bool(reader.numbers("B")[0]) and quantised
     output_LD, output_norms_L = (_quantised if quantised_output else _dense)(reader)
@@ -179,12 +179,14 @@ def _parse(reader: _Reader, *, path: str, sha256: str) -> FastTextModel:
 def _header(reader: _Reader) -> _Header:
     try:
         magic, version = reader.numbers("ii")
-    except _Unreadable:
+    except _UnreadableError:
         magic, version = 0, 0
     if magic != MAGIC:
-        raise _Unreadable("not a fastText model: it does not start with fastText's magic number")
+        raise _UnreadableError(
+            "not a fastText model: it does not start with fastText's magic number"
+        )
     if version > NEWEST_VERSION:
-        raise _Unreadable(
+        raise _UnreadableError(
             f"fastText format {version} is newer than {NEWEST_VERSION}, the last known"
         )
     dim, _, _, _, _, word_ngrams, loss, kind, buckets, min_subword, max_subword, _ = reader.numbers(
@@ -192,11 +194,13 @@ def _header(reader: _Reader) -> _Header:
     )
     reader.numbers("d")  # the sampling threshold, of use in training only
     if kind != SUPERVISED:
-        raise _Unreadable(
+        raise _UnreadableError(
             "the model holds word vectors: it must be a supervised model (a classifier)"
         )
     if loss not in LOSSES or dim <= 0 or buckets < 0:
-        raise _Unreadable(f"the model is damaged: loss {loss}, dimension {dim}, buckets {buckets}")
+        raise _UnreadableError(
+            f"the model is damaged: loss {loss}, dimension {dim}, buckets {buckets}"
+        )
     if version == 11:  # classifiers of that version were trained without subwords
         max_subword = 0
     return _Header(dim, word_ngrams, LOSSES[loss], buckets, min_subword, max_subword)
@@ -206,7 +210,7 @@ def _dictionary(reader: _Reader) -> _Dictionary:
     size, num_words, num_labels = reader.numbers("iii")
     _, pruned = reader.numbers("qq")
     if size != num_words + num_labels or num_words < 0 or num_labels <= 0:
-        raise _Unreadable(
+        raise _UnreadableError(
             f"the model is damaged: {size} entries, {num_words} words, {num_labels} labels"
         )
     names, counts = [], []
@@ -255,7 +259,9 @@ def _quantiser(reader: _Reader, *, dim: int) -> tuple[int, int, int, Array]:
     stated, parts, width, last_width = reader.numbers("iiii")
     _same("quantiser's dimension", stated, dim)
     if width <= 0 or parts != math.ceil(dim / width) or last_width != dim - (parts - 1) * width:
-        raise _Unreadable(f"the model is damaged: {parts} parts of {width} for dimension {dim}")
+        raise _UnreadableError(
+            f"the model is damaged: {parts} parts of {width} for dimension {dim}"
+        )
     return parts, width, last_width, reader.array("<f4", dim * CENTROIDS)
 
 
@@ -272,26 +278,28 @@ def _in_bucket_order(
     order = np.argsort(kept[:, 0], kind="stable")
     kept_B, rows_B = kept[order, 0].astype(np.int64), kept[order, 1].astype(np.int64)
     if not np.array_equal(np.sort(rows_B), np.arange(len(kept))):
-        raise _Unreadable("the model is damaged: kept buckets and input rows do not pair up")
+        raise _UnreadableError("the model is damaged: kept buckets and input rows do not pair up")
     if len(kept) and (
         kept_B[0] < 0 or kept_B[-1] >= header.num_buckets or (np.diff(kept_B) == 0).any()
     ):
-        raise _Unreadable(f"the model is damaged: a kept bucket is not below {header.num_buckets}")
+        raise _UnreadableError(
+            f"the model is damaged: a kept bucket is not below {header.num_buckets}"
+        )
     return kept_B, np.concatenate([stored_RD[:num_words], stored_RD[num_words:][rows_B]])
 
 
 def _no_less_than_zero(*sizes: int) -> None:
     if min(sizes) < 0:
-        raise _Unreadable("the model is damaged: it states a negative size")
+        raise _UnreadableError("the model is damaged: it states a negative size")
 
 
 def _same(what: str, got: int, must: int) -> None:
     if got != must:
-        raise _Unreadable(f"the model is damaged: {what} must be {must:,}, is {got:,}")
+        raise _UnreadableError(f"the model is damaged: {what} must be {must:,}, is {got:,}")
 
 
 def _text(name: bytes) -> str:
     try:
         return name.decode()
     except UnicodeDecodeError:
-        raise _Unreadable("the model is damaged: a label is not UTF-8") from None
+        raise _UnreadableError("the model is damaged: a label is not UTF-8") from None

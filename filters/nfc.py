@@ -1,4 +1,8 @@
-"""NFC for the rows that may lack it: a quick check in one pass, and utf8proc for what it flags."""
+"""NFC for the rows that may lack it: a quick check in one pass, and `unicodedata` for what it flags.
+
+`pyarrow.compute.utf8_normalize` is no help: up to 25.0.1 it decomposes whatever form is asked for
+(apache/arrow issue 51225).
+"""
 
 import unicodedata
 from functools import cache
@@ -30,7 +34,8 @@ def to_nfc(texts: pa.StringArray) -> pa.StringArray:
     if not flags_N.any():
         return texts
     mask = pa.array(flags_N)
-    return pc.replace_with_mask(texts, mask, pc.utf8_normalize(texts.filter(mask), "NFC"))
+    composed = [unicodedata.normalize("NFC", text) for text in texts.filter(mask).to_pylist()]
+    return pc.replace_with_mask(texts, mask, pa.array(composed, pa.string()))
 
 
 @cache

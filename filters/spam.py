@@ -6,7 +6,7 @@ from filters.base import Filter, Scorer
 from filters.models.screen import build_screen, calibration, model_sha256
 
 
-class Spam(Filter, tag="spam"):
+class Spam(Filter, frozen=True, kw_only=True, tag="spam"):
     """Drops advertising, scams and giveaways. Score: a calibrated probability in [0, 1], higher is worse.
 
     Attributes:

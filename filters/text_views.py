@@ -8,6 +8,9 @@ from filters.char_classes import char_classes
 from filters.text_kernels import write_view
 from schemas.kernel import utf8_array, utf8_view
 
+TEXT_VIEWS_VERSION = 1
+"""Raised whenever a view of the same text changes."""
+
 
 def classifier_text(texts: pa.StringArray) -> pa.StringArray:
     """Returns what the language, spam and toxicity models read.

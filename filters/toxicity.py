@@ -6,7 +6,7 @@ from filters.base import Filter, Scorer
 from filters.models.screen import build_screen, calibration, model_sha256
 
 
-class Toxicity(Filter, tag="toxicity"):
+class Toxicity(Filter, frozen=True, kw_only=True, tag="toxicity"):
     """Drops insults, threats and hate. Score: a calibrated probability in [0, 1], higher is worse.
 
     Attributes:

@@ -1,20 +1,19 @@
 """The bytes of input files, plain or compressed, cut into blocks of whole lines.
 
 A compressed file that breaks off or is damaged gives every byte that can be decoded before the
-break, then `StreamBrokenError`: the decoder is run again and fed single bytes near the break, so
+break, then `StreamBrokenError`: the decoder is run again and goes in small steps near the break, so
 that nothing it had already decoded is lost with the call that failed.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import pyarrow as pa
 from isal import igzip_lib
 
-_INPUT_BYTES = {"gz": 1 << 20, "zst": 64 << 10}
-"""Compressed bytes that are read at a time (by Arrow for zst); a break lies in the last of them."""
+_INPUT_BYTES = 1 << 20
+_SALVAGE_STEPS = (1024, 1)
 _BOM = b"\xef\xbb\xbf"
 
 OVERLONG: Final = None
@@ -51,20 +50,26 @@ def decompressed(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
     """
     if os.path.getsize(path) == 0:
         raise StreamBrokenError("truncated_input")
-    num_bytes = 0
+    decode = _gunzip if codec == "gz" else _unzstd
+    num_bytes = sound_bytes = 0  # bytes yielded; compressed bytes that are known to be sound
+    broken = None
     with open(path, "rb", buffering=0) as file:
-        try:
-            for piece in _decode(file, codec=codec, block_bytes=block_bytes):
-                num_bytes += len(piece)
-                yield piece
-            return
-        except StreamBrokenError as broken:
-            reason = broken.reason
-            single_from = max(0, file.tell() - _INPUT_BYTES[codec])
-    with open(path, "rb", buffering=0) as file:
-        source = _SingleBytes(file, single_from)
-        yield from _salvage(source, codec=codec, block_bytes=block_bytes, skip=num_bytes)
-    raise StreamBrokenError(reason)
+        for step in (block_bytes, *_SALVAGE_STEPS):
+            file.seek(0)
+            source = _Source(file, coarse_bytes=sound_bytes, step=step)
+            position = 0
+            try:
+                for piece in decode(source, block_bytes, coarse_bytes=num_bytes, step=step):
+                    position += len(piece)
+                    if position > num_bytes:
+                        yield piece[num_bytes - position :]
+                        num_bytes = position
+                return
+            except StreamBrokenError as error:
+                broken = error
+                sound_bytes = max(0, source.position - step)
+    assert broken is not None
+    raise broken
 
 
 def without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -108,38 +113,36 @@ def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[byt
         yield rest
 
 
-class _SingleBytes:
-    """A file that gives single bytes from a position on."""
+class _Source:
+    """A file that gives `step` bytes at a time from a position on; no decoder closes it."""
 
     closed = False
 
-    def __init__(self, file: BinaryIO, single_from: int):
+    def __init__(self, file: BinaryIO, *, coarse_bytes: int, step: int):
         self._file = file
-        self._left = single_from
+        self._coarse_bytes = coarse_bytes
+        self._step = step
+        self.position = 0
 
     def read(self, num_bytes: int) -> bytes:
-        take = max(1, min(num_bytes, self._left))
-        self._left -= min(take, self._left)
-        return self._file.read(take)
+        coarse = self._coarse_bytes - self.position
+        data = self._file.read(min(num_bytes, coarse if coarse > 0 else self._step))
+        self.position += len(data)
+        return data
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
-Source = BinaryIO | _SingleBytes
-
-
-def _decode(
-    file: Source, *, codec: str, block_bytes: int, coarse_bytes: int = sys.maxsize
-) -> Iterator[bytes]:
-    if codec == "gz":
-        return _gunzip(file, block_bytes)
-    return _unzstd(file, block_bytes, coarse_bytes=coarse_bytes)
-
-
-def _gunzip(file: Source, block_bytes: int) -> Iterator[bytes]:
-    data = file.read(_INPUT_BYTES["gz"])
+def _gunzip(file: _Source, block_bytes: int, *, coarse_bytes: int, step: int) -> Iterator[bytes]:
+    """Yields what each read of the source decodes to, at most `block_bytes` at a time."""
+    data = file.read(_INPUT_BYTES)
     while data:
+        if not data.startswith(b"\x1f"):
+            raise StreamBrokenError("corrupt_input")
         decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not decoder.eof:
-            if decoder.needs_input and not data and not (data := file.read(_INPUT_BYTES["gz"])):
+            if decoder.needs_input and not data and not (data := file.read(_INPUT_BYTES)):
                 raise StreamBrokenError("truncated_input")
             try:
                 piece = decoder.decompress(data, block_bytes)
@@ -149,15 +152,15 @@ def _gunzip(file: Source, block_bytes: int) -> Iterator[bytes]:
             if piece:
                 yield piece
         data = decoder.unused_data.lstrip(b"\0")  # gzip files may be padded with zeros
-        while not data and (data := file.read(_INPUT_BYTES["gz"])):
+        while not data and (data := file.read(_INPUT_BYTES)):
             data = data.lstrip(b"\0")
 
 
-def _unzstd(file: Source, block_bytes: int, *, coarse_bytes: int) -> Iterator[bytes]:
-    """Yields whole blocks up to `coarse_bytes`, then bytes: a read that fails gives nothing."""
+def _unzstd(file: _Source, block_bytes: int, *, coarse_bytes: int, step: int) -> Iterator[bytes]:
+    """Yields blocks up to `coarse_bytes`, then `step` bytes at a time: a failed read gives none."""
     stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
     try:
-        while piece := stream.read(block_bytes if coarse_bytes >= block_bytes else 1):
+        while piece := stream.read(min(block_bytes, coarse_bytes) if coarse_bytes > 0 else step):
             coarse_bytes -= len(piece)
             yield piece
     except OSError as error:
@@ -165,14 +168,3 @@ def _unzstd(file: Source, block_bytes: int, *, coarse_bytes: int) -> Iterator[by
             raise
         truncated = "runcated" in str(error)
         raise StreamBrokenError("truncated_input" if truncated else "corrupt_input") from None
-
-
-def _salvage(source: Source, *, codec: str, block_bytes: int, skip: int) -> Iterator[bytes]:
-    """Yields what a broken file holds after `skip` decoded bytes, as much as can be decoded."""
-    try:
-        for piece in _decode(source, codec=codec, block_bytes=block_bytes, coarse_bytes=skip):
-            if len(piece) > skip:
-                yield piece[skip:]
-            skip = max(0, skip - len(piece))
-    except StreamBrokenError:
-        return

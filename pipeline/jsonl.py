@@ -3,11 +3,12 @@
 The fast path is Arrow's JSON reader on a block. It takes more than JSON lines (two objects in a
 line, an object over two lines) and crashes on a bare `null`, so a scan of the bytes first sets
 aside every line that is not one object from its first byte to its last. Those, and the lines of a
-block that Arrow refuses, halved down to a few, are read one by one with the standard library. Both
-ways give the same columns for the same line; a test holds them to it.
+block that Arrow refuses, narrowed down to a few, are read one by one with the standard library.
+Both ways give the same columns for the same line; a test holds them to it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,7 @@ from schemas.post import MEDIA
 MAX_DEPTH: Final = 200
 """Brackets and braces that may be open at once: the standard library's reader recurses."""
 
-_LINE_BY_LINE = 16  # so few lines are no longer halved
+_LINE_BY_LINE = 32  # so few lines are not worth another call of Arrow
 _SAMPLE_LINES = 4  # lines of a part that are looked at for the type of its ids
 _BLANKS = b" \t\r\n"  # JSON's white space
 
@@ -119,30 +120,40 @@ class JsonLines:
         shapes_L = lines.shapes_L[first:stop]
         whole_N = np.flatnonzero(shapes_L == OBJECT) + first
         odd_N = np.flatnonzero(shapes_L > OBJECT) + first
+        pieces: list[_Piece] = []
         faults: list[Fault] = []
-        pieces = list(self._fast(lines, whole_N, faults))
-        if len(odd_N) or not pieces:
-            pieces.append(self._slow(lines, odd_N, faults))
+        refused = [odd_N]
+        for lines_N, columns in self._fast(lines, whole_N):
+            if columns is None:
+                refused.append(lines_N)
+            else:
+                pieces.append(_Piece(lines_N, columns))
+        if any(map(len, refused)) or not pieces:
+            piece, faults = self._slow(lines, np.concatenate(refused))
+            pieces.append(piece)
         read = _joined(pieces)
         faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
         return RawPosts(read.columns, read.lines_N + first_row), faults
 
     def _fast(
-        self, lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]], faults: list[Fault]
-    ) -> Iterator["_Piece"]:
-        """Reads lines of shape OBJECT; where Arrow refuses some, halves them until few are left."""
-        if len(lines_N) == 0:
-            return
-        self._look_at_ids(lines, lines_N[:_SAMPLE_LINES])
-        try:
-            yield _Piece(lines_N, self._parse(_only(lines, lines_N), len(lines_N)))
-        except pa.ArrowInvalid:
-            if len(lines_N) <= _LINE_BY_LINE:
-                yield self._slow(lines, lines_N, faults)
+        self, lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]]
+    ) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.int64]], dict[str, pa.Array] | None]]:
+        """Reads lines of shape OBJECT at once; yields (lines, their columns or None if refused).
+
+        Where Arrow names the row that it refuses, that row goes (with its neighbours, if it is one
+        of the first, so that a block of bad lines does not take a call a line); where it does not,
+        the lines are halved until few are left. What Arrow says only decides how fast it goes.
+        """
+        while len(lines_N):
+            self._look_at_ids(lines, lines_N[:_SAMPLE_LINES])
+            try:
+                yield lines_N, self._parse(_only(lines, lines_N), len(lines_N))
                 return
-            half = len(lines_N) // 2
-            yield from self._fast(lines, lines_N[:half], faults)
-            yield from self._fast(lines, lines_N[half:], faults)
+            except pa.ArrowInvalid as error:
+                sound, stop = _refused_rows(str(error), len(lines_N))
+            yield from self._fast(lines, lines_N[:sound])
+            yield lines_N[sound:stop], None
+            lines_N = lines_N[stop:]
 
     def _parse(self, data: memoryview, num_rows: int) -> dict[str, pa.Array]:
         table = pa_json.read_json(
@@ -180,9 +191,11 @@ class JsonLines:
                 self._types[name] = _id_type(row[name])
                 unseen.discard(name)
 
-    def _slow(self, lines: Lines, lines_N: np.ndarray[Any, Any], faults: list[Fault]) -> "_Piece":
-        rows, kept = [], []
-        for index in lines_N:
+    def _slow(
+        self, lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]]
+    ) -> tuple["_Piece", list[Fault]]:
+        rows, kept, faults = [], [], []
+        for index in lines_N.tolist():
             row: dict[str, Any] = {}
             try:
                 _check_shape(lines.shapes_L[index])
@@ -190,12 +203,12 @@ class JsonLines:
                 rows.append(self._checked(row))
                 kept.append(index)
             except _BadLineError as bad:
-                faults.append(Fault(int(index), bad.reason, bad.detail, self._post_id(row)))
+                faults.append(Fault(index, bad.reason, bad.detail, self._post_id(row)))
         columns = {
             column: pa.array([row[column] for row in rows], _type_of(column))
             for column in self._mapping
         }
-        return _Piece(np.array(kept, np.int64), columns)
+        return _Piece(np.array(kept, np.int64), columns), faults
 
     def _checked(self, row: dict[str, Any]) -> dict[str, Any]:
         """Returns POST column -> value of a decoded line, or raises what is wrong with it."""
@@ -274,6 +287,15 @@ def _scan(data_B: Any, starts_L: Any, stops_L: Any, shapes_L: Any) -> None:
             shapes_L[line] = DEEP
         else:
             shapes_L[line] = ODD if odd or depth != 0 else OBJECT
+
+
+def _refused_rows(message: str, num_rows: int) -> tuple[int, int]:
+    """Returns the rows to give up on, by what Arrow's JSON reader says; (half, half) where nothing."""
+    found = re.search(r" in row (\d+)$", message)
+    row = int(found[1]) if found else num_rows
+    if row < _LINE_BY_LINE or num_rows <= _LINE_BY_LINE:
+        return 0, _LINE_BY_LINE
+    return (row, row + 1) if row < num_rows else (num_rows // 2, num_rows // 2)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -109,7 +109,7 @@ class Encoder:
         engine: Engine = "gigatoken",
         cache_text_bytes: int = CACHE_TEXT_BYTES,
     ):
-        """Loads the vocabulary, 0.5 s, and checks the fast engine against the exact one, 0.1 s.
+        """Loads the vocabulary into both engines and compares them: about 1 s for 131,072 entries.
 
         Args:
             tokenizer_json: the file; `vocabulary.load_frozen` has checked it if it is the user's.

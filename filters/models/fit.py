@@ -7,11 +7,12 @@ cannot share an environment.
 
 import json
 import sys
+from typing import Any
 
 import fasttext
 
 
-def main(order: dict[str, object]) -> None:
+def main(order: dict[str, Any]) -> None:
     """Trains, quantises and saves.
 
     Args:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from filters.base import Batch, Scores, on_grid
-from filters.fasttext_kernel import FastTextClassifier
+from filters.fasttext_classifier import FastTextClassifier
 from filters.fasttext_model import read_model
-from filters.language import is_blank
 from schemas.errors import InputError
 
 FOLDER = Path(__file__).parent
@@ -80,7 +80,7 @@ class Screen:
         """Returns the scores of classifier texts, (N,) float32 in [0, 1] on the grid."""
         log_odds_N = self.slope * self.log_odds(texts) + self.intercept
         scores_N = on_grid(1.0 / (1.0 + np.exp(-log_odds_N)))
-        scores_N[is_blank(texts)] = 0
+        scores_N[_blank(texts)] = 0
         return scores_N  # type: ignore[no-any-return]
 
     def log_odds(self, texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -120,3 +120,9 @@ def build_screen(name: str, *, model: str | None) -> Screen:
 
 def _path(name: str, model: str | None) -> Path:
     return FOLDER / f"{name}.ftz" if model is None else Path(model)
+
+
+def _blank(texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Returns (N,) bool, true where a text is null, empty or white space alone."""
+    lengths = pc.fill_null(pc.binary_length(pc.utf8_ltrim_whitespace(texts)), 0)
+    return np.asarray(lengths.to_numpy(zero_copy_only=False) == 0)

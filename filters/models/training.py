@@ -1,4 +1,6 @@
-"""Makes the shipped spam and toxicity models: `make models`, or
+"""Makes the shipped spam and toxicity models.
+
+`make models` runs it as
 
     python -m filters.models.training --data DIR --trainer .venv-models/bin/python
 
@@ -22,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from filters.fasttext_kernel import FastTextClassifier
+from filters.fasttext_classifier import FastTextClassifier
 from filters.fasttext_model import read_model
 from filters.hashing import hash_texts
 from filters.models import measure

@@ -224,11 +224,8 @@ def filters_section(job: Job, results: Results) -> list[dict[str, Any]]:
     """Returns posts in and out and the time of each filter, in recipe order."""
     steps, usec = results["clean"].total("clean", "filters"), stage_times(job, results, "clean")
     blank = results["clean"].total("clean", "policy").get(EMPTY_TEXT, 0)
-    first = (
-        next(iter(steps.values()))["posts_in"]
-        if steps
-        else results["clean"].total("clean", "kept").get("posts", 0)
-    )
+    begun = [steps[f.name]["posts_in"] for f in job.recipe.filters[:1] if f.name in steps]
+    first = begun[0] if begun else results["clean"].total("clean", "kept").get("posts", 0)
     rows = [
         {
             "name": "normalize",

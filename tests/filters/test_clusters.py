@@ -239,6 +239,18 @@ def test_the_most_preferred_leader_wins():
     assert run(texts, threshold=0.65, spec=spec).leader_N.tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "index"),
+    [("abcde", "abcdeXY", 2 / 3), ("abcde", "abcdeX", 0.8), ("ababab", "abab", 1.0)],
+)
+def test_the_threshold_is_inclusive(left: str, right: str, index: float):
+    """A post whose index is the threshold itself is near, and not if the threshold is more."""
+    spec = MinHashSpec(bands=60, rows=1, ngram=2)
+    assert jaccard(left, right, 2) == pytest.approx(index)
+    assert run([left, right], threshold=index, spec=spec).leader_N.tolist() == [0, 0]
+    assert run([left, right], threshold=index + 1e-6, spec=spec).leader_N.tolist() == [0, 1]
+
+
 def test_checks_run_out():
     """A row whose checks run out is kept and counted as unverified."""
     texts = ["aaaa1111", "aaaa2222", "aaaa3333", "aaaa3333x"]

@@ -301,22 +301,31 @@ def test_integer_ids_take_the_fast_way(digits: int, monkeypatch: pytest.MonkeyPa
     assert raw.columns["in_reply_to_id"].to_pylist() == [str(i) for i in range(9, 50)]
 
 
-def test_a_bad_line_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line that only Arrow can refuse, among 4,000, sends a few lines to the slow way, not all."""
+@pytest.mark.parametrize(
+    ("quote", "line", "lost"),
+    [
+        ('"', '{"id":"1234","text":5}', [1234]),
+        ("", f'{{"id":{10**30},"text":"x"}}', []),
+    ],
+)
+def test_a_bad_line_costs_little(
+    monkeypatch: pytest.MonkeyPatch, quote: str, line: str, lost: list[int]
+) -> None:
+    """Lines that only Arrow can refuse, whether it names them or not, send few to the slow way."""
     slow = JsonLines._slow
     sent: list[int] = []
 
-    def counting(self: JsonLines, lines: Lines, lines_N: Any, faults: list[Fault]) -> Any:
+    def counting(self: JsonLines, lines: Lines, lines_N: Any) -> Any:
         sent.append(len(lines_N))
-        return slow(self, lines, lines_N, faults)
+        return slow(self, lines, lines_N)
 
     monkeypatch.setattr(JsonLines, "_slow", counting)
-    texts = [f'{{"id":"{i}","text":"x"}}' for i in range(4000)]
-    texts[1234] = '{"id":"1234","text":5}'
+    texts = [f'{{"id":{quote}{i}{quote},"text":"x"}}' for i in range(4000)]
+    texts[1234] = line
     raw, faults = _read(scan_lines(_block(texts), max_line_bytes=1 << 20))
-    assert [fault.source_row for fault in faults] == [1234]
-    assert len(raw.source_row_N) == 3999
-    assert sum(sent) <= jsonl._LINE_BY_LINE
+    assert [fault.source_row for fault in faults] == lost
+    assert len(raw.source_row_N) == 4000 - len(lost)
+    assert 0 < sum(sent) <= jsonl._LINE_BY_LINE
 
 
 @given(LINES, st.integers(1, 7))

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokenizer import packing
@@ -44,6 +44,7 @@ def best_fit(lengths: list[int], length: int, max_open: int) -> list[tuple[int, 
     return placed
 
 
+@example(lengths=[5, 12, 5], length=12, max_open=1)  # a full sequence closes no other
 @given(
     lengths=st.lists(st.integers(1, 12), max_size=50),
     length=st.integers(12, 20),
