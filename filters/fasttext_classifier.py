@@ -131,7 +131,6 @@ def _output(model: FastTextModel, *, target: int) -> Output:
         loss={"hs": TREE, "softmax": SOFTMAX, "ns": SIGMOID, "ova": SIGMOID}[model.loss],
         left_T=_integers(left_T),
         right_T=_integers(right_T),
-        rank_T=_integers(_ranks(left_T, right_T)),
         sigmoid=_fixed(sigmoid),
         path_P=_integers(path),
         turns_P=_integers(turns),
@@ -163,18 +162,6 @@ def _tree(counts: list[int]) -> tuple[list[int], list[int]]:
             weight += weights[lightest]
         weights[node] = weight
     return children
-
-
-def _ranks(left_T: list[int], right_T: list[int]) -> list[int]:
-    """Returns the place of each leaf from left to right; inner nodes have 0."""
-    ranks, stack, place = [0] * len(left_T), [len(left_T) - 1] * bool(left_T), 0
-    while stack:
-        node = stack.pop()
-        if left_T[node] < 0:
-            ranks[node], place = place, place + 1
-        else:
-            stack += [right_T[node], left_T[node]]
-    return ranks
 
 
 def _path(left_T: list[int], right_T: list[int], *, target: int) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ class MeanWordLengthMin(Filter, frozen=True, kw_only=True, tag="mean_word_length
     By the rule for scripts without spaces (`TextFeatures`), Chinese has 2 characters a word and Thai 4.
 
     Attributes:
-        min_length: characters; Gopher has 3, which would drop every Chinese post.
+        min_length: characters; Gopher has 3, which drops every Chinese post.
 
     Source: Gopher (Rae et al. 2021, arXiv:2112.11446, A1.1).
     """
@@ -20,7 +20,7 @@ class MeanWordLengthMin(Filter, frozen=True, kw_only=True, tag="mean_word_length
     reason: ClassVar[str] = "words_too_short"
     bound: ClassVar[str] = "min_length"
 
-    min_length: Length = 2.0
+    min_length: Length = 1.5
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, characters."""

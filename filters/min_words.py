@@ -18,7 +18,7 @@ class MinWords(Filter, frozen=True, kw_only=True, tag="min_words"):
     reason: ClassVar[str] = "too_few_words"
     bound: ClassVar[str] = "min_words"
 
-    min_words: Count = 3
+    min_words: Count = 2
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, words."""

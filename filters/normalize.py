@@ -142,8 +142,10 @@ def _number_at(data_B, j, end):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]
-    """Returns (code point, bytes) of a plain entity at the & at `j`, (0, 1) for no entity at all,
-    and (0, 0) for one that is Python's to judge."""
+    """Returns (code point, bytes) of the plain entity at `j`.
+
+    (0, 1) where none begins there, (0, 0) where Python has to judge.
+    """
     left = end - j
     a = data_B[j + 1] if left > 1 else np.uint8(0)
     if a == 35:
@@ -157,7 +159,9 @@ def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]
         return np.int64(60 if a == 108 else 62), 4
     if a == 97 and b == 109 and c == 112 and d == 59:  # amp;
         return np.int64(38), 5
-    if left > 5 and a == 113 and b == 117 and c == 111 and d == 116 and data_B[j + 5] == 59:  # quot;
+    if (
+        left > 5 and a == 113 and b == 117 and c == 111 and d == 116 and data_B[j + 5] == 59
+    ):  # quot;
         return np.int64(34), 6
     return np.int64(0), 0
 
@@ -184,7 +188,7 @@ def _inspect(data_B, offsets_N1, actions_U, needs_N):  # type: ignore[no-untyped
             else:
                 if c < 33 or c > 126:
                     cp, n = decode_at(data_B, j, end)
-                    needs |= _REWRITE * (0 < actions_U[cp] & _ACTION)
+                    needs |= _REWRITE * (actions_U[cp] & _ACTION != _KEEP)
                 blank, ends = False, 0
             j += n
         if offsets_N1[i] < end and (blank or ends > 0):
@@ -211,7 +215,7 @@ def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[n
 
     White space and joiners wait until the next character shows whether they are needed.
     """
-    first, blank, ends, joiner, before = o, False, 0, np.int64(0), 0
+    first, blank, ends, joiner, before = o, False, 0, np.int64(0), np.int64(0)
     while j < end:
         cp, n = decode_at(data_B, j, end)
         if decode and cp == 38:
@@ -221,8 +225,8 @@ def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[n
         j += n
         here = np.int64(actions_U[cp])
         action = here & _ACTION
-        if action == _BLANK or action == _LINE_END:
-            blank, joiner, before = True, np.int64(0), 0
+        if action in (_BLANK, _LINE_END):
+            blank, joiner, before = True, np.int64(0), np.int64(0)
             if action == _LINE_END and not (cp == 13 and j < end and data_B[j] == 10):
                 ends += 1
             continue

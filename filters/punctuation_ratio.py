@@ -18,7 +18,7 @@ class PunctuationRatio(Filter, frozen=True, kw_only=True, tag="punctuation_ratio
     reason: ClassVar[str] = "too_much_punctuation"
     bound: ClassVar[str] = "max_ratio"
 
-    max_ratio: Ratio = 0.4
+    max_ratio: Ratio = 0.5
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, in [0, 1]."""

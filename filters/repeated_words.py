@@ -24,4 +24,6 @@ class RepeatedWords(Filter, frozen=True, kw_only=True, tag="repeated_words"):
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_repeated_tokens, batch.features.num_known_tokens)
+        return lambda batch: ratio(
+            batch.features.num_repeated_tokens, batch.features.num_known_tokens
+        )

@@ -100,7 +100,7 @@ def text_features(texts: pa.StringArray) -> TextFeatures:
     Args:
         texts: (N,) string; a null reads as the empty text.
 
-    Source: ours; 0.7 us a post of 100 bytes.
+    Source: ours; 1.1 us a post (real posts of 111 bytes in many scripts, one core).
     """
     data_B, offsets_N1 = utf8_view(texts)
     lengths_N = np.diff(offsets_N1)

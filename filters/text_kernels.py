@@ -1,6 +1,7 @@
 """The kernels that read posts as posts: URLs, @handles, hashtags, a leading RT, words and lines.
 
-They stand in one file because they share the rules for URLs and handles, which are inlined:
+They stand in one file because they share the rules for URLs and handles, and numba's cache does not see
+a change in another file. They are linear in the length of a text. The rules:
 
 - A URL begins with http://, https:// or, not after an ASCII word character, with www. and an ASCII
   letter or digit, in either case. It runs to the first white space, quote or angle bracket, or to
@@ -29,6 +30,7 @@ NUM_COUNTERS = 32
 
 ZWJ, ELLIPSIS = 0x200D, 0x2026
 _INT = types.int64
+_HTTP, _WWW, _SLASHES = (104, 116, 116, 112), (119, 119, 119, 46), (58, 47, 47)
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
@@ -38,20 +40,27 @@ def _is_word_byte(c):  # type: ignore[no-untyped-def]
 
 
 @kernel()
+def _is_text(data_B, j, end, letters):  # type: ignore[no-untyped-def]
+    """Returns whether these ASCII bytes stand at `j`, letters in either case."""
+    same = j + len(letters) <= end
+    for k in range(len(letters)):
+        if same:
+            c = data_B[j + k]
+            same = (c | 32 if letters[k] >= 97 else c) == letters[k]
+    return same
+
+
+@kernel()
 def _scheme_end(data_B, j, start, end):  # type: ignore[no-untyped-def]
     """Returns where the rest of a URL begins if one begins at `j`, else `j`."""
-    c = data_B[j] | 32
-    if c == 119:  # w
-        if j + 4 < end and data_B[j + 3] == 46 and (data_B[j + 1] | 32) == 119 and (data_B[j + 2] | 32) == 119:
-            after = data_B[j + 4]
-            if _is_word_byte(after) and after != 95 and not (j > start and _is_word_byte(data_B[j - 1])):
-                return j + 4
-    elif c == 104 and j + 7 <= end:  # h
-        if (data_B[j + 1] | 32) == 116 and (data_B[j + 2] | 32) == 116 and (data_B[j + 3] | 32) == 112:
-            k = j + 5 if (data_B[j + 4] | 32) == 115 else j + 4
-            if k + 3 <= end and data_B[k] == 58 and data_B[k + 1] == 47 and data_B[k + 2] == 47:
-                return k + 3
-    return j
+    if _is_text(data_B, j, end, _WWW):
+        after = data_B[j + 4] if j + 4 < end else np.uint8(0)
+        alone = j == start or not _is_word_byte(data_B[j - 1])
+        return j + 4 if alone and after != 95 and _is_word_byte(after) else j
+    if not _is_text(data_B, j, end, _HTTP):
+        return j
+    k = j + 5 if j + 4 < end and data_B[j + 4] | 32 == 115 else j + 4
+    return k + 3 if _is_text(data_B, k, end, _SLASHES) else j
 
 
 @kernel(_INT(BYTES, _INT, _INT, _INT, BYTES))
@@ -73,18 +82,6 @@ def _url_end(data_B, j, start, end, classes_U):  # type: ignore[no-untyped-def]
     return k
 
 
-@kernel()
-def _may_begin_mark(data_B, j, end):  # type: ignore[no-untyped-def]
-    """Returns whether a URL or handle may begin at `j`: @, or the first two letters of http or www."""
-    c = data_B[j]
-    if c == 64:
-        return True
-    if j + 4 >= end:
-        return False
-    after = data_B[j + 1] | 32
-    return (c | 32 == 104 and after == 116) or (c | 32 == 119 and after == 119)
-
-
 @kernel(_INT(BYTES, _INT, _INT, _INT))
 def _handle_end(data_B, j, start, end):  # type: ignore[no-untyped-def]
     """Returns the end of the @handle that begins at `j`, or `j`."""
@@ -94,6 +91,24 @@ def _handle_end(data_B, j, start, end):  # type: ignore[no-untyped-def]
     while k < end and _is_word_byte(data_B[k]):
         k += 1
     return k if k > j + 1 else j
+
+
+@kernel()
+def _may_begin_mark(data_B, j, end):  # type: ignore[no-untyped-def]
+    """Returns whether a URL or handle may begin at `j`: @, or the first two letters of http or www."""
+    c, after = data_B[j], data_B[min(j + 1, end - 1)]
+    return c == 64 or (
+        j + 4 < end
+        and ((c | 32 == 104 and after | 32 == 116) or (c | 32 == 119 and after | 32 == 119))
+    )
+
+
+@kernel(_INT(BYTES, _INT, _INT, _INT, BYTES))
+def _mark_end(data_B, j, start, end, classes_U):  # type: ignore[no-untyped-def]
+    """Returns the end of the URL or handle that begins at `j`, or `j`."""
+    if data_B[j] == 64:
+        return _handle_end(data_B, j, start, end)
+    return _url_end(data_B, j, start, end, classes_U)
 
 
 @kernel(_INT(BYTES, _INT, _INT, BYTES, types.boolean))
@@ -139,19 +154,14 @@ def write_view(data_B, offsets_N1, classes_U, drop_retweet, out_B, out_offsets_N
         j, first, blank = start, o, False
         while j < end:
             c = data_B[j]
-            stop = j
-            if _may_begin_mark(data_B, j, end):
-                if c == 64:
-                    stop = _handle_end(data_B, j, start, end)
-                else:
-                    stop = _url_end(data_B, j, start, end, classes_U)
-            n = 1
-            if stop == j:
-                cp = np.int64(c)
-                if c >= 128:
-                    cp, n = decode_at(data_B, j, end)
-                if classes_U[cp] == SPACE:
-                    stop = j + n
+            n, stop = 1, j
+            if c >= 128:
+                cp, n = decode_at(data_B, j, end)
+                stop = j + n if classes_U[cp] == SPACE else j
+            elif c <= 32:
+                stop = j + (classes_U[c] == SPACE)
+            elif _may_begin_mark(data_B, j, end):
+                stop = _mark_end(data_B, j, start, end, classes_U)
             if stop > j:
                 blank, j = True, stop
                 continue
@@ -159,7 +169,8 @@ def write_view(data_B, offsets_N1, classes_U, drop_retweet, out_B, out_offsets_N
                 out_B[o] = 32
                 o += 1
             blank = False
-            for k in range(n):
+            out_B[o] = c
+            for k in range(1, n):
                 out_B[o + k] = data_B[j + k]
             o += n
             j += n
@@ -175,18 +186,16 @@ def _num_chars(data_B, j, end):  # type: ignore[no-untyped-def]
     return n
 
 
-@kernel(_INT(BYTES, _INT, _INT, _INT, BYTES, types.int32[::1]))
-def _mark_end(data_B, j, start, end, classes_U, row):  # type: ignore[no-untyped-def]
-    """Returns the end of the URL or handle that begins at `j`, and counts it, or `j`."""
+@kernel(types.void(BYTES, _INT, _INT, types.int32[::1]))
+def _count_mark(data_B, j, stop, row):  # type: ignore[no-untyped-def]
+    """Counts the URL or handle of the bytes [j, stop), which reads as a blank."""
+    num_chars = _num_chars(data_B, j, stop)
+    row[MARK_CHARS] += num_chars - 1
     if data_B[j] == 64:
-        stop = _handle_end(data_B, j, start, end)
-        row[MENTIONS] += stop > j
+        row[MENTIONS] += 1
     else:
-        stop = _url_end(data_B, j, start, end, classes_U)
-        row[URLS] += stop > j
-        row[URL_CHARS] += _num_chars(data_B, j, stop)
-    row[MARK_CHARS] += _num_chars(data_B, j, stop)
-    return stop
+        row[URLS] += 1
+        row[URL_CHARS] += num_chars
 
 
 @kernel()
@@ -214,7 +223,7 @@ def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h)
 
 
 @kernel()
-def _count_mark(row, cp, before, dots):  # type: ignore[no-untyped-def]
+def _count_sign(row, cp, before, dots):  # type: ignore[no-untyped-def]
     """Counts # and ellipses; returns how many full stops stand in a row up to here."""
     if cp == 46:
         dots = dots + 1 if before == 46 else 1
@@ -227,31 +236,39 @@ def _count_mark(row, cp, before, dots):  # type: ignore[no-untyped-def]
 
 
 @kernel()
+def _begin_tag(cp, before, classes_U):  # type: ignore[no-untyped-def]
+    """Returns 1 where a hashtag may begin after this mark, else 0."""
+    was = classes_U[before]
+    return np.int64((cp == 35 or cp == 0xFF03) and before != 95 and not UPPER <= was <= NUMBER)
+
+
+@kernel()
 def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row):  # type: ignore[no-untyped-def]
-    """Counts the characters and words of own text; `before` is a blank outside words."""
-    j = start
-    before, last, run, dots, flag = np.int64(32), np.int64(32), 0, 0, False
+    """Counts the characters and words of own text.
+
+    `before` is the character before, a blank outside words. `tag` is 1 after the # of what may be a
+    hashtag, 2 once it has a letter. Outside hashtags a word's characters count by `quarters`, where
+    they are CJK (2) or unspaced (1), and make it `spaced` where they are not.
+    """
+    j, before, last, run, dots, flag = start, np.int64(32), np.int64(32), 0, 0, False
     known, tag, tags, spaced, quarters, letters, h = 0, 0, 0, 0, 0, 0, _SEED
     while j < end:
         c = data_B[j]
-        cp, n = np.int64(c), 1
-        kind = classes_U[c]
+        cp, stop, kind = np.int64(c), j + 1, np.int64(classes_U[c])
         if c >= 128:
             cp, n = decode_at(data_B, j, end)
-            kind = classes_U[cp]
+            stop, kind = j + n, np.int64(classes_U[cp])
         elif _may_begin_mark(data_B, j, end):
-            stop = _mark_end(data_B, j, start, end, classes_U, row)
+            stop = _mark_end(data_B, j, start, end, classes_U)
             if stop > j:
-                kind, n = np.uint8(SPACE), stop - j
-                row[MARK_CHARS] -= 1
-        if kind >= EMOJI:
-            if kind == EMOJI and before == ZWJ:
-                kind = np.uint8(OTHER)
-            elif kind == REGIONAL:
-                flag = not (flag and classes_U[before] == REGIONAL)
-                row[FLAGS] += flag
+                kind = np.int64(SPACE)
+                _count_mark(data_B, j, stop, row)
+            else:
+                stop = j + 1
+        j = stop
+        if kind == EMOJI and before == ZWJ:
+            kind = np.int64(OTHER)  # a part of the emoji before
         row[kind] += 1
-        j += n
         if kind == SPACE:
             if before != 32:
                 words = tags + spaced + quarters // 4
@@ -267,21 +284,18 @@ def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp
             if kind <= UNSPACED:
                 letters += 1
                 if tag == 1:
-                    tag = 2
-                    tags += 1
+                    tag, tags = 2, tags + 1
                     row[HASHTAGS] += 1
             elif kind >= EMOJI:
                 tag = 0
+                flag = kind == REGIONAL and not (flag and classes_U[before] == REGIONAL)
+                row[FLAGS] += flag
             if tag == 0:
                 quarters += (kind == CJK) * 2 + (kind == UNSPACED)
                 spaced |= kind != CJK and kind != UNSPACED
-        elif cp == 35 or cp == 0xFF03:
-            was = classes_U[before]
-            tag = 0 if UPPER <= was <= NUMBER or before == 95 else 1
         elif cp != 95:
-            tag = 0
-        if kind == PUNCT:
-            dots = _count_mark(row, cp, before, dots)
+            tag = _begin_tag(cp, before, classes_U)
+            dots = _count_sign(row, cp, before, dots)
         before = cp
     if before != 32:
         words = tags + spaced + quarters // 4

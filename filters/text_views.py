@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.char_classes import char_classes
+from filters.nfc import to_nfc
 from filters.text_kernels import write_view
 from schemas.kernel import utf8_array, utf8_view
 
@@ -24,14 +25,14 @@ def classifier_text(texts: pa.StringArray) -> pa.StringArray:
     Returns:
         (N,) string, in the order of the rows, never null; a pure function of each text.
     """
-    return _view(texts, drop_retweet=False)
+    return _view(pc.utf8_lower(texts), drop_retweet=False)
 
 
 def dedup_text(texts: pa.StringArray) -> pa.StringArray:
     """Returns the text that duplicates are compared by.
 
-    As `classifier_text`, and leading RTs are dropped with their handles and colons. Entities are
-    taken to be decoded and the text to be in NFC, as `filters.normalize` leaves them.
+    As `classifier_text`, in NFC, and leading RTs are dropped with their handles and colons. Entities
+    are taken to be decoded, as `filters.normalize` leaves them.
 
     Args:
         texts: (N,) string, normalised; a null reads as the empty text.
@@ -40,11 +41,11 @@ def dedup_text(texts: pa.StringArray) -> pa.StringArray:
         (N,) string, in the order of the rows, never null; empty for a post that is nothing but
         links, handles and RT.
     """
-    return _view(texts, drop_retweet=True)
+    return _view(to_nfc(pc.utf8_lower(texts)), drop_retweet=True)
 
 
-def _view(texts: pa.StringArray, *, drop_retweet: bool) -> pa.StringArray:
-    data_B, offsets_N1 = utf8_view(pc.utf8_lower(texts))
+def _view(lowered: pa.StringArray, *, drop_retweet: bool) -> pa.StringArray:
+    data_B, offsets_N1 = utf8_view(lowered)
     out_B = np.empty(int(offsets_N1[-1] - offsets_N1[0]), np.uint8)
     out_offsets_N1 = np.empty(len(offsets_N1), np.int32)
     write_view(data_B, offsets_N1, char_classes(), drop_retweet, out_B, out_offsets_N1)

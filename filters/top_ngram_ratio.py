@@ -50,7 +50,9 @@ class TopNgramRatio(Filter, frozen=True, kw_only=True, tag="top_ngram_ratio"):
         return score
 
 
-def top_ngram_ratio(texts: pa.StringArray, *, n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def top_ngram_ratio(
+    texts: pa.StringArray, *, n: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Returns (N,) float64 in [0, 1], as the class says, of texts with single blanks."""
     ratios_N = np.zeros(len(texts), np.float64)
     data_B, offsets_N1 = utf8_view(texts)
@@ -98,9 +100,7 @@ def _occurrence(keys_S, stamps_S, counts_S, last_slot, stamp, h):  # type: ignor
         types.uint64[::1], types.int32[::1], types.int32[::1], types.float64[::1],
     )
 )  # fmt: skip
-def _score_rows(
-    data_B, offsets_N1, n, words_W, lengths_W, keys_S, stamps_S, counts_S, ratios_N
-):  # type: ignore[no-untyped-def]
+def _score_rows(data_B, offsets_N1, n, words_W, lengths_W, keys_S, stamps_S, counts_S, ratios_N):  # type: ignore[no-untyped-def]
     for i in range(len(ratios_N)):
         start, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         num_words = _split(data_B, start, end, words_W, lengths_W)

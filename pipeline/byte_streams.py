@@ -12,6 +12,8 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 from isal import igzip_lib
 
+from schemas.errors import InputError
+
 _INPUT_BYTES = 1 << 20
 _SALVAGE_STEPS = (1024, 1)
 _BOM = b"\xef\xbb\xbf"
@@ -29,12 +31,18 @@ class StreamBrokenError(Exception):
 
 
 def plain(path: str, *, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:
-    """Yields the bytes from start to stop of a file, `block_bytes` at a time."""
+    """Yields the bytes from start to stop of a file, `block_bytes` at a time.
+
+    Raises:
+        InputError: the file is shorter than that.
+    """
     with open(path, "rb", buffering=0) as file:
         file.seek(start)
         while start < stop and (piece := file.read(min(block_bytes, stop - start))):
             start += len(piece)
             yield piece
+    if start < stop:
+        raise InputError(f"{path}: has become shorter since it was cut into units")
 
 
 def decompressed(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
@@ -43,33 +51,25 @@ def decompressed(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
     Args:
         path: the file.
         codec: gz or zst.
-        block_bytes: the most that one piece may hold, however well the file is compressed.
+        block_bytes: what a piece holds at least, but for the last, and at most twice.
 
     Raises:
         StreamBrokenError: after all that could be decoded.
     """
-    if os.path.getsize(path) == 0:
-        raise StreamBrokenError("truncated_input")
-    decode = _gunzip if codec == "gz" else _unzstd
-    num_bytes = sound_bytes = 0  # bytes yielded; compressed bytes that are known to be sound
+    held = bytearray()
     broken = None
-    with open(path, "rb", buffering=0) as file:
-        for step in (block_bytes, *_SALVAGE_STEPS):
-            file.seek(0)
-            source = _Source(file, coarse_bytes=sound_bytes, step=step)
-            position = 0
-            try:
-                for piece in decode(source, block_bytes, coarse_bytes=num_bytes, step=step):
-                    position += len(piece)
-                    if position > num_bytes:
-                        yield piece[num_bytes - position :]
-                        num_bytes = position
-                return
-            except StreamBrokenError as error:
-                broken = error
-                sound_bytes = max(0, source.position - step)
-    assert broken is not None
-    raise broken
+    try:
+        for piece in _decoded(path, codec=codec, block_bytes=block_bytes):
+            held += piece
+            if len(held) >= block_bytes:
+                yield bytes(held)
+                held.clear()
+    except StreamBrokenError as error:
+        broken = error
+    if held:
+        yield bytes(held)
+    if broken is not None:
+        raise broken
 
 
 def without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -111,6 +111,32 @@ def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[byt
         yield OVERLONG
     elif rest:
         yield rest
+
+
+def _decoded(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
+    """Yields pieces of at most `block_bytes`; near a break, small ones."""
+    if os.path.getsize(path) == 0:
+        raise StreamBrokenError("truncated_input")
+    decode = _gunzip if codec == "gz" else _unzstd
+    num_bytes = sound_bytes = 0  # bytes yielded; compressed bytes that are known to be sound
+    broken = None
+    with open(path, "rb", buffering=0) as file:
+        for step in (block_bytes, *_SALVAGE_STEPS):
+            file.seek(0)
+            source = _Source(file, coarse_bytes=sound_bytes, step=step)
+            position = 0
+            try:
+                for piece in decode(source, block_bytes, coarse_bytes=num_bytes, step=step):
+                    position += len(piece)
+                    if position > num_bytes:
+                        yield piece[num_bytes - position :]
+                        num_bytes = position
+                return
+            except StreamBrokenError as error:
+                broken = error
+                sound_bytes = max(0, source.position - step)
+    assert broken is not None
+    raise broken
 
 
 class _Source:

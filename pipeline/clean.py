@@ -27,6 +27,7 @@ from pipeline.inputs import InputUnit
 from pipeline.ledger import Counts, tally, value_counts
 from pipeline.reading import ReadOptions, read_unit
 from pipeline.units import Attempt, DoUnits, Unit, Work, add_counts, file_digest
+from schemas.kernel import utf8_view
 from schemas.post import POST
 from schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, REJECT, reject_batch
 
@@ -205,20 +206,23 @@ class CleanOutputs:
     def _write_keys(self, kept: Batch) -> None:
         """Writes the keys that equal ids, equal texts and similar texts share.
 
-        The first post of the unit with some text carries its band keys; a later copy meets it by the
+        A text of nothing but links and handles has only its id's key: it is like no other. The first post of the unit with some text carries its band keys; a later copy meets it by the
         content key alone, which halves the keys where posts repeat.
         """
         n = len(kept)
         row_N = np.arange(self._num_kept, self._num_kept + n, dtype=np.uint32)
         self._num_kept += n
-        content_N = content_hash(kept.dedup_text)
-        key_KM = [id_hash(kept.posts.column("post_id")), content_N]
-        row_KM = [row_N, row_N]
-        first_N = self._first_of_text(content_N)
-        bands_MK = text_band_keys(kept.dedup_text.filter(pa.array(first_N)), self._stage.minhash)
-        key_KM.append(bands_MK.ravel())
-        row_KM.append(np.repeat(row_N[first_N], bands_MK.shape[1]))
-        self._send(np.concatenate(key_KM), np.concatenate(row_KM))
+        texts = kept.dedup_text
+        some_S = np.flatnonzero(np.diff(utf8_view(texts).offsets_N1))
+        content_S = content_hash(texts.take(pa.array(some_S)))
+        first_F = some_S[self._first_of_text(content_S)]
+        bands_FK = text_band_keys(texts.take(pa.array(first_F)), self._stage.minhash)
+        ids_N = id_hash(kept.posts.column("post_id"))
+        row_FK = np.repeat(row_N[first_F], bands_FK.shape[1])
+        self._send(
+            np.concatenate([ids_N, content_S, bands_FK.ravel()]),
+            np.concatenate([row_N, row_N[some_S], row_FK]),
+        )
 
     def _first_of_text(self, content_N: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Returns (N,) bool, false where the unit surely had the text before.

@@ -129,7 +129,7 @@ class JsonLines:
             else:
                 pieces.append(_Piece(lines_N, columns))
         if any(map(len, refused)) or not pieces:
-            piece, faults = self._slow(lines, np.concatenate(refused))
+            piece, faults = self._slow(lines, np.sort(np.concatenate(refused)))
             pieces.append(piece)
         read = _joined(pieces)
         faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]

@@ -226,9 +226,13 @@ def _apply(tree: dict[str, Any], setting: str) -> None:
 
 def _child(node: Any, name: str, where: str) -> Any:
     if isinstance(node, list):
+        if name.isdigit() and int(name) < len(node):
+            return node[int(name)]
         found = [f for f in node if isinstance(f, dict) and f.get("filter") == name]
-        if found:
+        if len(found) == 1:
             return found[0]
+        if found:
+            raise RecipeError(f"{where}: stands {len(found)} times; name one by its place: filters.0")
         names = [str(f.get("filter")) for f in node if isinstance(f, dict)]
         raise RecipeError(f"{where}: the recipe has no such filter{did_you_mean(name, names)}")
     if not isinstance(node, dict):

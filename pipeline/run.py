@@ -1,8 +1,10 @@
 """Runs the phases of a job, in order, on whatever engine the Beam flags name."""
 
 import contextlib
+import io
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,8 +138,11 @@ def _told(folders: Sequence[str]) -> Iterator[None]:
     noise = logging.getLogger("apache_beam")
     level = noise.level
     noise.setLevel(logging.CRITICAL)
+    # Beam's workers print tracebacks to stderr, and hang if that breaks: they print to a buffer.
+    quiet = io.StringIO() if not os.environ.get("SLUICE_DEBUG") else sys.stderr
     try:
-        yield
+        with contextlib.redirect_stderr(quiet):
+            yield
     except SluiceError:
         raise
     except Exception as failure:

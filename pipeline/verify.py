@@ -17,7 +17,7 @@ from filters.hashing import hash_texts
 from pipeline.ledger import check_posts, check_tokens
 from pipeline.output import COMPLETED
 from pipeline.units import file_digest
-from schemas.errors import LedgerError, OutputError
+from schemas.errors import LedgerError, OutputError, SluiceError
 from schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY
 from tokenizer.shards import read_shard, verify_shard
 
@@ -50,7 +50,7 @@ def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
     for name, check in CHECKS.items():
         try:
             found = list(check(output, manifest))
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        except (SluiceError, OSError, pa.ArrowException, KeyError, ValueError) as error:
             found = [f"{name}: could not be checked: {type(error).__name__}: {error}"]
         say(f"{'ok  ' if not found else 'FAIL'} {name}")
         problems += found

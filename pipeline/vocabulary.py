@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -75,6 +76,7 @@ class Sample:
 def _sample(stage: Sample, unit: Unit, attempt: Attempt) -> Counts:
     path = attempt.path("sample")
     counts: Counts = {}
+    begun = time.perf_counter_ns(), time.thread_time_ns()
     rates = dict(stage.rates)
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     columns = ("post_id", "language", "text", "created_at", "source")
@@ -84,6 +86,8 @@ def _sample(stage: Sample, unit: Unit, attempt: Attempt) -> Counts:
             file.write_batch(pa.RecordBatch.from_arrays([taken.column("text")], schema=SAMPLE))
             counts = _add(counts, taken)
     attempt.add("sample", path)
+    attempt.times["sample/seconds"] = (time.perf_counter_ns() - begun[0]) // 1000
+    attempt.times["sample/cpu_seconds"] = (time.thread_time_ns() - begun[1]) // 1000
     return {"sample": counts}
 
 

@@ -32,6 +32,13 @@ _FAILURES = {
 - Sources mean different things by toxic; where annotators disagree (`mlma-fr`, `mlma-ar`) so does it.""",
 }
 
+_CHOSEN = {
+    "spam": "Settings were chosen by the AUC on training posts held out (the first two of them had been "
+    "compared on the test posts, to no difference), the clean posts by the share of the firehose rejected.",
+    "toxicity": "Settings were chosen by the AUC on training posts held out, the clean posts by the share "
+    "of the firehose rejected.",
+}
+
 _TEST_COLUMNS = {
     "source": "source",
     "lang": "language",
@@ -118,7 +125,7 @@ def _training(recipe: Recipe) -> str:
         f"`make models`. fastText {options}, one thread, seed 0; quantised with norms, {recipe.cutoff:,} "
         f"rows kept, retrained 5 epochs. At most {recipe.most:,} posts a source and label, and "
         f"{recipe.ratio} {recipe.positive} posts a {recipe.negative} one. The text is normalised, then made "
-        f"`filters.text_views.classifier_text`. Settings were chosen by the AUC on training posts held out."
+        f"`filters.text_views.classifier_text`. {_CHOSEN[recipe.name]}"
     )
 
 

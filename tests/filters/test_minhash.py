@@ -1,6 +1,7 @@
 """MinHash against datasketch, against Python sets, and against what theory says of its errors."""
 
 from collections.abc import Callable
+from typing import Any
 
 import datasketch
 import numpy as np
@@ -49,11 +50,11 @@ def hash_32(shingle: str) -> int:
     return ((x ^ (x >> 32)) * 0xD6E8FEB86659FD93 % 2**64) >> 32
 
 
-def by_datasketch(text: str, spec: MinHashSpec) -> np.ndarray:
+def by_datasketch(text: str, spec: MinHashSpec) -> np.ndarray[Any, Any]:
     sketch = datasketch.MinHash(num_perm=spec.bands * spec.rows, seed=spec.seed, hashfunc=hash_32)
     sketch.update_batch(shingles(text, spec.ngram))
     assert sketch.scheme == "affine32"
-    return sketch.hashvalues
+    return np.asarray(sketch.hashvalues)
 
 
 def string_array(texts: list[str], before: int = 0) -> pa.StringArray:
@@ -62,7 +63,9 @@ def string_array(texts: list[str], before: int = 0) -> pa.StringArray:
 
 
 @given(TEXTS, SPECS, st.integers(0, 2))
-def test_signatures_are_those_of_datasketch(texts: list[str], spec: MinHashSpec, before: int):
+def test_signatures_are_those_of_datasketch(
+    texts: list[str], spec: MinHashSpec, before: int
+) -> None:
     """datasketch, given our 32-bit shingle hash, computes the same signature bit for bit."""
     got_NP = signatures(string_array(texts, before), spec)
     assert got_NP.shape == (len(texts), spec.num_permutations)
@@ -73,7 +76,7 @@ def test_signatures_are_those_of_datasketch(texts: list[str], spec: MinHashSpec,
 
 @pytest.mark.parametrize("seed", [0, 1, 42, 2**32 - 1])
 @pytest.mark.parametrize("num", [1, 13, 100, 128])
-def test_permutations_are_those_of_datasketch(seed: int, num: int):
+def test_permutations_are_those_of_datasketch(seed: int, num: int) -> None:
     """The multipliers and addends come from the same random stream as datasketch's."""
     expected_P = datasketch.MinHash(num_perm=num, seed=seed).permutations
     np.testing.assert_array_equal(
@@ -82,7 +85,7 @@ def test_permutations_are_those_of_datasketch(seed: int, num: int):
 
 
 @given(TEXTS, st.integers(1, 9), st.integers(0, 2))
-def test_shingle_sets_are_the_sets_of_ngrams(texts: list[str], ngram: int, before: int):
+def test_shingle_sets_are_the_sets_of_ngrams(texts: list[str], ngram: int, before: int) -> None:
     """Each text has one x for every distinct n-gram, ascending."""
     sets = shingle_sets(string_array(texts, before), ngram=ngram)
     assert len(sets.starts_N1) == len(texts) + 1
@@ -93,7 +96,9 @@ def test_shingle_sets_are_the_sets_of_ngrams(texts: list[str], ngram: int, befor
 
 
 @given(TEXTS, SPECS, st.data())
-def test_batch_boundaries_do_not_matter(texts: list[str], spec: MinHashSpec, data: st.DataObject):
+def test_batch_boundaries_do_not_matter(
+    texts: list[str], spec: MinHashSpec, data: st.DataObject
+) -> None:
     """The keys of a batch are those of its two parts, wherever it is cut."""
     array = string_array(texts)
     cut = data.draw(st.integers(0, len(texts)))
@@ -102,7 +107,7 @@ def test_batch_boundaries_do_not_matter(texts: list[str], spec: MinHashSpec, dat
 
 
 @given(TEXTS, SPECS)
-def test_the_fused_kernel_is_the_two_steps(texts: list[str], spec: MinHashSpec):
+def test_the_fused_kernel_is_the_two_steps(texts: list[str], spec: MinHashSpec) -> None:
     """Band keys straight from texts equal band keys of the signatures."""
     array = string_array(texts)
     expected_NK = band_keys(signatures(array, spec), spec)
@@ -111,7 +116,7 @@ def test_the_fused_kernel_is_the_two_steps(texts: list[str], spec: MinHashSpec):
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=9), min_size=2, max_size=12), st.integers(1, 5))
-def test_a_key_is_shared_where_a_band_agrees(texts: list[str], rows: int):
+def test_a_key_is_shared_where_a_band_agrees(texts: list[str], rows: int) -> None:
     """Two texts have the same key in a band if and only if they agree on all its entries."""
     spec = MinHashSpec(bands=6, rows=rows, ngram=2)
     array = string_array(texts)
@@ -121,13 +126,13 @@ def test_a_key_is_shared_where_a_band_agrees(texts: list[str], rows: int):
     np.testing.assert_array_equal(key_NK[:, None] == key_NK[None], agree_NNK)
 
 
-def test_bands_with_equal_entries_have_different_keys():
+def test_bands_with_equal_entries_have_different_keys() -> None:
     """The band's number is in its key, so that different bands do not meet."""
     signature_NP = np.tile(np.arange(4, dtype=np.uint32), (1, 50))
     assert len(np.unique(band_keys(signature_NP, MinHashSpec(bands=50, rows=4)))) == 50
 
 
-def test_an_empty_text_has_no_key():
+def test_an_empty_text_has_no_key() -> None:
     """An empty text has an all-ones signature and NO_KEY; no other text has NO_KEY."""
     spec = MinHashSpec()
     array = pa.array(["", "a", "", "abcdef"], pa.string())
@@ -141,7 +146,7 @@ def test_an_empty_text_has_no_key():
     assert (text_band_keys(array, spec)[[1, 3]] != NO_KEY).all()
 
 
-def test_a_short_text_is_one_shingle():
+def test_a_short_text_is_one_shingle() -> None:
     """A text below n code points meets itself alone, not a longer text that ends in it."""
     sets = shingle_sets(pa.array(["日本", "x日本", "日本"]), ngram=5)
     assert sets.starts_N1.tolist() == [0, 1, 2, 3]
@@ -149,7 +154,7 @@ def test_a_short_text_is_one_shingle():
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]])
-def test_nothing_in_gives_the_right_shape(texts: list[str]):
+def test_nothing_in_gives_the_right_shape(texts: list[str]) -> None:
     """Empty batches and batches of empty texts need no special care."""
     array = pa.array(texts, pa.string())
     assert text_band_keys(array, MinHashSpec()).shape == (len(texts), 20)
@@ -167,7 +172,7 @@ def ideographs(rng: np.random.Generator, size: int) -> str:
 @pytest.mark.parametrize("draw", [latin, ideographs])
 def test_the_estimate_has_no_bias_and_the_right_spread(
     draw: Callable[[np.random.Generator, int], str],
-):
+) -> None:
     """Agreement of signatures is distributed about the exact Jaccard index as theory says.
 
     A shingle hash that lost a character would be biased by 0.01 for every seed.
@@ -192,7 +197,7 @@ def test_the_estimate_has_no_bias_and_the_right_spread(
 
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_keys_are_shared_as_often_as_bands_and_rows_say(seed: int):
+def test_keys_are_shared_as_often_as_bands_and_rows_say(seed: int) -> None:
     """Pairs of index J share a key with probability 1 - (1 - J^rows)^bands."""
     rng = np.random.default_rng(seed)
     stems = [ideographs(rng, 36) for _ in range(3000)]

@@ -294,13 +294,14 @@ def test_damage_inside_a_compressed_file(
     assert sum(reason in ("corrupt_input", "truncated_input") for reason in reasons) <= 1
 
 
-def test_gzip_members_and_padding(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_gzip_members_and_padding(tmp_path: Path, block_bytes: int) -> None:
     """Members that stand one after another are one file; zeros after them are nothing, junk is damage."""
     path = tmp_path / "a.jsonl.gz"
     members = b"".join(gzip.compress(line + b"\n") for line in LINES) + gzip.compress(b"")
     for tail, reasons in ((b"", []), (b"\0" * 700, []), (b"junk", [(60, "corrupt_input")])):
         path.write_bytes(members + tail)
-        found = read(path, block_bytes=100)
+        found = read(path, block_bytes=block_bytes)
         assert found.rows() == list(range(60))
         assert found.reasons() == reasons
 
@@ -434,13 +435,16 @@ def test_faults_of_table_rows(tmp_path: Path, name: str) -> None:
     ]
 
 
-def test_a_damaged_row_group(tmp_path: Path) -> None:
-    """A row group that cannot be decoded is a dead letter a row, and the groups around it are read."""
-    path = _write_table(_table(), tmp_path / "a.parquet")
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_a_damaged_row_group(tmp_path: Path, compression: str) -> None:
+    """A row group that cannot be decoded, or whose page has another checksum than it says, is a
+    dead letter a row, and the groups around it are read."""
+    path = tmp_path / "a.parquet"
+    options = {"row_group_size": 20, "write_page_checksum": True, "use_dictionary": False}
+    pq.write_table(_table(), path, compression=compression, **options)
     column = pq.ParquetFile(path).metadata.row_group(1).column(1)
     data = bytearray(path.read_bytes())
-    middle = column.data_page_offset + column.total_compressed_size - 20
-    data[middle] ^= 255
+    data[column.data_page_offset + column.total_compressed_size - 2] ^= 1
     path.write_bytes(bytes(data))
     found = read(path)
     assert found.rows() == [*range(20), *range(40, 50)]
@@ -530,6 +534,15 @@ def test_a_file_that_goes_away(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"a\.jsonl: cannot be read: No such file"):
         next(read_unit(str(tmp_path), unit, ReadOptions()))
+
+
+def test_a_file_that_shrinks_under_a_unit(tmp_path: Path) -> None:
+    """Rows that were there when the file was cut and are gone now are an error, not a short read."""
+    path = write(tmp_path, b"\n".join(LINES))
+    (unit,) = cut(find_inputs([str(path)]))
+    path.write_bytes(LINES[0])
+    with pytest.raises(InputError, match=r"a\.jsonl: has become shorter"):
+        list(read_unit(str(tmp_path), unit, ReadOptions()))
 
 
 def test_units_survive_json(tmp_path: Path) -> None:

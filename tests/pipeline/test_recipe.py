@@ -42,7 +42,7 @@ def test_set_changes_one_key(small: str) -> None:
         small,
         sets=(
             "dedup.threshold=0.9",
-            "filters.hashtag_ratio.max_hashtag_ratio=0.25",
+            "filters.hashtag_ratio.max_ratio=0.25",
             "language.model=other.ftz",
             "seed=7",
         ),

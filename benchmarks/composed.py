@@ -1,0 +1,377 @@
+"""(b) The kernels of the main job composed without Beam: what this machine can do at best.
+
+    python -m benchmarks.composed RECIPE --tokenizer tokenizer.json --json OUT FILE ...
+
+The same public functions over the same files, in one thread of one process, everything in memory: no
+units, no intermediate files, no manifests, no ledger, no reject and provenance files; duplicates are
+looked for in all posts at once. CPU time is that of the process from step to step; imports and models
+are loaded before, and shards are written. What comes out must be what the pipeline says came out.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.whole import Outcome
+from filters.base import Batch, LanguageIdentifier, Machine, Partition, Scorer, Scores, partition
+from filters.clusters import cluster
+from filters.components import Components, bucket_edges
+from filters.exact_hash import content_hash, id_hash
+from filters.hashing import hash_texts
+from filters.minhash import MinHashSpec, text_band_keys
+from filters.normalize import normalize
+from pipeline.clean import load_machines
+from pipeline.inputs import InputUnit, cut, find_inputs
+from pipeline.phases import read_options
+from pipeline.reading import read_unit
+from pipeline.recipe import Dedup, Recipe, Training, load
+from pipeline.tokens import ENCODER_CACHE_BYTES
+from schemas.post import POST
+from tokenizer.bpe import Encoded, Encoder
+from tokenizer.packing import Packed, pack, plan
+from tokenizer.shards import ShardWriter
+from tokenizer.sizing import deal, plan_shards
+from tokenizer.vocabulary import Vocabulary, load_vocabulary
+
+Array = np.ndarray[Any, Any]
+
+PHASE_OF_STEP = {
+    **dict.fromkeys(("read", "normalize", "features", "language", "screens", "filters"), "clean"),
+    **dict.fromkeys(("dedup_text", "hashes", "band_keys"), "clean"),
+    **dict.fromkeys(("edges", "components", "cluster"), "dedup"),
+    **dict.fromkeys(("encode", "order", "pack", "shards"), "tokens"),
+}
+"""The phase of the pipeline that does a step."""
+STEP_OF_FILTER = {"language_confidence": "language", "spam": "screens", "toxicity": "screens"}
+"""The filters that have a step of their own; the others share `filters`."""
+
+
+class ComposedRun(msgspec.Struct, frozen=True):
+    """One run of the composition: CPU seconds of each step, in order, and what came out."""
+
+    steps: dict[str, float]
+    outcome: Outcome
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of all steps."""
+        return sum(self.steps.values())
+
+    def phase_seconds(self, phase: str) -> float:
+        """Returns the CPU seconds of the steps that a phase of the pipeline does."""
+        return sum(s for step, s in self.steps.items() if PHASE_OF_STEP[step] == phase)
+
+
+class Steps:
+    """CPU time by step; a step inside another is taken out of it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._open: list[str] = []
+        self._since = 0.0
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Charges what happens inside to a step."""
+        self._charge()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._open.pop()
+
+    def _charge(self) -> None:
+        now = time.process_time()
+        if self._open:
+            self.seconds[self._open[-1]] += now - self._since
+        self._since = now
+
+
+class Kept(NamedTuple):
+    """The posts that the filters keep, in order.
+
+    Attributes:
+        read: posts and malformed rows that were read.
+        posts: batches of POST.
+        dedup_text: (N,) string.
+        content_N: (N,) uint64, of the deduplication text.
+        id_N: (N,) uint64, of the post id.
+    """
+
+    read: int
+    posts: list[pa.RecordBatch]
+    dedup_text: pa.StringArray
+    content_N: Array
+    id_N: Array
+
+
+def compose(recipe: Recipe, *, files: Sequence[Path], tokenizer: Path, shards: Path) -> ComposedRun:
+    """Does the main job with a frozen tokenizer; shards go into a folder."""
+    inventory = find_inputs([str(path) for path in files])
+    units = cut(inventory, unit_bytes=recipe.input.unit_bytes)
+    identify, machines = load_machines(recipe.filters, recipe.language.model)
+    encoder = Encoder(tokenizer, cache_text_bytes=ENCODER_CACHE_BYTES)
+    warm_up(inventory.root, units, recipe, identify, machines)
+    steps = Steps()
+    kept = clean(inventory.root, units, recipe, (identify, timed(machines, steps)), steps)
+    drop_N = duplicates(kept, recipe, steps)
+    left = survivors(kept.posts, drop_N)
+    made = load_vocabulary(tokenizer)
+    ids, encoded = encode(left, encoder, made, steps)
+    packed = in_sequences(ids, encoded, recipe, made, steps)
+    with steps("shards"):
+        write_shards(packed, recipe.training, made, folder=shards, seed=recipe.seed)
+    outcome = Outcome(kept.read, len(ids), int(drop_N.sum()), len(encoded.tokens_T))
+    return ComposedRun({k: round(steps.seconds[k], 4) for k in PHASE_OF_STEP}, outcome)
+
+
+def warm_up(
+    root: str,
+    units: Sequence[InputUnit],
+    recipe: Recipe,
+    identify: LanguageIdentifier,
+    machines: Sequence[Machine],
+) -> None:
+    """Cleans a batch, so that no step is charged with what libraries do once."""
+    for read in read_unit(root, units[0], read_options(recipe)):
+        _filtered(read.posts, identify, machines, Steps())
+        break
+
+
+def timed(machines: Sequence[Machine], steps: Steps) -> tuple[Machine, ...]:
+    """Returns the filters with the scorers of costly ones charged to a step of their own."""
+
+    def wrapped(score: Scorer, step: str) -> Scorer:
+        def scored(batch: Batch) -> Scores:
+            with steps(step):
+                return score(batch)
+
+        return scored
+
+    return tuple(
+        (spec, wrapped(score, STEP_OF_FILTER[spec.name]) if spec.name in STEP_OF_FILTER else score)
+        for spec, score in machines
+    )
+
+
+def clean(
+    root: str,
+    units: Sequence[InputUnit],
+    recipe: Recipe,
+    models: tuple[LanguageIdentifier, tuple[Machine, ...]],
+    steps: Steps,
+) -> Kept:
+    """Reads, normalises and filters all units."""
+    identify, machines = models
+    read = 0
+    parts: list[Batch] = []
+    hashes: list[tuple[Array, Array]] = []
+    for posts, num_rows in _read(root, units, recipe, steps):
+        read += num_rows
+        part = _filtered(posts, identify, machines, steps).kept
+        with steps("dedup_text"):
+            text = part.dedup_text
+        with steps("hashes"):
+            hashes.append((content_hash(text), id_hash(part.posts.column("post_id"))))
+        # A new batch forgets the features and languages, which nothing needs any more.
+        parts.append(Batch(part.posts))
+        parts[-1].__dict__["dedup_text"] = text
+    content_N, id_N = (np.concatenate(part) for part in zip(*hashes, strict=True))
+    with steps("dedup_text"):
+        dedup_text = pa.concat_arrays([part.dedup_text for part in parts])
+    return Kept(read, [part.posts for part in parts], dedup_text, content_N, id_N)
+
+
+def _read(
+    root: str, units: Sequence[InputUnit], recipe: Recipe, steps: Steps
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Yields batches of posts and how many rows, malformed ones included, each was read from."""
+    for unit in units:
+        batches = read_unit(root, unit, read_options(recipe))
+        while True:
+            with steps("read"):
+                found = next(batches, None)
+            if found is None:
+                break
+            yield found.posts, found.posts.num_rows + found.rejected.num_rows
+
+
+def _filtered(
+    posts: pa.RecordBatch,
+    identify: LanguageIdentifier,
+    machines: Sequence[Machine],
+    steps: Steps,
+) -> Partition:
+    with steps("normalize"):
+        text = normalize(posts.column("text"))
+        posts = posts.set_column(POST.names.index("text"), POST.field("text"), text)
+        blank = pc.equal(pc.binary_length(text), 0)
+        if blank.true_count:
+            posts = posts.filter(pc.invert(blank))
+        batch = Batch(posts, identify)
+    with steps("features"):
+        _ = batch.features
+    with steps("filters"):
+        return partition(batch, machines, phase="clean")
+
+
+def duplicates(kept: Kept, recipe: Recipe, steps: Steps) -> Array:
+    """Returns (N,) bool, true for kept posts that are duplicates of others."""
+    spec = MinHashSpec(
+        bands=recipe.dedup.bands, rows=recipe.dedup.rows, ngram=recipe.dedup.ngram, seed=recipe.seed
+    )
+    row_N = np.arange(len(kept.content_N), dtype=np.uint32)
+    components = Components(len(row_N))
+    with steps("edges"):
+        first_E, again_E = bucket_edges(kept.content_N, row_N)
+        speaker_N = row_N.copy()
+        speaker_N[again_E] = first_E
+        first_F = np.flatnonzero(speaker_N == row_N).astype(np.uint32)
+    with steps("band_keys"):
+        key_FK = text_band_keys(kept.dedup_text.take(pa.array(first_F)), spec)
+    with steps("edges"):
+        edges = [(first_E, again_E), bucket_edges(kept.id_N, row_N)]
+        edges += [bucket_edges(np.ascontiguousarray(key_F), first_F) for key_F in key_FK.T]
+    with steps("components"):
+        for left_E, right_E in edges:
+            components.add(left_E, right_E)
+        label_N, shared_N = components.labels()
+        post_C = np.flatnonzero(shared_N)
+        post_C = post_C[
+            np.lexsort((post_C, _rank(kept.posts, post_C, recipe.dedup), label_N[post_C]))
+        ]
+    with steps("cluster"):
+        place_N = np.cumsum(speaker_N == row_N) - 1
+        key_CK = key_FK[place_N[speaker_N[post_C]]]
+        reason_C = _reasons(kept, post_C, key_CK, recipe.dedup)
+    drop_N = np.zeros(len(row_N), np.bool_)
+    drop_N[post_C[reason_C != 0]] = True
+    return drop_N
+
+
+def _rank(posts: Sequence[pa.RecordBatch], post_C: Array, dedup: Dedup) -> Array:
+    """Returns (C,) int64, low for the post to keep."""
+    if dedup.keep == "longest":
+        lengths = [pc.utf8_length(batch.column("text")) for batch in posts]
+        return -np.concatenate(lengths)[post_C].astype(np.int64)
+    times = [batch.column("created_at").cast(pa.int64()) for batch in posts]
+    return np.concatenate([pc.fill_null(t, np.iinfo(np.int64).max) for t in times])[post_C]
+
+
+def _reasons(kept: Kept, post_C: Array, key_CK: Array, dedup: Dedup) -> Array:
+    at_C = pa.array(post_C)
+    ids = pa.chunked_array([batch.column("post_id") for batch in kept.posts]).take(at_C)
+    found = cluster(
+        kept.dedup_text.take(at_C),
+        id_code_N=np.asarray(ids.combine_chunks().dictionary_encode().indices, np.int64),
+        content_hash_N=kept.content_N[post_C],
+        band_keys_NK=key_CK,
+        threshold=dedup.threshold,
+        ngram=dedup.ngram,
+        max_checks=dedup.max_checks,
+    )
+    return found.reason_N
+
+
+def survivors(posts: Sequence[pa.RecordBatch], drop_N: Array) -> list[pa.RecordBatch]:
+    """Returns the ids and texts of the posts that are left."""
+    left, start = [], 0
+    for batch in posts:
+        keep = pa.array(~drop_N[start : start + batch.num_rows])
+        left.append(batch.select(["post_id", "text"]).filter(keep))
+        start += batch.num_rows
+    return left
+
+
+def encode(
+    posts: Sequence[pa.RecordBatch], encoder: Encoder, made: Vocabulary, steps: Steps
+) -> tuple[pa.StringArray, Encoded]:
+    """Returns the ids of the documents and their tokens, in the order of the posts."""
+    with steps("encode"):
+        parts = [encoder.encode(b.column("text")).followed_by(made.eod_id) for b in posts]
+        tokens_T = np.concatenate([part.tokens_T for part in parts])
+        lengths = [np.diff(part.offsets_N1) for part in parts]
+        offsets_N1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    return pa.concat_arrays([b.column("post_id") for b in posts]), Encoded(tokens_T, offsets_N1)
+
+
+def in_sequences(
+    ids: pa.StringArray, encoded: Encoded, recipe: Recipe, made: Vocabulary, steps: Steps
+) -> Packed:
+    """Returns the documents, in the order of a seeded hash of their ids, packed into sequences."""
+    with steps("order"):
+        order_D = np.argsort(hash_texts(ids, seed=recipe.seed), kind="stable")
+        offsets = pa.array(encoded.offsets_N1.astype(np.int32))
+        documents = pa.ListArray.from_arrays(offsets, pa.array(encoded.tokens_T))
+        documents = documents.take(pa.array(order_D))
+        offsets_D1 = np.asarray(documents.offsets, np.int64)
+    with steps("pack"):
+        planned = plan(
+            np.diff(offsets_D1),
+            sequence_length=recipe.training.sequence_length,
+            long_documents=recipe.tokens.long_documents,
+        )
+        tokens_T = np.asarray(documents.values)
+        return pack(planned, tokens_T, offsets_D1, pad_id=made.pad_id)
+
+
+def write_shards(
+    packed: Packed, training: Training, made: Vocabulary, *, folder: Path, seed: int
+) -> None:
+    """Deals the sequences to shards and writes them, the leftover too."""
+    planned = plan_shards(
+        len(packed.tokens_SL),
+        sequence_length=training.sequence_length,
+        data_parallel_ranks=training.data_parallel_ranks,
+        global_batch_sequences=training.global_batch_sequences,
+        target_shard_bytes=training.target_shard_bytes,
+    )
+    shard_S, position_S = deal(len(packed.tokens_SL), planned, seed=seed)
+    for shard in range(-1, planned.num_shards):
+        chosen_Q = np.flatnonzero(shard_S == shard)
+        chosen_Q = chosen_Q[np.argsort(position_S[chosen_Q])]
+        with ShardWriter(
+            folder / f"{shard}.arrow",
+            sequence_length=training.sequence_length,
+            vocabulary_size=made.size,
+            pad_id=made.pad_id,
+            eod_id=made.eod_id,
+        ) as writer:
+            for start in range(0, len(chosen_Q), 256):
+                part_Q = chosen_Q[start : start + 256]
+                writer.write(packed.tokens_SL[part_Q], packed.doc_ends.take(pa.array(part_Q)))
+
+
+def main() -> None:
+    """Composes the kernels over files and writes what they cost as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("recipe")
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    with tempfile.TemporaryDirectory() as shards:
+        found = compose(
+            load(arguments.recipe),
+            files=arguments.files,
+            tokenizer=arguments.tokenizer,
+            shards=Path(shards),
+        )
+    arguments.json.write_bytes(msgspec.json.encode(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Measures the main job: the pipeline, its kernels without Beam, and a peer, side by side in one run.
+
+    SLUICE_DATA=FOLDER python -m benchmarks.main_job [--multiple 10] [--workers 1 2] [--peer]
+        [--out FIGURES.json] [--results benchmarks/RESULTS.md]
+
+(a) `sluice run` in processes of its own, (b) the same kernels composed in one thread without Beam, (c)
+datatrove with --peer. (a) and (b) take turns `--repeats` times on the posts as they are, so that both
+see the same neighbours on the machine, then once on a multiple of them, with a frozen tokenizer and
+each number of workers. Needs about 25 GB of disk in the temporary folder for ten times 583,187 posts.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks import results
+from benchmarks.composed import ComposedRun
+from benchmarks.multiple import size_of, write_multiple
+from benchmarks.peer import run_peer
+from benchmarks.process import run_measured, this_machine
+from benchmarks.results import Comparison, MainJob
+from benchmarks.whole import WholeRun, run_whole
+from pipeline.recipe import load
+
+
+class Bench(NamedTuple):
+    """Where things are while a benchmark runs.
+
+    Attributes:
+        recipe: a shipped name or a path.
+        folder: for everything that is written.
+    """
+
+    recipe: str
+    folder: Path
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer.json that the first run trains and the others take."""
+        return self.folder / "tokenizer.json"
+
+
+def whole(bench: Bench, files: Sequence[Path], *, workers: int, frozen: bool) -> WholeRun:
+    """Runs (a); keeps the tokenizer of the first run that trains one."""
+    output = bench.folder / "out"
+    run = run_whole(
+        bench.recipe,
+        files=files,
+        output=output,
+        workers=workers,
+        tokenizer=bench.tokenizer if frozen else None,
+    )
+    if not bench.tokenizer.exists():
+        shutil.copyfile(output / "tokenizer" / "tokenizer.json", bench.tokenizer)
+    shutil.rmtree(output)
+    say(f"(a) {run.outcome.read:,} posts, {workers} workers: {run.cpu_seconds:.1f} CPU seconds")
+    return run
+
+
+def composed(bench: Bench, files: Sequence[Path]) -> ComposedRun:
+    """Runs (b), in a process of its own."""
+    out = bench.folder / "composed.json"
+    command = [sys.executable, "-m", "benchmarks.composed", bench.recipe, *map(str, files)]
+    command += ["--tokenizer", str(bench.tokenizer), "--json", str(out)]
+    run_measured(command, log=bench.folder / "composed.log")
+    run = msgspec.json.decode(out.read_bytes(), type=ComposedRun)
+    say(f"(b) {run.outcome.read:,} posts: {run.cpu_seconds:.1f} CPU seconds")
+    return run
+
+
+def compare(
+    bench: Bench, files: Sequence[Path], *, workers: Sequence[int], repeats: int, frozen: bool
+) -> Comparison:
+    """Runs (a) with each number of workers and (b), in turns, `repeats` times."""
+    wholes, composeds = [], []
+    for _ in range(repeats):
+        wholes += [whole(bench, files, workers=n, frozen=frozen) for n in workers]
+        composeds.append(composed(bench, files))
+    compared = Comparison(size_of(files), tuple(wholes), tuple(composeds))
+    results.check_outcomes(compared)
+    return compared
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> MainJob:
+    """Measures everything that the arguments ask for."""
+    bench = Bench(arguments.recipe, folder)
+    posts = arguments.data / "firehose"
+    files = sorted(posts.glob("*.jsonl.gz"))
+    most = max(arguments.workers)
+    once = compare(bench, files, workers=[most], repeats=arguments.repeats, frozen=False)
+    many = None
+    if arguments.multiple > 1:
+        say(f"writing {arguments.multiple} times the posts")
+        more = write_multiple(posts, folder / "posts", times=arguments.multiple)
+        many = compare(bench, more, workers=arguments.workers, repeats=1, frozen=True)
+    peer = None
+    if arguments.peer:
+        peer = run_peer(
+            load(arguments.recipe),
+            files=files,
+            tokenizer=bench.tokenizer,
+            work=folder / "peer",
+            num_posts=arguments.peer_posts,
+            total=once.size.posts,
+        )
+        say(f"(c) {peer.posts:,} posts: {peer.cpu_seconds:.1f} CPU seconds")
+    return MainJob(
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=shlex.join(["python", "-m", "benchmarks.main_job", *sys.argv[1:]]),
+        machine=this_machine(),
+        recipe=arguments.recipe,
+        multiple=arguments.multiple,
+        once=once,
+        many=many,
+        peer=peer,
+    )
+
+
+def say(line: str) -> None:
+    """Tells a person how far the benchmark is."""
+    print(f"{line}  [load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    made = argparse.ArgumentParser(
+        prog="benchmarks.main_job", description=__doc__.split("\n", 1)[0]
+    )
+    data = os.environ.get("SLUICE_DATA")
+    made.add_argument("--data", type=Path, default=data, required=data is None)
+    made.add_argument("--recipe", default="default")
+    made.add_argument("--multiple", type=int, default=10, help="1: the posts as they are alone")
+    made.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    made.add_argument("--repeats", type=int, default=3, help="of (a) and (b) on the posts")
+    made.add_argument("--peer", action="store_true", help="measure datatrove too, in .venv-peer")
+    made.add_argument("--peer-posts", type=int, default=60_000, help="posts that the peer gets")
+    made.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    made.add_argument("--results", type=Path, help="the RESULTS.md whose figures are replaced")
+    return made
+
+
+def main() -> None:
+    """Measures, prints a table, and writes what was asked for."""
+    arguments = parser().parse_args()
+    arguments.data = Path(arguments.data).resolve()
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        job = measure(arguments, Path(folder))
+    print(results.markdown(job))
+    if arguments.out:
+        arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(job)))
+    if arguments.results:
+        results.update(arguments.results, job)
+
+
+if __name__ == "__main__":
+    main()
