@@ -17,13 +17,12 @@ fewer new words than it would there.
 
 import argparse
 import gzip
-import json
 import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from isal import igzip
@@ -38,6 +37,18 @@ Words = dict[str, str]
 """A word -> the word in its place."""
 
 
+class Post(msgspec.Struct):
+    """A post of the firehose; other keys are left out of copies."""
+
+    id: str
+    text: str
+    created_at: str | None = None
+    author_id: str | None = None
+    lang: str | None = None
+    in_reply_to_id: str | None = None
+    source: str | None = None
+
+
 class Size(NamedTuple):
     """How much a folder of `.jsonl.gz` files holds, decompressed."""
 
@@ -50,13 +61,13 @@ class PostFile(NamedTuple):
 
     Attributes:
         name: the file's.
-        posts: the decoded lines, in order; a line that is no JSON object with a text is left out.
+        posts: the decoded lines, in order; a line that is none is left out.
         pieces: what each text consists of.
         labels: of each post, the language or the source whose words replace its words.
     """
 
     name: str
-    posts: list[dict[str, Any]]
+    posts: list[Post]
     pieces: list[list[str]]
     labels: list[str]
 
@@ -73,17 +84,15 @@ def size_of(files: Iterable[Path]) -> Size:
 
 def read(path: Path) -> PostFile:
     """Returns a `.jsonl.gz` file of posts, cut into pieces."""
-    posts = []
+    posts: list[Post] = []
     with gzip.open(path, "rb") as lines:
         for line in lines:
             try:
-                post = json.loads(line)
-            except ValueError:
+                posts.append(msgspec.json.decode(line, type=Post))
+            except msgspec.DecodeError:
                 continue
-            if isinstance(post, dict) and isinstance(post.get("text"), str):
-                posts.append(post)
-    pieces = [PIECE.findall(post["text"]) for post in posts]
-    labels = [post.get("lang") or post.get("source") or "" for post in posts]
+    pieces = [PIECE.findall(post.text) for post in posts]
+    labels = [post.lang or post.source or "" for post in posts]
     return PostFile(path.name, posts, pieces, labels)
 
 
@@ -120,15 +129,14 @@ def copy_lines(file: PostFile, words: dict[str, Words], *, copy: int) -> Iterato
     encode = msgspec.json.Encoder().encode
     for post, pieces, label in zip(file.posts, file.pieces, file.labels, strict=True):
         table = words[label]
-        id_key = "id" if "id" in post else "post_id"
-        reply_to = post.get("in_reply_to_id")
+        reply_to = post.in_reply_to_id
         yield encode(
-            post
-            | {
-                id_key: f"{post.get(id_key)}-{copy}",
-                "text": "".join([table.get(piece, piece) for piece in pieces]),
-                "in_reply_to_id": None if reply_to is None else f"{reply_to}-{copy}",
-            }
+            msgspec.structs.replace(
+                post,
+                id=f"{post.id}-{copy}",
+                text="".join([table.get(piece, piece) for piece in pieces]),
+                in_reply_to_id=None if reply_to is None else f"{reply_to}-{copy}",
+            )
         )
 
 

@@ -95,7 +95,7 @@ def run_peer(
         total: posts in the files.
 
     Raises:
-        CommandFailed: datatrove failed.
+        CommandError: datatrove failed.
     """
     posts, out = work / "posts", work / "peer.json"
     posts.mkdir(parents=True)

@@ -5,6 +5,7 @@ pipeline so that no stage is written out for the next, only the best language as
 all 176, quality thresholds that posts can pass. Only time after the imports is counted.
 """
 
+# mypy: disable-error-code="import-not-found"
 import argparse
 import json
 import os
@@ -23,7 +24,9 @@ def language_filter(model: str, min_confidence: float) -> Any:
     from datatrove.pipeline.filters import LanguageFilter
     from datatrove.utils.lid import FT176LID
 
-    class LocalModel(FT176LID):
+    class LocalModel(FT176LID):  # type: ignore[misc]
+        _model: Any
+
         @property
         def model(self) -> Any:
             # Loaded at the first post: the executor copies its steps, and a loaded model does not copy.

@@ -50,7 +50,7 @@ class Machine(msgspec.Struct, frozen=True):
     versions: dict[str, str]
 
 
-class CommandFailed(RuntimeError):
+class CommandError(RuntimeError):
     """A measured command did not end with 0; the message has the end of what it said."""
 
 
@@ -63,7 +63,7 @@ def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = 
         env: is added to the environment.
 
     Raises:
-        CommandFailed: its exit status is not 0.
+        CommandError: its exit status is not 0.
     """
     load, begun = os.getloadavg()[0], time.monotonic()
     with log.open("wb") as out:
@@ -80,7 +80,7 @@ def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = 
     seconds = time.monotonic() - begun
     if process.returncode:
         tail = log.read_text("utf-8", "replace")[-2000:]
-        raise CommandFailed(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
+        raise CommandError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
     return Usage(round(seconds, 3), round(usage.ru_utime + usage.ru_stime, 3), round(load, 2))
 
 

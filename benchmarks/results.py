@@ -94,7 +94,8 @@ class Aim(NamedTuple):
 
 def check_outcomes(compared: Comparison) -> None:
     """Raises ValueError unless all runs of (a) and (b) agree on what became of the posts."""
-    outcomes = {run.outcome for run in (*compared.whole, *compared.composed)}
+    outcomes = {run.outcome for run in compared.whole}
+    outcomes |= {run.outcome for run in compared.composed}
     if len(outcomes) != 1:
         raise ValueError(f"the runs did not do the same job: {sorted(map(str, outcomes))}")
 

@@ -80,7 +80,7 @@ def run_whole(
         tokenizer: a frozen tokenizer.json; None to train one.
 
     Raises:
-        CommandFailed: the run failed.
+        CommandError: the run failed.
     """
     command = [sys.executable, "-m", "pipeline.cli", "run", recipe, "--output", str(output)]
     command += ["--input", *map(str, files)]

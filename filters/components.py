@@ -96,7 +96,7 @@ class Components:
         _union(self._parent_N, left_E, right_E)
 
     def labels(self) -> tuple[U32, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """Returns (label_N, shared_N): the smallest post of each one's component, and whether it has others."""
+        """Returns (label_N, shared_N): the smallest post of each component, and whether it has others."""
         shared_N = np.zeros(len(self._parent_N), np.bool_)
         _flatten(self._parent_N, shared_N)
         return self._parent_N, shared_N

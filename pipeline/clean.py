@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filters.normalize import normalize
 
 from filters import AnyFilter
 from filters.base import Batch, LanguageIdentifier, Machine, Partition, isolate_failures, partition
 from filters.exact_hash import content_hash, id_hash
 from filters.language import build_identifier
 from filters.minhash import MinHashSpec, text_band_keys
+from filters.normalize import normalize
 from pipeline import exchange
 from pipeline.inputs import InputUnit
 from pipeline.ledger import Counts, tally, value_counts
@@ -206,8 +206,9 @@ class CleanOutputs:
     def _write_keys(self, kept: Batch) -> None:
         """Writes the keys that equal ids, equal texts and similar texts share.
 
-        A text of nothing but links and handles has only its id's key: it is like no other. The first post of the unit with some text carries its band keys; a later copy meets it by the
-        content key alone, which halves the keys where posts repeat.
+        The first post of the unit with some text carries its band keys; a later copy meets it by the
+        content key alone, which halves the keys where posts repeat. A text of nothing but links and
+        handles has only the key of its id: it is like no other.
         """
         n = len(kept)
         row_N = np.arange(self._num_kept, self._num_kept + n, dtype=np.uint32)

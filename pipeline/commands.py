@@ -20,7 +20,7 @@ from pipeline.run import beam_options, inputs_mark, make_job, run_phases, run_pl
 from pipeline.units import done_units, write_json
 from schemas.errors import OutputError
 
-POSTS_PER_CPU_SECOND = 60_000
+POSTS_PER_CPU_SECOND = 20_000
 """What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
 BYTES_IN_POST = 260
 WORK_BYTES_PER_INPUT_BYTE = 1.4
@@ -133,7 +133,8 @@ def plan_lines(job: Job) -> Iterator[str]:
         total = f"{len(units)} units" if name == "clean" else "units follow from the phases before"
         yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
     cores = os.cpu_count() or 1
-    yield f"time     about {clock(posts / POSTS_PER_CPU_SECOND / cores)} on {cores} cores, and the BPE's training"
+    seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
+    yield f"time     about {seconds} on {cores} cores, and the BPE's training"
     yield f"disk     about {_size(needed_bytes(job))} in {job.output}; {_size(free_bytes(out))} free"
     yield "memory   under 2 GiB with two workers; the BPE's training about 20 bytes a byte of sample"
     check_disk(job)

@@ -42,7 +42,7 @@ CANDIDATE = pa.schema(
         ("text", pa.string()),
     ]
 )
-"""`post` is the dense number of a kept post, `text` its deduplication text, `rank` low for the one to keep."""
+"""`post` is a dense number, `text` the deduplication text, `rank` is low for the one to keep."""
 DROP = pa.schema(
     [
         ("row", pa.uint32()),

@@ -99,6 +99,8 @@ def check_limits(
     Args:
         counts: of the clean phase.
         by_file: source file -> {"read": n, "malformed": {reason: n}}.
+        max_error_ratio: of all posts read.
+        max_malformed_ratio: of the rows of a file.
     """
     for name, file in sorted(by_file.items()):
         malformed = sum(file.get("malformed", {}).values())

@@ -17,10 +17,10 @@ from typing import Any
 
 import apache_beam as beam
 import msgspec
-from filters.normalize import NORMALIZE_VERSION
 
 from filters.language import LANGUAGE_VERSION, identifier_fingerprint
 from filters.minhash import MinHashSpec
+from filters.normalize import NORMALIZE_VERSION
 from filters.text_views import TEXT_VIEWS_VERSION
 from pipeline import clean, dedup, tokens, vocabulary
 from pipeline.inputs import Inventory, cut
@@ -231,7 +231,13 @@ def plan_dedup(job: Job, results: Results) -> Plan:
         dedup.Settle(at("settle"), posts, job.minhash, d.threshold, d.max_checks),
         dedup.Drop(at("drop"), posts, job.output, d.threshold),
     )
-    stages: list[Stage] = [planned.buckets, planned.join, planned.ship, planned.settle, planned.drop]
+    stages: list[Stage] = [
+        planned.buckets,
+        planned.join,
+        planned.ship,
+        planned.settle,
+        planned.drop,
+    ]
     return Plan("dedup", mark, folder, cleaned, dedup.Dedup(planned), stages, posts.first[-1])
 
 

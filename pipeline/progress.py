@@ -1,5 +1,7 @@
-"""Shows how far a phase is: units done, posts a second, time left; a line now and then where there is
-no terminal. It counts manifests on disk, so it works whatever engine does the units.
+"""Shows how far a phase is: units done, posts a second, time left.
+
+On a terminal the line is live; elsewhere one is printed now and then. It counts manifests on disk, so
+it works whatever engine does the units.
 """
 
 import sys

@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of the recipe's tables: frozen, and a key it does not know is an error."""
 
 
-class Input(Section):
+class Input(Section, frozen=True):
     """Which files are read, and how their rows become posts.
 
     Attributes:
@@ -37,7 +37,7 @@ class Input(Section):
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """When a run stops rather than go on with what is left.
 
     Attributes:
@@ -49,7 +49,7 @@ class Limits(Section):
     max_malformed_ratio: Ratio = 0.05
 
 
-class Language(Section):
+class Language(Section, frozen=True):
     """Which fastText model names the language.
 
     Attributes:
@@ -59,7 +59,7 @@ class Language(Section):
     model: str = "lid.176"
 
 
-class Dedup(Section):
+class Dedup(Section, frozen=True):
     """What counts as a duplicate, and which copy stays.
 
     Attributes:
@@ -79,7 +79,7 @@ class Dedup(Section):
     max_checks: Positive = 64
 
 
-class Vocabulary(Section):
+class Vocabulary(Section, frozen=True):
     """How the tokenizer is trained, or which one is taken as it is.
 
     Attributes:
@@ -96,7 +96,7 @@ class Vocabulary(Section):
     tokenizer: str | None = None
 
 
-class Tokens(Section):
+class Tokens(Section, frozen=True):
     """How documents become sequences.
 
     Attributes:
@@ -108,7 +108,7 @@ class Tokens(Section):
     partition_bytes: Annotated[int, Meta(ge=1 << 16)] = 48 << 20
 
 
-class Training(Section):
+class Training(Section, frozen=True):
     """The training run that the shards are sized for.
 
     Attributes:
@@ -124,7 +124,7 @@ class Training(Section):
     target_shard_bytes: Annotated[int, Meta(ge=1 << 16)] = 256 << 20
 
 
-class Recipe(Section):
+class Recipe(Section, frozen=True):
     """The whole of what a run does.
 
     Attributes:
@@ -232,7 +232,9 @@ def _child(node: Any, name: str, where: str) -> Any:
         if len(found) == 1:
             return found[0]
         if found:
-            raise RecipeError(f"{where}: stands {len(found)} times; name one by its place: filters.0")
+            raise RecipeError(
+                f"{where}: stands {len(found)} times; name one by its place: filters.0"
+            )
         names = [str(f.get("filter")) for f in node if isinstance(f, dict)]
         raise RecipeError(f"{where}: the recipe has no such filter{did_you_mean(name, names)}")
     if not isinstance(node, dict):

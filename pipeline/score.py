@@ -54,12 +54,12 @@ def score_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
     return pa.schema(fields + [pa.field(f.name, pa.float32()) for f in filters])
 
 
-def score_batch(batch: Batch, machines: Sequence[Machine]) -> pa.RecordBatch:
+def score_batch(batch: Batch, machines: Sequence[Machine], schema: pa.Schema) -> pa.RecordBatch:
     """Returns a row of scores for each post of the batch, in order."""
     found = batch.languages
     columns = [batch.posts.column("post_id"), found.language, found.language_group]
     columns += [pa.array(found.confidence_N)] + [pa.array(score(batch)) for _, score in machines]
-    return pa.RecordBatch.from_arrays(columns, schema=score_schema([f for f, _ in machines]))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _score_unit(
@@ -77,15 +77,14 @@ def _score_unit(
     paths = {edge: attempt.contract_path(stage.output, name) for edge, name in names.items()}
     rejects = RejectFile(paths["rejects"])
     scored: list[pa.RecordBatch] = []
+    schema = score_schema(stage.filters)
 
     def apply(batch: Batch) -> Partition:
-        scored.append(score_batch(batch, machines))
+        scored.append(score_batch(batch, machines, schema))
         return Partition(batch, {}, reject_batch(0, {}), {})
 
     counts = {"read": 0, "scored": 0}
-    with pq.ParquetWriter(
-        paths["scores"], score_schema(stage.filters), compression="zstd"
-    ) as writer:
+    with pq.ParquetWriter(paths["scores"], schema, compression="zstd") as writer:
         for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
             rejects.write(read.rejected)
             counts["read"] += read.rejected.num_rows + read.posts.num_rows

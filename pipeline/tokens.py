@@ -224,7 +224,11 @@ def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
     columns = [
         pa.array(position_S.astype(np.uint32)),
         pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),
-        pa.array(np.concatenate([np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)])),
+        pa.array(
+            np.concatenate(
+                [np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)]
+            )
+        ),
     ]
     path = attempt.path("dealt")
     with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:

@@ -9,7 +9,7 @@ DUPLICATE: Final = "duplicate"
 MALFORMED: Final = "malformed"
 ERROR: Final = "error"
 KINDS: Final = (POLICY, DUPLICATE, MALFORMED, ERROR)
-"""policy: a rule said no; duplicate: another post stays for it; malformed: the input broke; error: the code did."""
+"""policy: a rule said no; duplicate: another post stays; malformed: the input broke; error: the code did."""
 
 REDELIVERED: Final = "redelivered"
 EXACT: Final = "exact"

@@ -25,6 +25,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -117,10 +118,10 @@ class Encoder:
             cache_text_bytes: see CACHE_TEXT_BYTES.
         """
         text = Path(tokenizer_json).read_text(encoding="utf-8")
-        self._exact = _Exact(text)
+        self._exact = _exact(text)
         self._fast: _Gigatoken | None = None
         if engine == "gigatoken":
-            self._fast = _checked_gigatoken(text, self._exact, cache_text_bytes)
+            self._fast = _checked_gigatoken(text, cache_text_bytes)
 
     @property
     def engine(self) -> Engine:
@@ -218,6 +219,7 @@ class _Gigatoken:
         return self._awkward.Array(layout)
 
 
+@lru_cache(maxsize=1)
 def without_special_tokens(tokenizer_json: str) -> str:
     """Returns the tokenizer.json less its special tokens, so that no text can give their ids.
 
@@ -229,12 +231,26 @@ def without_special_tokens(tokenizer_json: str) -> str:
     return json.dumps(spec, ensure_ascii=False)
 
 
-def _checked_gigatoken(text: str, exact: _Exact, cache_text_bytes: int) -> _Gigatoken | None:
+@lru_cache(maxsize=1)
+def _exact(tokenizer_json: str) -> _Exact:
+    """Returns the exact engine of a vocabulary, one for all threads: it keeps no state."""
+    return _Exact(tokenizer_json)
+
+
+@lru_cache(maxsize=1)
+def _expected(tokenizer_json: str) -> tuple[pa.StringArray, Encoded]:
+    """Returns the texts of the check and their ids, worked out once for all threads."""
+    exact = _exact(tokenizer_json)
+    texts = pa.array([*TRICKY, *_imitations(exact.tokenizer)], pa.string())
+    return texts, exact.encode(texts)
+
+
+def _checked_gigatoken(text: str, cache_text_bytes: int) -> _Gigatoken | None:
     """Returns the fast engine, or None and a line in the log where it cannot be used."""
     try:
         fast = _Gigatoken(text, cache_text_bytes)
-        texts = pa.array([*TRICKY, *_imitations(exact.tokenizer)], pa.string())
-        differing = _differing_rows(fast.encode(texts), exact.encode(texts))
+        texts, expected = _expected(text)
+        differing = _differing_rows(fast.encode(texts), expected)
     except BaseException as failure:
         _reraise_if_ours(failure)
         _log.warning("gigatoken cannot be used (%s): tokenizers encodes", _name(failure))

@@ -57,7 +57,10 @@ def test_a_killed_run_goes_on(job: Job, tmp_path: Path, phase: str) -> None:
     killed = 0
     for _ in range(2):
         process = subprocess.Popen(
-            command(job, out), start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            command(job, out),
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         killed += kill_in(process, out, phase, draw.uniform(0, 0.5))
         before = manifests(out)
@@ -263,7 +266,9 @@ def test_verify_sees_damage(job: Job, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "the run did not finish" in capsys.readouterr().err
 
 
-def test_verify_sees_a_wrong_ledger(job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_sees_a_wrong_ledger(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A manifest whose books do not balance fails, whatever its files say."""
     out = damaged(job, tmp_path / "out")
     manifest = json.loads((out / "manifest.json").read_text())

@@ -30,7 +30,9 @@ TOKENS = {
 rows = st.lists(
     st.tuples(
         st.sampled_from(["en", "ja", None]),
-        st.sampled_from([None, datetime.datetime(2026, 1, 1, 23, 59), datetime.datetime(2026, 1, 2)]),
+        st.sampled_from(
+            [None, datetime.datetime(2026, 1, 1, 23, 59), datetime.datetime(2026, 1, 2)]
+        ),
         st.sampled_from(["web", None]),
         st.integers(0, 100),
     ),

@@ -90,7 +90,9 @@ def test_tokens_decode_to_the_posts(job: Job) -> None:
     for line in lines(job).values():
         try:
             post = json.loads(line)
-            texts.setdefault(str(post["id"]), set()).add(normalize(pa.array([post["text"]]))[0].as_py())
+            texts.setdefault(str(post["id"]), set()).add(
+                normalize(pa.array([post["text"]]))[0].as_py()
+            )
         except (ValueError, KeyError, TypeError):
             continue
     places = sorted((job.output / "provenance").glob("*.parquet"))
@@ -98,7 +100,11 @@ def test_tokens_decode_to_the_posts(job: Job) -> None:
     for path in places:
         shard = pa.ipc.open_file(job.output / "tokens" / f"{path.stem}.arrow").read_all()
         documents: dict[str, list[int]] = {}
-        for row in pq.read_table(path).sort_by([("post_id", "ascending"), ("piece", "ascending")]).to_pylist():
+        for row in (
+            pq.read_table(path)
+            .sort_by([("post_id", "ascending"), ("piece", "ascending")])
+            .to_pylist()
+        ):
             if row["piece"] == 0:
                 documents[row["post_id"]] = []
             if row["post_id"] in documents:
@@ -205,7 +211,14 @@ def test_report_json(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
         for by in ("by_lang", "by_day", "by_source"):
             assert sum(report[section][by].values()) == report[section][total]
     names = [row["name"] for row in report["filters"]]
-    assert names == ["normalize", "own_text", "min_words", "hashtag_ratio", "language_confidence", "spam"]
+    assert names == [
+        "normalize",
+        "own_text",
+        "min_words",
+        "hashtag_ratio",
+        "language_confidence",
+        "spam",
+    ]
     for before, after in zip(report["filters"], report["filters"][1:], strict=False):
         assert before["posts_out"] == after["posts_in"]
     assert {"sample", "train", "save"} == set(report["vocabulary"]["steps"])
@@ -231,8 +244,15 @@ def test_score_writes_a_row_a_readable_post(job: Job, tmp_path: Path) -> None:
     scores = pq.ParquetDataset(output / "scores").read()
     report = job.report()["posts"]
     assert scores.num_rows == report["read"] - report["malformed"]
-    assert scores.column_names[:4] == ["post_id", "language", "language_group", "language_confidence"]
-    too_short = {r["post_id"]: r["score"] for r in reject_rows(job.output) if r["stage"] == "min_words"}
+    assert scores.column_names[:4] == [
+        "post_id",
+        "language",
+        "language_group",
+        "language_confidence",
+    ]
+    too_short = {
+        r["post_id"]: r["score"] for r in reject_rows(job.output) if r["stage"] == "min_words"
+    }
     assert too_short
     for post_id, score in zip(
         scores["post_id"].to_pylist(), scores["min_words"].to_pylist(), strict=True
@@ -256,6 +276,8 @@ def test_normal_form_of_what_is_kept(job: Job) -> None:
     tokenizer = Tokenizer.from_file(str(job.tokenizer))
     path = min((job.output / "tokens").glob("*.arrow"))
     shard = pa.ipc.open_file(path).read_all()
-    for sequence, ends in zip(shard["tokens"][:50].to_pylist(), shard["doc_ends"][:50].to_pylist(), strict=True):
+    for sequence, ends in zip(
+        shard["tokens"][:50].to_pylist(), shard["doc_ends"][:50].to_pylist(), strict=True
+    ):
         text = tokenizer.decode(sequence[: ends[0] - 1], skip_special_tokens=False)
         assert unicodedata.is_normalized("NFC", text)

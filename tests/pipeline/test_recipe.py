@@ -64,7 +64,10 @@ def test_set_changes_one_key(small: str) -> None:
         ("filters.min_chars.max=2", r"\$\.filters\[0\]\.max: unknown key; .*min_chars"),
         ("seed", r"--set seed: must be KEY=VALUE"),
         ("seed.x=1", r"--set seed\.x=1: seed holds no keys|\$\.seed"),
-        ("training.sequence_length='a'", r"\$\.training\.sequence_length: expected `int`, got `str`"),
+        (
+            "training.sequence_length='a'",
+            r"\$\.training\.sequence_length: expected `int`, got `str`",
+        ),
     ],
 )
 def test_a_typo_is_named(small: str, setting: str, message: str) -> None:
@@ -77,7 +80,9 @@ def test_an_unknown_filter_is_named(tmp_path: Path) -> None:
     """A filter that does not exist is refused with its place in the recipe and the closest name."""
     path = tmp_path / "bad.toml"
     path.write_text('name = "bad"\n[[filters]]\nfilter = "min_char"\n')
-    with pytest.raises(RecipeError, match=r"\$\.filters\[0\]\.filter: no filter 'min_char'; did you mean"):
+    with pytest.raises(
+        RecipeError, match=r"\$\.filters\[0\]\.filter: no filter 'min_char'; did you mean"
+    ):
         recipe.load(str(path))
 
 

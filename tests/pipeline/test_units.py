@@ -54,7 +54,11 @@ def test_a_failed_unit_leaves_nothing_but_its_reason(tmp_path: Path) -> None:
     assert not list((tmp_path / "s").glob("*.txt"))
     assert not list((tmp_path / "s-contract" / "a").iterdir())
     (about,) = failures([stage.folder])
-    assert (about["stage"], about["unit"], about["message"]) == ("stage", "unit-00000", "a.jsonl: broken")
+    assert (about["stage"], about["unit"], about["message"]) == (
+        "stage",
+        "unit-00000",
+        "a.jsonl: broken",
+    )
 
 
 def test_failures_do_not_carry_the_text_of_posts(tmp_path: Path) -> None:
