@@ -6,7 +6,7 @@ from filters.digit_ratio import DigitRatio
 from filters.ellipsis_line_ratio import EllipsisLineRatio
 from filters.emoji_ratio import EmojiRatio
 from filters.hashtag_ratio import HashtagRatio
-from filters.language import Language
+from filters.language_allowed import LanguageAllowed
 from filters.language_confidence import LanguageConfidence
 from filters.max_chars import MaxChars
 from filters.max_words import MaxWords
@@ -31,7 +31,7 @@ from filters.url_ratio import UrlRatio
 
 AnyFilter = (
     AlphabeticWordsRatio | BulletLineRatio | DigitRatio | EllipsisLineRatio | EmojiRatio
-    | HashtagRatio | Language | LanguageConfidence | MaxChars | MaxWords | MeanWordLengthMax
+    | HashtagRatio | LanguageAllowed | LanguageConfidence | MaxChars | MaxWords | MeanWordLengthMax
     | MeanWordLengthMin | MentionRatio | MinChars | MinWords | OwnText | PunctuationRatio
     | RepeatedChars | RepeatedLines | RepeatedWords | Spam | StopWords | SymbolWordRatio
     | TopNgramRatio | Toxicity | TruncatedRetweet | UppercaseRatio | UrlRatio

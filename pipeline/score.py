@@ -12,10 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from filters.normalize import normalize
 
 from filters import AnyFilter
-from filters.base import Batch, LanguageIdentifier, Machine, Partition, isolate_failures
+from filters.base import (
+    Batch,
+    Filter,
+    LanguageIdentifier,
+    Machine,
+    Partition,
+    isolate_failures,
+    on_grid,
+)
+from filters.normalize import normalize
 from pipeline import phases
 from pipeline.clean import RejectFile, load_machines
 from pipeline.inputs import InputUnit
@@ -48,17 +56,26 @@ class ScoreStage:
 
 
 def score_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
-    """Returns the schema of the scores: id, language, and a float32 column a filter."""
+    """Returns the schema of the scores: id, language, and a float32 column a filter.
+
+    The filter `language_confidence` has its column among those of the language.
+    """
     fields = [pa.field(n, pa.string()) for n in ("post_id", "language", "language_group")]
     fields.append(pa.field("language_confidence", pa.float32()))
-    return pa.schema(fields + [pa.field(f.name, pa.float32()) for f in filters])
+    return pa.schema(fields + [pa.field(n, pa.float32()) for n in _own_columns(filters)])
+
+
+def _own_columns(filters: Sequence[Filter]) -> list[str]:
+    return [f.name for f in filters if f.name != "language_confidence"]
 
 
 def score_batch(batch: Batch, machines: Sequence[Machine], schema: pa.Schema) -> pa.RecordBatch:
     """Returns a row of scores for each post of the batch, in order."""
     found = batch.languages
     columns = [batch.posts.column("post_id"), found.language, found.language_group]
-    columns += [pa.array(found.confidence_N)] + [pa.array(score(batch)) for _, score in machines]
+    columns.append(pa.array(on_grid(found.confidence_N)))
+    own = _own_columns([f for f, _ in machines])
+    columns += [pa.array(score(batch)) for f, score in machines if f.name in own]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

@@ -113,7 +113,7 @@ def test_both_sides_of_the_bound(spec: Filter, kept: str, rejected: str) -> None
 
 def test_every_heuristic_is_shown_on_both_sides() -> None:
     """No filter that counts is left out above."""
-    models = {f.Language, f.LanguageConfidence, f.Spam, f.Toxicity}
+    models = {f.LanguageAllowed, f.LanguageConfidence, f.Spam, f.Toxicity}
     assert {type(spec) for spec, _, _ in SIDES} == set(f.AnyFilter.__args__) - models
 
 

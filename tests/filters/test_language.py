@@ -17,11 +17,11 @@ from hypothesis import given
 from filters.base import SCORE_GRID, Batch, partition
 from filters.fasttext_model import read_model
 from filters.language import (
-    Language,
     build_identifier,
     identifier_fingerprint,
     shipped_identifier_path,
 )
+from filters.language_allowed import LanguageAllowed
 from filters.language_codes import _TWO_LETTER, group_of, language_of
 from filters.language_confidence import LanguageConfidence
 from filters.normalize import normalize
@@ -124,7 +124,7 @@ def test_groups_are_macrolanguages(code: str, group: str) -> None:
 def test_the_list_admits_languages_and_groups() -> None:
     """`ar` admits Egyptian Arabic, `nb` Bokmål alone; a reject names the language it saw."""
     rows = [SENTENCES[code] for code in ("en", "arz", "ar", "nb", "de")]
-    spec = Language(languages=("ar", "nb", "en"))
+    spec = LanguageAllowed(languages=("ar", "nb", "en"))
     found = partition(batch(rows), [(spec, spec.build())], phase="clean")
     assert found.kept.posts.column("post_id").to_pylist() == ["0", "1", "2", "3"]
     (reject,) = found.rejected.to_pylist()
@@ -138,7 +138,7 @@ def test_the_list_admits_languages_and_groups() -> None:
 
 def test_an_empty_list_admits_every_language() -> None:
     """Without languages every post passes, the undetermined one too."""
-    spec = Language()
+    spec = LanguageAllowed()
     assert spec.accepts(spec.build()(batch([*SENTENCES.values(), ""]))).all()
 
 
@@ -154,7 +154,7 @@ def test_an_empty_list_admits_every_language() -> None:
 def test_a_code_that_could_never_match_is_refused(code: str, message: str) -> None:
     """A recipe with a misspelt language fails when it is read, and says what to write."""
     with pytest.raises(msgspec.ValidationError, match=message):
-        msgspec.convert({"filter": "language", "languages": [code]}, Language)
+        msgspec.convert({"filter": "language_allowed", "languages": [code]}, LanguageAllowed)
 
 
 def test_an_uncertain_language_is_rejected() -> None:
