@@ -131,7 +131,7 @@ def test_the_list_admits_languages_and_groups() -> None:
     assert (reject["reason"], reject["detail"], reject["stage"]) == (
         "language_not_allowed",
         "de",
-        "language",
+        "language_allowed",
     )
     assert (reject["score"], reject["threshold"]) == (0.0, 1.0)
 
