@@ -50,4 +50,4 @@ bench: install
 	$(BIN)/python -m benchmarks.main_job
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv-models .venv-peer build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -32,6 +32,8 @@ class State(msgspec.Struct, frozen=True):
     def line(self) -> str:
         """Returns the state in one line."""
         parts = [f"{self.phase:<10}", f"{self.stage:<10}", self._units()]
+        if not self.posts:
+            parts.append(f"{clock(self.seconds)} so far")
         if self.posts and self.seconds > 0:
             parts.append(f"{self.posts:>12,} posts {self.posts / self.seconds:>9,.0f}/s")
         if self.total and 0 < self.done < self.total:
@@ -89,12 +91,12 @@ class Progress:
     def state(self) -> State:
         """Returns how far the phase is now."""
         stage, done = self._stages[0], _manifests(self._stages[0].folder)
-        posts = self._posts_of(done)
-        total = self._total
+        posts, total, ended = self._posts_of(done), self._total, len(done) >= self._total
         for later in self._stages[1:]:
             found = _manifests(later.folder)
-            if found:
-                stage, done, total = later, found, 0
+            if found or ended:
+                stage, done, total, posts = later, found, 0, 0
+            ended = False
         name = stage.name.removeprefix(f"{self._phase}_")
         return State(self._phase, name, len(done), total, posts, time.monotonic() - self._begun)
 

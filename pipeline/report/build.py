@@ -27,6 +27,8 @@ from tokenizer.sizing import plan_shards
 from tokenizer.vocabulary import load_vocabulary
 
 MANIFEST_VERSION = 1
+MAX_UNVERIFIED_RATIO = 0.01
+"""More posts than this, of those kept, with comparisons left out make a warning."""
 POSTS_TABLES = ("by_lang", "by_day", "by_source")
 
 
@@ -327,7 +329,7 @@ def warnings(job: Job, results: Results, made: dict[str, int], posts: Counts) ->
         if cut:
             found.append(f"{name}: is damaged; what follows the damage could not be read")
     left = results["dedup"].total("dedup_settle").get("unverified", 0)
-    if left:
+    if left > MAX_UNVERIFIED_RATIO * posts["kept"]:
         found.append(
             f"dedup.max_checks = {job.recipe.dedup.max_checks}: {left:,} posts had more candidates than "
             f"were compared; they were kept"

@@ -296,3 +296,16 @@ def test_scores_are_numbers(job: Job) -> None:
     scores = [r["score"] for r in reject_rows(job.output) if r["score"] is not None]
     assert scores
     assert np.isfinite(scores).all()
+
+
+def test_phases_own_the_cpu_time(job: Job, tmp_path: Path) -> None:
+    """The phases' CPU seconds are at least 90% of what the kernel counts for the process and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    frozen = f"vocabulary.tokenizer={job.tokenizer}"
+    subprocess.run(command(job, tmp_path / "out", "--set", frozen), check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    counted = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    report = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
+    owned = sum(phase["cpu_seconds"] for phase in report["phases"])
+    assert 0.9 * counted <= owned <= counted
+    assert all(phase["peak_rss_bytes"] > 0 for phase in report["phases"])
