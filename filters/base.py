@@ -277,7 +277,7 @@ def _rejects(
             "stage": spec.name,
             "reason": spec.reason,
             "score": pa.array(scores_N[mask_N]),
-            "threshold": spec.threshold,
+            "threshold": float(getattr(spec, spec.bound)),
             "detail": None if detail is None else detail.filter(pa.array(mask_N)),
         },
     )

@@ -140,7 +140,7 @@ def _job_arguments(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one key of the recipe, as in --set filters.spam.max_spam=0.9; may be repeated",
     )
-    command.epilog = "What follows -- goes to Beam, as in: -- --runner=SparkRunner"
+    command.epilog = "What follows -- goes to Beam, as in: -- --direct_num_workers=4"
 
 
 def _run_arguments(command: argparse.ArgumentParser) -> None:

@@ -23,8 +23,8 @@ from schemas.errors import OutputError
 POSTS_PER_CPU_SECOND = 20_000
 """What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
 BYTES_IN_POST = 260
-WORK_BYTES_PER_INPUT_BYTE = 1.4
-"""Disk for work and output, per byte of plain JSONL, measured on real posts."""
+WORK_BYTES_PER_INPUT_BYTE = 3.5
+"""Disk for work and output, per byte of plain JSONL: 2.9 measured on real posts, 3.5 on the sample."""
 
 
 def load_job(parsed: argparse.Namespace) -> Job:
@@ -136,7 +136,11 @@ def plan_lines(job: Job) -> Iterator[str]:
     seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
     yield f"time     about {seconds} on {cores} cores, and the BPE's training"
     yield f"disk     about {_size(needed_bytes(job))} in {job.output}; {_size(free_bytes(out))} free"
-    yield "memory   under 2 GiB with two workers; the BPE's training about 20 bytes a byte of sample"
+    sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
+    if job.recipe.vocabulary.tokenizer is None:
+        yield f"memory   about 0.6 GB a worker; the BPE's training {_size(1e9 + 10 * sample)} at most"
+    else:
+        yield "memory   about 0.6 GB a worker"
     check_disk(job)
 
 

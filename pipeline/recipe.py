@@ -200,7 +200,7 @@ def _read(name_or_path: str) -> dict[str, Any]:
     else:
         hint = did_you_mean(name_or_path, shipped_recipes())
         raise RecipeError(
-            f"{name_or_path}: no shipped recipe has this name{hint}; a path ends in .toml"
+            f"{name_or_path}: no shipped recipe has this name (a path ends in .toml){hint}"
         )
     try:
         return tomllib.loads(text)
@@ -232,8 +232,9 @@ def _child(node: Any, name: str, where: str) -> Any:
         if len(found) == 1:
             return found[0]
         if found:
+            places = ", ".join(f"filters.{node.index(f)}" for f in found)
             raise RecipeError(
-                f"{where}: stands {len(found)} times; name one by its place: filters.0"
+                f"{where}: stands {len(found)} times; name one by its place: {places}"
             )
         names = [str(f.get("filter")) for f in node if isinstance(f, dict)]
         raise RecipeError(f"{where}: the recipe has no such filter{did_you_mean(name, names)}")

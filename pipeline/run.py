@@ -1,5 +1,6 @@
 """Runs the phases of a job, in order, on whatever engine the Beam flags name."""
 
+import argparse
 import contextlib
 import io
 import logging
@@ -23,7 +24,7 @@ from pipeline.progress import Progress, Report
 from pipeline.recipe import Recipe
 from pipeline.units import done_units, failures, sweep, write_json
 from schemas import errors
-from schemas.errors import RecipeError, SluiceError
+from schemas.errors import RecipeError, SluiceError, did_you_mean
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
@@ -34,12 +35,28 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     """
     given = list(flags)
     if not any(f == "--runner" or f.startswith("--runner=") for f in given):
+        check_flags(given)
         given.append("--runner=FnApiRunner")
         if not any(f.startswith("--direct_running_mode") for f in given):
             given.append("--direct_running_mode=multi_threading")
         if not any(f.startswith("--direct_num_workers") for f in given):
             given.append(f"--direct_num_workers={os.cpu_count() or 1}")
     return PipelineOptions(given)
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Raises RecipeError for a flag that Beam does not know: it would leave it out without a word.
+
+    Only for the local runner: a job server has flags that are not known here.
+    """
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(known)
+    _, unknown = known.parse_known_args(flags)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        hint = did_you_mean(name, known._option_string_actions)
+        raise RecipeError(f"-- {name}: Beam has no such flag{hint}")
 
 
 def make_job(recipe: Recipe, *, out: str) -> Job:

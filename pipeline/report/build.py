@@ -244,7 +244,7 @@ def filters_section(job: Job, results: Results) -> list[dict[str, Any]]:
             {
                 "name": spec.name,
                 "reason": spec.reason,
-                "threshold": spec.threshold,
+                "threshold": float(getattr(spec, spec.bound)),
                 "posts_in": step["posts_in"],
                 "posts_out": step["posts_out"],
                 "msec": usec.get(spec.name, 0) // 1000,

@@ -208,6 +208,7 @@ def test_one_run_at_a_time(job: Job, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["--input", "nowhere/*.jsonl"], "nowhere"),
         (["--set", "dedup.treshold=1"], "did you mean 'threshold'"),
+        (["--", "--direct_num_worker=2"], "did you mean '--direct_num_workers'"),
         (["--set", "vocabulary.tokenizer=/none.json"], "vocabulary.tokenizer"),
         (["--set", "language.model=/none.ftz"], "/none.ftz"),
         (["--set", "filters.spam.model=/none.ftz"], "/none.ftz"),

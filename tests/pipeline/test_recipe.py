@@ -97,7 +97,10 @@ def test_a_filter_stands_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("defualt", "no shipped recipe has this name; did you mean 'default'"),
+        (
+            "defualt",
+            r"no shipped recipe has this name \(a path ends in .toml\); did you mean 'default'",
+        ),
         ("nowhere/x.toml", "no such recipe file"),
     ],
 )
