@@ -42,6 +42,17 @@ KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
 """The `keys` edge: a row a key of a kept post; `row` is its place in the unit's `kept` file."""
 
 
+NO_COUNTS: Counts = {
+    "read": 0,
+    "kept": {},
+    "policy": {},
+    "malformed": {},
+    "errors": {},
+    "filters": {},
+}
+"""What a unit counts, before its first post."""
+
+
 @dataclass(frozen=True)
 class CleanStage:
     """Reads, normalises and filters one input unit.
@@ -150,8 +161,7 @@ class CleanOutputs:
         self._rejects = RejectFile(self._rejects_path)
         self._num_kept = 0
         self._seen_H = np.zeros(SEEN_TEXTS, np.uint64)
-        self.counts: Counts = {"read": 0, "kept": {}, "policy": {}, "malformed": {}, "errors": {}}
-        self.counts["filters"] = {}
+        self.counts: Counts = {k: v if k == "read" else {} for k, v in NO_COUNTS.items()}
 
     def __enter__(self) -> "CleanOutputs":
         return self

@@ -29,7 +29,7 @@ from pipeline.reading import ReadOptions
 from pipeline.recipe import Recipe, canonical
 from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
-from schemas.errors import RecipeError
+from schemas.errors import InputError, RecipeError
 from tokenizer.vocabulary import load_vocabulary
 
 FORMAT = 1
@@ -39,6 +39,8 @@ INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
 """Bytes of JSON for a byte of a compressed input, about; only plans and partition counts use it."""
 KEY_PARTITION_BYTES = 16 << 20
 MAX_PARTITIONS = 4096
+MAX_UNITS = 100_000
+"""Units are named by five digits, so that the order of names is the order of rows."""
 POSTS_IN_SETTLE_PARTITION = 100_000
 
 
@@ -78,6 +80,7 @@ class Plan:
         transform: the graph.
         stages: in order; where their units' manifests appear.
         posts: posts that the phase reads, about, for the progress display.
+        zero: what the counts of stages begin from, where they must be there without a unit.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Plan:
     transform: beam.PTransform
     stages: Sequence[Stage]
     posts: int
+    zero: dict[str, Counts] = field(default_factory=dict)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -195,7 +199,8 @@ def plan_clean(job: Job, results: Results) -> Plan:
         num_partitions=key_partitions(job),
     )
     units = [Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(input_units(job))]
-    return Plan("clean", mark, folder, units, clean.Clean(stage), [stage], 0)
+    zero = {stage.name: clean.NO_COUNTS}
+    return Plan("clean", mark, folder, units, clean.Clean(stage), [stage], 0, zero)
 
 
 def read_options(recipe: Recipe) -> ReadOptions:
@@ -205,7 +210,13 @@ def read_options(recipe: Recipe) -> ReadOptions:
 
 def input_units(job: Job) -> list[Any]:
     """Returns the pieces that the input is cut into, in the order of their rows."""
-    return list(cut(job.inventory, unit_bytes=job.recipe.input.unit_bytes))
+    units = list(cut(job.inventory, unit_bytes=job.recipe.input.unit_bytes))
+    if len(units) > MAX_UNITS:
+        raise InputError(
+            f"{len(units):,} units are more than {MAX_UNITS:,}: raise input.unit_bytes, or give Sluice "
+            f"fewer and larger files"
+        )
+    return units
 
 
 def plan_dedup(job: Job, results: Results) -> Plan:
@@ -382,6 +393,7 @@ def conclude(plan: Plan) -> Result:
     counts: dict[str, Counts] = {}
     for stage in plan.stages:
         total = counts.setdefault(stage.name, {})
+        add_counts(total, plan.zero.get(stage.name, {}))
         for done in done_units(stage.folder):
             add_counts(total, done.manifest().counts)
     result = Result(plan.name, plan.fingerprint, counts)

@@ -18,7 +18,7 @@ from pipeline.ledger import check_posts, check_tokens
 from pipeline.output import COMPLETED
 from pipeline.units import file_digest
 from schemas.errors import LedgerError, OutputError, SluiceError
-from schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY
+from schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from tokenizer.shards import read_shard, verify_shard
 
 Problems = Iterator[str]
@@ -176,7 +176,8 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
     if len(np.unique(kept_K)) != len(kept_K):
         yield f"{len(kept_K) - len(np.unique(kept_K)):,} posts stand twice in the shards"
     found: dict[str, dict[str, int]] = {}
-    rows = ds.dataset(os.path.join(output, "rejects"), format="parquet")
+    files = sorted(str(path) for path in (Path(output) / "rejects").glob("*.parquet"))
+    rows = ds.dataset(files, schema=REJECT, format="parquet")
     columns = ["kind", "reason", "duplicate_of"]
     lost = 0
     for batch in rows.to_batches(columns=columns):

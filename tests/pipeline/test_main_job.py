@@ -271,6 +271,17 @@ def test_nothing_kept_is_a_report_not_a_crash(job: Job, tmp_path: Path) -> None:
     assert cli.main(["verify", str(output)]) == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_input_is_no_error(job: Job, tmp_path: Path, content: bytes) -> None:
+    """A quiet hour's file without a post makes an output that balances and verifies."""
+    (tmp_path / "quiet.jsonl").write_bytes(content)
+    frozen = f"vocabulary.tokenizer={job.tokenizer}"
+    output = tmp_path / "out"
+    assert run(job, output, "--set", frozen, inputs=str(tmp_path / "quiet.jsonl")) == 0
+    assert json.loads((output / "report" / "report.json").read_text())["posts"]["read"] == 0
+    assert cli.main(["verify", str(output)]) == 0
+
+
 def test_normal_form_of_what_is_kept(job: Job) -> None:
     """Kept texts are NFC: the tokenizer never sees two spellings of one character."""
     tokenizer = Tokenizer.from_file(str(job.tokenizer))
