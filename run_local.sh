@@ -5,7 +5,8 @@
 #   ./run_local.sh DATA/*.jsonl.gz        on files of yours, with the recipe `default`
 #   ./run_local.sh [FILES] -- BEAM FLAGS  what follows -- goes to Beam
 #
-# Makes .venv at the first run. Environment: PYTHON (python3), SLUICE_OUTPUT (sluice-out),
+# Makes .venv at the first run. The result of synthetic posts is in sluice-out/, that of files in a
+# folder sluice-out-NUMBER, one for each list of files. Environment: PYTHON (python3), SLUICE_OUTPUT,
 # SLUICE_POSTS (50000 synthetic posts).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -48,7 +49,7 @@ fi
 files=() flags=()
 while [ $# -gt 0 ]; do
     case $1 in
-        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+        -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
         --) shift; flags=("$@"); break ;;
         -*) fail "unknown option $1; see --help (Beam's options follow --)" ;;
         *) [ -e "$1" ] || fail "$1: no such file"; files+=("$1") ;;
@@ -58,11 +59,13 @@ done
 
 install '.[sample]' .installed
 sluice="$here/.venv/bin/sluice"
-output=${SLUICE_OUTPUT:-sluice-out}
 if [ ${#files[@]} -gt 0 ]; then
     recipe=default
+    list=$(printf '%s\n' "${files[@]}" | cksum | cut -d' ' -f1)
+    output=${SLUICE_OUTPUT:-sluice-out-$list}
 else
     recipe=sample
+    output=${SLUICE_OUTPUT:-sluice-out}
     posts=${SLUICE_POSTS:-50000}
     folder=sluice-sample/$posts
     [ -e "$folder/sample.json" ] || "$sluice" sample --posts "$posts" "$folder"
