@@ -106,6 +106,8 @@ def keep_only(output: Path, names: Iterable[str]) -> None:
                 path.unlink()
         with contextlib.suppress(OSError):
             (output / folder).rmdir()
+    for path in output.rglob(".tmp-*"):
+        path.unlink(missing_ok=True)
 
 
 def drop_stale_work(output: Path, folders: Iterable[str]) -> None:
