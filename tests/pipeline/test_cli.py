@@ -1,0 +1,105 @@
+"""The command line as a person meets it: help, wrong words, progress."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.progress import Progress, State, clock
+
+COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command says what it does and has a line for every argument."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: sluice {command}" in out
+    assert "\n\n" in out
+
+
+def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """`sluice --help` lists the commands, examples and exit codes."""
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"  {command} " in out for command in COMMANDS)
+    assert "Exit codes" in out
+    assert "examples:" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["rum"], ["run"], ["sample", "x"], ["run", "default", "--inptu"]]
+)
+def test_wrong_words_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong command or argument ends with 2 and the usage."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert "usage: sluice" in capsys.readouterr().err
+
+
+def test_what_follows_two_dashes_is_beams() -> None:
+    """Arguments after `--` are Beam's, those before are ours."""
+    assert cli.split_flags(["run", "x", "--", "--runner=A", "--", "b"]) == (
+        ["run", "x"],
+        ["--runner=A", "--", "b"],
+    )
+
+
+def test_no_output_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """verify, report and inspect of a folder without a run end with 2 and say what to do."""
+    for arguments in (["verify"], ["report"], ["inspect"]):
+        more = ["x"] if arguments == ["inspect"] else []
+        assert cli.main([*arguments, str(tmp_path), *more]) == 2
+        assert "did not finish" in capsys.readouterr().err
+
+
+def test_help_is_quick_to_import() -> None:
+    """`--help` imports neither Beam nor numba: nobody waits for kernels to read it."""
+    code = (
+        "import sys; from pipeline import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('apache_beam', 'numba', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+class Stage:
+    """A stage with a folder."""
+
+    def __init__(self, name: str, folder: Path):
+        self.name, self.folder = name, str(folder)
+
+
+def test_progress_counts_manifests(tmp_path: Path) -> None:
+    """Units done, posts read and the stage at work are those of the manifests on disk."""
+    stages = (Stage("clean", tmp_path / "a"), Stage("clean_more", tmp_path / "b"))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    progress = Progress("clean", stages=stages, total=2, posts=0, out=io.StringIO())  # type: ignore[arg-type]
+    assert (progress.state().done, progress.state().posts) == (0, 0)
+    (tmp_path / "a" / "unit-0.json").write_text(json.dumps({"counts": {"read": 7}}))
+    state = progress.state()
+    assert (state.stage, state.done, state.total, state.posts) == ("clean", 1, 2, 7)
+    (tmp_path / "a" / "unit-1.json").write_text(json.dumps({"counts": {"read": 5}}))
+    assert progress.state().stage == "more"
+
+
+def test_a_progress_line() -> None:
+    """The line has the phase, units, rate and time left, in columns."""
+    line = State("clean", "clean", 3, 12, 30_000, 10.0).line()
+    assert "3/12 units" in line
+    assert "30,000 posts" in line
+    assert "3,000/s" in line
+    assert "0:30 left" in line
+    assert clock(3725) == "1:02:05"
