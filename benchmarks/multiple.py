@@ -167,7 +167,8 @@ def _copy_name(path: Path, copy: int) -> str:
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:
-    with igzip.open(path, "wb", compresslevel=1) as file:
+    # A file's head would hold the time: equal posts are to give equal bytes.
+    with igzip.IGzipFile(str(path), "wb", compresslevel=1, mtime=0) as file:
         file.write(b"\n".join(lines) + b"\n")
 
 
