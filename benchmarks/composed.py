@@ -323,7 +323,7 @@ def in_sequences(
             long_documents=recipe.tokens.long_documents,
         )
         tokens_T = np.asarray(documents.values)
-        return pack(planned, tokens_T, offsets_D1, pad_id=made.pad_id)
+        return pack(planned, tokens_T, offsets_D1[:-1], pad_id=made.pad_id)
 
 
 def write_shards(

@@ -1,10 +1,11 @@
 """What a phase costs: wall time, CPU of every process, and peak anonymous memory of all of them."""
 
+import contextlib
 import os
+import re
 import resource
 import threading
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -41,28 +42,27 @@ def cpu_seconds() -> float:
 
 def anonymous_bytes() -> int:
     """Returns the anonymous memory of this process and its descendants, in bytes (Linux; elsewhere 0)."""
-    children: dict[int, list[int]] = {}
-    size: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        fields = _status(entry)
-        if "PPid" in fields:
-            pid = int(entry.name)
-            children.setdefault(int(fields["PPid"]), []).append(pid)
-            size[pid] = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
     total, queue = 0, [os.getpid()]
     while queue:
-        pid = queue.pop()
-        total += size.get(pid, 0)
-        queue += children.get(pid, [])
+        process = f"/proc/{queue.pop()}"
+        total += _anonymous(f"{process}/status")
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"{process}/task"):
+                queue += _children(f"{process}/task/{thread}/children")
     return total
 
 
-def _status(process: Path) -> dict[str, str]:
-    try:
-        text = (process / "status").read_text()
-    except OSError:
-        return {}
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+def _anonymous(status: str) -> int:
+    with contextlib.suppress(OSError), open(status, "rb") as file:
+        found = re.search(rb"RssAnon:\s+(\d+) kB", file.read())
+        return int(found.group(1)) * 1024 if found else 0
+    return 0
+
+
+def _children(path: str) -> list[int]:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return [int(pid) for pid in file.read().split()]
+    return []
 
 
 class Meter:

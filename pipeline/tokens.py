@@ -8,7 +8,7 @@ partitions, permuted by the seed, and dealt to shards of equal length; the remai
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -135,9 +135,9 @@ class Pack:
 
 
 def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
-    post_id, tokens_T, offsets_D1 = _in_order([b for _, b in exchange.read(unit, "documents")])
+    documents = _in_order([batch for _, batch in exchange.read(unit, "documents")])
     planned = plan(
-        np.diff(offsets_D1),
+        documents.lengths_D,
         sequence_length=stage.sequence_length,
         long_documents=stage.long_documents,
     )
@@ -147,10 +147,15 @@ def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
         for start in range(0, planned.num_sequences, GATHER_SEQUENCES):
             stop = min(start + GATHER_SEQUENCES, planned.num_sequences)
             packed = pack(
-                planned, tokens_T, offsets_D1, pad_id=stage.pad_id, start=start, stop=stop
+                planned,
+                documents.tokens_T,
+                documents.starts_D,
+                pad_id=stage.pad_id,
+                start=start,
+                stop=stop,
             )
             packed.tokens_SL.tofile(file)
-            pieces.append(_pieces(packed.pieces, post_id))
+            pieces.append(_pieces(packed.pieces, documents.post_id))
     attempt.add("sequences", path)
     path = attempt.path("pieces")
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -173,21 +178,26 @@ def _pieces(pieces: pa.RecordBatch, post_id: pa.StringArray) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=PIECE)
 
 
-def _in_order(
-    batches: list[pa.RecordBatch],
-) -> tuple[pa.StringArray, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Returns (post_id, tokens_T, offsets_D1) of a partition's documents in the order of their hash."""
+class Documents(NamedTuple):
+    """A partition's documents in the order of their hash; their tokens stay where they are."""
+
+    post_id: pa.StringArray
+    tokens_T: np.ndarray[Any, np.dtype[np.int32]]
+    starts_D: np.ndarray[Any, np.dtype[np.int64]]
+    lengths_D: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def _in_order(batches: list[pa.RecordBatch]) -> Documents:
     rows = pa.concat_batches(batches)
-    tokens, post_id = rows.column("tokens"), rows.column("post_id")
+    tokens = rows.column("tokens")
     # Rows come in input order, so that a stable sort settles equal hashes by it.
     order_D = np.argsort(np.asarray(rows.column("order")), kind="stable")
-    tokens = tokens.take(pa.array(order_D))
     offsets_D1 = np.asarray(tokens.offsets, np.int64)
-    values_T = np.asarray(tokens.values)
-    return (
-        post_id.take(pa.array(order_D)),
-        values_T[offsets_D1[0] : offsets_D1[-1]],
-        offsets_D1 - offsets_D1[0],
+    return Documents(
+        rows.column("post_id").take(pa.array(order_D)),
+        np.asarray(tokens.values),
+        offsets_D1[:-1][order_D],
+        np.diff(offsets_D1)[order_D],
     )
 
 

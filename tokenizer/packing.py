@@ -149,7 +149,7 @@ def plan(
 def pack(
     plan: PackPlan,
     tokens_T: Int32s,
-    doc_offsets_D1: Int64s,
+    doc_starts_D: Int64s,
     *,
     pad_id: int,
     start: int = 0,
@@ -161,27 +161,25 @@ def pack(
 
     Args:
         plan: from `plan` of these documents.
-        tokens_T: (T,) int32, the documents, end-of-document tokens included.
-        doc_offsets_D1: (D + 1,) int64, where each begins in `tokens_T`; the first need not be 0.
+        tokens_T: (T,) int32, the documents in any order, end-of-document tokens included.
+        doc_starts_D: (D,) int64, where each document of the plan begins in `tokens_T`.
         pad_id: what stands behind the last piece.
         start: the first sequence.
         stop: the one behind the last.
 
     Raises:
-        ValueError: the plan is for another number of documents or tokens.
+        ValueError: the plan is for another number of documents, or one ends behind the tokens.
     """
-    all_tokens = int(doc_offsets_D1[-1] - doc_offsets_D1[0])
-    if (len(doc_offsets_D1) - 1, all_tokens) != (
-        plan.num_documents,
-        plan.num_tokens + plan.num_truncated,
-    ):
+    if len(doc_starts_D) != plan.num_documents:
         raise ValueError("the plan was made for other documents")
     stop = plan.num_sequences if stop is None else stop
     bounds_S1 = np.searchsorted(plan.sequence_P, np.arange(start, stop + 1, dtype=np.int32))
     chosen = slice(int(bounds_S1[0]), int(bounds_S1[-1]))
     document_P, sequence_P = plan.document_P[chosen], plan.sequence_P[chosen]
     length_P, offset_P = plan.length_P[chosen], plan.offset_P[chosen]
-    source_P = np.asarray(doc_offsets_D1, np.int64)[document_P] + plan.start_P[chosen]
+    source_P = np.asarray(doc_starts_D, np.int64)[document_P] + plan.start_P[chosen]
+    if len(source_P) and int((source_P + length_P).max()) > len(tokens_T):
+        raise ValueError("a document of the plan ends behind the tokens")
     tokens_SL = np.full((stop - start, plan.sequence_length), pad_id, np.int32)
     _gather(tokens_T, source_P, length_P, sequence_P, offset_P, start, tokens_SL)
     list_offsets = pa.array((bounds_S1 - bounds_S1[0]).astype(np.int32))
