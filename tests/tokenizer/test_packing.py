@@ -199,7 +199,7 @@ def test_a_plan_of_other_documents_is_refused() -> None:
     planned = plan(np.array([2, 3]), sequence_length=8)
     tokens_T = np.zeros(9, np.int32)
     for starts in ([0], [0, 8]):
-        with pytest.raises(ValueError, match="other documents|behind the tokens"):
+        with pytest.raises(ValueError, match=r"other documents|behind the tokens"):
             pack(planned, tokens_T, np.array(starts), pad_id=0)
 
 
