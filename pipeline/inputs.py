@@ -165,9 +165,14 @@ def _neighbours(pattern: str) -> str:
     folder, name = os.path.split(os.path.abspath(pattern))
     while not os.path.isdir(folder):
         folder, name = os.path.split(folder)
-    names = sorted(os.listdir(folder))[:1000]
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
-    hint = f"did you mean {', '.join(map(repr, close))}?" if names else "it is empty"
+    names = [n for n in sorted(os.listdir(folder)) if not _is_hidden(n)][:1000]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if not names:
+        hint = "it is empty"
+    elif close:
+        hint = f"did you mean {', '.join(map(repr, close))}?"
+    else:
+        hint = f"it has {', '.join(map(repr, names[:3]))}{', ...' * (len(names) > 3)}"
     return f": no {name} in {folder}; {hint}"
 
 
