@@ -26,7 +26,7 @@ def packed_sequences(num_documents: int, *, seed: int = 0) -> Packed:
     offsets_D1 = np.cumsum([0, *lengths_D])
     tokens_T = random.integers(3, SIZE, int(offsets_D1[-1])).astype(np.int32)
     tokens_T[offsets_D1[1:] - 1] = EOD
-    return pack(plan(lengths_D, sequence_length=LENGTH), tokens_T, offsets_D1, pad_id=PAD)
+    return pack(plan(lengths_D, sequence_length=LENGTH), tokens_T, offsets_D1[:-1], pad_id=PAD)
 
 
 def written(path: Path, packed: Packed) -> Path:
