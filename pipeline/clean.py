@@ -217,7 +217,7 @@ class CleanOutputs:
         """Writes the keys that equal ids, equal texts and similar texts share.
 
         The first post of the unit with some text carries its band keys; a later copy meets it by the
-        content key alone, which saves 6% of the keys of real posts. A text of nothing but links and
+        content key alone, which saves keys where posts repeat. A text of nothing but links and
         handles has only the key of its id: it is like no other.
         """
         n = len(kept)
