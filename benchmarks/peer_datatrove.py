@@ -24,7 +24,7 @@ def language_filter(model: str, min_confidence: float) -> Any:
     from datatrove.pipeline.filters import LanguageFilter
     from datatrove.utils.lid import FT176LID
 
-    class LocalModel(FT176LID):  # type: ignore[misc]
+    class LocalModel(FT176LID):  # type: ignore[misc]  # datatrove has no types
         _model: Any
 
         @property

@@ -27,9 +27,10 @@ SCORE_GRID = 2.0**-16
 floating-point sum, which may differ between machines, decide nothing."""
 
 
-def on_grid(values: Any) -> Any:
+def on_grid(values: Any) -> Scores:
     """Returns float32 values rounded to the grid; from 256 upward float32 itself is coarser."""
-    return (np.rint(np.asarray(values, np.float64) / SCORE_GRID) * SCORE_GRID).astype(np.float32)
+    rounded = np.rint(np.asarray(values, np.float64) / SCORE_GRID) * SCORE_GRID
+    return np.asarray(rounded, np.float32)
 
 
 class Languages(NamedTuple):

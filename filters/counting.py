@@ -20,4 +20,4 @@ Length = Annotated[float, Meta(ge=0)]
 
 def ratio(part_N: Counts, whole_N: Counts) -> Scores:
     """Returns part / whole, (N,) float32 on the score grid; 0 where the whole is 0."""
-    return on_grid(part_N / np.maximum(whole_N, 1))  # type: ignore[no-any-return]
+    return on_grid(part_N / np.maximum(whole_N, 1))

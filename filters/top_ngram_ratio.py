@@ -45,7 +45,7 @@ class TopNgramRatio(Filter, frozen=True, kw_only=True, tag="top_ngram_ratio"):
         """Returns the scorer: (N,) float32 in [0, 1]."""
 
         def score(batch: Batch) -> Scores:
-            return on_grid(top_ngram_ratio(batch.classifier_text, n=self.n))  # type: ignore[no-any-return]
+            return on_grid(top_ngram_ratio(batch.classifier_text, n=self.n))
 
         return score
 

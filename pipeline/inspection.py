@@ -41,7 +41,7 @@ def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
     found: pa.Table = ds.dataset(files, format="parquet").to_table(
         filter=ds.field("post_id") == post_id
     )
-    return found.to_pylist()  # type: ignore[no-any-return]
+    return list(found.to_pylist())
 
 
 def _rejected(row: dict[str, Any]) -> str:

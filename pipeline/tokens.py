@@ -315,7 +315,8 @@ def _dealt_rows(unit: Unit) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
     """Returns (partition_S, row_S) of a shard's sequences in the order of their position."""
     rows = pa.concat_batches([batch for _, batch in exchange.read(unit, "dealt")])
     order_S = np.argsort(np.asarray(rows.column("position")), kind="stable")
-    return tuple(np.asarray(rows.column(n))[order_S] for n in ("partition", "row"))  # type: ignore[return-value]
+    partition_S, row_S = (np.asarray(rows.column(n)) for n in ("partition", "row"))
+    return partition_S[order_S], row_S[order_S]
 
 
 class PackedFiles:

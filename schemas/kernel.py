@@ -51,6 +51,9 @@ def _cache_dir() -> str | None:
 def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
     """Declares a compiled function; without signatures it is a helper that is inlined into kernels.
 
+    Compiled functions carry `type: ignore[no-untyped-def]`: numba infers their types, or the signature
+    has them, and annotations would be a second, unchecked account of them.
+
     A helper used by kernels of another file must live in this file: numba does not notice that a
     callee in another file has changed, and the cache folder is keyed by this file alone.
 

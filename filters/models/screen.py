@@ -81,7 +81,7 @@ class Screen:
         log_odds_N = self.slope * self.log_odds(texts) + self.intercept
         scores_N = on_grid(1.0 / (1.0 + np.exp(-log_odds_N)))
         scores_N[_blank(texts)] = 0
-        return scores_N  # type: ignore[no-any-return]
+        return scores_N
 
     def log_odds(self, texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Returns (N,) float64, the model's own log odds, before the calibration."""
