@@ -10,15 +10,23 @@ Rows are looked at once, the most preferred first:
    leader, and the post is `near`.
 4. Any other post is kept, and leads from here on.
 
+A fixed row is a post that an earlier run kept. It stays whatever it resembles, even another fixed row
+of the same id or text: it is never compared, names itself, and leads from where it stands. If it is
+the first row of its id, it speaks for it; a later post that has its text is `exact`, with the first
+such row for leader. The caller gives the fixed rows of a component before its other rows.
+
 So a leader is always a kept row, never a link of a chain, and every similarity is exact: no post
 goes because a sketch said so. An empty text says nothing and is no duplicate of any post, save as a
 redelivery. A redelivered row, whose text may have been edited since, stands for nobody.
 
-The work is at most `max_checks` comparisons a row, however large a bucket is; the memory, beside
-that of the arguments, 8 bytes a shingle of the kept posts and 16 bytes a band key.
+The work is at most `max_checks` comparisons a row, however large a bucket is. The memory, beside that
+of the arguments, is about 50 bytes a row, 4 bytes a band key, at most 10 more for one that rows share,
+and 8 bytes a shingle of the leaders that a later row may still be compared with, twice that while room
+for more is made. Where rows come component by component, those are few; where one component is all,
+they may be all that are kept.
 
-Shape suffixes: N rows, K bands, S shingles, M pairs, U buckets, R entries of all buckets, F rows
-left for rule 3, V distinct values.
+Shape suffixes: N rows, K bands, S words of shingles, M pairs, U buckets, R entries of all buckets, F
+rows left for rule 3, B rows of a block.
 
 Source: Hartigan 1975, "Clustering Algorithms", chapter 3 (leader algorithm); the rules are ours.
 """
@@ -29,7 +37,8 @@ import numpy as np
 import pyarrow as pa
 from numba import types
 
-from filters.minhash import NO_KEY, ShingleSets, shingle_sets
+from filters.minhash import ShingleSets, shingle_sets
+from filters.sharing import first_of, shared_keys
 from schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 from schemas.reject import EXACT, NEAR, REDELIVERED
 
@@ -38,6 +47,7 @@ I32 = np.ndarray[Any, np.dtype[np.int32]]
 I64 = np.ndarray[Any, np.dtype[np.int64]]
 U64 = np.ndarray[Any, np.dtype[np.uint64]]
 F32 = np.ndarray[Any, np.dtype[np.float32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Rows = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 KEPT_CODE: Final = 0
@@ -48,7 +58,10 @@ REASONS: Final = ("kept", REDELIVERED, EXACT, NEAR)
 """What the codes say; the last three are reasons of REJECT."""
 
 _BLOCK_ROWS = 8192
-"""Rows whose shingles are held at a time beside those of the leaders."""
+"""Rows, or pairs, whose shingles are held at a time beside those of the leaders."""
+
+_HEAD_BITS = 32
+"""Of the word before a leader's shingles: their number is below, the leader's row above."""
 
 
 class Clusters(NamedTuple):
@@ -78,6 +91,7 @@ def cluster(
     threshold: float,
     ngram: int,
     max_checks: int,
+    fixed_N: Mask | None = None,
 ) -> Clusters:
     """Settles rows that hold whole components of candidates; deterministic.
 
@@ -89,23 +103,28 @@ def cluster(
         threshold: the least Jaccard index of a near duplicate, in (0, 1]; compared as float32.
         ngram: code points in a shingle.
         max_checks: comparisons a row may cost, at least 1.
+        fixed_N: (N,) bool, true for rows that stay whatever they resemble; None for no such row.
 
     Source: the rules at the head of this module.
     """
-    speaker_N = _first_of(id_code_N)
-    twin_N = np.empty(len(texts), np.int32)
-    _twins(*utf8_view(texts), _first_of(content_hash_N), speaker_N, twin_N)
-    lead_N = np.arange(len(texts), dtype=np.int32)
-    fresh_F = np.flatnonzero((speaker_N == lead_N) & (twin_N == lead_N)).astype(np.int32)
-    run = _Run(texts.take(pa.array(fresh_F)), band_keys_NK[fresh_F])
-    leader_F, similarity_F = run.settle(threshold=threshold, ngram=ngram, max_checks=max_checks)
+    row_N = np.arange(len(texts), dtype=np.int32)
+    fixed_N = np.zeros(len(texts), np.bool_) if fixed_N is None else fixed_N
+    speaker_N = np.where(fixed_N, row_N, first_of(id_code_N))
+    twin_N = np.where(fixed_N, row_N, _twins_of(texts, first_of(content_hash_N), speaker_N))
+    fresh_F = np.flatnonzero((speaker_N == row_N) & (twin_N == row_N)).astype(np.int32)
+    run = _Run(texts, fresh_F, fixed_N[fresh_F])
+    buckets = _group(band_keys_NK, fresh_F, max_checks=max_checks)
+    leader_F, similarity_F = run.settle(
+        buckets, threshold=threshold, ngram=ngram, max_checks=max_checks
+    )
 
     similarity_N = np.ones(len(texts), np.float32)
+    lead_N = row_N.copy()
     lead_N[fresh_F], similarity_N[fresh_F] = fresh_F[leader_F], similarity_F
     lead_N, similarity_N = lead_N[twin_N], similarity_N[twin_N]
-    again_R = np.flatnonzero(speaker_N != np.arange(len(texts)))
-    lead_N[again_R] = lead_N[speaker_N[again_R]]
-    similarity_N[again_R] = pair_jaccard(texts, again_R, lead_N[again_R], ngram=ngram)
+    again_M = np.flatnonzero(speaker_N != row_N)
+    lead_N[again_M] = lead_N[speaker_N[again_M]]
+    similarity_N[again_M] = pair_jaccard(texts, again_M, lead_N[again_M], ngram=ngram)
     reason_N = _reasons(lead_N, twin_N, speaker_N)
     return Clusters(lead_N, similarity_N, reason_N, int(run.tally_2[1]), int(run.tally_2[0]))
 
@@ -122,21 +141,25 @@ def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: i
         right_M: (M,) row of the other.
         ngram: code points in a shingle.
     """
-    row_U, place_2M = np.unique(np.concatenate((left_M, right_M)), return_inverse=True)
-    sets = shingle_sets(texts.take(pa.array(row_U)), ngram=ngram)
     jaccard_M = np.empty(len(left_M), np.float32)
-    _pair_jaccard(sets, place_2M[: len(left_M)], place_2M[len(left_M) :], jaccard_M)
+    for first in range(0, len(left_M), _BLOCK_ROWS):
+        block = slice(first, first + _BLOCK_ROWS)
+        ends_2B = np.concatenate((left_M[block], right_M[block]))
+        row_V, place_2B = np.unique(ends_2B, return_inverse=True)
+        sets = shingle_sets(texts.take(pa.array(row_V)), ngram=ngram)
+        place_2B = place_2B.reshape(2, -1)
+        _pair_jaccard(sets, place_2B[0], place_2B[1], jaccard_M[block])
     return jaccard_M
 
 
-def _first_of(value_N: Any) -> I32:
-    """Returns (N,) int32, the first row that has the value of each row."""
-    _, first_V, code_N = np.unique(value_N, return_index=True, return_inverse=True)
-    return np.asarray(first_V.astype(np.int32)[code_N])
+def _twins_of(texts: pa.StringArray, same_hash_N: I32, speaker_N: I32) -> I32:
+    twin_N = np.empty(len(texts), np.int32)
+    _twins(*utf8_view(texts), same_hash_N, speaker_N, twin_N)
+    return twin_N
 
 
 def _reasons(leader_N: I32, twin_N: I32, speaker_N: I32) -> U8:
-    row_N = np.arange(len(leader_N))
+    row_N = np.arange(len(leader_N), dtype=np.int32)
     reason_N = np.full(len(leader_N), NEAR_CODE, np.uint8)
     reason_N[leader_N == row_N] = KEPT_CODE
     reason_N[(twin_N != row_N) & (leader_N == twin_N)] = EXACT_CODE
@@ -145,68 +168,70 @@ def _reasons(leader_N: I32, twin_N: I32, speaker_N: I32) -> U8:
 
 
 class _Buckets(NamedTuple):
-    """The leaders that have each band key, in the order in which they came."""
+    """The leaders that have each band key, in the order in which they came.
 
-    bucket_NK: I32  # the bucket of each band key, -1 where no other row has it
-    start_U: I64  # where each bucket starts in row_R
+    A bucket has room for one leader more than a row may be compared with: the last one only tells
+    that there was something left to compare with.
+    """
+
+    bucket_FK: I32  # the bucket of each band key, -1 where no other row has it
+    last_U: I32  # the last row of each bucket, leader or not
+    start_U1: I64  # where each bucket starts in row_R
     size_U: I32  # leaders in it so far
     row_R: I32  # rows, a bucket after the other
 
 
 class _Leaders(NamedTuple):
-    """The shingles of the leaders."""
+    """The shingles of the leaders that a later row may be compared with."""
 
-    shingles_S: U64
-    bounds_N2: I64  # where those of a leader start and stop
+    words_S: U64  # leader after leader, a head before its shingles; see _HEAD_BITS
+    start_F: I64  # where the head of each leader is
 
 
-def _group(band_keys_NK: U64) -> _Buckets:
-    bucket_NK = np.full(band_keys_NK.shape, -1, np.int32)
-    sizes = [np.empty(0, np.int64)]
-    num_buckets = 0
-    for k in range(band_keys_NK.shape[1]):
-        key_V, code_N, count_V = np.unique(
-            band_keys_NK[:, k], return_inverse=True, return_counts=True
-        )
-        shared_V = (count_V > 1) & (key_V != NO_KEY)
-        bucket_V = np.where(shared_V, np.cumsum(shared_V) - 1 + num_buckets, -1)
-        bucket_NK[:, k] = bucket_V[code_N]
-        sizes.append(count_V[shared_V])
-        num_buckets += int(shared_V.sum())
-    size_U = np.concatenate(sizes)
-    start_U = np.cumsum(size_U) - size_U
-    row_R = np.empty(int(size_U.sum()), np.int32)
-    return _Buckets(bucket_NK, start_U, np.zeros(num_buckets, np.int32), row_R)
+def _group(band_keys_NK: U64, fresh_F: I32, *, max_checks: int) -> _Buckets:
+    """Returns the buckets of some of the rows, empty as yet."""
+    shared = shared_keys(band_keys_NK, fresh_F)
+    room_U = np.minimum(shared.size_U - 1, min(max_checks + 1, len(fresh_F)))
+    start_U1 = np.zeros(len(room_U) + 1, np.int64)
+    np.cumsum(room_U, out=start_U1[1:])
+    row_R = np.empty(int(start_U1[-1]), np.int32)
+    return _Buckets(
+        shared.bucket_FK, shared.last_U, start_U1, np.zeros(len(room_U), np.int32), row_R
+    )
 
 
 class _Run:
-    """Rules 3 and 4 over rows of distinct posts with distinct texts.
+    """Rules 3 and 4 over rows of distinct posts with distinct texts, and fixed rows.
 
     Attributes:
         tally_2: int64, checks made, and rows that ran out of them.
     """
 
-    def __init__(self, texts: pa.StringArray, band_keys_FK: U64):
+    def __init__(self, texts: pa.StringArray, fresh_F: I32, fixed_F: Mask):
         self.tally_2 = np.zeros(2, np.int64)
-        self._texts = texts
-        self._buckets = _group(band_keys_FK)
-        bounds_F2 = np.zeros((len(texts), 2), np.int64)
-        self._leaders = _Leaders(np.empty(0, np.uint64), bounds_F2)
-        self._num_shingles = 0
+        self._texts, self._fresh_F, self._fixed_F = texts, fresh_F, fixed_F
+        self._leaders = _Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
+        self._used = 0
 
-    def settle(self, *, threshold: float, ngram: int, max_checks: int) -> tuple[I32, F32]:
+    def settle(
+        self, buckets: _Buckets, *, threshold: float, ngram: int, max_checks: int
+    ) -> tuple[I32, F32]:
         """Returns (leader_F, similarity_F)."""
-        leader_F = np.arange(len(self._texts), dtype=np.int32)
-        similarity_F = np.ones(len(self._texts), np.float32)
-        for first in range(0, len(self._texts), _BLOCK_ROWS):
-            block = shingle_sets(self._texts.slice(first, _BLOCK_ROWS), ngram=ngram)
-            self._reserve(len(block.shingles_S))
-            self._num_shingles = _lead(
+        leader_F = np.arange(len(self._fresh_F), dtype=np.int32)
+        similarity_F = np.ones(len(self._fresh_F), np.float32)
+        # A row that shares no key is kept: its shingles are never asked for.
+        met_M = np.flatnonzero((buckets.bucket_FK >= 0).any(axis=1)).astype(np.int32)
+        for first in range(0, len(met_M), _BLOCK_ROWS):
+            row_B = met_M[first : first + _BLOCK_ROWS]
+            block = shingle_sets(self._texts.take(pa.array(self._fresh_F[row_B])), ngram=ngram)
+            self._reserve(buckets, int(row_B[0]), len(block.shingles_S) + len(row_B))
+            self._used = _lead(
                 block,
-                first,
-                self._buckets,
+                row_B,
+                self._fixed_F,
+                buckets,
                 self._leaders,
-                self._num_shingles,
+                self._used,
                 np.float32(threshold),
                 max_checks,
                 leader_F,
@@ -215,22 +240,31 @@ class _Run:
             )
         return leader_F, similarity_F
 
-    def _reserve(self, num_shingles: int) -> None:
-        """Makes room for the shingles of one more block, doubling so that copies stay linear."""
-        needed = self._num_shingles + num_shingles
-        if needed > len(self._leaders.shingles_S):
-            shingles_S = np.empty(max(needed, 2 * len(self._leaders.shingles_S)), np.uint64)
-            shingles_S[: self._num_shingles] = self._leaders.shingles_S[: self._num_shingles]
-            self._leaders = self._leaders._replace(shingles_S=shingles_S)
+    def _reserve(self, buckets: _Buckets, next_row: int, num_words: int) -> None:
+        """Makes room for the words of one more block.
+
+        Leaders that no row from `next_row` on can meet go first. Twice what is needed is reserved,
+        so that the copies stay linear.
+        """
+        if self._used + num_words <= len(self._leaders.words_S):
+            return
+        self._used = _let_go(buckets, self._leaders, self._used, next_row)
+        needed = 2 * (self._used + num_words)
+        if needed > len(self._leaders.words_S):
+            words_S = np.empty(needed, np.uint64)
+            words_S[: self._used] = self._leaders.words_S[: self._used]
+            self._leaders = self._leaders._replace(words_S=words_S)
 
 
 _I32 = types.Array(types.int32, 1, "C")
+_I32_2 = types.Array(types.int32, 2, "C")
 _I64 = types.Array(types.int64, 1, "C")
 _U64 = types.Array(types.uint64, 1, "C")
 _F32 = types.Array(types.float32, 1, "C")
+_MASK = types.Array(types.boolean, 1, "C", readonly=True)
 _SETS = types.NamedTuple((_U64, _I64), ShingleSets)
-_BUCKETS = types.NamedTuple((types.Array(types.int32, 2, "C"), _I64, _I32, _I32), _Buckets)
-_LEADERS = types.NamedTuple((_U64, types.Array(types.int64, 2, "C")), _Leaders)
+_BUCKETS = types.NamedTuple((_I32_2, _I32, _I64, _I32, _I32), _Buckets)
+_LEADERS = types.NamedTuple((_U64, _I64), _Leaders)
 
 
 @kernel()
@@ -292,36 +326,72 @@ def _next_candidate(buckets, row, cursor_K):  # type: ignore[no-untyped-def]
     """Returns the next leader in any bucket of the row, each once and in order; -1 at the end."""
     found = -1
     for k in range(len(cursor_K)):
-        u = buckets.bucket_NK[row, k]
+        u = buckets.bucket_FK[row, k]
         if u >= 0 and cursor_K[k] < buckets.size_U[u]:
-            leader = buckets.row_R[buckets.start_U[u] + cursor_K[k]]
+            leader = buckets.row_R[buckets.start_U1[u] + cursor_K[k]]
             if found < 0 or leader < found:
                 found = leader
     for k in range(len(cursor_K)):
-        u = buckets.bucket_NK[row, k]
+        u = buckets.bucket_FK[row, k]
         if u >= 0 and cursor_K[k] < buckets.size_U[u]:
-            cursor_K[k] += buckets.row_R[buckets.start_U[u] + cursor_K[k]] == found
+            cursor_K[k] += buckets.row_R[buckets.start_U1[u] + cursor_K[k]] == found
     return found
 
 
 @kernel()
-def _add_leader(buckets, leaders, row, set_S, num_shingles):  # type: ignore[no-untyped-def]
-    """Enters a kept row in its buckets and its shingles after the others; returns their number."""
-    for k in range(buckets.bucket_NK.shape[1]):
-        u = buckets.bucket_NK[row, k]
-        if u >= 0:
-            buckets.row_R[buckets.start_U[u] + buckets.size_U[u]] = row
+def _add_leader(buckets, leaders, row, set_S, used, max_checks):  # type: ignore[no-untyped-def]
+    """Enters a kept row in its buckets, and its shingles if a later row may be compared with it.
+
+    A leader that has `max_checks` others before it in each of its buckets never is. Returns how many
+    words are used.
+    """
+    compared = False
+    for k in range(buckets.bucket_FK.shape[1]):
+        u = buckets.bucket_FK[row, k]
+        if u >= 0 and buckets.start_U1[u] + buckets.size_U[u] < buckets.start_U1[u + 1]:
+            compared |= buckets.size_U[u] < max_checks
+            buckets.row_R[buckets.start_U1[u] + buckets.size_U[u]] = row
             buckets.size_U[u] += 1
-    stop = num_shingles + len(set_S)
-    leaders.shingles_S[num_shingles:stop] = set_S
-    leaders.bounds_N2[row, 0], leaders.bounds_N2[row, 1] = num_shingles, stop
+    if not compared:
+        return used
+    leaders.start_F[row] = used
+    leaders.words_S[used] = (np.uint64(row) << np.uint64(_HEAD_BITS)) | np.uint64(len(set_S))
+    leaders.words_S[used + 1 : used + 1 + len(set_S)] = set_S
+    return used + 1 + len(set_S)
+
+
+@kernel()
+def _shingles_at(words_S, start):  # type: ignore[no-untyped-def]
+    size = np.int64(words_S[start] & np.uint64((1 << _HEAD_BITS) - 1))
+    return words_S[start + 1 : start + 1 + size]
+
+
+@kernel(types.int64(_BUCKETS, _LEADERS, types.int64, types.int64))
+def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]
+    """Closes the ranks of the leaders that a row from `next_row` on may meet; returns the words used."""
+    words_S, start, stop = leaders.words_S, 0, 0
+    while start < used:
+        row = np.int64(words_S[start] >> np.uint64(_HEAD_BITS))
+        end = start + 1 + len(_shingles_at(words_S, start))
+        last = -1
+        for k in range(buckets.bucket_FK.shape[1]):
+            u = buckets.bucket_FK[row, k]
+            if u >= 0:
+                last = max(last, buckets.last_U[u])
+        if last >= next_row:
+            leaders.start_F[row] = stop
+            for s in range(start, end):
+                words_S[stop] = words_S[s]
+                stop += 1
+        start = end
     return stop
 
 
 @kernel(
     types.int64(
         _SETS,
-        types.int64,
+        _I32,
+        _MASK,
         _BUCKETS,
         _LEADERS,
         types.int64,
@@ -334,35 +404,36 @@ def _add_leader(buckets, leaders, row, set_S, num_shingles):  # type: ignore[no-
 )
 def _lead(  # type: ignore[no-untyped-def]
     block,
-    first_row,
+    row_B,
+    fixed_F,
     buckets,
     leaders,
-    num_shingles,
+    used,
     threshold,
     max_checks,
-    leader_N,
-    similarity_N,
+    leader_F,
+    similarity_F,
     tally_2,
 ):
-    """Settles the rows of a block in order; returns how many shingles the leaders have so far."""
-    cursor_K = np.empty(buckets.bucket_NK.shape[1], np.int32)
-    for b in range(len(block.starts_N1) - 1):
-        row = first_row + b
+    """Settles the rows of a block in order; returns how many words of the leaders are used so far."""
+    cursor_K = np.empty(buckets.bucket_FK.shape[1], np.int32)
+    for b in range(len(row_B)):
+        row = row_B[b]
         set_S = block.shingles_S[block.starts_N1[b] : block.starts_N1[b + 1]]
         cursor_K[:] = 0
         num_checks, settled = 0, False
-        candidate = _next_candidate(buckets, row, cursor_K)
+        candidate = -1 if fixed_F[row] else _next_candidate(buckets, row, cursor_K)
         while candidate >= 0 and num_checks < max_checks and not settled:
-            start, stop = leaders.bounds_N2[candidate, 0], leaders.bounds_N2[candidate, 1]
-            jaccard = _jaccard(set_S, leaders.shingles_S[start:stop])
+            other_S = _shingles_at(leaders.words_S, leaders.start_F[candidate])
+            jaccard = _jaccard(set_S, other_S)
             num_checks += 1
             if jaccard >= threshold:
-                leader_N[row], similarity_N[row] = candidate, jaccard
+                leader_F[row], similarity_F[row] = candidate, jaccard
                 settled = True
             else:
                 candidate = _next_candidate(buckets, row, cursor_K)
         tally_2[0] += num_checks
         if not settled:
             tally_2[1] += candidate >= 0
-            num_shingles = _add_leader(buckets, leaders, row, set_S, num_shingles)
-    return num_shingles
+            used = _add_leader(buckets, leaders, row, set_S, used, max_checks)
+    return used

@@ -49,6 +49,8 @@ _KEYS = types.Array(types.uint64, 2, "C")
 _HASHES = types.Array(types.uint64, 1, "C")
 _STARTS = types.Array(types.int64, 1, "C")
 
+_BLOCK_ROWS = 8192
+
 Size = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 
 
@@ -136,6 +138,15 @@ def shingle_sets(texts: pa.StringArray, *, ngram: int) -> ShingleSets:
     starts_N1 = np.zeros(len(texts) + 1, np.int64)
     _shingle_sets(data_B, offsets_N1, ngram, _leaving(ngram), shingles_S, starts_N1)
     return ShingleSets(shingles_S[: starts_N1[-1]], starts_N1)
+
+
+def num_shingles(texts: pa.StringArray, *, ngram: int) -> I64:
+    """Returns (N,) int64, the distinct shingles of each text; holds those of 8,192 texts at a time."""
+    num_N = np.empty(len(texts), np.int64)
+    for first in range(0, len(texts), _BLOCK_ROWS):
+        sets = shingle_sets(texts.slice(first, _BLOCK_ROWS), ngram=ngram)
+        num_N[first : first + _BLOCK_ROWS] = np.diff(sets.starts_N1)
+    return num_N
 
 
 def _leaving(ngram: int) -> np.uint64:

@@ -2,13 +2,14 @@
 
 import random
 import time
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters import clusters
@@ -46,6 +47,7 @@ def run(
     spec: MinHashSpec = SPEC,
     before: int = 0,
     collide: bool = False,
+    fixed: Sequence[bool] | None = None,
 ) -> Clusters:
     array = pa.array(["before"] * before + list(texts), pa.string()).slice(before)
     return cluster(
@@ -56,6 +58,7 @@ def run(
         threshold=threshold,
         ngram=spec.ngram,
         max_checks=max_checks,
+        fixed_N=None if fixed is None else np.array(fixed, np.bool_),
     )
 
 
@@ -76,15 +79,22 @@ def reference(
     threshold: float,
     max_checks: int,
     spec: MinHashSpec,
-) -> tuple[list[tuple[int, int, float]], int]:
+    fixed: Sequence[bool],
+) -> tuple[list[tuple[int, int, float]], int, int]:
     """The rules of `filters.clusters`, one row at a time."""
     keys = text_band_keys(pa.array(texts, pa.string()), spec).tolist()
     out: list[tuple[int, int, float]] = []
     speakers: dict[int, int] = {}
     seen: dict[str, int] = {}
     leaders: list[int] = []
-    unverified = 0
+    unverified, checks = 0, 0
     for i, (text, post) in enumerate(zip(texts, ids, strict=True)):
+        if fixed[i]:
+            speakers.setdefault(post, i)
+            seen.setdefault(text, i)
+            leaders.append(i)
+            out.append((KEPT_CODE, i, 1.0))
+            continue
         if post in speakers:
             leader = out[speakers[post]][1]
             similarity = float(np.float32(jaccard(text, texts[leader], spec.ngram)))
@@ -102,6 +112,7 @@ def reference(
             if text and any(a == b for a, b in zip(keys[i], keys[j], strict=True))
         ]
         for j in met[:max_checks]:
+            checks += 1
             similarity = float(np.float32(jaccard(text, texts[j], spec.ngram)))
             if similarity >= float(np.float32(threshold)):
                 out.append((NEAR_CODE, j, similarity))
@@ -110,7 +121,7 @@ def reference(
             unverified += len(met) > max_checks
             leaders.append(i)
             out.append((KEPT_CODE, i, 1.0))
-    return out, unverified
+    return out, unverified, checks
 
 
 WORDS = ["", "rain ", "rain", "sun ", "sun", "in may ", "日本", "🙂", "x", "oh ", "-"]
@@ -127,26 +138,75 @@ SETTINGS = {
 }
 
 
-@given(posts=POSTS, before=st.integers(0, 2), **SETTINGS)
+NUM_FIXED = st.one_of(st.just(0), st.integers(0, 24))
+
+
+def first_fixed(num_fixed: int, num_rows: int) -> list[bool]:
+    """The fixed rows first, as a caller gives those of a component."""
+    return [i < num_fixed for i in range(num_rows)]
+
+
+@given(
+    posts=POSTS,
+    before=st.integers(0, 2),
+    num_fixed=NUM_FIXED,
+    block_rows=st.sampled_from([1, 2, 3, 5, 8192]),
+    **SETTINGS,
+)
 def test_clusters_follow_the_rules(
     posts: list[tuple[str, int]],
     before: int,
+    num_fixed: int,
+    block_rows: int,
     threshold: float,
     max_checks: int,
     spec: MinHashSpec,
 ) -> None:
-    """Leaders, reasons, similarities and the unverified are those of the row-by-row reference."""
+    """Leaders, reasons, similarities, checks and the unverified are those of the reference."""
     texts, ids = [t for t, _ in posts], [i for _, i in posts]
-    settings: dict[str, Any] = {"threshold": threshold, "max_checks": max_checks, "spec": spec}
-    found = run(texts, ids, before=before, **settings)
-    assert (rows_of(found), found.num_unverified) == reference(texts, ids, **settings)
+    rules: dict[str, Any] = {"threshold": threshold, "max_checks": max_checks, "spec": spec}
+    rules["fixed"] = first_fixed(num_fixed, len(posts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clusters, "_BLOCK_ROWS", block_rows)
+        found = run(texts, ids, before=before, **rules)
+    assert (rows_of(found), found.num_unverified, found.num_checks) == reference(
+        texts, ids, **rules
+    )
 
 
-@given(posts=POSTS, threshold=SETTINGS["threshold"])
-def test_what_holds_of_every_clustering(posts: list[tuple[str, int]], threshold: float) -> None:
+@given(posts=POSTS, fixed=st.lists(st.booleans(), min_size=24, max_size=24), **SETTINGS)
+def test_fixed_rows_may_stand_anywhere(
+    posts: list[tuple[str, int]],
+    fixed: list[bool],
+    threshold: float,
+    max_checks: int,
+    spec: MinHashSpec,
+) -> None:
+    """Fixed rows among others, as components follow one another, fare as the reference says."""
+    texts, ids = [t for t, _ in posts], [i for _, i in posts]
+    rules: dict[str, Any] = {"threshold": threshold, "max_checks": max_checks, "spec": spec}
+    rules["fixed"] = fixed[: len(posts)]
+    found = run(texts, ids, **rules)
+    assert (rows_of(found), found.num_unverified, found.num_checks) == reference(
+        texts, ids, **rules
+    )
+
+
+@given(posts=POSTS)
+def test_no_fixed_rows_is_none(posts: list[tuple[str, int]]) -> None:
+    """A mask without a fixed row changes nothing."""
+    texts, ids = [t for t, _ in posts], [i for _, i in posts]
+    assert rows_of(run(texts, ids, fixed=[False] * len(posts))) == rows_of(run(texts, ids))
+
+
+@given(posts=POSTS, threshold=SETTINGS["threshold"], num_fixed=NUM_FIXED)
+def test_what_holds_of_every_clustering(
+    posts: list[tuple[str, int]], threshold: float, num_fixed: int
+) -> None:
     """A leader is a kept row before its followers; near rows reach the threshold, exact ones 1."""
     texts, ids = [t for t, _ in posts], [i for _, i in posts]
-    found = run(texts, ids, threshold=threshold)
+    fixed = first_fixed(num_fixed, len(posts))
+    found = run(texts, ids, threshold=threshold, fixed=fixed)
     for i, (reason, leader, similarity) in enumerate(rows_of(found)):
         assert found.reason_N[leader] == KEPT_CODE
         assert (leader == i) if reason == KEPT_CODE else (leader < i)
@@ -156,30 +216,72 @@ def test_what_holds_of_every_clustering(posts: list[tuple[str, int]], threshold:
         if reason == NEAR_CODE:
             assert similarity >= np.float32(threshold)
     kept = [i for i, (reason, *_) in enumerate(rows_of(found)) if reason == KEPT_CODE]
-    assert len({ids[i] for i in kept}) == len(kept)
+    assert kept[: sum(fixed)] == [i for i in range(len(posts)) if fixed[i]]
+    new = [i for i in kept if not fixed[i]]
+    assert len({ids[i] for i in new} - {ids[i] for i in kept if fixed[i]}) == len(new)
     assert found.num_checks <= len(posts) * 64
 
 
-@given(posts=POSTS)
-def test_equal_hashes_of_different_texts_do_no_harm(posts: list[tuple[str, int]]) -> None:
+@given(posts=POSTS, num_fixed=NUM_FIXED)
+def test_equal_hashes_of_different_texts_do_no_harm(
+    posts: list[tuple[str, int]], num_fixed: int
+) -> None:
     """Texts are compared byte for byte: with one hash for all, the result is the same."""
     texts, ids = [t for t, _ in posts], [i for _, i in posts]
-    assert rows_of(run(texts, ids, collide=True)) == rows_of(run(texts, ids))
+    fixed = first_fixed(num_fixed, len(posts))
+    assert rows_of(run(texts, ids, fixed=fixed, collide=True)) == rows_of(
+        run(texts, ids, fixed=fixed)
+    )
 
 
-@given(posts=POSTS, rows=st.integers(1, 5))
-def test_blocks_do_not_matter(posts: list[tuple[str, int]], rows: int) -> None:
-    """However many rows a block has, the result is the same."""
-    texts, ids = [t for t, _ in posts], [i for _, i in posts]
-    whole = run(texts, ids)
+def families(mix: random.Random, *, num_families: int, num_rows: int) -> list[str]:
+    """Texts of a few families each, more and less alike, in the order in which families end."""
+    texts = []
+    for family in range(num_families):
+        frame = [
+            chr(0x4E00 + 100 * family + mix.randrange(60)) for _ in range(mix.randrange(4, 30))
+        ]
+        for _ in range(mix.randrange(1, 2 * num_rows // num_families)):
+            edited = list(frame)
+            for _ in range(mix.randrange(4)):
+                edited[mix.randrange(len(frame))] = chr(0x3041 + mix.randrange(60))
+            place = family * 10 + mix.randrange(mix.choice([10, 40]))
+            texts.append((place, "".join(edited)))
+    return [text for _, text in sorted(texts, key=lambda t: t[0])]
+
+
+@settings(max_examples=25)
+@given(
+    mix=st.randoms(use_true_random=False),
+    block_rows=st.integers(1, 9),
+    max_checks=st.sampled_from([1, 2, 4, 64]),
+)
+def test_blocks_do_not_matter(mix: random.Random, block_rows: int, max_checks: int) -> None:
+    """However few rows a block has, and however often leaders are let go, the rules hold."""
+    texts = families(mix, num_families=12, num_rows=150)
+    fixed = [mix.random() < 0.1 for _ in texts]
+    ids = [mix.choice([i, mix.randrange(len(texts))]) for i in range(len(texts))]
+    rules: dict[str, Any] = {"threshold": 0.6, "max_checks": max_checks, "spec": SPEC}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "_BLOCK_ROWS", rows)
-        assert rows_of(run(texts, ids)) == rows_of(whole)
+        patch.setattr(clusters, "_BLOCK_ROWS", block_rows)
+        found = run(texts, ids, fixed=fixed, **rules)
+    expected = reference(texts, ids, fixed=fixed, **rules)
+    assert (rows_of(found), found.num_unverified, found.num_checks) == expected
 
 
-@given(posts=POSTS, mix=st.randoms(use_true_random=False))
+def test_a_leader_is_held_until_its_last_row_has_come() -> None:
+    """Pairs in blocks of a row each: the first of a pair is needed when room is made for the second."""
+    pages = [[chr(0x4E00 + 100 * i + c) for c in range(20 + i)] for i in range(50)]
+    texts = ["".join(page[:end]) for page in pages for end in (-2, None)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clusters, "_BLOCK_ROWS", 1)
+        found = run(texts, spec=MinHashSpec(bands=60, rows=1, ngram=2))
+    assert found.leader_N.tolist() == [i - i % 2 for i in range(100)]
+
+
+@given(posts=POSTS, num_fixed=NUM_FIXED, mix=st.randoms(use_true_random=False))
 def test_unrelated_components_do_not_touch(
-    posts: list[tuple[str, int]], mix: random.Random
+    posts: list[tuple[str, int]], num_fixed: int, mix: random.Random
 ) -> None:
     """Rows that share nothing with others fare as if alone, however the two are interleaved."""
     shadow = [("".join(chr(0x10000 + ord(c)) for c in t), 100 + i) for t, i in posts]
@@ -187,8 +289,16 @@ def test_unrelated_components_do_not_touch(
     both = dict(zip(places, posts, strict=True))
     rest = iter(shadow)
     merged = [both.get(i) or next(rest) for i in range(2 * len(posts))]
-    found = rows_of(run([t for t, _ in merged], [i for _, i in merged]))
-    alone = rows_of(run([t for t, _ in posts], [i for _, i in posts]))
+    fixed = first_fixed(num_fixed, len(posts))
+    flags = dict(zip(places, fixed, strict=True))
+    found = rows_of(
+        run(
+            [t for t, _ in merged],
+            [i for _, i in merged],
+            fixed=[flags.get(i, i % 2 == 0) for i in range(len(merged))],
+        )
+    )
+    alone = rows_of(run([t for t, _ in posts], [i for _, i in posts], fixed=fixed))
     assert [found[p] for p in places] == [(r, places[leader], s) for r, leader, s in alone]
 
 
@@ -198,6 +308,43 @@ def test_each_reason() -> None:
     assert found.reason_N.tolist() == [KEPT_CODE, REDELIVERED_CODE, EXACT_CODE, NEAR_CODE]
     assert found.leader_N.tolist() == [0, 0, 0, 0]
     assert found.similarity_N.tolist() == [1, 1, 1, pytest.approx(11 / 12)]
+
+
+def test_fixed_rows_stay_and_lead() -> None:
+    """Three fixed rows of one id and text stay; what comes later goes for the first that fits."""
+    texts = [
+        "good morning",
+        "good morning",
+        "good morning!",
+        "good morning",
+        "good morning!!",
+        "hi",
+    ]
+    found = run(texts, [1, 1, 2, 3, 4, 2], fixed=[True, True, True, False, False, False])
+    reasons = [KEPT_CODE] * 3 + [EXACT_CODE, NEAR_CODE, REDELIVERED_CODE]
+    assert found.reason_N.tolist() == reasons
+    assert found.leader_N.tolist() == [0, 1, 2, 0, 0, 2]
+    expected = [1, 1, 1, 1, jaccard(texts[4], texts[0], 2), jaccard(texts[5], texts[2], 2)]
+    assert found.similarity_N.tolist() == pytest.approx(expected)
+    assert (found.num_checks, found.num_unverified) == (1, 0)
+
+
+def test_a_fixed_row_may_speak_with_an_edited_text() -> None:
+    """An earlier run's text of an id speaks for its redelivery, which names nobody else."""
+    texts = ["sunset over the bay", "good morning", "good morning"]
+    found = run(texts, [1, 2, 1], fixed=[True, True, False])
+    assert found.reason_N.tolist() == [KEPT_CODE, KEPT_CODE, REDELIVERED_CODE]
+    assert found.leader_N.tolist() == [0, 1, 0]
+    assert found.similarity_N[2] == jaccard(texts[0], texts[2], 2) == 0
+
+
+def test_fixed_rows_use_up_checks_like_others() -> None:
+    """A row that meets more fixed rows than it may be compared with counts as unverified."""
+    texts = ["aaaa1111", "aaaa2222", "aaaa3333", "aaaa4444"]
+    spec = MinHashSpec(bands=60, rows=1, ngram=2)
+    found = run(texts, fixed=[True] * 3 + [False], threshold=0.7, spec=spec, max_checks=2)
+    assert found.reason_N.tolist() == [KEPT_CODE] * 4
+    assert (found.num_unverified, found.num_checks) == (1, 2)
 
 
 def test_there_are_no_chains() -> None:
@@ -282,8 +429,37 @@ def test_a_huge_bucket_costs_what_its_rows_cost() -> None:
     assert found.num_unverified > 0.9 * len(texts)
 
 
+def peak_bytes(texts: list[str]) -> int:
+    """The most that NumPy holds at once while texts are settled, beside the arguments."""
+    array = pa.array(texts)
+    arguments: dict[str, Any] = {
+        "id_code_N": np.arange(len(texts)),
+        "content_hash_N": content_hash(array),
+        "band_keys_NK": text_band_keys(array, MinHashSpec()),
+    }
+    tracemalloc.start()
+    cluster(array, **arguments, threshold=0.8, ngram=5, max_checks=64)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_leaders_that_nobody_may_meet_any_more_are_let_go() -> None:
+    """Pairs of near copies, 1,000 code points a post: the shingles of all would be 8 KB a row."""
+    rng = np.random.default_rng(7)
+    texts = []
+    for page in rng.integers(97, 123, (4000, 1000)):
+        text = "".join(map(chr, page))
+        texts += [text, text[:-100]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clusters, "_BLOCK_ROWS", 256)
+        assert peak_bytes(texts) < 1_500 * len(texts)
+
+
 def test_nothing_in_gives_nothing_out() -> None:
     """A partition without rows is settled too."""
+    found = run([], fixed=[])
+    assert len(found.leader_N) == 0
     found = run([])
     assert (len(found.leader_N), found.num_unverified, found.num_checks) == (0, 0, 0)
 

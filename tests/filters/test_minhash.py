@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filters import minhash
 from filters.minhash import (
     EMPTY,
     NO_KEY,
     MinHashSpec,
     band_keys,
+    num_shingles,
     permutations,
     shingle_sets,
     signatures,
@@ -93,6 +95,18 @@ def test_shingle_sets_are_the_sets_of_ngrams(texts: list[str], ngram: int, befor
     for i, text in enumerate(texts):
         got = sets.shingles_S[sets.starts_N1[i] : sets.starts_N1[i + 1]].tolist()
         assert got == sorted(polynomial(s) for s in shingles(text, ngram))
+
+
+@given(TEXTS, st.integers(1, 9), st.integers(0, 2), st.integers(1, 13))
+def test_num_shingles_is_the_size_of_the_sets(
+    texts: list[str], ngram: int, before: int, block_rows: int
+) -> None:
+    """Each text is counted as its set of n-grams is large, whatever the block it is in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minhash, "_BLOCK_ROWS", block_rows)
+        num_N = num_shingles(string_array(texts, before), ngram=ngram)
+    assert num_N.dtype == np.int64
+    assert num_N.tolist() == [len(shingles(text, ngram)) for text in texts]
 
 
 @given(TEXTS, SPECS, st.data())
