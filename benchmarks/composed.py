@@ -32,7 +32,7 @@ from filters.minhash import MinHashSpec, text_band_keys
 from filters.normalize import normalize
 from pipeline.clean import load_machines
 from pipeline.inputs import InputUnit, cut, find_inputs
-from pipeline.phases import read_options
+from pipeline.job import read_options
 from pipeline.reading import read_unit
 from pipeline.recipe import Dedup, Recipe, Training, load
 from pipeline.tokens import ENCODER_CACHE_BYTES

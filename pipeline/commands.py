@@ -1,6 +1,7 @@
 """What the commands do, apart from arguments and exit codes."""
 
 import argparse
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -9,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from pipeline import output, phases, recipe, score
+from pipeline import history, output, phases, recipe, score
+from pipeline.job import Job, fingerprints, input_units, read_options
 from pipeline.metrics import Meter
-from pipeline.phases import PHASES, Job
 from pipeline.progress import Report, clock
 from pipeline.reading import check_inputs
 from pipeline.report import build
 from pipeline.report.render import render
-from pipeline.run import beam_options, inputs_mark, make_job, run_phases, run_plan
+from pipeline.run import beam_options, make_job, run_phases, run_plan
 from pipeline.units import done_units, write_json
 from schemas.errors import OutputError
 
@@ -37,7 +38,7 @@ def load_job(parsed: argparse.Namespace) -> Job:
 
 
 def _owner(job: Job, command: str) -> output.Owner:
-    return output.Owner(command, job.recipe.name, inputs_mark(job.inventory))
+    return output.Owner(command, job.recipe.name, job.inputs_mark)
 
 
 def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
@@ -48,13 +49,15 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
     """
     out, owner = Path(job.output), _owner(job, "run")
     output.check_owner(out, owner)
-    check_inputs(job.inventory, phases.read_options(job.recipe))
+    check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
     say(
         f"{len(job.inventory.files)} input files, {_size(sum(f.bytes for f in job.inventory.files))}"
     )
-    with Meter() as meter, output.locked(out):
+    with Meter() as meter, output.locked(out), _history_locked(job):
         output.claim(out, owner)
+        for line in history_lines(job):
+            say(line)
         results, costs = run_phases(job, flags=flags, say=say, meter=meter)
         build.check(results)
         files = [entry.name for _, entry, _ in build.contract_files(job, results)]
@@ -64,6 +67,21 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
         _write_report(out, report)
         (out / output.COMPLETED).write_text(f"{results['tokens'].fingerprint}\n")
     return report
+
+
+def _history_locked(job: Job) -> contextlib.AbstractContextManager[None]:
+    folder = job.recipe.dedup.history
+    return contextlib.nullcontext() if folder is None else history.locked(folder)
+
+
+def history_lines(job: Job) -> Iterator[str]:
+    """Yields what the run can read of the history that its recipe names."""
+    folder, read = job.recipe.dedup.history, job.remembered
+    if folder is not None and read:
+        posts = sum(s.rows for s in read)
+        yield f"history {folder}: {posts:,} posts of {read[0].day} to {read[-1].day}"
+    elif folder is not None:
+        yield f"history {folder}: nothing there yet that this run may read"
 
 
 def _write_report(out: Path, report: dict[str, Any]) -> None:
@@ -120,12 +138,13 @@ def plan_lines(job: Job) -> Iterator[str]:
     """Yields what a run would do: phases and units to run or reuse, time, disk and memory."""
     out = Path(job.output)
     output.check_owner(out, _owner(job, "run"))
-    units, marks = phases.input_units(job), phases.fingerprints(job)
+    units, marks = input_units(job), fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
     size = sum(f.bytes for f in job.inventory.files)
     yield f"inputs   {len(job.inventory.files)} files, {_size(size)}, about {posts:,} posts"
     yield f"output   {job.output}"
-    for name in PHASES:
+    yield from history_lines(job)
+    for name in marks:
         if phases.finished(job, name, marks[name]) is not None:
             yield f"{name:<12}reuse"
             continue

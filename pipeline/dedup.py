@@ -2,10 +2,11 @@
 
 A shared key is only a candidate. Posts that any chain of keys connects form a component; a component
 is brought together once, with its texts, and settled there by exact comparison with the posts that
-stay. So every text of a candidate crosses machines once, whatever number of bands it has.
+stay (`pipeline.settle`). So every text of a candidate crosses machines once, whatever number of bands
+it has. Posts that earlier runs kept are candidates too, where the recipe names a history; they stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,174 +16,118 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.clusters import EXACT_CODE, NEAR_CODE, REDELIVERED_CODE, cluster
-from filters.components import Components, bucket_edges
-from filters.exact_hash import content_hash
-from filters.minhash import MinHashSpec, text_band_keys
+from filters.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
+from filters.exact_hash import ID_SEED, id_hash
+from filters.hashing import hash_texts
+from filters.minhash import num_shingles
 from filters.text_views import dedup_text
-from pipeline import exchange
+from pipeline import exchange, history_index
+from pipeline.candidates import PHASE, Buckets, DedupStage, HistoryFile, Join, history_files
 from pipeline.clean import RejectFile
 from pipeline.ledger import Counts, tally, value_counts
-from pipeline.survivors import DROPS, read_kept
+from pipeline.settle import CANDIDATE, FOUND, THIS_RUN, Rules, settle
+from pipeline.survivors import COPIES, DROPS, read_kept
 from pipeline.units import Attempt, Done, DoUnits, Unit, Work
 from schemas.post import ROW_BITS
 from schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
 
-PHASE = "dedup"
-CANDIDATES_IN_PARTITION = 200_000
-
-EDGES = pa.schema([("left", pa.uint32()), ("right", pa.uint32())])
-COMPONENT = pa.schema([("row", pa.uint32()), ("component", pa.uint32())])
-CANDIDATE = pa.schema(
-    [
-        ("component", pa.uint32()),
-        ("post", pa.uint32()),
-        ("rank", pa.int64()),
-        ("post_id", pa.string()),
-        ("text", pa.string()),
-    ]
-)
-"""`post` is a dense number, `text` the deduplication text, `rank` is low for the one to keep."""
-DROP = pa.schema(
-    [
-        ("row", pa.uint32()),
-        ("reason", pa.uint8()),
-        ("similarity", pa.float32()),
-        ("duplicate_of", pa.string()),
-    ]
-)
+HISTORY_DETAIL = "history "
+"""Begins the `detail` of a duplicate of a post that an earlier run kept; the day follows."""
 REASONS = {REDELIVERED_CODE: REDELIVERED, EXACT_CODE: EXACT, NEAR_CODE: NEAR}
 
 
 @dataclass(frozen=True)
-class Posts:
-    """The dense numbers of kept posts: those of clean unit u are first_U[u] + row.
-
-    Attributes:
-        folder: of the clean units.
-        units: their names, in order.
-        first: (U + 1,) dense number of each unit's first kept post; the last is the total.
-        files: the source file of each unit.
-    """
-
-    folder: str
-    units: tuple[str, ...]
-    first: tuple[int, ...]
-    files: tuple[str, ...]
-
-    def first_of(self, unit: str) -> int:
-        """Returns the dense number of a unit's first kept post."""
-        return self.first[self.units.index(unit)]
-
-
-@dataclass(frozen=True)
-class DedupStage:
-    """What the stages of this phase share; each is named by its folder's last part."""
-
-    folder: str
-    posts: Posts
-
-    @property
-    def name(self) -> str:
-        """The stage's name, the last part of its folder."""
-        return f"{PHASE}_{self.folder.rpartition('/')[2]}"
-
-
-@dataclass(frozen=True)
-class Buckets(DedupStage):
-    """Keys of one partition -> edges between posts that share one."""
-
-    def open(self) -> Work:
-        """Returns the function that does a partition."""
-        first = dict(zip(self.posts.units, self.posts.first, strict=False))
-        return partial(_edges, first)
-
-
-def _edges(first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
-    num_rows = sum(s.rows for s in exchange.unit_sources(unit))
-    key_M, post_M = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint32)
-    at = 0
-    for source, batch in exchange.read(unit, "keys"):
-        end = at + batch.num_rows
-        key_M[at:end] = batch.column("key")
-        np.add(batch.column("row"), np.uint32(first[source.unit]), out=post_M[at:end])
-        at = end
-    left_E, right_E = bucket_edges(key_M, post_M)
-    path = attempt.path("edges")
-    edges = pa.RecordBatch.from_arrays([pa.array(left_E), pa.array(right_E)], schema=EDGES)
-    with pa.ipc.new_file(path, EDGES) as file:
-        file.write_batch(edges)
-    attempt.add("edges", path)
-    return {"keys": num_rows, "edges": len(left_E)}
-
-
-@dataclass(frozen=True)
-class Join(DedupStage):
-    """All edges -> the component of every candidate, sorted by clean unit. The one global step."""
-
-    def open(self) -> Work:
-        """Returns the function that joins all edges."""
-        return partial(_components, self.posts)
-
-
-def _components(posts: Posts, unit: Unit, attempt: Attempt) -> Counts:
-    components = Components(posts.first[-1])
-    for done in exchange.gathered(unit):
-        with pa.memory_map(done.path("edges")) as file:
-            for edges in _batches(pa.ipc.open_file(file)):
-                components.add(*(np.asarray(edges.column(i)) for i in range(2)))
-    label_N, shared_N = components.labels()
-    path = attempt.path("components")
-    with exchange.Writer(path, schema=COMPONENT, num_partitions=len(posts.units)) as writer:
-        for u in range(len(posts.units)):
-            start, stop = posts.first[u], posts.first[u + 1]
-            row_C = np.flatnonzero(shared_N[start:stop]).astype(np.uint32)
-            label_C = label_N[start:stop][row_C]
-            rows = pa.RecordBatch.from_arrays(
-                [pa.array(row_C), pa.array(label_C)], schema=COMPONENT
-            )
-            writer.write(rows, np.full(len(row_C), u))
-    attempt.add("components", path, ranges=writer.ranges)
-    return {"candidates": int(shared_N.sum())}
-
-
-def _batches(reader: Any) -> list[pa.RecordBatch]:
-    return [reader.get_batch(i) for i in range(reader.num_record_batches)]
-
-
-@dataclass(frozen=True)
 class Ship(DedupStage):
-    """A clean unit's candidates -> their texts, by partition of components."""
+    """A file's candidates -> their texts, by partition of components."""
 
     keep: str
+    ngram: int
     num_partitions: int
 
     def open(self) -> Work:
-        """Returns the function that ships a unit's candidates."""
-        return partial(_ship, self)
+        """Returns the function that ships a file's candidates."""
+        return partial(_ship, self, history_files(self.posts.history))
 
 
-def _ship(stage: Ship, unit: Unit, attempt: Attempt) -> Counts:
-    found = [batch for _, batch in exchange.read(unit, "components")]
-    row_C = np.concatenate([b.column("row") for b in found])
-    component_C = np.concatenate([b.column("component") for b in found])
-    name = stage.posts.units[unit.payload["partition"]]
-    first, start = stage.posts.first_of(name), 0
-    path = attempt.path("candidates")
+def _ship(stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt) -> Counts:
+    found = pa.Table.from_batches([b for _, b in exchange.read(unit, "components")])
+    found = found.combine_chunks().to_batches()[0]
+    number, path = unit.payload["partition"], attempt.path("candidates")
     with exchange.Writer(
         path, schema=CANDIDATE, num_partitions=stage.num_partitions, compression="lz4"
     ) as writer:
-        columns = ("post_id", "text", "created_at")
-        for batch in read_kept(Done(stage.posts.folder, name), columns=columns):
-            lo, hi = np.searchsorted(row_C, [start, start + batch.num_rows])
-            at_C = pa.array(row_C[lo:hi].astype(np.int64) - start)
-            rows = _candidates(
-                batch.take(at_C), component_C[lo:hi], row_C[lo:hi] + first, stage.keep
-            )
-            writer.write(rows, partition_of(component_C[lo:hi], stage.num_partitions))
-            start += batch.num_rows
+        if number < len(stage.posts.units):
+            shipped = _posts(stage, stage.posts.units[number], found)
+        else:
+            shipped = _entries_of(stage, files[number - len(stage.posts.units)], found)
+        for rows in shipped:
+            component_C = np.asarray(rows.column("component"))
+            writer.write(rows, partition_of(component_C, stage.num_partitions))
     attempt.add("candidates", path, ranges=writer.ranges)
-    return {"candidates": len(row_C)}
+    return {"candidates": found.num_rows}
+
+
+def _posts(stage: Ship, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yields the CANDIDATE rows of a clean unit."""
+    row_C, start = np.asarray(found.column("row")), 0
+    for batch in read_kept(
+        Done(stage.posts.folder, unit), columns=("post_id", "text", "created_at")
+    ):
+        lo, hi = np.searchsorted(row_C, [start, start + batch.num_rows])
+        rows = batch.take(pa.array(row_C[lo:hi].astype(np.int64) - start))
+        text = rows.column("text")
+        compared = dedup_text(text)
+        # A post without a time is the last to be kept, and the first to be taken for an old delivery.
+        time = rows.column("created_at").cast(pa.int64())
+        if stage.keep == "earliest":
+            rank = pc.fill_null(time, np.iinfo(np.int64).max)
+        elif stage.keep == "longest":
+            rank = pc.negate(pc.utf8_length(text).cast(pa.int64()))
+        else:
+            rank = pa.array(-num_shingles(compared, ngram=stage.ngram))
+        newest = pc.fill_null(time, np.iinfo(np.int64).min)
+        yield _candidates(
+            found.slice(lo, hi - lo), THIS_RUN, rank, newest, rows.column("post_id"), compared
+        )
+        start += batch.num_rows
+
+
+def _entries_of(stage: Ship, file: HistoryFile, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yields the CANDIDATE rows of a file of the history: they come before all posts of this run."""
+    row_C = np.asarray(found.column("row")).astype(np.int64)
+    view = stage.posts.history
+    assert view is not None  # only a history has such files
+    for start in range(0, len(row_C), history_index.BATCH_ROWS):
+        some = found.slice(start, history_index.BATCH_ROWS)
+        rows = history_index.take(
+            view.folder, file.name, file.file, row_C[start : start + some.num_rows]
+        )
+        first = pa.repeat(pa.scalar(np.iinfo(np.int64).min, pa.int64()), some.num_rows)
+        yield _candidates(
+            some, file.segment, first, first, rows.column("post_id"), rows.column("text")
+        )
+
+
+def _candidates(
+    found: pa.RecordBatch,
+    segment: int,
+    rank: pa.Array,
+    time: pa.Array,
+    post_id: pa.StringArray,
+    text: pa.StringArray,
+) -> pa.RecordBatch:
+    columns = [
+        found.column("component"),
+        found.column("post"),
+        pa.array(np.full(found.num_rows, segment, np.int16)),
+        rank,
+        time,
+        pa.array(id_hash(post_id)),
+        pa.array(hash_texts(post_id, seed=ID_SEED + 1)),
+        post_id,
+        text,
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=CANDIDATE)
 
 
 def partition_of(component_C: np.ndarray[Any, Any], num_partitions: int) -> np.ndarray[Any, Any]:
@@ -193,34 +138,11 @@ def partition_of(component_C: np.ndarray[Any, Any], num_partitions: int) -> np.n
     )
 
 
-def _candidates(
-    posts: pa.RecordBatch,
-    component_C: np.ndarray[Any, Any],
-    post_C: np.ndarray[Any, Any],
-    keep: str,
-) -> pa.RecordBatch:
-    text = posts.column("text")
-    if keep == "earliest":
-        rank = pc.fill_null(posts.column("created_at").cast(pa.int64()), np.iinfo(np.int64).max)
-    else:
-        rank = pc.negate(pc.utf8_length(text).cast(pa.int64()))
-    columns = [
-        pa.array(component_C),
-        pa.array(post_C.astype(np.uint32)),
-        rank,
-        posts.column("post_id"),
-        dedup_text(text),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=CANDIDATE)
-
-
 @dataclass(frozen=True)
 class Settle(DedupStage):
     """Whole components with their texts -> verified duplicates, by clean unit."""
 
-    minhash: MinHashSpec
-    threshold: float
-    max_checks: int
+    rules: Rules
 
     def open(self) -> Work:
         """Returns the function that settles a partition of components."""
@@ -228,56 +150,23 @@ class Settle(DedupStage):
 
 
 def _settle(stage: Settle, unit: Unit, attempt: Attempt) -> Counts:
-    table = pa.Table.from_batches([batch for _, batch in exchange.read(unit, "candidates")])
-    rows = table.combine_chunks().to_batches()[0]
-    component_N, rank_N = np.asarray(rows.column("component")), np.asarray(rows.column("rank"))
-    order_N = np.lexsort((np.asarray(rows.column("post")), rank_N, component_N))
-    rows = rows.take(pa.array(order_N))
-    text, post_id = rows.column("text"), rows.column("post_id")
-    found = cluster(
-        text,
-        id_code_N=np.asarray(post_id.dictionary_encode().indices, np.int64),
-        content_hash_N=content_hash(text),
-        band_keys_NK=text_band_keys(text, stage.minhash),
-        threshold=stage.threshold,
-        ngram=stage.minhash.ngram,
-        max_checks=stage.max_checks,
-    )
-    dropped_D = np.flatnonzero(found.reason_N)
-    post_D = np.asarray(rows.column("post"))[dropped_D]
+    def read() -> Iterator[pa.RecordBatch]:
+        return (batch for _, batch in exchange.read(unit, "candidates"))
+
+    settled = settle(read, stage.rules, scratch=attempt.path("scratch", suffix=""))
     first_U = np.asarray(stage.posts.first, np.int64)
-    unit_D = np.searchsorted(first_U, post_D, side="right") - 1
-    drops = pa.RecordBatch.from_arrays(
-        [
-            pa.array((post_D - first_U[unit_D]).astype(np.uint32)),
-            pa.array(found.reason_N[dropped_D]),
-            pa.array(found.similarity_N[dropped_D]),
-            post_id.take(pa.array(found.leader_N[dropped_D])),
-        ],
-        schema=DROP,
-    )
-    path = attempt.path("found")
-    num_units = len(stage.posts.units)
-    with exchange.Writer(path, schema=DROP, num_partitions=num_units, compression="lz4") as writer:
-        writer.write(drops, unit_D)
+    path, num_units = attempt.path("found"), len(stage.posts.units)
+    with exchange.Writer(path, schema=FOUND, num_partitions=num_units, compression="lz4") as writer:
+        for found in settled.found:
+            post_D = np.asarray(found.column("post"))
+            writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
     attempt.add("found", path, ranges=writer.ranges)
-    return {"unverified": int(found.num_unverified), "cluster_sizes": _sizes(found.leader_N)}
-
-
-def _sizes(leader_N: np.ndarray[Any, Any]) -> dict[str, int]:
-    """Returns how many clusters have 2, 3, 4, 5-8, 9-16 ... posts, the one kept included."""
-    size_L = np.bincount(leader_N)
-    size_L = size_L[size_L > 1]
-    bins = {
-        str(n)
-        if n <= 4
-        else f"{(1 << (n - 1).bit_length() - 1) + 1}-{1 << (n - 1).bit_length()}": int(count)
-        for n, count in ((int(n), 0) for n in np.unique(size_L))
+    return {
+        "unverified": settled.num_unverified,
+        "slices": settled.num_slices,
+        "cluster_sizes": settled.cluster_sizes,
+        "component_sizes": settled.component_sizes,
     }
-    for n, count in zip(*np.unique(size_L, return_counts=True), strict=True):
-        power = 1 << (int(n) - 1).bit_length()
-        bins[str(n) if n <= 4 else f"{power // 2 + 1}-{power}"] += int(count)
-    return bins
 
 
 @dataclass(frozen=True)
@@ -295,14 +184,18 @@ class Drop(DedupStage):
 def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
     index = unit.payload["partition"]
     found = pa.Table.from_batches([batch for _, batch in exchange.read(unit, "found")])
-    found = found.combine_chunks().sort_by("row").to_batches()[0]
-    row_D = np.asarray(found.column("row"))
+    found = found.combine_chunks().sort_by("post").to_batches()[0]
+    stays = pc.equal(found.column("reason"), KEPT_CODE)
+    _write_copies(stage, index, found.filter(stays), attempt)
+    found = found.filter(pc.invert(stays))
+    row_D = np.asarray(found.column("post")) - np.uint32(stage.posts.first[index])
     columns = ("post_id", "row_key", "language", "created_at", "source", "text")
     posts = _take_rows(Done(stage.posts.folder, stage.posts.units[index]), row_D, columns)
     reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
     source_row = pc.bit_wise_and(
         posts.column("row_key"), pa.scalar((1 << ROW_BITS) - 1, pa.uint64())
     )
+    days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in stage.posts.days), None], pa.string())
     rejects = reject_batch(
         len(row_D),
         {
@@ -313,6 +206,7 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
             "reason": reasons,
             "score": found.column("similarity"),
             "threshold": stage.threshold,
+            "detail": days.take(_day_numbers(found.column("segment"), len(days) - 1)),
             "source_file": stage.posts.files[index],
             "source_row": source_row,
             "duplicate_of": found.column("duplicate_of"),
@@ -326,7 +220,7 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
     attempt.add_contract("rejects", name, size=size, sha256=sha256)
     path = attempt.path("drops")
     with pa.ipc.new_file(path, DROPS) as drops:
-        drops.write_batch(pa.RecordBatch.from_arrays([found.column("row")], schema=DROPS))
+        drops.write_batch(pa.RecordBatch.from_arrays([pa.array(row_D)], schema=DROPS))
     attempt.add("drops", path)
     lost = tally(
         language=posts.column("language"),
@@ -334,7 +228,22 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
         source=posts.column("source"),
         amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
     )
-    return {"duplicates": value_counts(reasons), "lost": lost}
+    earlier = reasons.filter(pc.not_equal(found.column("segment"), THIS_RUN))
+    return {"duplicates": value_counts(reasons), "earlier": value_counts(earlier), "lost": lost}
+
+
+def _day_numbers(segment: pa.Array, this_run: int) -> pa.Array:
+    """Returns places in the list of days: the segment's, or the one for this run."""
+    return pc.if_else(pc.equal(segment, THIS_RUN), this_run, segment.cast(pa.int64()))
+
+
+def _write_copies(stage: Drop, index: int, stays: pa.RecordBatch, attempt: Attempt) -> None:
+    row_S = np.asarray(stays.column("post")) - np.uint32(stage.posts.first[index])
+    path = attempt.path("copies")
+    with pa.ipc.new_file(path, COPIES) as file:
+        columns = [pa.array(row_S), stays.column("copies")]
+        file.write_batch(pa.RecordBatch.from_arrays(columns, schema=COPIES))
+    attempt.add("copies", path)
 
 
 def _take_rows(done: Done, row_D: np.ndarray[Any, Any], columns: Sequence[str]) -> pa.RecordBatch:

@@ -141,10 +141,21 @@ def read(unit: Unit, edge: str) -> Iterator[tuple[Source, pa.RecordBatch]]:
             done = Done(source.folder, source.unit)
             paths[source.unit] = file_path(done.folder, done.manifest().files[edge])
         with pa.memory_map(paths[source.unit]) as file:
-            file.seek(source.offset)
-            with pa.ipc.open_stream(pa.BufferReader(file.read_buffer(source.length))) as stream:
-                for batch in stream:
-                    yield source, batch
+            for batch in _stream(file, source.offset, source.length):
+                yield source, batch
+
+
+def read_ranges(path: str, ranges: Iterable[Range]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of ranges of one file that a `Writer` wrote, in their order."""
+    with pa.memory_map(path) as file:
+        for r in ranges:
+            yield from _stream(file, r.offset, r.length)
+
+
+def _stream(file: pa.MemoryMappedFile, offset: int, length: int) -> Iterator[pa.RecordBatch]:
+    file.seek(offset)
+    with pa.ipc.open_stream(pa.BufferReader(file.read_buffer(length))) as stream:
+        yield from stream
 
 
 class OneUnit(beam.PTransform):  # type: ignore[misc]

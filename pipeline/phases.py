@@ -1,74 +1,37 @@
-"""Which phases a run has, in what order, and what is done already.
-
-Each phase has a fingerprint: its recipe sections, the versions of the filters and models it uses, and
-the fingerprints of what it reads. Its work lies in a folder named by it, so that changing a threshold
-reruns what depends on it and nothing else. Workers, memory and Beam flags are outside.
-"""
+"""Which phases a run has, in what order, and what is done already: see `pipeline.job` for why."""
 
 import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import version
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import msgspec
 
-from filters.language import LANGUAGE_VERSION, identifier_fingerprint
-from filters.minhash import MinHashSpec
-from filters.normalize import NORMALIZE_VERSION
-from filters.text_views import TEXT_VIEWS_VERSION
-from pipeline import clean, dedup, tokens, vocabulary
-from pipeline.inputs import Inventory, cut
-from pipeline.ledger import Counts, column, subtract
-from pipeline.reading import ReadOptions
-from pipeline.recipe import Recipe, canonical
+from pipeline import clean, dedup, history, remember, tokens, vocabulary
+from pipeline.candidates import Buckets, Join, Posts
+from pipeline.history_index import View
+from pipeline.job import (
+    Job,
+    Result,
+    Results,
+    fingerprints,
+    input_units,
+    key_partitions,
+    read_options,
+)
+from pipeline.ledger import UNKNOWN, Counts, column
+from pipeline.settle import Rules
 from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
-from schemas.errors import InputError, RecipeError
+from schemas.errors import RecipeError
 from tokenizer.vocabulary import load_vocabulary
 
-FORMAT = 1
-"""Raised when the intermediate files change shape: finished units of another format are not reused."""
-
-INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
-"""Bytes of JSON for a byte of a compressed input, about; only plans and partition counts use it."""
-KEY_PARTITION_BYTES = 16 << 20
-MAX_PARTITIONS = 4096
-MAX_UNITS = 100_000
-"""Units are named by five digits, so that the order of names is the order of rows."""
 POSTS_IN_SETTLE_PARTITION = 100_000
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be done, to which files, and where the result goes."""
-
-    recipe: Recipe
-    inventory: Inventory
-    output: str
-
-    @cached_property
-    def input_bytes(self) -> int:
-        """Bytes of JSON that the inputs hold, about."""
-        total = 0.0
-        for file in self.inventory.files:
-            total += file.bytes * INPUT_EXPANSION.get(str(file.format).rpartition(".")[2], 1.0)
-        return int(total)
-
-    @property
-    def minhash(self) -> MinHashSpec:
-        """How duplicates are looked for."""
-        d = self.recipe.dedup
-        return MinHashSpec(bands=d.bands, rows=d.rows, ngram=d.ngram, seed=self.recipe.seed)
-
-    def work(self, phase: str, fingerprint: str, stage: str = "") -> str:
-        """Returns the folder of a phase's or a stage's work."""
-        return os.path.join(self.output, "work", f"{phase}-{fingerprint[:12]}", stage).rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -93,97 +56,6 @@ class Plan:
     zero: dict[str, Counts] = field(default_factory=dict)
 
 
-class Result(msgspec.Struct, frozen=True):
-    """A finished phase: the sums of its units' counts, by stage."""
-
-    phase: str
-    fingerprint: str
-    counts: dict[str, Counts]
-
-    def total(self, *keys: str) -> Any:
-        """Returns the counts of a stage, or what lies at a path in them; {} where there is none."""
-        node: Any = self.counts
-        for key in keys:
-            node = node.get(key, {})
-        return node
-
-
-@dataclass
-class Results:
-    """The finished phases of a run, by name."""
-
-    by_phase: dict[str, Result] = field(default_factory=dict)
-
-    def __getitem__(self, phase: str) -> Result:
-        return self.by_phase[phase]
-
-    @property
-    def survivors(self) -> Counts:
-        """What clean kept less what dedup dropped: totals and `by_*` tables of posts and text bytes."""
-        kept = self["clean"].total("clean", "kept")
-        return subtract(kept, self["dedup"].total("dedup_drop", "lost"))
-
-
-def fingerprint(phase: str, part: Any) -> str:
-    """Returns the SHA-256, in hex, of what a phase depends on."""
-    about = {"phase": phase, "format": FORMAT, "sluice": version("sluice"), "part": canonical(part)}
-    return hashlib.sha256(msgspec.json.encode(about, order="sorted")).hexdigest()
-
-
-def fingerprints(job: Job) -> dict[str, str]:
-    """Returns the fingerprint of every phase, by name, in order; reads no data but frozen tokenizers."""
-    recipe = job.recipe
-    marks: dict[str, str] = {}
-    marks["clean"] = fingerprint("clean", _clean_part(job))
-    marks["dedup"] = fingerprint(
-        "dedup",
-        [marks["clean"], recipe.dedup.threshold, recipe.dedup.keep, recipe.dedup.max_checks],
-    )
-    frozen = recipe.vocabulary.tokenizer
-    if frozen is None:
-        part: list[Any] = [marks["dedup"], recipe.vocabulary, recipe.seed, version("tokenizers")]
-    else:
-        part = [hashlib.sha256(_bytes_of(frozen)).hexdigest()]
-    marks["vocabulary"] = fingerprint("vocabulary", part)
-    marks["tokens"] = fingerprint(
-        "tokens",
-        [marks["dedup"], marks["vocabulary"], recipe.tokens, recipe.training, recipe.seed],
-    )
-    return marks
-
-
-def _bytes_of(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise RecipeError(f"vocabulary.tokenizer = {path!r}: {error.strerror}") from None
-
-
-def _clean_part(job: Job) -> dict[str, Any]:
-    recipe = job.recipe
-    return {
-        "inputs": [(f.path, f.bytes, f.sha256) for f in job.inventory.files],
-        "columns": recipe.input.columns,
-        "max_text_bytes": recipe.input.max_text_bytes,
-        "unit_bytes": recipe.input.unit_bytes,
-        "language": [LANGUAGE_VERSION, identifier_fingerprint(recipe.language.model)],
-        "filters": [filter_mark(f) for f in recipe.filters],
-        "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
-        "minhash": job.minhash,
-        "pyarrow": version("pyarrow"),
-    }
-
-
-def filter_mark(spec: Any) -> list[Any]:
-    """Returns what a filter's scores and verdicts depend on: its spec, version and model."""
-    return [spec, spec.version, getattr(spec, "model_sha256", "")]
-
-
-def key_partitions(job: Job) -> int:
-    """Returns the partitions of the key exchange: enough that each fits a small part of memory."""
-    return min(MAX_PARTITIONS, max(8, math.ceil(job.input_bytes / KEY_PARTITION_BYTES)))
-
-
 def plan_clean(job: Job, results: Results) -> Plan:
     """Returns the clean phase: one unit for each piece of the input."""
     mark = fingerprints(job)["clean"]
@@ -203,43 +75,31 @@ def plan_clean(job: Job, results: Results) -> Plan:
     return Plan("clean", mark, folder, units, clean.Clean(stage), [stage], 0, zero)
 
 
-def read_options(recipe: Recipe) -> ReadOptions:
-    """Returns how the reader is to read."""
-    return ReadOptions(columns=recipe.input.columns, max_text_bytes=recipe.input.max_text_bytes)
-
-
-def input_units(job: Job) -> list[Any]:
-    """Returns the pieces that the input is cut into, in the order of their rows."""
-    units = list(cut(job.inventory, unit_bytes=job.recipe.input.unit_bytes))
-    if len(units) > MAX_UNITS:
-        raise InputError(
-            f"{len(units):,} units are more than {MAX_UNITS:,}: raise input.unit_bytes, or give Sluice "
-            f"fewer and larger files"
-        )
-    return units
-
-
 def plan_dedup(job: Job, results: Results) -> Plan:
     """Returns the dedup phase, over the finished clean units."""
     mark = fingerprints(job)["dedup"]
     folder = job.work("dedup", mark)
     cleaned = done_units(job.work("clean", results["clean"].fingerprint, "clean"))
-    posts = _dense(cleaned[0].folder if cleaned else "", cleaned, input_units(job))
+    posts = _dense(job, results, cleaned)
     d = job.recipe.dedup
 
     def at(stage: str) -> str:
         return os.path.join(folder, stage)
 
+    partitions = max(4, math.ceil(posts.first[-1] / POSTS_IN_SETTLE_PARTITION))
+    rules = Rules(
+        minhash=job.minhash,
+        threshold=d.threshold,
+        max_checks=d.max_checks,
+        max_copies=d.max_copies,
+        count_copies=d.count_copies,
+        memory_bytes=d.memory_bytes,
+    )
     planned = dedup.DedupPlan(
-        dedup.Buckets(at("buckets"), posts),
-        dedup.Join(at("join"), posts),
-        dedup.Ship(
-            at("ship"),
-            posts,
-            d.keep,
-            max(4, math.ceil(posts.first[-1] / POSTS_IN_SETTLE_PARTITION)),
-        ),
-        dedup.Settle(at("settle"), posts, job.minhash, d.threshold, d.max_checks),
+        Buckets(at("buckets"), posts, key_partitions(job), d.max_checks),
+        Join(at("join"), posts),
+        dedup.Ship(at("ship"), posts, d.keep, d.ngram, partitions),
+        dedup.Settle(at("settle"), posts, rules),
         dedup.Drop(at("drop"), posts, job.output, d.threshold),
     )
     stages: list[Stage] = [
@@ -252,20 +112,54 @@ def plan_dedup(job: Job, results: Results) -> Plan:
     return Plan("dedup", mark, folder, cleaned, dedup.Dedup(planned), stages, posts.first[-1])
 
 
-def _dense(folder: str, cleaned: Sequence[Any], units: Sequence[Any]) -> dedup.Posts:
+def _dense(job: Job, results: Results, cleaned: Sequence[Any]) -> Posts:
     first = [0]
     for done in cleaned:
         first.append(first[-1] + done.manifest().counts["kept"].get("posts", 0))
     names = tuple(done.unit for done in cleaned)
-    return dedup.Posts(folder, names, tuple(first), tuple(u.path for u in units))
+    files = tuple(u.path for u in input_units(job))
+    folder = cleaned[0].folder if cleaned else ""
+    if job.recipe.dedup.history is None:
+        return Posts(folder, names, tuple(first), files)
+    read = history_read(job, results)
+    view = View(os.path.abspath(job.recipe.dedup.history), tuple(s.name for s in read))
+    return Posts(folder, names, tuple(first), files, view, tuple(s.day for s in read))
+
+
+def run_day(job: Job, results: Results) -> date:
+    """Returns the day of the run's posts: the recipe's, or the median of their times.
+
+    Raises:
+        RecipeError: the recipe names no day, and no post that clean kept has a time.
+    """
+    if job.recipe.dedup.history_day is not None:
+        return job.recipe.dedup.history_day
+    days = column(results["clean"].total("clean", "kept"), "by_day", "posts")
+    days.pop(UNKNOWN, None)
+    before, half = 0, sum(days.values()) / 2
+    for day, posts in days.items():
+        before += posts
+        if before >= half:
+            return date.fromisoformat(day)
+    raise RecipeError(
+        "dedup.history_day: must be set to the day of the posts, YYYY-MM-DD: the history forgets by "
+        "days, and none of the posts that were kept has a `created_at`"
+    )
+
+
+def history_read(job: Job, results: Results) -> tuple[history.Segment, ...]:
+    """Returns the segments of the history that the run reads: those in the window of its day."""
+    if not job.remembered:
+        return ()
+    day, days = run_day(job, results), job.recipe.dedup.history_days
+    return history.in_window(job.remembered, day=day, days=days)
 
 
 def survivors_of(job: Job, results: Results) -> Survivors:
     """Returns where the posts that are left are; a phase that drops more adds its folder here."""
-    return Survivors(
-        job.work("clean", results["clean"].fingerprint, "clean"),
-        (job.work("dedup", results["dedup"].fingerprint, "drop"),),
-    )
+    dropped = job.work("dedup", results["dedup"].fingerprint, "drop")
+    copies = dropped if job.recipe.dedup.count_copies else ""
+    return Survivors(job.work("clean", results["clean"].fingerprint, "clean"), (dropped,), copies)
 
 
 def _survivor_units(job: Job, results: Results) -> list[Unit]:
@@ -336,6 +230,7 @@ def plan_tokens(job: Job, results: Results) -> Plan:
             at("deal"),
             training.sequence_length,
             made,
+            job.recipe.dedup.count_copies,
         ),
     )
     units = _survivor_units(job, results)
@@ -344,14 +239,50 @@ def plan_tokens(job: Job, results: Results) -> Plan:
     return Plan("tokens", mark, folder, units, graph, list(planned.stages()), posts)
 
 
+def plan_history(job: Job, results: Results) -> Plan:
+    """Returns the history phase: the survivors, remembered for later runs."""
+    mark = fingerprints(job)["history"]
+    planned = remember_plan(job, results)
+    units = remember.units_left(planned, _survivor_units(job, results))
+    graph, posts = remember.Remember(planned), results.survivors.get("posts", 0)
+    folder = job.work("history", mark)
+    return Plan("history", mark, folder, units, graph, planned.stages(), posts)
+
+
+def remember_plan(job: Job, results: Results) -> remember.RememberPlan:
+    """Returns the stages that remember the survivors.
+
+    The segment is named by what the survivors depend on, and so the same run has the same segment.
+    """
+    d = job.recipe.dedup
+    assert d.history is not None  # the phase is there for recipes that name one
+    return remember.plan_stages(
+        survivors_of(job, results),
+        folder=os.path.abspath(d.history),
+        name=results["dedup"].fingerprint[:16],
+        day=run_day(job, results),
+        inputs=job.inputs_mark,
+        days=d.history_days,
+        minhash=job.minhash,
+        num_posts=results.survivors.get("posts", 0),
+    )
+
+
+def is_remembered(job: Job, results: Results) -> bool:
+    """Returns whether the history still has the run's posts: a version may have been taken back."""
+    return remember_plan(job, results).publish.is_done()
+
+
 PHASES: dict[str, Callable[[Job, Results], Plan]] = {
     "clean": plan_clean,
     "dedup": plan_dedup,
     "vocabulary": plan_vocabulary,
     "tokens": plan_tokens,
+    "history": plan_history,
 }
-"""The phases of a run, in order. A transformer stage is one more entry between dedup and vocabulary,
-whose drops `survivors_of` adds."""
+"""The phases of a run, in order; history is left out where the recipe names none.
+
+A transformer stage is one more entry between dedup and vocabulary, whose drops `survivors_of` adds."""
 
 
 def finished(job: Job, phase: str, mark: str) -> Result | None:

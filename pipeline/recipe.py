@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,17 +67,32 @@ class Dedup(Section, frozen=True):
         bands, rows: MinHash-LSH banding; bands * rows permutations.
         ngram: code points in a shingle.
         threshold: two posts of at least this exact Jaccard similarity are near duplicates.
-        keep: the copy that stays: the earliest `created_at` (a post without one comes last), or the
-            longest text; ties go to the first in input order.
+        keep: the copy that stays: the earliest `created_at` (a post without one comes last), the
+            longest text, or the most informative, that with the most distinct n-grams; ties go to the
+            first in input order.
+        max_copies: copies of a cluster that stay, the most preferred first.
+        count_copies: provenance gets a column `copies`, the posts of each one's cluster.
         max_checks: kept posts that one post is compared with, at most; what is left is counted.
+        memory_bytes: what a worker of the phase holds for the posts it settles, about; a component
+            that needs more goes through files. Changes no byte of the output.
+        history: folder of the index of posts that earlier runs kept; read, and extended at the end.
+        history_days: days that the history remembers, counted back from the newest.
+        history_day: the day of this run's posts, YYYY-MM-DD; by default the median of their
+            `created_at`.
     """
 
     bands: Positive = 20
     rows: Positive = 5
     ngram: Positive = 5
     threshold: Ratio = 0.8
-    keep: Literal["earliest", "longest"] = "earliest"
+    keep: Literal["earliest", "longest", "informative"] = "earliest"
+    max_copies: Positive = 1
+    count_copies: bool = False
     max_checks: Positive = 64
+    memory_bytes: Annotated[int, Meta(ge=16 << 20)] = 512 << 20
+    history: str | None = None
+    history_days: Positive = 30
+    history_day: date | None = None
 
 
 class Vocabulary(Section, frozen=True):

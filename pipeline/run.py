@@ -16,10 +16,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import output, phases
 from pipeline.clean import load_machines
-from pipeline.inputs import Inventory, find_inputs
+from pipeline.inputs import find_inputs
+from pipeline.job import Job, Result, Results, fingerprints
 from pipeline.ledger import check_limits
 from pipeline.metrics import Cost, Meter
-from pipeline.phases import PHASES, Job, Plan, Result, Results
+from pipeline.phases import PHASES, Plan
 from pipeline.progress import Progress, Report
 from pipeline.recipe import Recipe
 from pipeline.units import done_units, failures, sweep, write_json
@@ -71,11 +72,6 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
     return Job(recipe, find_inputs(recipe.input.files), os.path.abspath(out))
 
 
-def inputs_mark(inventory: Inventory) -> str:
-    """Returns a hash of the inputs' names and contents."""
-    return phases.fingerprint("inputs", [(f.path, f.bytes, f.sha256) for f in inventory.files])
-
-
 def run_phases(
     job: Job, *, flags: Sequence[str], say: Report, meter: Meter
 ) -> tuple[Results, dict[str, dict[str, Any]]]:
@@ -90,13 +86,15 @@ def run_phases(
     """
     load_machines(job.recipe.filters, job.recipe.language.model)
     options, results, costs = beam_options(flags), Results(), {}
-    marks = phases.fingerprints(job)
+    marks = fingerprints(job)
     output.drop_stale_work(Path(job.output), (job.work(p, m) for p, m in marks.items()))
-    for name, planner in PHASES.items():
+    for name in marks:
         found = phases.finished(job, name, marks[name])
+        if name == "history" and not phases.is_remembered(job, results):
+            found = None
         if found is None:
             output.reopen(Path(job.output))
-            found, reused = run_plan(planner(job, results), options)
+            found, reused = run_plan(PHASES[name](job, results), options)
             cost = _add_cost(job, found, meter)
         else:
             say(f"{name}: done before, reused")

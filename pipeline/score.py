@@ -24,11 +24,11 @@ from filters.base import (
     on_grid,
 )
 from filters.normalize import normalize
-from pipeline import phases
 from pipeline.clean import RejectFile, load_machines
 from pipeline.inputs import InputUnit
+from pipeline.job import Job, fingerprint, fingerprints, input_units, read_options
 from pipeline.ledger import Counts
-from pipeline.phases import Job, Plan
+from pipeline.phases import Plan
 from pipeline.reading import ReadOptions, read_unit
 from pipeline.units import Attempt, DoUnits, Unit, Work, file_digest
 from schemas.post import POST
@@ -122,19 +122,17 @@ def _score_unit(
 
 def plan_score(job: Job) -> Plan:
     """Returns the one phase of `sluice score`."""
-    mark = phases.fingerprint(PHASE, phases.fingerprints(job)["clean"])
+    mark = fingerprint(PHASE, fingerprints(job)["clean"])
     folder = job.work(PHASE, mark)
     stage = ScoreStage(
         folder=f"{folder}/score",
         output=job.output,
         root=job.inventory.root,
-        options=phases.read_options(job.recipe),
+        options=read_options(job.recipe),
         filters=job.recipe.filters,
         language_model=job.recipe.language.model,
     )
-    units = [
-        Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(phases.input_units(job))
-    ]
+    units = [Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(input_units(job))]
     return Plan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0)
 
 

@@ -12,6 +12,8 @@ from pipeline.units import Done
 
 DROPS = pa.schema([("row", pa.uint32())])
 """The `drops` edge: places in the unit's `kept` file that were dropped, ascending."""
+COPIES = pa.schema([("row", pa.uint32()), ("copies", pa.int32())])
+"""The `copies` edge: posts in the cluster of a row that stayed; rows that are not there have 1."""
 
 
 @dataclass(frozen=True)
@@ -21,25 +23,41 @@ class Survivors:
     Attributes:
         clean: folder of the clean units.
         drops: folders of phases that dropped posts; a unit without a manifest there lost none.
+        copies: folder of the phase that counted copies, or "" where none did.
     """
 
     clean: str
     drops: tuple[str, ...]
+    copies: str = ""
 
     def dropped(self, unit: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
         """Returns the places in the unit's `kept` file that were dropped, ascending."""
         rows = [np.empty(0, np.uint32)]
         for folder in self.drops:
             if (Path(folder) / f"{unit}.json").exists():
-                rows.append(_rows(Done(folder, unit).path("drops")))
+                rows.append(_column(Done(folder, unit).path("drops"), "row"))
         return np.unique(np.concatenate(rows))
 
+    def count(self, unit: str) -> int:
+        """Returns how many of the unit's posts are left."""
+        kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
+        return kept - len(self.dropped(unit))
+
     def read(self, unit: str, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yields the unit's posts that are left, in order; of the `kept` edge, only `columns`."""
+        """Yields the unit's posts that are left, in order.
+
+        Args:
+            unit: name of a clean unit.
+            columns: of the `kept` edge; or "copies", int32, last: posts in the post's cluster.
+        """
         dropped_R = self.dropped(unit)
+        copies = self._copies(unit) if columns[-1] == "copies" else None
         start = 0
-        for batch in read_kept(Done(self.clean, unit), columns=columns):
+        of_kept = [c for c in columns if c != "copies"]
+        for batch in read_kept(Done(self.clean, unit), columns=of_kept):
             stop = start + batch.num_rows
+            if copies is not None:
+                batch = batch.append_column("copies", pa.array(_dense(copies, start, stop)))
             lo, hi = np.searchsorted(dropped_R, [start, stop])
             if hi > lo:
                 keep_N = np.ones(batch.num_rows, np.bool_)
@@ -49,11 +67,28 @@ class Survivors:
             if batch.num_rows:
                 yield batch
 
+    def _copies(self, unit: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Returns (row_S, copies_S), rows ascending; others have 1."""
+        if not (self.copies and (Path(self.copies) / f"{unit}.json").exists()):
+            return np.empty(0, np.uint32), np.empty(0, np.int32)
+        path = Done(self.copies, unit).path("copies")
+        return _column(path, "row"), _column(path, "copies")
 
-def _rows(path: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+
+def _dense(
+    copies: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], start: int, stop: int
+) -> np.ndarray[Any, np.dtype[np.int32]]:
+    row_S, copies_S = copies
+    lo, hi = np.searchsorted(row_S, [start, stop])
+    copies_N = np.ones(stop - start, np.int32)
+    copies_N[row_S[lo:hi].astype(np.int64) - start] = copies_S[lo:hi]
+    return copies_N
+
+
+def _column(path: str, name: str) -> np.ndarray[Any, Any]:
     with pa.memory_map(path) as file:
         table = pa.ipc.open_file(file).read_all()
-        return np.array(table["row"].combine_chunks())
+        return np.array(table[name].combine_chunks())
 
 
 def read_kept(done: Done, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

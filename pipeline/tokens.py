@@ -36,6 +36,7 @@ DOCUMENT = pa.schema(
     [
         ("order", pa.uint64()),
         ("post_id", pa.string()),
+        ("copies", pa.int32()),
         ("tokens", pa.list_(pa.field("item", pa.int32(), nullable=False))),
     ]
 )
@@ -47,10 +48,13 @@ PIECE = pa.schema(
         ("length", pa.int32()),
         ("post_id", pa.string()),
         ("piece", pa.int16()),
+        ("copies", pa.int32()),
     ]
 )
-PROVENANCE = pa.schema([pa.field("shard", pa.int32()), *PIECE])
+PROVENANCE = pa.schema([pa.field("shard", pa.int32()), *(f for f in PIECE if f.name != "copies")])
 """A row a piece: where its tokens are; for leftover sequences the shard is -1."""
+COUNTED_PROVENANCE = PROVENANCE.append(PIECE.field("copies"))
+"""With `dedup.count_copies`: `copies` posts are in the post's cluster, itself included."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Encode:
 def _encode(stage: Encode, encoder: Encoder, eod_id: int, unit: Unit, attempt: Attempt) -> Counts:
     path = attempt.path("documents")
     counts: Counts = {}
-    columns = ("post_id", "text", "language", "created_at", "source")
+    columns = ("post_id", "text", "language", "created_at", "source", "copies")
     with exchange.Writer(
         path, schema=DOCUMENT, num_partitions=stage.num_partitions, compression="lz4"
     ) as writer:
@@ -102,7 +106,7 @@ def _documents(
         pa.array(encoded.tokens_T),
         type=DOCUMENT.field("tokens").type,
     )
-    columns = [pa.array(order_N), batch.column("post_id"), tokens]
+    columns = [pa.array(order_N), batch.column("post_id"), batch.column("copies"), tokens]
     return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT)
 
 
@@ -155,7 +159,7 @@ def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
                 stop=stop,
             )
             packed.tokens_SL.tofile(file)
-            pieces.append(_pieces(packed.pieces, documents.post_id))
+            pieces.append(_pieces(packed.pieces, documents))
     attempt.add("sequences", path)
     path = attempt.path("pieces")
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -171,10 +175,11 @@ def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
     }
 
 
-def _pieces(pieces: pa.RecordBatch, post_id: pa.StringArray) -> pa.RecordBatch:
-    """Returns PIECE rows: the plan's pieces with the post id in the place of the document's number."""
+def _pieces(pieces: pa.RecordBatch, documents: "Documents") -> pa.RecordBatch:
+    """Returns PIECE rows: the plan's pieces with the post in the place of the document's number."""
     columns = [pieces.column(n) for n in ("sequence", "offset", "length")]
-    columns += [post_id.take(pieces.column("document")), pieces.column("piece")]
+    columns += [documents.post_id.take(pieces.column("document")), pieces.column("piece")]
+    columns += [documents.copies.take(pieces.column("document"))]
     return pa.RecordBatch.from_arrays(columns, schema=PIECE)
 
 
@@ -182,6 +187,7 @@ class Documents(NamedTuple):
     """A partition's documents in the order of their hash; their tokens stay where they are."""
 
     post_id: pa.StringArray
+    copies: pa.Int32Array
     tokens_T: np.ndarray[Any, np.dtype[np.int32]]
     starts_D: np.ndarray[Any, np.dtype[np.int64]]
     lengths_D: np.ndarray[Any, np.dtype[np.int64]]
@@ -195,6 +201,7 @@ def _in_order(batches: list[pa.RecordBatch]) -> Documents:
     offsets_D1 = np.asarray(tokens.offsets, np.int64)
     return Documents(
         rows.column("post_id").take(pa.array(order_D)),
+        rows.column("copies").take(pa.array(order_D)),
         np.asarray(tokens.values),
         offsets_D1[:-1][order_D],
         np.diff(offsets_D1)[order_D],
@@ -262,6 +269,7 @@ class Shard:
     dealt: str
     sequence_length: int
     vocabulary: Vocabulary
+    count_copies: bool = False
     name: str = "tokens_shard"
 
     def open(self) -> Work:
@@ -288,6 +296,7 @@ def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> Counts:
             writer.write(*packed.gather(partition_S[chosen], row_S[chosen]))
     attempt.add_contract("shard", tokens_name, size=writer.num_bytes, sha256=writer.sha256)
     pieces = packed.provenance(partition_S, row_S, shard=shard if shard < num_shards else -1)
+    pieces = pieces.select((COUNTED_PROVENANCE if stage.count_copies else PROVENANCE).names)
     path = attempt.contract_path(stage.output, provenance_name)
     pq.write_table(pieces, path, compression="zstd", compression_level=1)
     size, sha256 = file_digest(path)
@@ -380,12 +389,12 @@ class PackedFiles:
     def provenance(
         self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any], *, shard: int
     ) -> pa.Table:
-        """Returns PROVENANCE rows of a shard's sequences, by sequence and offset."""
+        """Returns COUNTED_PROVENANCE rows of a shard's sequences, by sequence and offset."""
         pieces, counts_S = self._rows(partition_S, row_S)
         sequence = pa.array(np.repeat(np.arange(len(row_S), dtype=np.int32), counts_S))
         columns = [pa.repeat(pa.scalar(shard, pa.int32()), len(sequence)), sequence]
         columns += [pieces[n].combine_chunks() for n in PIECE.names[1:]]
-        return pa.Table.from_arrays(columns, schema=PROVENANCE)
+        return pa.Table.from_arrays(columns, schema=COUNTED_PROVENANCE)
 
 
 def spans(start_Q: np.ndarray[Any, Any], stop_Q: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

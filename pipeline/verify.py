@@ -178,8 +178,8 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
     found: dict[str, dict[str, int]] = {}
     files = sorted(str(path) for path in (Path(output) / "rejects").glob("*.parquet"))
     rows = ds.dataset(files, schema=REJECT, format="parquet")
-    columns = ["kind", "reason", "duplicate_of"]
-    lost = 0
+    columns = ["kind", "reason", "detail", "duplicate_of"]
+    lost = earlier = 0
     for batch in rows.to_batches(columns=columns):
         counted = (
             pa.table(batch)
@@ -189,10 +189,16 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
         for row in counted.to_pylist():
             table = found.setdefault(row["kind"], {})
             table[row["reason"]] = table.get(row["reason"], 0) + row["kind_count"]
-        partner = batch.filter(pc.equal(batch.column("kind"), DUPLICATE)).column("duplicate_of")
+        copies = batch.filter(pc.equal(batch.column("kind"), DUPLICATE))
+        of_this_run = pc.is_null(copies.column("detail"))
+        earlier += pc.sum(pc.invert(of_this_run)).as_py() or 0
+        partner = copies.filter(of_this_run).column("duplicate_of")
         hash_D = hash_texts(partner, seed=0)
         at_D = np.minimum(np.searchsorted(kept_K, hash_D), max(len(kept_K) - 1, 0))
         lost += int((kept_K[at_D] != hash_D).sum()) if len(kept_K) else len(hash_D)
+    expected = sum(manifest["phases"]["dedup"].get("dedup_drop", {}).get("earlier", {}).values())
+    if earlier != expected:
+        yield f"{earlier:,} duplicates name a post of the history, the ledger says {expected:,}"
     if lost:
         yield f"{lost:,} duplicates name a post that was not kept"
     yield from _same("rejected", found.get(POLICY, {}), posts["rejected"])

@@ -15,9 +15,9 @@ import msgspec
 
 from filters.language import identifier_fingerprint
 from pipeline import ledger, phases
+from pipeline.job import Job, Results
 from pipeline.ledger import Counts, column
 from pipeline.metrics import cpu_seconds
-from pipeline.phases import Job, Results
 from pipeline.recipe import Recipe, canonical
 from pipeline.units import FileEntry, UnitManifest, done_units, read_manifest
 from pipeline.vocabulary import reserved_warning, tokenizer_path
@@ -148,13 +148,16 @@ def manifest(job: Job, results: Results) -> dict[str, Any]:
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
-    """Returns the recipe without the input globs and the folder of a frozen tokenizer."""
+    """Returns the recipe without the input globs, and the folders of a tokenizer and a history."""
     vocabulary = recipe.vocabulary
     if vocabulary.tokenizer is not None:
         name = Path(vocabulary.tokenizer).name
         vocabulary = msgspec.structs.replace(vocabulary, tokenizer=name)
     inputs = msgspec.structs.replace(recipe.input, files=())
-    return msgspec.structs.replace(recipe, input=inputs, vocabulary=vocabulary)
+    dedup = recipe.dedup
+    if dedup.history is not None:
+        dedup = msgspec.structs.replace(dedup, history=Path(dedup.history).name)
+    return msgspec.structs.replace(recipe, input=inputs, vocabulary=vocabulary, dedup=dedup)
 
 
 def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -204,6 +207,7 @@ def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict
             "data_parallel_ranks": training.data_parallel_ranks,
             "steps": deal.get("steps", 0),
         },
+        "dedup": dedup_section(job, results),
         "duplicate_clusters": dict(results["dedup"].total("dedup_settle", "cluster_sizes")),
         "duplicate_checks_left_out": results["dedup"].total("dedup_settle").get("unverified", 0),
         "phases": phases_section(results, costs),
@@ -211,6 +215,49 @@ def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict
         "models": models_section(job),
         "versions": {"beam": apache_beam.__version__, "python": platform.python_version()},
         "warnings": warnings(job, results, made, posts),
+    }
+
+
+STAYS = {
+    "earliest": "the earliest created_at (a post without one comes last)",
+    "longest": "the longest text",
+    "informative": "the text with the most distinct n-grams",
+}
+
+
+def dedup_section(job: Job, results: Results) -> dict[str, Any]:
+    """Returns what counted as a duplicate, which copy stayed, and what was looked at to find out."""
+    d, counts = job.recipe.dedup, results["dedup"]
+    stays = (
+        f"of each cluster {d.max_copies} stay{'s' if d.max_copies == 1 else ''}: {STAYS[d.keep]} first, "
+        f"ties in input order; of one post id, the delivery with the latest created_at, then the last "
+        f"in input order"
+    )
+    return {
+        "rule": f"exact Jaccard index of code-point {d.ngram}-grams >= {d.threshold:g}",
+        "stays": stays,
+        "bands": d.bands,
+        "rows": d.rows,
+        "candidates": counts.total("dedup_join").get("candidates", 0),
+        "component_sizes": dict(counts.total("dedup_settle", "component_sizes")),
+        "history": history_section(job, results),
+    }
+
+
+def history_section(job: Job, results: Results) -> dict[str, Any] | None:
+    """Returns what the run read from the history, dropped for its sake, and added to it."""
+    if job.recipe.dedup.history is None:
+        return None
+    read = phases.history_read(job, results)
+    earlier = results["dedup"].total("dedup_drop", "earlier")
+    published = results["history"].total("history_publish")
+    return {
+        "day": phases.run_day(job, results).isoformat(),
+        "days": job.recipe.dedup.history_days,
+        "read": {"segments": len(read), "posts": sum(s.rows for s in read)},
+        "duplicates": {r: earlier.get(r, 0) for r in (REDELIVERED, EXACT, NEAR)},
+        "added": {k: published.get(k, 0) for k in ("posts", "bytes")},
+        "bytes_per_post": _ratio(published.get("bytes", 0), published.get("posts", 0)),
     }
 
 

@@ -41,6 +41,7 @@ def render(report: dict[str, Any]) -> str:
         broken=_broken(report),
         duplicates=_duplicates(report),
         clusters=_clusters(report),
+        dedup=_dedup(report),
         languages=_languages(report),
         num_languages=len(_table(report, "tokens", "by_lang")),
         days=_days(report),
@@ -242,6 +243,35 @@ def _clusters(report: Row) -> list[Row]:
     return _with_bars(
         {"name": name, "clusters": counts[name], "value": counts[name]}
         for name in sorted(counts, key=_first_number)
+    )
+
+
+def _dedup(report: Row) -> list[Row]:
+    """What counted as a duplicate, what stayed, and what the history had to do with it."""
+    about = _table(report, "dedup")
+    facts = [
+        ("near duplicate", about.get("rule")),
+        ("stays", about.get("stays")),
+        ("candidates", number(about.get("candidates")) if about else None),
+        ("kept with comparisons left out", _left_out(report) if about else None),
+        ("history", _history(_table(report, "dedup", "history"))),
+    ]
+    return [{"name": name, "value": value} for name, value in facts if value]
+
+
+def _left_out(report: Row) -> str:
+    return number(_at(report, "duplicate_checks_left_out"))
+
+
+def _history(about: Row) -> str | None:
+    if not about:
+        return None
+    dropped = sum(_table(about, "duplicates").values())
+    return (
+        f"{number(_at(about, 'read', 'posts'))} posts of {number(_at(about, 'read', 'segments'))} runs "
+        f"read, {number(dropped)} posts dropped for their sake, "
+        f"{number(_at(about, 'added', 'posts'))} added ({size(_at(about, 'added', 'bytes'))}) "
+        f"as of {_at(about, 'day') or DASH}"
     )
 
 

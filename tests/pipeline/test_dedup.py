@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import cli, phases
-from pipeline.dedup import Posts, partition_of
+from pipeline.candidates import Posts
+from pipeline.dedup import partition_of
 from tests.pipeline.conftest import Job, reject_rows
 
 BASE = "the lighthouse keeper counts forty seven boats before breakfast on a calm day"
@@ -64,16 +66,41 @@ def test_the_longest_stays(job: Job, tmp_path: Path) -> None:
     }
 
 
+def test_the_most_informative_stays(job: Job, tmp_path: Path) -> None:
+    """With keep = "informative" the text with the most distinct n-grams stays, not the longest."""
+    padded = BASE + "!" * 30
+    posts = [post("a", BASE, 1), post("b", padded, 2), post("c", LONGER, 3)]
+    assert len(shingles(LONGER)) > len(shingles(padded))
+    rows = settle(job, tmp_path, posts, "--set", "dedup.keep=informative")
+    assert {r: row["duplicate_of"] for r, row in rows.items()} == {0: "c", 1: "c"}
+
+
 def test_a_redelivered_id_is_one_post(job: Job, tmp_path: Path) -> None:
-    """The same id twice is one post whatever its text; an edited copy keeps its exact similarity."""
+    """The same id twice is one post whatever its text: the newest stays, with the exact similarity."""
     other = "bread rises slowly in a cold kitchen and nobody minds waiting for it"
-    rows = settle(job, tmp_path, [post("a", BASE, 1), post("a", BASE, 2), post("a", other, 3)])
+    rows = settle(job, tmp_path, [post("a", BASE, 1), post("a", BASE, 3), post("a", other, 2)])
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
-        1: ("redelivered", "a"),
+        0: ("redelivered", "a"),
         2: ("redelivered", "a"),
     }
-    assert rows[1]["score"] == 1.0
+    assert rows[0]["score"] == 1.0
     assert rows[2]["score"] < 0.2
+
+
+def test_copies_stay_and_are_counted(job: Job, tmp_path: Path) -> None:
+    """max_copies keeps the first copies, and provenance counts the posts of each one's cluster."""
+    texts = [BASE, BASE, BASE.upper(), LONGER, "a text that is like no other in this file of posts"]
+    posts = [post(f"p{i}", text, i + 1) for i, text in enumerate(texts)] + [post("p1", BASE, 2)]
+    rows = settle(
+        job, tmp_path, posts, "--set", "dedup.max_copies=2", "--set", "dedup.count_copies=true"
+    )
+    assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
+        1: ("redelivered", "p1"),
+        2: ("exact", "p0"),
+        3: ("near", "p0"),
+    }
+    placed = pq.read_table(tmp_path / "out" / "provenance").to_pylist()
+    assert {p["post_id"]: p["copies"] for p in placed} == {"p0": 4, "p1": 4, "p4": 1}
 
 
 def test_a_chain_is_not_a_cluster(job: Job, tmp_path: Path) -> None:

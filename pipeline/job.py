@@ -1,0 +1,203 @@
+"""A job: a recipe, its inputs and its output; and what each of its phases depends on.
+
+Each phase has a fingerprint: its recipe sections, the versions of the filters and models it uses, and
+the fingerprints of what it reads. Its work lies in a folder named by it, so that changing a threshold
+reruns what depends on it and nothing else. Workers, memory and Beam flags are outside.
+"""
+
+import hashlib
+import math
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from filters.language import LANGUAGE_VERSION, identifier_fingerprint
+from filters.minhash import MinHashSpec
+from filters.normalize import NORMALIZE_VERSION
+from filters.text_views import TEXT_VIEWS_VERSION
+from pipeline import history
+from pipeline.inputs import Inventory, cut
+from pipeline.ledger import Counts, subtract
+from pipeline.reading import ReadOptions
+from pipeline.recipe import Recipe, canonical
+from schemas.errors import InputError, RecipeError
+
+FORMAT = 2
+"""Raised when the intermediate files change shape: finished units of another format are not reused."""
+
+INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
+"""Bytes of JSON for a byte of a compressed input, about; only plans and partition counts use it."""
+KEY_PARTITION_BYTES = 16 << 20
+MAX_PARTITIONS = 4096
+MAX_UNITS = 100_000
+"""Units are named by five digits, so that the order of names is the order of rows."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, to which files, and where the result goes."""
+
+    recipe: Recipe
+    inventory: Inventory
+    output: str
+
+    @cached_property
+    def input_bytes(self) -> int:
+        """Bytes of JSON that the inputs hold, about."""
+        total = 0.0
+        for file in self.inventory.files:
+            total += file.bytes * INPUT_EXPANSION.get(str(file.format).rpartition(".")[2], 1.0)
+        return int(total)
+
+    @property
+    def minhash(self) -> MinHashSpec:
+        """How duplicates are looked for."""
+        d = self.recipe.dedup
+        return MinHashSpec(bands=d.bands, rows=d.rows, ngram=d.ngram, seed=self.recipe.seed)
+
+    @cached_property
+    def inputs_mark(self) -> str:
+        """Returns a hash of the inputs' names and contents."""
+        files = [(f.path, f.bytes, f.sha256) for f in self.inventory.files]
+        return fingerprint("inputs", files)
+
+    @cached_property
+    def remembered(self) -> tuple[history.Segment, ...]:
+        """The segments of the history that this run may read, as they stood at the first look.
+
+        A run holds the history's lock from before that look to its end.
+        """
+        folder = self.recipe.dedup.history
+        version = history.current(folder) if folder is not None else None
+        if folder is None or version is None:
+            return ()
+        history.check_sketch(version, self.sketch, folder=folder)
+        return history.before(version, inputs=self.inputs_mark)
+
+    @property
+    def sketch(self) -> history.Sketch:
+        """What the keys and texts of a history depend on."""
+        return history.sketch(self.minhash)
+
+    def work(self, phase: str, fingerprint: str, stage: str = "") -> str:
+        """Returns the folder of a phase's or a stage's work."""
+        return os.path.join(self.output, "work", f"{phase}-{fingerprint[:12]}", stage).rstrip("/")
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A finished phase: the sums of its units' counts, by stage."""
+
+    phase: str
+    fingerprint: str
+    counts: dict[str, Counts]
+
+    def total(self, *keys: str) -> Any:
+        """Returns the counts of a stage, or what lies at a path in them; {} where there is none."""
+        node: Any = self.counts
+        for key in keys:
+            node = node.get(key, {})
+        return node
+
+
+@dataclass
+class Results:
+    """The finished phases of a run, by name."""
+
+    by_phase: dict[str, Result] = field(default_factory=dict)
+
+    def __getitem__(self, phase: str) -> Result:
+        return self.by_phase[phase]
+
+    @property
+    def survivors(self) -> Counts:
+        """What clean kept less what dedup dropped: totals and `by_*` tables of posts and text bytes."""
+        kept = self["clean"].total("clean", "kept")
+        return subtract(kept, self["dedup"].total("dedup_drop", "lost"))
+
+
+def fingerprint(phase: str, part: Any) -> str:
+    """Returns the SHA-256, in hex, of what a phase depends on."""
+    about = {"phase": phase, "format": FORMAT, "sluice": version("sluice"), "part": canonical(part)}
+    return hashlib.sha256(msgspec.json.encode(about, order="sorted")).hexdigest()
+
+
+def fingerprints(job: Job) -> dict[str, str]:
+    """Returns the fingerprint of every phase, by name, in order; reads no data but frozen tokenizers."""
+    recipe = job.recipe
+    marks: dict[str, str] = {}
+    marks["clean"] = fingerprint("clean", _clean_part(job))
+    marks["dedup"] = fingerprint("dedup", [marks["clean"], *_dedup_part(job)])
+    frozen = recipe.vocabulary.tokenizer
+    if frozen is None:
+        part: list[Any] = [marks["dedup"], recipe.vocabulary, recipe.seed, version("tokenizers")]
+    else:
+        part = [hashlib.sha256(_bytes_of(frozen)).hexdigest()]
+    marks["vocabulary"] = fingerprint("vocabulary", part)
+    marks["tokens"] = fingerprint(
+        "tokens",
+        [marks["dedup"], marks["vocabulary"], recipe.tokens, recipe.training, recipe.seed],
+    )
+    if recipe.dedup.history is not None:
+        marks["history"] = fingerprint("history", [marks["dedup"], marks["tokens"]])
+    return marks
+
+
+def _bytes_of(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RecipeError(f"vocabulary.tokenizer = {path!r}: {error.strerror}") from None
+
+
+def _clean_part(job: Job) -> dict[str, Any]:
+    recipe = job.recipe
+    return {
+        "inputs": [(f.path, f.bytes, f.sha256) for f in job.inventory.files],
+        "columns": recipe.input.columns,
+        "max_text_bytes": recipe.input.max_text_bytes,
+        "unit_bytes": recipe.input.unit_bytes,
+        "language": [LANGUAGE_VERSION, identifier_fingerprint(recipe.language.model)],
+        "filters": [filter_mark(f) for f in recipe.filters],
+        "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
+        "minhash": job.minhash,
+        "pyarrow": version("pyarrow"),
+    }
+
+
+def filter_mark(spec: Any) -> list[Any]:
+    """Returns what a filter's scores and verdicts depend on: its spec, version and model."""
+    return [spec, spec.version, getattr(spec, "model_sha256", "")]
+
+
+def _dedup_part(job: Job) -> list[Any]:
+    d = job.recipe.dedup
+    rules = [d.threshold, d.keep, d.max_copies, d.count_copies, d.max_checks]
+    if d.history is None:
+        return rules
+    return [*rules, [s.name for s in job.remembered], d.history_days, d.history_day]
+
+
+def key_partitions(job: Job) -> int:
+    """Returns the partitions of the key exchange: enough that each fits a small part of memory."""
+    return min(MAX_PARTITIONS, max(8, math.ceil(job.input_bytes / KEY_PARTITION_BYTES)))
+
+
+def read_options(recipe: Recipe) -> ReadOptions:
+    """Returns how the reader is to read."""
+    return ReadOptions(columns=recipe.input.columns, max_text_bytes=recipe.input.max_text_bytes)
+
+
+def input_units(job: Job) -> list[Any]:
+    """Returns the pieces that the input is cut into, in the order of their rows."""
+    units = list(cut(job.inventory, unit_bytes=job.recipe.input.unit_bytes))
+    if len(units) > MAX_UNITS:
+        raise InputError(
+            f"{len(units):,} units are more than {MAX_UNITS:,}: raise input.unit_bytes, or give Sluice "
+            f"fewer and larger files"
+        )
+    return units
