@@ -37,9 +37,10 @@ import numpy as np
 import pyarrow as pa
 from numba import types
 
+from filters.exact_hash import first_of_text
 from filters.minhash import ShingleSets, shingle_sets
 from filters.sharing import first_of, shared_keys
-from schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+from schemas.kernel import kernel
 from schemas.reject import EXACT, NEAR, REDELIVERED
 
 U8 = np.ndarray[Any, np.dtype[np.uint8]]
@@ -62,6 +63,27 @@ _BLOCK_ROWS = 8192
 
 _HEAD_BITS = 32
 """Of the word before a leader's shingles: their number is below, the leader's row above."""
+
+
+class Checks(NamedTuple):
+    """What is left of the comparisons that rows may cost, where they meet leaders in several calls.
+
+    Attributes:
+        left_N: int32, comparisons that a row may still cost.
+        ran_out_N: bool, whether a row had something left to be compared with when it had none.
+    """
+
+    left_N: I32
+    ran_out_N: Mask
+
+    @classmethod
+    def of(cls, num_rows: int, *, max_checks: int) -> "Checks":
+        """Returns those of rows that were not compared yet."""
+        return cls(np.full(num_rows, max_checks, np.int32), np.zeros(num_rows, np.bool_))
+
+    def take(self, row_N: Rows) -> "Checks":
+        """Returns those of some rows."""
+        return Checks(self.left_N[row_N], self.ran_out_N[row_N])
 
 
 class Clusters(NamedTuple):
@@ -92,6 +114,7 @@ def cluster(
     ngram: int,
     max_checks: int,
     fixed_N: Mask | None = None,
+    checks: Checks | None = None,
 ) -> Clusters:
     """Settles rows that hold whole components of candidates; deterministic.
 
@@ -104,19 +127,24 @@ def cluster(
         ngram: code points in a shingle.
         max_checks: comparisons a row may cost, at least 1.
         fixed_N: (N,) bool, true for rows that stay whatever they resemble; None for no such row.
+        checks: what rows may still cost, after `follow`; None for `max_checks` each.
 
     Source: the rules at the head of this module.
     """
     row_N = np.arange(len(texts), dtype=np.int32)
     fixed_N = np.zeros(len(texts), np.bool_) if fixed_N is None else fixed_N
     speaker_N = np.where(fixed_N, row_N, first_of(id_code_N))
-    twin_N = np.where(fixed_N, row_N, _twins_of(texts, first_of(content_hash_N), speaker_N))
+    twin_N = np.where(fixed_N, row_N, first_of_text(texts, first_of(content_hash_N), speaker_N))
     fresh_F = np.flatnonzero((speaker_N == row_N) & (twin_N == row_N)).astype(np.int32)
-    run = _Run(texts, fresh_F, fixed_N[fresh_F])
+    checks = Checks.of(len(texts), max_checks=max_checks) if checks is None else checks
+    left_F, ran_out_F = checks.take(fresh_F)
+    before = int(left_F.sum())
+    run = _Run(texts, fresh_F, fixed_N[fresh_F], Checks(left_F, ran_out_F))
     buckets = _group(band_keys_NK, fresh_F, max_checks=max_checks)
     leader_F, similarity_F = run.settle(
-        buckets, threshold=threshold, ngram=ngram, max_checks=max_checks
+        buckets, threshold=threshold, ngram=ngram, max_checks=max_checks, all_lead=True
     )
+    num_unverified = int((ran_out_F & (leader_F == np.arange(len(fresh_F)))).sum())
 
     similarity_N = np.ones(len(texts), np.float32)
     lead_N = row_N.copy()
@@ -126,7 +154,40 @@ def cluster(
     lead_N[again_M] = lead_N[speaker_N[again_M]]
     similarity_N[again_M] = pair_jaccard(texts, again_M, lead_N[again_M], ngram=ngram)
     reason_N = _reasons(lead_N, twin_N, speaker_N)
-    return Clusters(lead_N, similarity_N, reason_N, int(run.tally_2[1]), int(run.tally_2[0]))
+    num_checks = before - int(left_F.sum())
+    return Clusters(lead_N, similarity_N, reason_N, num_unverified, num_checks)
+
+
+def follow(
+    texts: pa.StringArray,
+    *,
+    band_keys_NK: U64,
+    num_leaders: int,
+    checks: Checks,
+    threshold: float,
+    ngram: int,
+    max_checks: int,
+) -> tuple[I32, F32]:
+    """Returns (leader_N, similarity_N): rule 3 for rows that are compared with given leaders alone.
+
+    Leaders that do not fit into memory come in several calls, in their order; afterwards `cluster`
+    settles the rows that found none. A row that found none names itself.
+
+    Args:
+        texts: (N,) string, first those of the leaders.
+        band_keys_NK: (N, K) uint64.
+        num_leaders: how many leaders there are.
+        checks: of the N rows, changed in place.
+        threshold: as for `cluster`.
+        ngram: as for `cluster`.
+        max_checks: as for `cluster`.
+    """
+    all_N = np.arange(len(texts), dtype=np.int32)
+    run = _Run(texts, all_N, all_N < num_leaders, checks)
+    buckets = _group(band_keys_NK, all_N, max_checks=max_checks)
+    return run.settle(
+        buckets, threshold=threshold, ngram=ngram, max_checks=max_checks, all_lead=False
+    )
 
 
 def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: int) -> F32:
@@ -150,12 +211,6 @@ def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: i
         place_2B = place_2B.reshape(2, -1)
         _pair_jaccard(sets, place_2B[0], place_2B[1], jaccard_M[block])
     return jaccard_M
-
-
-def _twins_of(texts: pa.StringArray, same_hash_N: I32, speaker_N: I32) -> I32:
-    twin_N = np.empty(len(texts), np.int32)
-    _twins(*utf8_view(texts), same_hash_N, speaker_N, twin_N)
-    return twin_N
 
 
 def _reasons(leader_N: I32, twin_N: I32, speaker_N: I32) -> U8:
@@ -201,22 +256,24 @@ def _group(band_keys_NK: U64, fresh_F: I32, *, max_checks: int) -> _Buckets:
 
 
 class _Run:
-    """Rules 3 and 4 over rows of distinct posts with distinct texts, and fixed rows.
+    """Rules 3 and 4 over rows of distinct posts with distinct texts, and fixed rows."""
 
-    Attributes:
-        tally_2: int64, checks made, and rows that ran out of them.
-    """
-
-    def __init__(self, texts: pa.StringArray, fresh_F: I32, fixed_F: Mask):
-        self.tally_2 = np.zeros(2, np.int64)
+    def __init__(self, texts: pa.StringArray, fresh_F: I32, fixed_F: Mask, checks: Checks):
         self._texts, self._fresh_F, self._fixed_F = texts, fresh_F, fixed_F
+        self._checks = checks
         self._leaders = _Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
         self._used = 0
 
     def settle(
-        self, buckets: _Buckets, *, threshold: float, ngram: int, max_checks: int
+        self,
+        buckets: _Buckets,
+        *,
+        threshold: float,
+        ngram: int,
+        max_checks: int,
+        all_lead: bool,
     ) -> tuple[I32, F32]:
-        """Returns (leader_F, similarity_F)."""
+        """Returns (leader_F, similarity_F); fixed rows lead, others if they find no leader and all may."""
         leader_F = np.arange(len(self._fresh_F), dtype=np.int32)
         similarity_F = np.ones(len(self._fresh_F), np.float32)
         # A row that shares no key is kept: its shingles are never asked for.
@@ -234,9 +291,10 @@ class _Run:
                 self._used,
                 np.float32(threshold),
                 max_checks,
+                all_lead,
                 leader_F,
                 similarity_F,
-                self.tally_2,
+                *self._checks,
             )
         return leader_F, similarity_F
 
@@ -262,41 +320,10 @@ _I64 = types.Array(types.int64, 1, "C")
 _U64 = types.Array(types.uint64, 1, "C")
 _F32 = types.Array(types.float32, 1, "C")
 _MASK = types.Array(types.boolean, 1, "C", readonly=True)
+_FLAGS = types.Array(types.boolean, 1, "C")
 _SETS = types.NamedTuple((_U64, _I64), ShingleSets)
 _BUCKETS = types.NamedTuple((_I32_2, _I32, _I64, _I32, _I32), _Buckets)
 _LEADERS = types.NamedTuple((_U64, _I64), _Leaders)
-
-
-@kernel()
-def _equal(data_B, start, end, other, other_end):  # type: ignore[no-untyped-def]
-    if end - start != other_end - other:
-        return False
-    b = 0
-    while start + b < end and data_B[start + b] == data_B[other + b]:
-        b += 1
-    return start + b == end
-
-
-@kernel(types.void(BYTES, OFFSETS, _I32, _I32, _I32))
-def _twins(data_B, offsets_N1, same_hash_N, speaker_N, twin_N):  # type: ignore[no-untyped-def]
-    """Writes the first speaker of the same text, for speakers with a text; else the row itself.
-
-    Speakers of one hash but different texts are chained from the first row of that hash.
-    """
-    chain_N = np.full(len(twin_N), -1, np.int32)
-    for i in range(len(twin_N)):
-        twin_N[i] = i
-        start, end = offsets_N1[i], offsets_N1[i + 1]
-        if speaker_N[i] != i or start == end:
-            continue
-        j = same_hash_N[i]
-        while j != i and not (
-            speaker_N[j] == j and _equal(data_B, start, end, offsets_N1[j], offsets_N1[j + 1])
-        ):
-            if chain_N[j] < 0:
-                chain_N[j] = i
-            j = chain_N[j]
-        twin_N[i] = j
 
 
 @kernel()
@@ -397,9 +424,11 @@ def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]
         types.int64,
         types.float32,
         types.int64,
+        types.boolean,
         _I32,
         _F32,
-        _I64,
+        _I32,
+        _FLAGS,
     )
 )
 def _lead(  # type: ignore[no-untyped-def]
@@ -411,9 +440,11 @@ def _lead(  # type: ignore[no-untyped-def]
     used,
     threshold,
     max_checks,
+    all_lead,
     leader_F,
     similarity_F,
-    tally_2,
+    left_F,
+    ran_out_F,
 ):
     """Settles the rows of a block in order; returns how many words of the leaders are used so far."""
     cursor_K = np.empty(buckets.bucket_FK.shape[1], np.int32)
@@ -421,19 +452,19 @@ def _lead(  # type: ignore[no-untyped-def]
         row = row_B[b]
         set_S = block.shingles_S[block.starts_N1[b] : block.starts_N1[b + 1]]
         cursor_K[:] = 0
-        num_checks, settled = 0, False
+        settled = False
         candidate = -1 if fixed_F[row] else _next_candidate(buckets, row, cursor_K)
-        while candidate >= 0 and num_checks < max_checks and not settled:
+        while candidate >= 0 and left_F[row] > 0 and not settled:
             other_S = _shingles_at(leaders.words_S, leaders.start_F[candidate])
             jaccard = _jaccard(set_S, other_S)
-            num_checks += 1
+            left_F[row] -= np.int32(1)
             if jaccard >= threshold:
                 leader_F[row], similarity_F[row] = candidate, jaccard
                 settled = True
             else:
                 candidate = _next_candidate(buckets, row, cursor_K)
-        tally_2[0] += num_checks
         if not settled:
-            tally_2[1] += candidate >= 0
+            ran_out_F[row] |= candidate >= 0
+        if not settled and (all_lead or fixed_F[row]):
             used = _add_leader(buckets, leaders, row, set_S, used, max_checks)
     return used

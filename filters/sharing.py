@@ -1,8 +1,7 @@
-"""Which rows share a key: hash tables over the keys of a batch, nothing sorted, nothing held twice.
+"""Which rows share a key: hash tables over the keys of a batch, at most half full.
 
 Slots are found by Fibonacci hashing (Knuth, "The Art of Computer Programming", volume 3, section
-6.4), so that keys need not be random; a taken slot sends a key to the next one. Tables are at most
-half full.
+6.4), so that keys need not be random; a taken slot sends a key to the next one.
 
 Shape suffixes: N rows, K keys of a row, L leaders, F chosen rows, U buckets, M keys, H slots.
 """

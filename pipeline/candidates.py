@@ -119,7 +119,8 @@ class Buckets(DedupStage):
 
 
 def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
-    buckets = KeyBuckets()
+    rows = sum(source.rows for source in exchange.unit_sources(unit))
+    buckets = KeyBuckets(expected_keys=min(rows, PIECE_ROWS))
     counts = {"keys": 0, "edges": 0}
     path = attempt.path("edges")
     with pa.ipc.new_file(path, EDGES) as file:
@@ -138,7 +139,7 @@ def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) 
 def _pieces(unit: Unit, first: dict[str, int]) -> Iterator[tuple[Array, Array]]:
     """Yields (key_M, post_M) of a partition in pieces of bounded size."""
     held: list[tuple[Array, Array]] = []
-    for source, batch in exchange.read(unit, "keys"):
+    for source, batch in exchange.read(unit):
         post_M = np.asarray(batch.column("row")) + np.uint32(first[source.unit])
         held.append((np.asarray(batch.column("key")), post_M))
         if sum(len(key_M) for key_M, _ in held) >= PIECE_ROWS:

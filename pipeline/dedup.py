@@ -25,7 +25,8 @@ from pipeline import exchange, history_index
 from pipeline.candidates import PHASE, Buckets, DedupStage, HistoryFile, Join, history_files
 from pipeline.clean import RejectFile
 from pipeline.ledger import Counts, tally, value_counts
-from pipeline.settle import CANDIDATE, FOUND, THIS_RUN, Rules, settle
+from pipeline.settle import FOUND, Rules, settle
+from pipeline.slices import CANDIDATE, THIS_RUN
 from pipeline.survivors import COPIES, DROPS, read_kept
 from pipeline.units import Attempt, Done, DoUnits, Unit, Work
 from schemas.post import ROW_BITS
@@ -50,7 +51,7 @@ class Ship(DedupStage):
 
 
 def _ship(stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt) -> Counts:
-    found = pa.Table.from_batches([b for _, b in exchange.read(unit, "components")])
+    found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
     found = found.combine_chunks().to_batches()[0]
     number, path = unit.payload["partition"], attempt.path("candidates")
     with exchange.Writer(
@@ -151,7 +152,7 @@ class Settle(DedupStage):
 
 def _settle(stage: Settle, unit: Unit, attempt: Attempt) -> Counts:
     def read() -> Iterator[pa.RecordBatch]:
-        return (batch for _, batch in exchange.read(unit, "candidates"))
+        return (batch for _, batch in exchange.read(unit))
 
     settled = settle(read, stage.rules, scratch=attempt.path("scratch", suffix=""))
     first_U = np.asarray(stage.posts.first, np.int64)
@@ -183,7 +184,7 @@ class Drop(DedupStage):
 
 def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
     index = unit.payload["partition"]
-    found = pa.Table.from_batches([batch for _, batch in exchange.read(unit, "found")])
+    found = pa.Table.from_batches([batch for _, batch in exchange.read(unit)])
     found = found.combine_chunks().sort_by("post").to_batches()[0]
     stays = pc.equal(found.column("reason"), KEPT_CODE)
     _write_copies(stage, index, found.filter(stays), attempt)

@@ -14,20 +14,26 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipeline.units import Done, Range, Unit, file_path
+from pipeline.units import Done, FileEntry, Range, Unit, file_path
 
 RUN_BYTES = 16 << 20
 """A map unit holds at most about this much before it writes a run."""
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
-    """One byte range of a partition, with the unit that wrote it."""
+    """One byte range of a partition, with the unit that wrote it and its file.
+
+    The file's name and size travel along, so that a reader opens no manifest: a unit's has a range for
+    every partition, and every partition would read that of every unit.
+    """
 
     folder: str
     unit: str
     offset: int
     length: int
     rows: int
+    file: str
+    file_bytes: int
 
 
 class Writer:
@@ -112,10 +118,12 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
 
 
 def sources(done: Done, edge: str) -> Iterator[tuple[int, list[Any]]]:
-    """Yields (partition, [folder, unit, offset, length, rows]) for every range of a unit's file."""
+    """Yields (partition, a Source as a list) for every range of a unit's file."""
     entry = done.manifest().files.get(edge)
-    for r in entry.ranges if entry else ():
-        yield r.partition, [done.folder, done.unit, r.offset, r.length, r.rows]
+    if entry is not None:
+        for r in entry.ranges:
+            place = [r.offset, r.length, r.rows]
+            yield r.partition, [done.folder, done.unit, *place, entry.name, entry.bytes]
 
 
 def _reduced(group: tuple[int, Iterable[list[Any]]], name: str) -> Unit:
@@ -133,14 +141,11 @@ def unit_sources(unit: Unit) -> list[Source]:
     return [msgspec.convert(s, Source) for s in unit.payload["sources"]]
 
 
-def read(unit: Unit, edge: str) -> Iterator[tuple[Source, pa.RecordBatch]]:
+def read(unit: Unit) -> Iterator[tuple[Source, pa.RecordBatch]]:
     """Yields the rows of a reduce unit with where each batch came from, in the order of (unit, offset)."""
-    paths: dict[str, str] = {}
     for source in unit_sources(unit):
-        if source.unit not in paths:
-            done = Done(source.folder, source.unit)
-            paths[source.unit] = file_path(done.folder, done.manifest().files[edge])
-        with pa.memory_map(paths[source.unit]) as file:
+        entry = FileEntry(source.file, source.file_bytes)
+        with pa.memory_map(file_path(source.folder, entry)) as file:
             for batch in _stream(file, source.offset, source.length):
                 yield source, batch
 

@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from filters.normalize import NORMALIZE_VERSION
 from filters.text_views import TEXT_VIEWS_VERSION
 from pipeline import history
 from pipeline.inputs import Inventory, cut
-from pipeline.ledger import Counts, subtract
+from pipeline.ledger import UNKNOWN, Counts, column, subtract
 from pipeline.reading import ReadOptions
 from pipeline.recipe import Recipe, canonical
 from schemas.errors import InputError, RecipeError
@@ -177,9 +178,51 @@ def filter_mark(spec: Any) -> list[Any]:
 def _dedup_part(job: Job) -> list[Any]:
     d = job.recipe.dedup
     rules = [d.threshold, d.keep, d.max_copies, d.count_copies, d.max_checks]
-    if d.history is None:
-        return rules
-    return [*rules, [s.name for s in job.remembered], d.history_days, d.history_day]
+    return rules if d.history is None else [*rules, [s.name for s in history_read(job)]]
+
+
+def history_read(job: Job) -> tuple[history.Segment, ...]:
+    """Returns the segments of the history that the run reads: those in the window of its day.
+
+    The day is known when clean is done; before that, all that the window may hold.
+    """
+    if not job.remembered:
+        return ()
+    cleaned = read_result(job, "clean", fingerprint("clean", _clean_part(job)))
+    if cleaned is None:
+        return job.remembered
+    day = run_day(job, cleaned)
+    return history.in_window(job.remembered, day=day, days=job.recipe.dedup.history_days)
+
+
+def run_day(job: Job, cleaned: Result) -> date:
+    """Returns the day of the run's posts: the recipe's, or the median of their times.
+
+    Raises:
+        RecipeError: the recipe names no day, and no post that clean kept has a time.
+    """
+    if job.recipe.dedup.history_day is not None:
+        return job.recipe.dedup.history_day
+    days = column(cleaned.total("clean", "kept"), "by_day", "posts")
+    days.pop(UNKNOWN, None)
+    before, half = 0, sum(days.values()) / 2
+    for day, posts in days.items():
+        before += posts
+        if before >= half:
+            return date.fromisoformat(day)
+    raise RecipeError(
+        "dedup.history_day: must be set to the day of the posts, YYYY-MM-DD: the history forgets by "
+        "days, and none of the posts that were kept has a `created_at`"
+    )
+
+
+def read_result(job: Job, phase: str, mark: str) -> Result | None:
+    """Returns the result that a phase wrote when it was done, or None."""
+    path = Path(job.work(phase, mark)) / "phase.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Result)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def key_partitions(job: Job) -> int:

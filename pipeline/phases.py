@@ -5,30 +5,32 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import msgspec
 
-from pipeline import clean, dedup, history, remember, tokens, vocabulary
+from pipeline import clean, dedup, remember, tokens, vocabulary
 from pipeline.candidates import Buckets, Join, Posts
 from pipeline.history_index import View
 from pipeline.job import (
     Job,
     Result,
     Results,
+    fingerprint,
     fingerprints,
+    history_read,
     input_units,
     key_partitions,
     read_options,
+    read_result,
+    run_day,
 )
-from pipeline.ledger import UNKNOWN, Counts, column
+from pipeline.ledger import Counts, column
 from pipeline.settle import Rules
 from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
-from schemas.errors import RecipeError
 from tokenizer.vocabulary import load_vocabulary
 
 POSTS_IN_SETTLE_PARTITION = 100_000
@@ -80,7 +82,7 @@ def plan_dedup(job: Job, results: Results) -> Plan:
     mark = fingerprints(job)["dedup"]
     folder = job.work("dedup", mark)
     cleaned = done_units(job.work("clean", results["clean"].fingerprint, "clean"))
-    posts = _dense(job, results, cleaned)
+    posts = _dense(job, cleaned)
     d = job.recipe.dedup
 
     def at(stage: str) -> str:
@@ -112,7 +114,7 @@ def plan_dedup(job: Job, results: Results) -> Plan:
     return Plan("dedup", mark, folder, cleaned, dedup.Dedup(planned), stages, posts.first[-1])
 
 
-def _dense(job: Job, results: Results, cleaned: Sequence[Any]) -> Posts:
+def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:
     first = [0]
     for done in cleaned:
         first.append(first[-1] + done.manifest().counts["kept"].get("posts", 0))
@@ -121,38 +123,9 @@ def _dense(job: Job, results: Results, cleaned: Sequence[Any]) -> Posts:
     folder = cleaned[0].folder if cleaned else ""
     if job.recipe.dedup.history is None:
         return Posts(folder, names, tuple(first), files)
-    read = history_read(job, results)
+    read = history_read(job)
     view = View(os.path.abspath(job.recipe.dedup.history), tuple(s.name for s in read))
     return Posts(folder, names, tuple(first), files, view, tuple(s.day for s in read))
-
-
-def run_day(job: Job, results: Results) -> date:
-    """Returns the day of the run's posts: the recipe's, or the median of their times.
-
-    Raises:
-        RecipeError: the recipe names no day, and no post that clean kept has a time.
-    """
-    if job.recipe.dedup.history_day is not None:
-        return job.recipe.dedup.history_day
-    days = column(results["clean"].total("clean", "kept"), "by_day", "posts")
-    days.pop(UNKNOWN, None)
-    before, half = 0, sum(days.values()) / 2
-    for day, posts in days.items():
-        before += posts
-        if before >= half:
-            return date.fromisoformat(day)
-    raise RecipeError(
-        "dedup.history_day: must be set to the day of the posts, YYYY-MM-DD: the history forgets by "
-        "days, and none of the posts that were kept has a `created_at`"
-    )
-
-
-def history_read(job: Job, results: Results) -> tuple[history.Segment, ...]:
-    """Returns the segments of the history that the run reads: those in the window of its day."""
-    if not job.remembered:
-        return ()
-    day, days = run_day(job, results), job.recipe.dedup.history_days
-    return history.in_window(job.remembered, day=day, days=days)
 
 
 def survivors_of(job: Job, results: Results) -> Survivors:
@@ -244,9 +217,9 @@ def plan_history(job: Job, results: Results) -> Plan:
     mark = fingerprints(job)["history"]
     planned = remember_plan(job, results)
     units = remember.units_left(planned, _survivor_units(job, results))
-    graph, posts = remember.Remember(planned), results.survivors.get("posts", 0)
-    folder = job.work("history", mark)
-    return Plan("history", mark, folder, units, graph, planned.stages(), posts)
+    graph, posts = remember.Remember(planned), max(1, results.survivors.get("posts", 0))
+    folder, zero = job.work("history", mark), {planned.publish.name: remember.NO_COUNTS}
+    return Plan("history", mark, folder, units, graph, planned.stages(), posts, zero)
 
 
 def remember_plan(job: Job, results: Results) -> remember.RememberPlan:
@@ -254,13 +227,13 @@ def remember_plan(job: Job, results: Results) -> remember.RememberPlan:
 
     The segment is named by what the survivors depend on, and so the same run has the same segment.
     """
-    d = job.recipe.dedup
+    d, day = job.recipe.dedup, run_day(job, results["clean"])
     assert d.history is not None  # the phase is there for recipes that name one
     return remember.plan_stages(
         survivors_of(job, results),
         folder=os.path.abspath(d.history),
-        name=results["dedup"].fingerprint[:16],
-        day=run_day(job, results),
+        name=fingerprint("segment", [results["dedup"].fingerprint, day])[:16],
+        day=day,
         inputs=job.inputs_mark,
         days=d.history_days,
         minhash=job.minhash,
@@ -287,11 +260,10 @@ A transformer stage is one more entry between dedup and vocabulary, whose drops 
 
 def finished(job: Job, phase: str, mark: str) -> Result | None:
     """Returns the result of a phase that is done, or None; its contract files must be in place."""
-    path = Path(job.work(phase, mark)) / "phase.json"
-    try:
-        result = msgspec.json.decode(path.read_bytes(), type=Result)
-    except (OSError, msgspec.DecodeError):
+    result = read_result(job, phase, mark)
+    if result is None:
         return None
+    path = Path(job.work(phase, mark)) / "phase.json"
     missing = [
         done
         for folder in _stage_folders(path.parent)

@@ -158,7 +158,7 @@ def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) ->
     num_rows = sum(s.rows for s in exchange.unit_sources(unit))
     key_M, row_M = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint32)
     at = 0
-    for source, batch in exchange.read(unit, "keys"):
+    for source, batch in exchange.read(unit):
         end = at + batch.num_rows
         key_M[at:end] = batch.column("key")
         np.add(batch.column("row"), np.uint32(first[source.unit]), out=row_M[at:end])

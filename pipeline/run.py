@@ -89,7 +89,9 @@ def run_phases(
     marks = fingerprints(job)
     output.drop_stale_work(Path(job.output), (job.work(p, m) for p, m in marks.items()))
     for name in marks:
-        found = phases.finished(job, name, marks[name])
+        # What dedup reads of a history is known when clean is done.
+        mark = fingerprints(job)[name]
+        found = phases.finished(job, name, mark)
         if name == "history" and not phases.is_remembered(job, results):
             found = None
         if found is None:

@@ -3,15 +3,14 @@
 The rows of a partition are put in order: by component, then the most preferred first, every
 redelivered row behind the one that speaks for its post id. They are settled in slices that a worker
 can hold. Slices end between components where they can. A component that does not fit is cut: its
-leaders wait in files, and a later slice is joined by those that share a key with it. So the result is
-that of one slice, but the memory is that of a slice and some 60 bytes a row, however large a
-component is; a cut component costs one pass over the keys of its waiting leaders a slice.
+leaders wait in files, a piece a slice, and the rows of a later slice meet those that share a key with them,
+piece by piece, before they are settled among themselves. So the result is that of one slice, but the
+memory is that of a slice and a piece, and some 60 bytes a row, however large a component is.
 
-Shape suffixes: R rows of the partition, N rows of a slice, L leaders, M members of clusters, K keys.
+Shape suffixes: R rows of the partition, N rows of a slice, L leaders, M members of clusters or rows that
+found a leader, D posts that go, G redeliveries, K keys.
 """
 
-import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,38 +23,18 @@ from filters.clusters import (
     KEPT_CODE,
     NEAR_CODE,
     REDELIVERED_CODE,
+    Checks,
     cluster,
+    follow,
     pair_jaccard,
 )
 from filters.exact_hash import content_hash
-from filters.minhash import MinHashSpec, text_band_keys
-from filters.sharing import KeySharing
-from pipeline import exchange
+from filters.minhash import NO_KEY, MinHashSpec, text_band_keys
+from pipeline.slices import THIS_RUN, Order, Read, cuts_of, in_order, slices_of
+from pipeline.waiting import Leaders, Waiting
 
 Array = np.ndarray[Any, Any]
-Read = Callable[[], Iterator[pa.RecordBatch]]
 
-ROW_BYTES = 1000
-TEXT_BYTES = 12
-"""What a slice holds for a row and for a byte of its text, about: measured with distinct texts."""
-THIS_RUN = -1
-"""The `segment` of a post of this run; others are numbers of the history's segments."""
-
-CANDIDATE = pa.schema(
-    [
-        ("component", pa.uint32()),
-        ("post", pa.uint32()),
-        ("segment", pa.int16()),
-        ("rank", pa.int64()),
-        ("time", pa.int64()),
-        ("id_high", pa.uint64()),
-        ("id_low", pa.uint64()),
-        ("post_id", pa.string()),
-        ("text", pa.string()),
-    ]
-)
-"""`post` is a dense number, `rank` is low for the one to keep, `time` tells the newest delivery of an
-id, `id_high` and `id_low` are two hashes of it, and `text` is what duplicates are compared by."""
 FOUND = pa.schema(
     [
         ("post", pa.uint32()),
@@ -68,7 +47,6 @@ FOUND = pa.schema(
 )
 """What became of a post: a duplicate of a post, in which `segment` of the history if not of this run,
 or (reason KEPT_CODE) one that stays with `copies` posts in its cluster, itself included."""
-SPILLED = pa.schema([("place", pa.int64()), ("post_id", pa.string()), ("text", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -110,17 +88,6 @@ class Settled(NamedTuple):
     num_slices: int
 
 
-class _Order(NamedTuple):
-    """The rows of a partition in the order in which they are settled; a row's place is its number."""
-
-    row_R: Array  # the row, as it is read, at each place
-    component_R: Array
-    post_R: Array
-    segment_R: Array
-    speaker_R: Array  # the place of the row that speaks for the same post id
-    cost_R: Array  # bytes that a slice holds for it
-
-
 def settle(read: Read, rules: Rules, *, scratch: str) -> Settled:
     """Settles a partition; deterministic, and the same whatever `memory_bytes` is.
 
@@ -129,118 +96,20 @@ def settle(read: Read, rules: Rules, *, scratch: str) -> Settled:
         rules: what counts as a duplicate.
         scratch: path that temporary files may begin with; none is left behind.
     """
-    order = _in_order(read())
-    cuts = _cuts(order, rules.memory_bytes)
+    order = in_order(read())
+    cuts = cuts_of(order, rules.memory_bytes)
     with _Partition(order, rules, scratch) as partition:
-        for start, rows in zip(cuts, _slices(read, order, cuts, scratch), strict=False):
+        for start, rows in zip(cuts, slices_of(read, order, cuts, scratch), strict=False):
             partition.settle(start, rows)
         return partition.conclude(num_slices=len(cuts) - 1)
-
-
-def _in_order(batches: Iterator[pa.RecordBatch]) -> _Order:
-    names = [n for n in CANDIDATE.names if n not in ("post_id", "text")]
-    parts: dict[str, list[Array]] = {n: [] for n in [*names, "cost"]}
-    for batch in batches:
-        for name in names:
-            parts[name].append(np.array(batch.column(name)))
-        length_N = np.asarray(pc.binary_length(batch.column("text")), np.int64)
-        parts["cost"].append(ROW_BYTES + TEXT_BYTES * length_N)
-    table = {name: np.concatenate(found) for name, found in parts.items()}
-    speaker_R = _speakers(table)
-    post_R, self_R = table["post"], np.arange(len(table["post"]))
-    keys = (post_R, speaker_R != self_R, post_R[speaker_R], table["rank"][speaker_R])
-    row_R = np.lexsort((*keys, table["component"]))
-    place_R = np.empty(len(row_R), np.int64)
-    place_R[row_R] = self_R
-    component_R, post_R, segment_R = (table[n][row_R] for n in ("component", "post", "segment"))
-    speaker_R = place_R[speaker_R[row_R]]
-    return _Order(row_R, component_R, post_R, segment_R, speaker_R, table["cost"][row_R])
-
-
-def _speakers(table: dict[str, Array]) -> Array:
-    """Returns (R,) the row that speaks for each row's post id: history first, else the newest.
-
-    Newest is the latest `time`, then the last in input order. Ids are told by 128 bits of hash.
-    """
-    same = [table[n] for n in ("component", "id_high", "id_low")]
-    order_R = np.lexsort((table["post"], table["time"], table["segment"] >= 0, *same))
-    last_R = np.ones(len(order_R), np.bool_)
-    for column_R in same:
-        equal_R = column_R[order_R][1:] == column_R[order_R][:-1]
-        last_R[:-1] = ~equal_R if column_R is same[0] else last_R[:-1] | ~equal_R
-    group_R: Array = np.cumsum(last_R) - last_R
-    speaker_R = np.empty(len(order_R), np.int64)
-    speaker_R[order_R] = order_R[np.flatnonzero(last_R)][group_R]
-    return speaker_R
-
-
-def _cuts(order: _Order, memory_bytes: int) -> list[int]:
-    """Returns the places where slices start, and the end."""
-    cost_R1 = np.concatenate(([0], np.cumsum(order.cost_R)))
-    num_rows = len(order.row_R)
-    starts = np.flatnonzero(np.diff(order.component_R, prepend=-1)) if num_rows else np.empty(0)
-    speaks = np.flatnonzero(order.speaker_R == np.arange(num_rows))
-    cuts = [0]
-    while cost_R1[-1] - cost_R1[cuts[-1]] > memory_bytes:
-        limit = int(np.searchsorted(cost_R1, cost_R1[cuts[-1]] + memory_bytes, "right")) - 1
-        cut = _before(starts, limit)
-        if cut <= cuts[-1]:
-            cut = _before(speaks, limit)
-        if cut <= cuts[-1]:  # one id, delivered more often than a slice holds, is not cut
-            later = np.searchsorted(speaks, cuts[-1], "right")
-            cut = int(speaks[later]) if later < len(speaks) else num_rows
-        cuts.append(cut)
-        if cut == num_rows:
-            return cuts
-    return [*cuts, num_rows]
-
-
-def _before(place_P: Array, limit: int) -> int:
-    """Returns the last of ascending places that is at most `limit`; -1 if there is none."""
-    at = int(np.searchsorted(place_P, limit, "right")) - 1
-    return int(place_P[at]) if at >= 0 else -1
-
-
-def _slices(read: Read, order: _Order, cuts: list[int], scratch: str) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of each slice in their order, (post_id, text)."""
-    columns = ["post_id", "text"]
-    if len(cuts) == 2:
-        rows = pa.concat_batches([batch.select(columns) for batch in read()])
-        yield rows.take(pa.array(order.row_R))
-        return
-    path = f"{scratch}.rows"
-    ranges = _spill(read, order, cuts, path)
-    try:
-        for number in range(len(cuts) - 1):
-            found = exchange.read_ranges(path, [r for r in ranges if r.partition == number])
-            rows = pa.concat_batches(list(found))
-            yield rows.take(pc.sort_indices(rows.column("place"))).select(columns)
-    finally:
-        os.unlink(path)
-
-
-def _spill(read: Read, order: _Order, cuts: list[int], path: str) -> list[Any]:
-    place_R = np.empty(len(order.row_R), np.int64)
-    place_R[order.row_R] = np.arange(len(order.row_R))
-    start = 0
-    with exchange.Writer(
-        path, schema=SPILLED, num_partitions=len(cuts) - 1, compression="lz4"
-    ) as writer:
-        for batch in read():
-            place_N = place_R[start : start + batch.num_rows]
-            start += batch.num_rows
-            columns = [pa.array(place_N), batch.column("post_id"), batch.column("text")]
-            rows = pa.RecordBatch.from_arrays(columns, schema=SPILLED)
-            writer.write(rows, np.searchsorted(cuts, place_N, "right") - 1)
-    return writer.ranges
 
 
 class _Partition:
     """The state of a partition while its slices are settled."""
 
-    def __init__(self, order: _Order, rules: Rules, scratch: str):
+    def __init__(self, order: Order, rules: Rules, scratch: str):
         self._order, self._rules = order, rules
-        self._waiting = _Waiting(f"{scratch}.leaders")
+        self._waiting = Waiting(f"{scratch}.leaders")
         num_rows = len(order.row_R)
         self._leader_R = np.arange(num_rows, dtype=np.int64)
         self._reason_R = np.zeros(num_rows, np.uint8)
@@ -257,63 +126,112 @@ class _Partition:
 
     def settle(self, start: int, rows: pa.RecordBatch) -> None:
         """Settles a slice, `rows` (post_id, text) at the places from `start` on."""
-        stop, component_R = start + rows.num_rows, self._order.component_R
         if not rows.num_rows:
             return
-        key_NK = text_band_keys(rows.column("text"), self._rules.minhash)
-        content_N = content_hash(rows.column("text"))
-        key_NK1 = np.column_stack((key_NK, content_N))
+        component_R = self._order.component_R
         if start == 0 or component_R[start] != component_R[start - 1]:
             self._waiting.clear()
-        older = self._waiting.sharing(key_NK1, limit=self._rules.max_checks + 1)
-        place_N = np.concatenate([older.place_L, np.arange(start, stop)])
-        own = self._order.segment_R[start:stop] == THIS_RUN
-        post_id = pa.concat_arrays([older.post_id, rows.column("post_id")])
-        texts = pa.concat_arrays([older.text, rows.column("text")])
+        settled = _Slice(start, rows, self._rules.minhash, max_checks=self._rules.max_checks)
+        self._meet_waiting(settled)
+        self._cluster(settled)
+        self._keep_copies(settled)
+        self._report(settled)
+        self._wait(settled)
+
+    def _meet_waiting(self, settled: "_Slice") -> None:
+        """Settles the slice's rows that have a waiting leader: first the equal texts, then the like ones."""
+        of = settled.places
+        self._leader_R[of], self._reason_R[of] = np.arange(of.start, of.stop), KEPT_CODE
+        speaks_N = self._order.speaker_R[of] == np.arange(of.start, of.stop)
+        open_N = speaks_N & (self._order.segment_R[of] == THIS_RUN) & (settled.key_NK1[:, -1] != 0)
+        for code, columns in ((EXACT_CODE, slice(-1, None)), (NEAR_CODE, slice(None, -1))):
+            limit = 1 if code == EXACT_CODE else self._rules.max_checks + 1
+            for older in self._waiting.pieces():
+                row_N = np.flatnonzero(open_N)
+                found = older.sharing(settled.key_NK1[row_N][:, columns], columns, limit=limit)
+                if len(row_N) and len(found.place_L):
+                    self._meet(settled, row_N, found, code)
+                    open_N &= self._reason_R[of] == KEPT_CODE
+
+    def _meet(self, settled: "_Slice", row_N: Array, older: "Leaders", code: int) -> None:
+        """Settles those of some rows that find a leader among these."""
+        first = len(older.place_L)
+        text = pa.concat_arrays([older.text, settled.text.take(pa.array(row_N))])
+        if code == EXACT_CODE:
+            lead_N = _equal_texts(text, first)
+            similarity_N = np.ones(len(text), np.float32)
+        else:
+            none = Checks.of(first, max_checks=0)
+            mine = settled.checks.take(row_N)
+            checks = Checks(*(np.concatenate(pair) for pair in zip(none, mine, strict=True)))
+            keys = np.concatenate([older.key_LK1[:, :-1], settled.key_NK1[row_N, :-1]])
+            lead_N, similarity_N = follow(
+                text,
+                band_keys_NK=keys,
+                num_leaders=first,
+                checks=checks,
+                threshold=self._rules.threshold,
+                ngram=self._rules.minhash.ngram,
+                max_checks=self._rules.max_checks,
+            )
+            settled.checks.left_N[row_N] = checks.left_N[first:]
+            settled.checks.ran_out_N[row_N] = checks.ran_out_N[first:]
+        lead_N, similarity_N = lead_N[first:], similarity_N[first:]
+        at_M = np.flatnonzero(lead_N < first)
+        settled.name(row_N[at_M], older.post_id.take(pa.array(lead_N[at_M])), similarity_N[at_M])
+        places_M = settled.start + row_N[at_M]
+        self._leader_R[places_M], self._reason_R[places_M] = older.place_L[lead_N[at_M]], code
+        self._redeliver(settled, places_M, older, lead_N[at_M])
+
+    def _redeliver(
+        self, settled: "_Slice", place_M: Array, older: "Leaders", lead_M: Array
+    ) -> None:
+        """Settles the other deliveries of rows that found a waiting leader."""
+        start, stop = settled.start, settled.stop
+        lead_N = np.full(stop - start, -1, np.int64)
+        lead_N[place_M - start] = lead_M
+        speaker_N = self._order.speaker_R[start:stop] - start
+        again_G = np.flatnonzero((speaker_N != np.arange(stop - start)) & (lead_N[speaker_N] >= 0))
+        lead_G, first = lead_N[speaker_N[again_G]], len(older.place_L)
+        text = pa.concat_arrays([older.text, settled.text.take(pa.array(again_G))])
+        similarity_G = pair_jaccard(
+            text, np.arange(len(again_G)) + first, lead_G, ngram=self._rules.minhash.ngram
+        )
+        settled.name(again_G, older.post_id.take(pa.array(lead_G)), similarity_G)
+        self._leader_R[start + again_G] = older.place_L[lead_G]
+        self._reason_R[start + again_G] = REDELIVERED_CODE
+
+    def _cluster(self, settled: "_Slice") -> None:
+        """Settles the rows of the slice that no waiting leader was found for."""
+        own_N = np.flatnonzero(self._reason_R[settled.places] == KEPT_CODE)
+        place_N = settled.start + own_N
         found = cluster(
-            texts,
+            settled.text.take(pa.array(own_N)),
             id_code_N=self._order.speaker_R[place_N],
-            content_hash_N=np.concatenate([older.key_LK1[:, -1], content_N]),
-            band_keys_NK=np.concatenate([older.key_LK1[:, :-1], key_NK]),
+            content_hash_N=settled.key_NK1[own_N, -1],
+            band_keys_NK=settled.key_NK1[own_N, :-1],
             threshold=self._rules.threshold,
             ngram=self._rules.minhash.ngram,
             max_checks=self._rules.max_checks,
-            fixed_N=np.concatenate([np.ones(len(older.place_L), np.bool_), ~own]),
+            fixed_N=self._order.segment_R[place_N] != THIS_RUN,
+            checks=settled.checks.take(own_N),
         )
         self._num_unverified += found.num_unverified
-        # Arrays over the slice's own rows from here on; leaders are numbered as in `place_N`.
-        lead_N, similarity_N = found.leader_N[len(older.place_L) :], found.similarity_N
-        similarity_N = similarity_N[len(older.place_L) :].copy()
-        self._leader_R[start:stop] = place_N[lead_N]
-        self._reason_R[start:stop] = found.reason_N[len(older.place_L) :]
-        lead_N = self._keep_copies(start, stop, lead_N, len(older.place_L), texts, similarity_N)
-        self._report(start, stop, post_id.take(pa.array(lead_N)), similarity_N, place_N[lead_N])
-        if stop < len(component_R) and component_R[stop] == component_R[stop - 1]:
-            last_N = (component_R[start:stop] == component_R[stop - 1]) & (
-                self._reason_R[start:stop] == KEPT_CODE
-            )
-            at_L = np.flatnonzero(last_N)
-            if len(at_L):
-                self._waiting.add(at_L + start, key_NK1[at_L], rows.take(pa.array(at_L)))
+        self._leader_R[place_N] = place_N[found.leader_N]
+        self._reason_R[place_N] = found.reason_N
+        names = settled.post_id.take(pa.array(own_N[found.leader_N]))
+        settled.name(own_N, names, found.similarity_N)
 
-    def _keep_copies(
-        self,
-        start: int,
-        stop: int,
-        lead_N: Array,
-        first: int,
-        texts: pa.StringArray,
-        similarity_N: Array,
-    ) -> Array:
-        """Marks the rows that stay, members of clusters up to `max_copies` among them.
+    def _keep_copies(self, settled: "_Slice") -> None:
+        """Marks the rows that stay: leaders, and members of clusters up to `max_copies`.
 
-        A redelivery of such a member names it, not the leader. Returns the leaders, so changed.
+        A redelivery of such a member names it, not the leader.
         """
-        reason_N, leader_N = self._reason_R[start:stop], self._leader_R[start:stop]
-        stays_N = self._stays_R[start:stop]
+        reason_N, leader_N = self._reason_R[settled.places], self._leader_R[settled.places]
+        stays_N = self._stays_R[settled.places]
         stays_N[:] = reason_N == KEPT_CODE
         if self._rules.max_copies == 1:
-            return lead_N
+            return
         member_M = np.flatnonzero((reason_N == EXACT_CODE) | (reason_N == NEAR_CODE))
         member_M = member_M[self._order.segment_R[leader_N[member_M]] == THIS_RUN]
         member_M = member_M[np.argsort(leader_N[member_M], kind="stable")]
@@ -323,36 +241,49 @@ class _Partition:
         stays_M = earlier_M < self._rules.max_copies - 1
         stays_N[member_M[stays_M]] = True
         np.add.at(self._extra_R, of_M[stays_M], 1)
-        speaker_N = self._order.speaker_R[start:stop] - start
+        # Who speaks for an id is in the slice of its other deliveries.
+        speaker_N = self._order.speaker_R[settled.places] - settled.start
         again_G = np.flatnonzero(reason_N == REDELIVERED_CODE)
         again_G = again_G[stays_N[speaker_N[again_G]]]
-        lead_N = lead_N.copy()
-        lead_N[again_G] = speaker_N[again_G] + first
-        similarity_N[again_G] = pair_jaccard(
-            texts, again_G + first, lead_N[again_G], ngram=self._rules.minhash.ngram
+        speaker_G = speaker_N[again_G]
+        similarity_G = pair_jaccard(
+            settled.text, again_G, speaker_G, ngram=self._rules.minhash.ngram
         )
-        return lead_N
+        settled.name(again_G, settled.post_id.take(pa.array(speaker_G)), similarity_G)
 
-    def _report(
-        self,
-        start: int,
-        stop: int,
-        duplicate_of: pa.StringArray,
-        similarity_N: Array,
-        place_N: Array,
-    ) -> None:
-        """Reports the slice's posts of this run that go; `place_N` are the places of those who stay."""
-        own_N = self._order.segment_R[start:stop] == THIS_RUN
-        gone_D = np.flatnonzero(own_N & ~self._stays_R[start:stop])
+    def _report(self, settled: "_Slice") -> None:
+        """Reports the slice's posts of this run that go, each with the post that stays for it."""
+        own_N = self._order.segment_R[settled.places] == THIS_RUN
+        gone_D = np.flatnonzero(own_N & ~self._stays_R[settled.places])
+        place_D = settled.start + gone_D
         columns = [
-            pa.array(self._order.post_R[start + gone_D]),
-            pa.array(self._reason_R[start + gone_D]),
-            pa.array(similarity_N[gone_D]),
-            duplicate_of.take(pa.array(gone_D)),
-            pa.array(self._order.segment_R[place_N[gone_D]]),
+            pa.array(self._order.post_R[place_D]),
+            pa.array(self._reason_R[place_D]),
+            pa.array(settled.similarity_N[gone_D]),
+            settled.names(gone_D),
+            pa.array(self._order.segment_R[self._leader_R[place_D]]),
             pa.nulls(len(gone_D), pa.int32()),
         ]
         self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+
+    def _wait(self, settled: "_Slice") -> None:
+        """Puts the leaders of the last component into files, if the next slice goes on with it."""
+        stop, component_R = settled.stop, self._order.component_R
+        if stop == len(component_R) or component_R[stop] != component_R[stop - 1]:
+            return
+        leads_N = self._reason_R[settled.places] == KEPT_CODE
+        leads_N &= component_R[settled.places] == component_R[stop - 1]
+        at_L = np.flatnonzero(leads_N)
+        if len(at_L):
+            rows = pa.array(at_L)
+            self._waiting.add(
+                Leaders(
+                    at_L + settled.start,
+                    settled.key_NK1[at_L],
+                    settled.post_id.take(rows),
+                    settled.text.take(rows),
+                )
+            )
 
     def conclude(self, *, num_slices: int) -> Settled:
         """Returns what was found, with the posts that stay counted by cluster."""
@@ -385,60 +316,46 @@ class _Partition:
         self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
 
 
-class _Older(NamedTuple):
-    """Waiting leaders that share a key with a slice, the most preferred first."""
+class _Slice:
+    """A slice while it is settled.
 
-    place_L: Array
-    key_LK1: Array
-    post_id: pa.StringArray
-    text: pa.StringArray
+    Attributes:
+        key_NK1: the band keys of each row, and the hash of its text; NO_KEY where there is no text.
+        similarity_N: to the post that each row names.
+    """
 
+    def __init__(self, start: int, rows: pa.RecordBatch, minhash: MinHashSpec, *, max_checks: int):
+        self.start, self.stop = start, start + rows.num_rows
+        self.places = slice(self.start, self.stop)
+        self.post_id, self.text = rows.column("post_id"), rows.column("text")
+        content_N = content_hash(self.text)
+        content_N[np.asarray(pc.binary_length(self.text)) == 0] = NO_KEY
+        self.key_NK1 = np.column_stack((text_band_keys(self.text, minhash), content_N))
+        self.checks = Checks.of(rows.num_rows, max_checks=max_checks)
+        self.similarity_N = np.ones(rows.num_rows, np.float32)
+        self._named = [self.post_id]
+        self._num_named = rows.num_rows
+        self._name_N = np.arange(rows.num_rows)
 
-class _Waiting:
-    """Leaders of a component that was cut: their keys and texts wait in files, a pair a slice."""
+    def name(self, row_M: Array, post_id: pa.StringArray, similarity_M: Array) -> None:
+        """Sets the post that rows name, and the similarity to it."""
+        self._name_N[row_M] = self._num_named + np.arange(len(row_M))
+        self.similarity_N[row_M] = similarity_M
+        self._named.append(post_id)
+        self._num_named += len(row_M)
 
-    def __init__(self, path: str):
-        self._path = path
-        self._shapes: list[tuple[int, int]] = []
-
-    def _name(self, number: int, what: str) -> str:
-        return f"{self._path}-{number}.{what}"
-
-    def add(self, place_L: Array, key_LK1: Array, rows: pa.RecordBatch) -> None:
-        """Takes the leaders of a slice: their places, keys, and (post_id, text)."""
-        number = len(self._shapes)
-        self._shapes.append(key_LK1.shape)
-        key_LK1.tofile(self._name(number, "keys"))
-        columns = [pa.array(place_L), rows.column("post_id"), rows.column("text")]
-        with pa.ipc.new_file(self._name(number, "texts"), SPILLED) as file:
-            file.write_batch(pa.RecordBatch.from_arrays(columns, schema=SPILLED))
-
-    def sharing(self, key_NK1: Array, *, limit: int) -> _Older:
-        """Returns the leaders that are among the first `limit` of any of the keys."""
-        keys = [np.empty((0, key_NK1.shape[1]), np.uint64)]
-        rows = [_no_rows()]
-        shared = KeySharing(key_NK1, limit=limit) if self._shapes else None
-        for number, shape in enumerate(self._shapes):
-            key_LK1: Array = np.memmap(self._name(number, "keys"), np.uint64, "r", shape=shape)
-            mask_L = shared.take(key_LK1) if shared else np.empty(0, np.bool_)
-            if mask_L.any():
-                keys.append(np.asarray(key_LK1[mask_L]))
-                with pa.memory_map(self._name(number, "texts")) as file:
-                    rows.append(pa.ipc.open_file(file).get_batch(0).filter(pa.array(mask_L)))
-        found = pa.concat_batches(rows)
-        place_L = np.asarray(found.column("place"))
-        return _Older(place_L, np.concatenate(keys), found.column("post_id"), found.column("text"))
-
-    def clear(self) -> None:
-        """Removes the files."""
-        for number in range(len(self._shapes)):
-            for what in ("keys", "texts"):
-                os.unlink(self._name(number, what))
-        self._shapes = []
+    def names(self, row_M: Array) -> pa.StringArray:
+        """Returns the ids of the posts that rows name."""
+        found = pa.chunked_array(self._named, pa.string()).take(pa.array(self._name_N[row_M]))
+        return pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], pa.string())
 
 
-def _no_rows() -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in SPILLED], schema=SPILLED)
+def _equal_texts(text: pa.StringArray, num_leaders: int) -> Array:
+    """Returns (N,) the first row that has the text of each, where that is a leader's; else the row."""
+    code_N = np.asarray(text.dictionary_encode().indices)
+    _, first_V = np.unique(code_N, return_index=True)
+    lead_N = first_V[code_N]
+    return np.where(lead_N < num_leaders, lead_N, np.arange(len(text)))
 
 
 def size_bins(size_G: Array) -> dict[str, int]:

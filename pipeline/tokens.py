@@ -139,7 +139,7 @@ class Pack:
 
 
 def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
-    documents = _in_order([batch for _, batch in exchange.read(unit, "documents")])
+    documents = _in_order([batch for _, batch in exchange.read(unit)])
     planned = plan(
         documents.lengths_D,
         sequence_length=stage.sequence_length,
@@ -322,7 +322,7 @@ def names(shard: int, num_shards: int) -> tuple[str, str]:
 
 def _dealt_rows(unit: Unit) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Returns (partition_S, row_S) of a shard's sequences in the order of their position."""
-    rows = pa.concat_batches([batch for _, batch in exchange.read(unit, "dealt")])
+    rows = pa.concat_batches([batch for _, batch in exchange.read(unit)])
     order_S = np.argsort(np.asarray(rows.column("position")), kind="stable")
     partition_S, row_S = (np.asarray(rows.column(n)) for n in ("partition", "row"))
     return partition_S[order_S], row_S[order_S]

@@ -15,7 +15,7 @@ import msgspec
 
 from filters.language import identifier_fingerprint
 from pipeline import ledger, phases
-from pipeline.job import Job, Results
+from pipeline.job import Job, Results, history_read, run_day
 from pipeline.ledger import Counts, column
 from pipeline.metrics import cpu_seconds
 from pipeline.recipe import Recipe, canonical
@@ -248,11 +248,11 @@ def history_section(job: Job, results: Results) -> dict[str, Any] | None:
     """Returns what the run read from the history, dropped for its sake, and added to it."""
     if job.recipe.dedup.history is None:
         return None
-    read = phases.history_read(job, results)
+    read = history_read(job)
     earlier = results["dedup"].total("dedup_drop", "earlier")
     published = results["history"].total("history_publish")
     return {
-        "day": phases.run_day(job, results).isoformat(),
+        "day": run_day(job, results["clean"]).isoformat(),
         "days": job.recipe.dedup.history_days,
         "read": {"segments": len(read), "posts": sum(s.rows for s in read)},
         "duplicates": {r: earlier.get(r, 0) for r in (REDELIVERED, EXACT, NEAR)},

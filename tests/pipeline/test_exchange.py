@@ -55,7 +55,7 @@ def test_every_row_arrives_once(units: list[list[list[int]]], run_bytes: int) ->
                     found.setdefault(partition, []).append(source)
             for partition, ranges in found.items():
                 unit = exchange.reduce_unit(partition, ranges[::-1], name="p")
-                rows = [r for _, b in exchange.read(unit, "rows") for r in b.to_pylist()]
+                rows = [r for _, b in exchange.read(unit) for r in b.to_pylist()]
                 assert [r["value"] for r in rows] == expected.pop(partition)
                 assert all(r["text"] == str(r["value"]) for r in rows)
             assert not expected
@@ -68,4 +68,4 @@ def test_scatter_gives_each_partition_a_unit(tmp_path) -> None:
     done = write_unit(str(tmp_path), "all", [[0, 3], [3]], 0)
     units = list(exchange.scattered(done, "rows", "shard"))
     assert [u.name for u in units] == ["shard-00000", "shard-00003"]
-    assert [b.num_rows for _, b in exchange.read(units[1], "rows")] == [2]
+    assert [b.num_rows for _, b in exchange.read(units[1])] == [2]

@@ -140,6 +140,27 @@ def test_a_day_twice_changes_nothing(days: Days) -> None:
     assert days.state() == before
 
 
+def test_the_newest_day_twice_changes_nothing(days: Days) -> None:
+    """A run that retired a day does not miss it when it is run again."""
+    window = ("--set", "dedup.history_days=2")
+    outputs = [days.run(day, *window) for day in (1, 2, 3)]
+    before, expected = days.state(), contract_bytes(outputs[2], *CONTRACT)
+    assert contract_bytes(days.run(3, *window, out="again"), *CONTRACT) == expected
+    assert contract_bytes(days.run(3, *window), *CONTRACT) == expected
+    assert days.state() == before
+
+
+def test_a_version_can_be_taken_back(days: Days) -> None:
+    """With its newest version file deleted the history is that of the run before."""
+    days.run(1)
+    days.run(2)
+    newest = sorted(days.history.glob("version-*.json"))[-1]
+    newest.unlink()
+    third = days.run(3)
+    assert fates(third) == {"f": ("exact", "a", "history 2026-03-01")}
+    assert kept(third) == {"g"}
+
+
 def test_days_are_forgotten(days: Days) -> None:
     """A segment older than the window is not read, and is gone from the next version."""
     days.run(1)
@@ -168,7 +189,8 @@ def test_another_sketch_is_refused(days: Days, capsys: pytest.CaptureFixture[str
     assert cli.main(days.arguments(2, "--set", "dedup.bands=18")) == 2
     message = capsys.readouterr().err
     assert "dedup.bands" in message
-    assert "18" in message and "20" in message
+    assert "18" in message
+    assert "20" in message
 
 
 @pytest.mark.slow

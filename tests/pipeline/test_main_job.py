@@ -5,6 +5,7 @@ import json
 import unicodedata
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,10 @@ from tokenizers import Tokenizer
 
 from filters.normalize import normalize
 from pipeline import cli
+from pipeline.job import fingerprints
+from pipeline.phases import finished
+from pipeline.recipe import load
+from pipeline.run import make_job
 from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows, run
 
 OUTPUT = ("tokens", "provenance", "leftover")
@@ -171,6 +176,19 @@ def phase_times(output: Path) -> dict[str, int]:
         p.parent.name.partition("-")[0]: p.stat().st_mtime_ns
         for p in (output / "work").glob("*/phase.json")
     }
+
+
+def test_memory_is_outside_of_fingerprints(job: Job) -> None:
+    """Less memory for dedup is the same job: every phase would be reused."""
+    sets = (f"dedup.memory_bytes={16 << 20}",)
+    files = str(job.sample / "posts-*.jsonl.gz")
+    marks = []
+    for recipe in (load(str(job.recipe)), load(str(job.recipe), sets=sets)):
+        inputs = msgspec.structs.replace(recipe.input, files=(files,))
+        made = make_job(msgspec.structs.replace(recipe, input=inputs), out=str(job.output))
+        marks.append(fingerprints(made))
+    assert marks[0] == marks[1]
+    assert finished(made, "tokens", marks[0]["tokens"]) is not None
 
 
 def test_a_threshold_reruns_what_depends_on_it(job: Job, rerun) -> None:

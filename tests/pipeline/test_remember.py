@@ -186,6 +186,20 @@ def test_a_run_twice_leaves_every_byte(tmp_path: Path, survivors: Survivors) -> 
     assert files(tmp_path / "history") == before
 
 
+def test_a_second_attempt_at_publishing_changes_nothing(
+    tmp_path: Path, survivors: Survivors
+) -> None:
+    """An engine may publish twice: the later attempt needs none of the work that the first removed."""
+    plan = make_plan(tmp_path, survivors)
+    run(plan)
+    before = files(tmp_path / "history")
+    gone = [[plan.record.folder, "unit-00000"], [plan.index.folder, "keys-00000"]]
+    attempt = Attempt(plan.publish.folder, "history")
+    counts = plan.publish.open()(Unit("history", {"done": gone}), attempt)
+    assert counts["posts"] == 41
+    assert files(tmp_path / "history") == before
+
+
 class Killed(BaseException):
     """What no code of ours catches: stands for the end of the process."""
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from filters.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
 from filters.minhash import MinHashSpec, text_band_keys
-from pipeline.settle import CANDIDATE, THIS_RUN, Rules, settle, size_bins
+from pipeline.settle import Rules, settle, size_bins
+from pipeline.slices import CANDIDATE, THIS_RUN
 
 SPEC = MinHashSpec(bands=6, rows=2, ngram=2)
 EVERYTHING = 1 << 40
