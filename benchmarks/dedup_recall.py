@@ -1,248 +1,299 @@
-"""How many near duplicates banded MinHash finds on real posts, what it costs, what it loses.
+"""How well duplicates are found on real posts: recall and precision against brute force, and peers.
 
-    SLUICE_DATA=FOLDER python benchmarks/dedup_recall.py --posts 60000
+    SLUICE_DATA=FOLDER python -m benchmarks.dedup_recall [--posts 60000] [--no-peers] [--all]
+        [--results benchmarks/DEDUP.md]
 
-The truth is every pair of distinct texts with Jaccard index 0.5 or more, from sets of strings
-without a hash. It is joined by prefix filter: texts of n shingles and index t or more share one of
-the n - ceil(t n) + 1 rarest shingles of each (Chaudhuri, Ganti and Kaushik 2006, "A primitive
-operator for similarity joins in data cleaning").
-
-Prints, for each number of bands and rows: CPU time, recall of pairs by Jaccard interval, and, for
-the thresholds 0.7 and 0.8, how many of the posts that leader clustering over the true pairs removes
-are removed too, and what is removed without verification (all but one of each component).
+The truth is every pair of distinct texts that shares a shingle (`dedup_truth.py`). Beside Sluice's
+kernels stand datasketch's MinHashLSH and datatrove's MinHash (`dedup_systems.py`). Then what becomes
+of short posts (`dedup_short.py`) and of templates (`dedup_templates.py`). With --all the truth and
+Sluice on every post too: two cores take three minutes more, and 2 GB of memory.
 """
 
 import argparse
-import gzip
-import html
-import json
 import os
+import shlex
+import sys
+import tempfile
 import time
-import unicodedata
-from collections.abc import Iterator
-from itertools import islice, pairwise
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from filters.clusters import NEAR_CODE, cluster
-from filters.exact_hash import content_hash
+from benchmarks import dedup_short, dedup_templates
+from benchmarks.dedup_page import share, table, update
+from benchmarks.dedup_systems import (
+    Corpus,
+    Found,
+    by_datasketch,
+    by_datatrove,
+    by_sluice,
+    candidate_pairs,
+    settle,
+)
+from benchmarks.dedup_truth import FLOOR, Posts, distinct, draw, judge, read_posts, true_pairs
+from benchmarks.process import this_machine
 from filters.minhash import MinHashSpec, text_band_keys
-from filters.text_views import dedup_text
 
 BANDS_AND_ROWS = ((20, 5), (18, 6), (14, 8))
 INTERVALS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-THRESHOLDS = (0.7, 0.8)
-NGRAM = 5
-CHUNK = 2000
+THRESHOLD = 0.8
+SAMPLE_POSTS = 20_000
 
 Array = np.ndarray[Any, Any]
 
 
-class Pairs(NamedTuple):
-    """Pairs of rows, left < right, ascending, and their exact Jaccard index."""
-
-    left_M: Array
-    right_M: Array
-    jaccard_M: Array
-
-
-def read_texts(folder: Path, num_posts: int) -> pa.StringArray:
-    """Returns the distinct deduplication texts, not empty, of the first posts of the firehose."""
-
-    def raw() -> Iterator[str]:
-        for path in sorted((folder / "firehose").glob("part-*.jsonl.gz")):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    text = html.unescape(json.loads(line)["text"])
-                    yield unicodedata.normalize("NFC", text)
-
-    texts = dedup_text(pa.array(islice(raw(), num_posts), pa.string()))
-    return pa.array([t for t in texts.unique().to_pylist() if t], pa.string())
+def corpus_of(posts: Posts) -> Corpus:
+    """Returns the posts with the truth about them."""
+    texts, text_N = distinct(posts.text)
+    corpus = Corpus(posts.text, texts, text_N, true_pairs(texts.to_pylist()))
+    say(f"truth of {len(text_N):,} posts")
+    return corpus
 
 
-def shingle_matrix(texts: list[str]) -> csr_array:
-    """Returns (N, V) int32, 1 where a text has a shingle; shingles are numbered rarest first."""
-    numbers: dict[str, int] = {}
-    rows = [
-        sorted({numbers.setdefault(t[i : i + NGRAM], len(numbers)) for i in range(_count(t))})
-        for t in texts
+def described(posts: Posts, corpus: Corpus) -> list[str]:
+    """Returns what the posts are, in words."""
+    sources = Counter(posts.source.to_pylist()).most_common()
+    scripts = np.bincount(
+        dedup_short.scripts_of(posts.text.to_pylist()), minlength=len(dedup_short.SCRIPTS)
+    )
+    names = zip(dedup_short.SCRIPTS, scripts.tolist(), strict=True)
+    pairs = corpus.pairs
+    return [
+        f"{len(corpus.texts):,} posts with a text to compare, {len(corpus.distinct):,} distinct "
+        f"texts. By source: {', '.join(f'{name} {n:,}' for name, n in sources)}. "
+        f"By the script of most letters: {', '.join(f'{name} {n:,}' for name, n in names)}.",
+        "",
+        f"{int(pairs.sharing_10.sum()):,} pairs of distinct texts share a shingle; "
+        f"{len(pairs.left_M):,} of them have a Jaccard index of {FLOOR} or more, "
+        f"{len(pairs.at_least(THRESHOLD).left_M):,} of {THRESHOLD} or more.",
     ]
-    starts_N1 = np.cumsum([0, *map(len, rows)])
-    column_S = np.concatenate([np.array(row, np.int64) for row in rows])
-    frequency_V = np.bincount(column_S)
-    rank_V = np.empty(len(frequency_V), np.int64)
-    rank_V[np.argsort(frequency_V, kind="stable")] = np.arange(len(frequency_V))
-    matrix = csr_array(
-        (np.ones(len(column_S), np.int32), rank_V[column_S], starts_N1),
-        shape=(len(texts), len(frequency_V)),
-    )
-    matrix.sort_indices()
-    return matrix
 
 
-def _count(text: str) -> int:
-    return max(1, len(text) - NGRAM + 1)
+def recalls(met_M: Array, corpus: Corpus) -> list[str]:
+    """Returns the recall of pairs in each interval, and at the threshold or above."""
+    jaccard_M = corpus.pairs.jaccard_M
+    bounds = [*pairwise((*INTERVALS[:-1], 1.1)), (THRESHOLD, 1.1)]
+    inside = [(jaccard_M >= low) & (jaccard_M < high) for low, high in bounds]
+    return [share(int((met_M & in_M).sum()), int(in_M.sum())) for in_M in inside]
 
 
-def true_pairs(matrix: csr_array, threshold: float) -> Pairs:
-    """Returns every pair of rows whose Jaccard index is at least the threshold."""
-    size_N = np.diff(matrix.indptr)
-    prefix = _prefixes(matrix, size_N, threshold)
-    transposed = prefix.T.tocsr()
+def interval_names() -> list[str]:
+    """Returns the names of the columns of `recalls`."""
+    return [*(f"{low}-{high}" for low, high in pairwise(INTERVALS)), f"{THRESHOLD} or more"]
+
+
+def pair_table(found: Sequence[Found], corpus: Corpus) -> list[str]:
+    """Returns the table of the recall of pairs."""
+    jaccard_M = corpus.pairs.jaccard_M
+    counts = [int((jaccard_M >= b).sum()) for b in INTERVALS[:-1]]
+    numbers = [*(a - b for a, b in pairwise([*counts, 0])), counts[INTERVALS.index(THRESHOLD)]]
+    rows = [("true pairs", *numbers), *((f.name, *recalls(f.met_M, corpus)) for f in found)]
+    return table(("recall of pairs", *interval_names()), rows)
+
+
+def removal_table(found: Sequence[Found], corpus: Corpus) -> list[str]:
+    """Returns the table of what was removed, judged by the truth."""
+    near, rows = corpus.pairs.at_least(THRESHOLD), []
+    for f in found:
+        j = judge(f.removed_N, corpus.text_N, near)
+        precision = share(j.removed - j.wrong, j.removed)
+        recall = share(j.due - j.left, j.due)
+        counts = (j.removed, j.wrong, precision, recall, j.left, j.with_partner)
+        rows.append((f.name, *counts, f"{f.usec:.1f}"))
+    head = ("removed", "wrongly", "precision", "recall", "left over", "kept with a kept partner")
+    return table(("", *head, "CPU us a post"), rows)
+
+
+def band_table(corpus: Corpus) -> list[str]:
+    """Returns the table of other bands and rows."""
+    rows = []
+    near = corpus.pairs.at_least(THRESHOLD)
+    for bands, rows_of_band in BANDS_AND_ROWS:
+        spec = MinHashSpec(bands=bands, rows=rows_of_band)
+        found = by_sluice(corpus, spec, threshold=THRESHOLD)
+        settled = settle(corpus.texts, spec, threshold=THRESHOLD)
+        judged = judge(found.removed_N, corpus.text_N, near)
+        candidates, alone = chained(corpus, spec)
+        rows.append(
+            (
+                f"{bands} x {rows_of_band}",
+                *recalls(found.met_M, corpus),
+                candidates,
+                f"{settled.found.num_checks / len(corpus.texts):.2f}",
+                share(judged.due - judged.left, judged.due),
+                share(alone.removed - alone.wrong, alone.removed),
+                f"{found.usec:.2f}",
+            )
+        )
+    head = ("bands x rows", *interval_names(), "candidate pairs", "checks a post")
+    more = ("recall of removal", "precision if not verified", "CPU us a post")
+    return table((*head, *more), rows)
+
+
+def chained(corpus: Corpus, spec: MinHashSpec) -> tuple[int, Any]:
+    """Returns how many pairs share a key, and what it would do to keep one text of a component."""
+    left_M, right_M = candidate_pairs(text_band_keys(corpus.distinct, spec))
+    shape = (len(corpus.distinct),) * 2
+    graph = csr_array((np.ones(len(left_M), np.int8), (left_M, right_M)), shape=shape)
+    _, label_T = connected_components(graph, directed=False)
+    stays_N = np.zeros(len(corpus.texts), np.bool_)
+    stays_N[np.unique(label_T[corpus.text_N], return_index=True)[1]] = True
+    near = corpus.pairs.at_least(THRESHOLD)
+    return len(left_M), judge(~stays_N, corpus.text_N, near)
+
+
+def check_table(corpus: Corpus) -> list[str]:
+    """Returns the table of what `dedup.max_checks` leaves out."""
+    rows = []
+    near = corpus.pairs.at_least(THRESHOLD)
+    for most in (16, 64, 256, 1024):
+        begun = time.process_time()
+        settled = settle(corpus.texts, MinHashSpec(), threshold=THRESHOLD, max_checks=most)
+        usec = (time.process_time() - begun) / len(corpus.texts) * 1e6
+        judged = judge(settled.reason_N != 0, corpus.text_N, near)
+        unverified = settled.found.num_unverified
+        rows.append((most, unverified, judged.left, judged.with_partner, f"{usec:.2f}"))
+    head = ("max_checks", "kept with candidates left", "left over", "kept with a kept partner")
+    return table((*head, "CPU us a post"), rows)
+
+
+def systems(corpus: Corpus, *, peers: bool, work: Path) -> Iterator[Found]:
+    """Yields what each system did."""
+    spec = MinHashSpec()
+    yield by_sluice(corpus, spec, threshold=THRESHOLD)
+    if peers:
+        for threshold in (None, THRESHOLD):
+            yield by_datasketch(corpus, spec, threshold=threshold)
+        for code_points in (True, False):
+            folder = work / f"datatrove-{code_points}"
+            yield by_datatrove(corpus, spec, code_points=code_points, work=folder)
+
+
+def beside_peers(posts: Posts, *, peers: bool, work: Path) -> Iterator[str]:
+    """Yields the section on the drawn posts."""
+    corpus = corpus_of(posts)
     found = []
-    for first in range(0, matrix.shape[0], CHUNK):
-        met = (prefix[first : first + CHUNK] @ transposed).tocoo()
-        left_M, right_M = met.row.astype(np.int64) + first, met.col.astype(np.int64)
-        short_M = np.minimum(size_N[left_M], size_N[right_M])
-        long_M = np.maximum(size_N[left_M], size_N[right_M])
-        fits_M = (left_M < right_M) & (short_M >= threshold * long_M)
-        found.append(_verify(matrix, size_N, left_M[fits_M], right_M[fits_M], threshold))
-    left_M, right_M, jaccard_M = (np.concatenate(part) for part in zip(*found, strict=True))
-    order_M = np.lexsort((right_M, left_M))
-    return Pairs(left_M[order_M], right_M[order_M], jaccard_M[order_M])
+    for system in systems(corpus, peers=peers, work=work):
+        found.append(system)
+        say(system.name)
+    yield from ("### Beside the peers", "", *described(posts, corpus), "")
+    yield from (*pair_table(found, corpus), "", *removal_table(found, corpus), "")
+    yield from (f"{f.name}: no signature of {f.unsigned:,} posts.  " for f in found if f.unsigned)
+    yield from ("", *settings(corpus))
 
 
-def _prefixes(matrix: csr_array, size_N: Array, threshold: float) -> csr_array:
-    """Returns the matrix with the rarest shingles of each row alone."""
-    length_N = size_N - np.ceil(threshold * size_N).astype(np.int64) + 1
-    place_S = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], size_N)
-    keep_S = place_S < np.repeat(length_N, size_N)
-    starts_N1 = np.concatenate(([0], np.cumsum(length_N)))
-    return csr_array((matrix.data[keep_S], matrix.indices[keep_S], starts_N1), shape=matrix.shape)
+def settings(corpus: Corpus) -> Iterator[str]:
+    """Yields the tables of what other settings do."""
+    yield from ("Other bands and rows:", "", *band_table(corpus), "")
+    yield from ("Other bounds of checks, 20 x 5:", "", *check_table(corpus))
 
 
-def _verify(
-    matrix: csr_array, size_N: Array, left_M: Array, right_M: Array, threshold: float
-) -> Pairs:
-    parts = [np.empty(0)]
-    for i in range(0, len(left_M), 100_000):
-        part = slice(i, i + 100_000)
-        shared_M = matrix[left_M[part]].multiply(matrix[right_M[part]]).sum(axis=1)
-        parts.append(shared_M / (size_N[left_M[part]] + size_N[right_M[part]] - shared_M))
-    jaccard_M = np.concatenate(parts)
-    keep_M = jaccard_M >= threshold
-    return Pairs(left_M[keep_M], right_M[keep_M], jaccard_M[keep_M])
+def every_post(posts: Posts) -> Iterator[str]:
+    """Yields the section on the truth about all posts."""
+    corpus = corpus_of(posts)
+    found = [by_sluice(corpus, MinHashSpec(), threshold=THRESHOLD)]
+    yield from ("", "### Every post", "", *described(posts, corpus), "")
+    yield from (*pair_table(found, corpus), "", *removal_table(found, corpus), "")
+    yield from settings(corpus)
 
 
-def removed_by_truth(pairs: Pairs, num_rows: int, threshold: float) -> Array:
-    """Returns (N,) bool: what leader clustering in row order removes if no pair is missed."""
-    removed_N = np.zeros(num_rows, np.bool_)
-    near_M = pairs.jaccard_M >= threshold
-    order_M = np.lexsort((pairs.left_M[near_M], pairs.right_M[near_M]))
-    for left, right in zip(
-        pairs.left_M[near_M][order_M].tolist(), pairs.right_M[near_M][order_M].tolist(), strict=True
-    ):
-        if not removed_N[left]:
-            removed_N[right] = True
-    return removed_N
-
-
-def candidate_pairs(key_NK: Array) -> tuple[Array, Array]:
-    """Returns the distinct pairs (left < right) of rows that share a key."""
-    codes = []
-    for key_N in key_NK.T:
-        order_N = np.argsort(key_N, kind="stable")
-        starts = np.flatnonzero(np.diff(key_N[order_N], prepend=key_N[order_N[0]] ^ np.uint64(1)))
-        for bucket in np.split(order_N, starts[1:]):
-            if len(bucket) > 1:
-                i, j = np.triu_indices(len(bucket), 1)
-                codes.append(bucket[i] * len(key_NK) + bucket[j])
-    left_M, right_M = np.divmod(np.unique(np.concatenate(codes)), len(key_NK))
-    return left_M, right_M
-
-
-def removed_unverified(left_M: Array, right_M: Array, num_rows: int) -> int:
-    """Returns how many rows go if all but one of each component of candidates go."""
-    graph = csr_array((np.ones(len(left_M)), (left_M, right_M)), shape=(num_rows, num_rows))
-    return num_rows - int(connected_components(graph, directed=False)[0])
-
-
-def cpu_usec(texts: pa.StringArray, spec: MinHashSpec) -> float:
-    """Returns the CPU time of `text_band_keys` in microseconds a post, the least of five runs."""
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        text_band_keys(texts, spec)
-        seconds.append(time.process_time() - start)
-    return min(seconds) / len(texts) * 1e6
-
-
-def report(texts: pa.StringArray, pairs: Pairs, spec: MinHashSpec, max_checks: int) -> None:
-    """Prints what one choice of bands and rows costs, finds and removes."""
-    key_NK = text_band_keys(texts, spec)
-    left_M, right_M = candidate_pairs(key_NK)
-    met_M = (key_NK[pairs.left_M] == key_NK[pairs.right_M]).any(axis=1)
-    print(f"\n{spec.bands} x {spec.rows}: {cpu_usec(texts, spec):.2f} us a post,", end=" ")
-    print(f"{len(left_M):,} candidate pairs")
-    for low, high in pairwise(INTERVALS):
-        in_M = (pairs.jaccard_M >= low) & (pairs.jaccard_M < high + (high == 1.0))
-        print(f"  recall of pairs {low:.1f}-{high:.1f}: {met_M[in_M].mean():.4f} of {in_M.sum():,}")
-    in_components = len(np.unique((left_M, right_M)))
-    unverified = removed_unverified(left_M, right_M, len(texts))
-    print(f"  in components: {in_components:,} texts, {unverified:,} removed if all but one go")
-    for threshold in THRESHOLDS:
-        report_removed(texts, key_NK, pairs, threshold, max_checks)
-        true_M = met_M & (pairs.jaccard_M >= threshold)
-        print(f"    precision of candidate pairs: {true_M.sum() / len(left_M):.4f}")
-
-
-def report_removed(
-    texts: pa.StringArray, key_NK: Array, pairs: Pairs, threshold: float, max_checks: int
-) -> None:
-    """Prints what leader clustering removes, beside what it should."""
-    start = time.process_time()
-    found = cluster(
-        texts,
-        id_code_N=np.arange(len(texts)),
-        content_hash_N=content_hash(texts),
-        band_keys_NK=key_NK,
-        threshold=threshold,
-        ngram=NGRAM,
-        max_checks=max_checks,
+def short_posts(posts: Posts, everything: Posts) -> Iterator[str]:
+    """Yields the sections on short posts and foldings; `everything` has the empty texts too."""
+    settled = settle(posts.text, MinHashSpec(), threshold=THRESHOLD)
+    texts = posts.text.to_pylist()
+    near = dedup_short.near_duplicates(texts, settled)
+    yield from (
+        "",
+        "### Short posts",
+        "",
+        "Every post, a near duplicate at the shorter text's length:",
     )
-    usec = (time.process_time() - start) / len(texts) * 1e6
-    truth_N = removed_by_truth(pairs, len(texts), threshold)
-    got_N = found.reason_N == NEAR_CODE
-    index = dict(
-        zip(
-            zip(pairs.left_M.tolist(), pairs.right_M.tolist(), strict=True),
-            pairs.jaccard_M.tolist(),
-            strict=True,
-        )
+    yield from ("", *dedup_short.by_length(texts, settled, near), "")
+    yield from ("By script:", "", *dedup_short.by_script(texts, settled, near), "")
+    yield from ("If near duplicates had to have this many shingles at least, both of them:", "")
+    yield from (*dedup_short.by_shingles(near), "")
+    say("short posts")
+    yield from ("### Foldings", "", "What the deduplication text folds:", "")
+    yield from (*dedup_short.folded_now(everything), "", "What it does not:", "")
+    yield from dedup_short.not_folded(posts.text, settled)
+    say("foldings")
+
+
+def templates(posts: Posts, work: Path) -> Iterator[str]:
+    """Yields the section on template spam."""
+    texts, _ = distinct(posts.text)
+    yield from ("", "### Templates", "", "Real posts as frames, pieces of others in the slots:", "")
+    yield from (*dedup_templates.real_frames(texts.to_pylist()), "")
+    yield from ("The frames of `sluice sample`, by the share of their slots:", "")
+    yield from (*dedup_templates.sample_frames(), "")
+    yield from (f"In a labelled sample of {SAMPLE_POSTS:,} posts, few of each frame:", "")
+    yield from dedup_templates.labelled_sample(work / "sample", num_posts=SAMPLE_POSTS)
+    yield from ("", "Every real post, and how near duplicates differ from the post that stays:", "")
+    yield from dedup_templates.by_threshold(posts.text)
+    say("templates")
+
+
+def measure(arguments: argparse.Namespace, work: Path) -> str:
+    """Returns all figures as Markdown."""
+    everything = read_posts(arguments.data)
+    some_N = np.asarray(pc.binary_length(everything.text)) > 0
+    posts = everything.take(np.flatnonzero(some_N))
+    drawn = draw(everything, arguments.posts)
+    say(f"{len(posts.text):,} posts, {len(drawn.text):,} drawn")
+    lines = [
+        f"`{shlex.join(['python', '-m', 'benchmarks.dedup_recall', *sys.argv[1:]])}`, "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
+        f"{this_machine()}. Load average before: {os.getloadavg()[0]:.1f}.",
+        "",
+        f"Of {len(everything.text) + everything.repeated:,} rows {everything.repeated:,} repeat an "
+        f"id and {int((~some_N).sum()):,} have nothing to compare: {len(posts.text):,} posts.",
+        "",
+        *beside_peers(drawn, peers=arguments.peers, work=work),
+    ]
+    if arguments.all:
+        lines += every_post(posts)
+    lines += [*short_posts(posts, everything), *templates(posts, work)]
+    return "\n".join(lines)
+
+
+def say(line: str) -> None:
+    """Tells a person how far the benchmark is."""
+    print(f"{line}  [load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    made = argparse.ArgumentParser(
+        prog="benchmarks.dedup_recall", description=__doc__.split("\n", 1)[0]
     )
-    wrong = sum(
-        index.get((leader, row), 0.0) < threshold
-        for row, leader in zip(
-            np.flatnonzero(got_N).tolist(), found.leader_N[got_N].tolist(), strict=True
-        )
+    data = os.environ.get("SLUICE_DATA")
+    made.add_argument("--data", type=Path, default=data, required=data is None)
+    made.add_argument(
+        "--posts", type=int, default=60_000, help="to draw; whole weeks, so some more"
     )
-    print(
-        f"  threshold {threshold}: removed {got_N.sum():,}, by the truth {truth_N.sum():,};",
-        end=" ",
-    )
-    print(f"missed {(truth_N & ~got_N).sum():,}, other {(got_N & ~truth_N).sum():,}, wrong {wrong}")
-    print(f"    {found.num_checks / len(texts):.2f} checks and {usec:.1f} us a post,", end=" ")
-    print(f"{found.num_unverified:,} rows unverified")
+    made.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    made.add_argument("--all", action="store_true", help="the truth about every post too")
+    made.add_argument("--results", type=Path, help="the DEDUP.md whose figures are replaced")
+    return made
 
 
 def main() -> None:
-    """Reads posts, finds the truth and prints every choice beside it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--posts", type=int, default=20_000)
-    parser.add_argument("--max-checks", type=int, default=64)
-    arguments = parser.parse_args()
-    texts = read_texts(Path(os.environ["SLUICE_DATA"]), arguments.posts)
-    pairs = true_pairs(shingle_matrix(texts.to_pylist()), INTERVALS[0])
-    print(f"{arguments.posts:,} posts, {len(texts):,} distinct texts,", end=" ")
-    print(f"{len(pairs.left_M):,} pairs of Jaccard index {INTERVALS[0]} or more")
-    for bands, rows in BANDS_AND_ROWS:
-        spec = MinHashSpec(bands=bands, rows=rows, ngram=NGRAM)
-        report(texts, pairs, spec, arguments.max_checks)
+    """Measures, prints the figures, and writes them where they are wanted."""
+    arguments = parser().parse_args()
+    arguments.data = Path(arguments.data).resolve()
+    with tempfile.TemporaryDirectory(prefix="sluice-dedup-") as folder:
+        figures = measure(arguments, Path(folder))
+    print(figures)
+    if arguments.results:
+        update(arguments.results, figures)
 
 
 if __name__ == "__main__":

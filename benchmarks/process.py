@@ -49,6 +49,13 @@ class Machine(msgspec.Struct, frozen=True):
     python: str
     versions: dict[str, str]
 
+    def __str__(self) -> str:
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
+        return (
+            f"{self.cpu}, {self.cores} cores, {self.memory_bytes / 1e9:.0f} GB; {self.system}; "
+            f"Python {self.python}; {versions}"
+        )
+
 
 class CommandError(RuntimeError):
     """A measured command did not end with 0; the message has the end of what it said."""

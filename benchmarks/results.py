@@ -174,11 +174,9 @@ def _mib(num_bytes: float) -> str:
 def markdown(job: MainJob) -> str:
     """Returns the figures as Markdown."""
     machine = job.machine
-    versions = ", ".join(f"{k} {v}" for k, v in machine.versions.items())
     lines = [
         f"`{job.command}`, {job.date}, recipe `{job.recipe}`.",
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.0f} GB; "
-        f"{machine.system}; Python {machine.python}; {versions}.",
+        f"{machine}.",
         "",
         *_table(
             ("aim", "measured", "met"),

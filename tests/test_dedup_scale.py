@@ -1,0 +1,284 @@
+"""The scale benchmark: its posts are what it says, its runs have figures, its page keeps its neighbours."""
+
+import gzip
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import dedup_page, dedup_scale, scale_tables
+from benchmarks.dedup_scale import Bench, measure, prepare
+from benchmarks.process import CommandError, Usage, this_machine
+from benchmarks.scale_corpora import FILLERS, Corpus, make, part_of, template_texts
+from benchmarks.scale_run import (
+    DedupWork,
+    Measured,
+    Memory,
+    PhasePeak,
+    RunSpec,
+    ScaleRun,
+    StageWork,
+    descendants,
+    memory_of,
+    phase_peaks,
+    run_watched,
+)
+from benchmarks.whole import Outcome, Phase, WholeRun
+
+WORDS = (
+    "rain fell over quiet towns while trains ran late and nobody minded because bakers had opened "
+    "early with warm bread for all who waited near that old station under grey morning clouds"
+)
+NUM_REAL = 300
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A folder with a frozen tokenizer."""
+    bench = Bench(tmp_path_factory.mktemp("scale"), tokenizer_posts=1000)
+    prepare(bench)
+    return bench
+
+
+@pytest.fixture(scope="module")
+def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose firehose is NUM_REAL invented posts in two files, some of them twice."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "firehose").mkdir()
+    draw = random.Random(3)
+    texts = [
+        " ".join(draw.choices(WORDS.split(), k=draw.randint(12, 20))) for _ in range(NUM_REAL - 60)
+    ]
+    texts += texts[:60]
+    lines = [json.dumps({"id": str(i), "text": t, "lang": "en"}) for i, t in enumerate(texts)]
+    for name, part in (("a", lines[::2]), ("b", lines[1::2])):
+        with gzip.open(folder / "firehose" / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.write("\n".join(part) + "\n")
+    return folder
+
+
+def num_lines(files: tuple[Path, ...]) -> int:
+    """Returns the posts in files; blank lines are none."""
+    total = 0
+    for path in files:
+        with gzip.open(path) as lines:
+            total += sum(1 for line in lines if line.strip())
+    return total
+
+
+def check_nested(corpus: Corpus) -> None:
+    """Asserts that each size begins the next one, and has as many posts as were asked for."""
+    for prefix in corpus.prefixes:
+        assert num_lines(prefix.files) >= prefix.posts
+    for small, large in zip(corpus.prefixes, corpus.prefixes[1:], strict=False):
+        assert small.posts < large.posts
+        assert small.files == large.files[: len(small.files)]
+        assert len(small.files) < len(large.files)
+
+
+def check_figures(run: ScaleRun) -> None:
+    """Asserts that a run has all its figures, and that they agree."""
+    whole, dedup = run.measured.whole, run.dedup
+    assert [p.name for p in whole.phases] == [p.name for p in run.measured.peaks]
+    assert dedup.posts == whole.phase("dedup").posts <= whole.outcome.read
+    assert sum(dedup.duplicates.values()) == whole.outcome.duplicates
+    assert 0 < dedup.largest_component <= dedup.counts["candidates"]
+    assert dedup.components <= dedup.counts["candidates"] // 2
+    assert dedup.counts["edges"] > 0
+    assert min(dedup.file_bytes[edge] for edge in ("keys", "candidates")) > 0
+    assert dedup.stages
+    assert all(stage.units > 0 and stage.seconds >= 0 for stage in dedup.stages)
+    most = max(peak.anonymous_bytes for peak in run.measured.peaks)
+    assert 50 << 20 < most < run.measured.high_water_bytes
+    assert run.measured.input_bytes < run.measured.output_bytes
+
+
+@pytest.mark.slow
+def test_synthetic_posts(bench: Bench) -> None:
+    """The smaller size begins the larger, a run has its figures, and a second call takes them."""
+    [corpus] = make("sample", sizes=[2000, 1000], work=bench.work, data=None)
+    check_nested(corpus)
+    assert num_lines(corpus.prefixes[1].files) == 2000
+    run = measure(bench, corpus, corpus.prefixes[1])
+    check_figures(run)
+    assert run.measured.whole.outcome.read == 2000
+    assert not bench.output.exists()
+    begun = time.monotonic()
+    assert measure(bench, corpus, corpus.prefixes[1]) == run
+    other = bench._replace(reuse=True, sets=("seed=2",))
+    assert measure(other, corpus, corpus.prefixes[1]) == run
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.slow
+def test_real_posts(bench: Bench, invented: Path) -> None:
+    """A size is whole copies, each with other words: all copies have as many duplicates."""
+    sizes = [NUM_REAL // 2, NUM_REAL, NUM_REAL + 1]
+    [corpus] = make("real", sizes=sizes, work=bench.work, data=invented)
+    check_nested(corpus)
+    assert [prefix.posts for prefix in corpus.prefixes] == [NUM_REAL, NUM_REAL + 1]
+    assert [len(prefix.files) for prefix in corpus.prefixes] == [2, 4]
+    run = measure(bench, corpus, corpus.prefixes[1])
+    check_figures(run)
+    assert run.measured.whole.outcome.read == 2 * NUM_REAL
+    assert run.dedup.duplicates["exact"] == 2 * 60
+
+
+@pytest.mark.slow
+def test_template_posts(bench: Bench) -> None:
+    """All posts of a template are one component: with short fillers few stay, with long ones all."""
+    for corpus in make("template", sizes=[1000, 2000], work=bench.work, data=None):
+        check_nested(corpus)
+        run = measure(bench, corpus, corpus.prefixes[1])
+        check_figures(run)
+        assert run.dedup.components == 1
+        assert run.dedup.largest_component >= 0.98 * 2000
+        kept = run.measured.whole.outcome.kept
+        assert kept < 20 if corpus.name == "template-short" else kept == 2000
+
+
+def test_real_posts_are_asked_for(tmp_path: Path) -> None:
+    """Without real posts the message says how to name them."""
+    with pytest.raises(ValueError, match="SLUICE_DATA"):
+        make("real", sizes=[10], work=tmp_path, data=tmp_path)
+
+
+@pytest.mark.parametrize("name", FILLERS)
+def test_templates_are_as_alike_as_stated(name: str) -> None:
+    """The Jaccard index of two posts is what the module says; texts are the same in every process."""
+    texts = template_texts(name, number=1, posts=60)
+    assert texts == template_texts(name, number=1, posts=60)
+    assert not set(texts) & set(template_texts(name, number=2, posts=60))
+    grams = [{text[i : i + 5] for i in range(len(text) - 4)} for text in texts]
+    found = [len(a & b) / len(a | b) for i, a in enumerate(grams) for b in grams[:i]]
+    least, most = (0.8, 0.92) if name == "template-short" else (0.5, 0.7)
+    assert least <= min(found) <= max(found) <= most
+
+
+@given(st.lists(st.integers(1, 200), min_size=1), st.integers(1, 50))
+def test_parts_go_into_every_size(factors: list[int], most: int) -> None:
+    """A part is the largest number up to `most` that divides all sizes."""
+    sizes = [12 * factor for factor in factors]
+    common = math.gcd(*sizes)
+    best = max(n for n in range(1, most + 1) if common % n == 0)
+    assert part_of(sizes, most=most) == best
+
+
+def test_memory_is_that_of_all_descendants() -> None:
+    """A grandchild's memory counts, as anonymous and as resident, until it has ended."""
+    grandchild = "x = b'x' * (60 << 20); print(flush=True); input()"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])"
+    command = [sys.executable, "-c", child]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = descendants(os.getpid())
+        memory = memory_of(found)
+        process.communicate(b"\n")
+    assert process.pid in found
+    assert len(found) >= 2
+    assert 60 << 20 <= memory.anonymous <= memory.resident <= memory.high_water
+    assert memory_of(found)[1:] == (0, 0, 0)
+
+
+def test_peaks_belong_to_the_phase_that_ran() -> None:
+    """A look counts for the phase that ends next; the times of phases are those of their files."""
+    seen = [Memory(at, held, held + 1, 9) for at, held in ((1.0, 5), (2.0, 7), (3.0, 4), (9.0, 8))]
+    peaks = phase_peaks(seen, {"clean": 2.5, "dedup": 4.0, "tokens": 4.5})
+    assert peaks == (PhasePeak("clean", 7, 8), PhasePeak("dedup", 4, 5), PhasePeak("tokens", 0, 0))
+
+
+def test_a_run_over_the_limit_is_killed(bench: Bench) -> None:
+    """A run that holds more than the limit ends at once, and the message has both numbers."""
+    corpus = make("template", sizes=[1000, 2000], work=bench.work, data=None)[0]
+    files, output = corpus.prefixes[0].files, bench.work / "limited"
+    spec = RunSpec(corpus.recipe, files, output, bench.tokenizer, limit_bytes=20 << 20)
+    with pytest.raises(CommandError, match=r"bytes of memory; the limit was 20,971,520"):
+        run_watched(spec, mark="")
+    assert not descendants(os.getpid())
+
+
+def test_a_setting_is_measured_anew(bench: Bench) -> None:
+    """Other settings, other files or another limit are another measurement; a folder's name is not."""
+    prefix = make("template", sizes=[1000, 2000], work=bench.work, data=None)[0].prefixes[0]
+    marks = {b.mark(prefix) for b in (bench, bench._replace(sets=("seed=2",)))}
+    marks |= {bench._replace(limit_bytes=1).mark(prefix), bench.mark(prefix._replace(files=()))}
+    assert len(marks) == 4
+    assert bench._replace(tokenizer_posts=5).mark(prefix) in marks
+
+
+def figures(*, posts: int, cpu_seconds: float, peak: int) -> ScaleRun:
+    """Returns figures of round numbers."""
+    phases = (Phase("clean", 1.0, 1.0, peak, posts), Phase("dedup", 1.0, cpu_seconds, peak, posts))
+    usage, outcome = Usage(2.0, 2.0, 0.1), Outcome(posts, posts, 0, 9)
+    peaks = (PhasePeak("clean", peak // 2, peak), PhasePeak("dedup", peak // 2, peak))
+    whole = WholeRun(2, usage, phases, 0.0, outcome)
+    stage = StageWork("join", 1, 0.5)
+    work = DedupWork(
+        posts, {"edges": 5, "slices": 3}, {"near": 1}, 1, posts, {"keys": 12}, (stage,)
+    )
+    return ScaleRun("sample", posts, "2026-01-01", Measured("", whole, peaks, peak, 1, 1), work)
+
+
+def test_aims_are_met_or_not() -> None:
+    """Memory is judged at the largest size, time by the growth of CPU time a post."""
+    small = figures(posts=1000, cpu_seconds=2.0, peak=1 << 30)
+    large = figures(posts=10_000, cpu_seconds=22.0, peak=3 << 30)
+    rows = [(a.measured, a.met) for a in scale_tables.aims([small, large])]
+    assert rows == [("3,072 MiB", False), ("3,072 MiB (clean)", False), ("1.10 times", True)]
+    slow = figures(posts=10_000, cpu_seconds=25.0, peak=1 << 30)
+    rows = [(a.measured, a.met) for a in scale_tables.aims([small, slow])]
+    assert rows == [("1,024 MiB", True), ("1,024 MiB (clean)", True), ("1.25 times", False)]
+    assert len(scale_tables.aims([small])) == 2
+
+
+def test_tables_have_every_figure() -> None:
+    """A column a size, a row a count that any size has, and what failed; figures go through JSON."""
+    sizes = ((1000, 1.0), (4000, 1.3))
+    runs = [figures(posts=n, cpu_seconds=s, peak=1 << 30) for n, s in sizes]
+    assert [msgspec.json.decode(msgspec.json.encode(r), type=ScaleRun) for r in runs] == runs
+    text = scale_tables.markdown(runs, command="it", machine=this_machine(), failed=["9: failed"])
+    assert "| 4,000 | dedup | 4,000 | 1.0 | 1.3 | 3,077 | 1,024 | 512 | 1,024 |" in text
+    assert "| times that of the smallest size | 1.00 | 0.33 |" in text
+    assert "| us a post more than the size before |  | 100.00 |" in text
+    for row in ("slices | 3 | 3 |", "posts in the largest | 1,000 | 4,000 |", "MB of keys | 0.0"):
+        assert row in text
+    assert text.endswith("9: failed")
+
+
+def test_a_page_keeps_what_others_wrote(tmp_path: Path) -> None:
+    """A kind's section is made once and then replaced; other text, and other kinds, stay."""
+    page = tmp_path / "PAGE.md"
+    page.write_text("# Title\n\n<!-- theirs -->\nkept\n<!-- end -->\n")
+    scale_tables.update(page, "sample", "one")
+    scale_tables.update(page, "real", "two")
+    made = page.read_text()
+    assert made.startswith("# Title\n\n<!-- theirs -->\nkept\n<!-- end -->\n\n## Scale: ")
+    scale_tables.update(page, "sample", "three")
+    assert page.read_text() == made.replace("one\n", "three\n")
+    page.write_text(made.replace(dedup_page.marks("dedup_scale, real")[1], ""))
+    with pytest.raises(ValueError, match="must hold the lines"):
+        scale_tables.update(page, "real", "four")
+    new = tmp_path / "NEW.md"
+    scale_tables.update(new, "template", "text")
+    assert new.read_text().startswith("## Scale: one template\n")
+
+
+def test_the_command_has_the_arguments_it_documents() -> None:
+    """Arguments in the usage lines are arguments of the parser; sizes are ascending and distinct."""
+    usage = dedup_scale.parser().format_help()
+    assert dedup_scale.__doc__ is not None
+    for name in ("--kind", "--posts", "--work", "--results", "--limit", "--reuse"):
+        assert name in usage
+        assert name in dedup_scale.__doc__
+    parsed = dedup_scale.parser().parse_args(["--posts", "3_000,1000,3000", "--data", "x"])
+    assert parsed.posts == (1000, 3000)
