@@ -79,9 +79,9 @@ def history_lines(job: Job) -> Iterator[str]:
     folder, read = job.recipe.dedup.history, job.remembered
     if folder is not None and read:
         posts = sum(s.rows for s in read)
-        yield f"history {folder}: {posts:,} posts of {read[0].day} to {read[-1].day}"
+        yield f"history  {folder}: {posts:,} posts of {read[0].day} to {read[-1].day}"
     elif folder is not None:
-        yield f"history {folder}: nothing there yet that this run may read"
+        yield f"history  {folder}: nothing there yet that this run may read"
 
 
 def _write_report(out: Path, report: dict[str, Any]) -> None:

@@ -279,6 +279,8 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
     invalid = re.search(r"Invalid value '([^']+)'", text)
     if invalid and path.endswith(".filter"):
         return f"{path}: no filter {invalid.group(1)!r}{did_you_mean(invalid.group(1), filter_names())}"
+    if "RFC3339 encoded date" in text:
+        return f"{path}: must be a day, YYYY-MM-DD"
     return f"{path}: {text[0].lower()}{text[1:]}"
 
 

@@ -147,7 +147,8 @@ class _Partition:
         for code, columns in ((EXACT_CODE, slice(-1, None)), (NEAR_CODE, slice(None, -1))):
             limit = 1 if code == EXACT_CODE else self._rules.max_checks + 1
             for older in self._waiting.pieces():
-                row_N = np.flatnonzero(open_N)
+                # A row that ran out of checks learns nothing more from leaders that are like it.
+                row_N = np.flatnonzero(open_N & ~settled.checks.ran_out_N)
                 found = older.sharing(settled.key_NK1[row_N][:, columns], columns, limit=limit)
                 if len(row_N) and len(found.place_L):
                     self._meet(settled, row_N, found, code)

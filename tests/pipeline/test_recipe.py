@@ -57,6 +57,7 @@ def test_set_changes_one_key(small: str) -> None:
     ("setting", "message"),
     [
         ("dedup.treshold=0.9", r"\$\.dedup\.treshold: unknown key; did you mean 'threshold'\?"),
+        ("dedup.history_day=2026-99-01", r"\$\.dedup\.history_day: must be a day, YYYY-MM-DD"),
         ("dedpu.rows=2", r"\$\.dedpu: unknown key; did you mean 'dedup'\?"),
         ("dedup.threshold=1.5", r"\$\.dedup\.threshold: expected `float` <= 1\.0"),
         ("dedup.keep=newest", r"\$\.dedup\.keep: invalid enum value 'newest'"),
