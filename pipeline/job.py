@@ -33,7 +33,7 @@ FORMAT = 2
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
 """Bytes of JSON for a byte of a compressed input, about; only plans and partition counts use it."""
-KEY_PARTITION_BYTES = 16 << 20
+KEY_PARTITION_BYTES = 32 << 20
 MAX_PARTITIONS = 4096
 MAX_UNITS = 100_000
 """Units are named by five digits, so that the order of names is the order of rows."""

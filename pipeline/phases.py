@@ -33,7 +33,7 @@ from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
 from tokenizer.vocabulary import load_vocabulary
 
-POSTS_IN_SETTLE_PARTITION = 100_000
+POSTS_IN_SETTLE_PARTITION = 250_000
 
 
 @dataclass(frozen=True)
