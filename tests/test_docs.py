@@ -27,7 +27,12 @@ from schemas.token_shard import ShardFormat
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "pipeline" / "DESIGN.md"]
+LINKED = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    ROOT / "pipeline" / "DESIGN.md",
+    ROOT / "benchmarks" / "DEDUP.md",
+]
 FENCE = re.compile(r"(<!-- run -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -240,6 +245,18 @@ def test_report_keys(outputs: Path) -> None:
     assert unknown == []
     gone = [k for k in documented if not any(pattern(k).fullmatch(path) for path in found)]
     assert set(gone) <= {"posts.errors_by_stage.STAGE"}
+
+
+def test_history_keys(outputs: Path, tmp_path: Path) -> None:
+    """The table has every key of the report's part about a history, and no other."""
+    posts = outputs / "sluice-sample" / "posts-*.jsonl.gz"
+    frozen = outputs / "sluice-out" / "tokenizer" / "tokenizer.json"
+    sets = (f"vocabulary.tokenizer={frozen}", f"dedup.history={tmp_path / 'history'}")
+    arguments = ["run", "sample", "--input", str(posts), "--output", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--set", sets[0], "--set", sets[1]]) == 0
+    report = json.loads((tmp_path / "out" / "report" / "report.json").read_text("utf-8"))
+    documented = {key for row in table("history") for key in quoted(row[0])}
+    assert set(leaves(report["dedup"]["history"])) == documented
 
 
 def test_manifest_keys(outputs: Path) -> None:
