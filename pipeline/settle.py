@@ -294,7 +294,8 @@ class _Partition:
         size_R += (order.segment_R != THIS_RUN) & (size_R > 0)
         if self._rules.count_copies:
             self._count_copies(size_R)
-        _, component_sizes = np.unique(order.component_R, return_counts=True)
+        starts = np.flatnonzero(np.diff(order.component_R, prepend=-1))
+        component_sizes = np.diff(starts, append=len(order.component_R))
         return Settled(
             self._found,
             size_bins(size_R[size_R > 1]),

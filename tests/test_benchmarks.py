@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks import main_job, results
 from benchmarks.composed import PHASE_OF_STEP, ComposedRun, Steps, compose
+from benchmarks.dedup_history import busiest
 from benchmarks.multiple import PIECE, Size, size_of, write_multiple
 from benchmarks.peer import PeerRun, write_sample
 from benchmarks.process import ROOT, CommandError, Usage, run_measured, this_machine
@@ -235,3 +237,11 @@ def test_the_command_has_the_arguments_it_documents() -> None:
     for name in ("--multiple", "--workers", "--peer", "--out", "--results"):
         assert name in usage
         assert name in main_job.__doc__
+
+
+def test_the_busiest_days_follow_each_other() -> None:
+    """A day without posts is in no span, however many its neighbours have."""
+    first = date(2026, 3, 1)
+    sizes = {first + timedelta(days=i): n for i, n in enumerate([5, 1, 4, 4]) if n}
+    sizes[first + timedelta(days=9)] = 100
+    assert busiest(sizes, 2) == [first + timedelta(days=2), first + timedelta(days=3)]

@@ -95,7 +95,11 @@ def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:
 
 def test_reduce_units_are_named_by_partition() -> None:
     """The order in which ranges arrive does not change the unit."""
-    ranges = [["f", "unit-1", 0, 5, 1], ["f", "unit-0", 9, 5, 1], ["f", "unit-0", 0, 9, 1]]
+    ranges = [
+        ["f", "unit-1", 0, 5, 1, "b.arrow", 5],
+        ["f", "unit-0", 9, 5, 1, "a.arrow", 14],
+        ["f", "unit-0", 0, 9, 1, "a.arrow", 14],
+    ]
     unit = exchange.reduce_unit(3, ranges, name="bucket")
     assert unit == exchange.reduce_unit(3, ranges[::-1], name="bucket")
     assert unit.name == "bucket-00003"
