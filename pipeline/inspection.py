@@ -50,7 +50,7 @@ def _rejected(row: dict[str, Any]) -> str:
     bound = "" if row["threshold"] is None else f"  threshold {row['threshold']:.4g}"
     detail = f"  ({row['detail']})" if row["detail"] else ""
     if row["kind"] == DUPLICATE:
-        return f"duplicate  {row['reason']} of {row['duplicate_of']}{score}{bound}  {where}"
+        return f"duplicate  {row['reason']} of {row['duplicate_of']}{score}{bound}{detail}  {where}"
     return f"{row['kind']}  {row['phase']}/{row['stage']}: {row['reason']}{score}{bound}{detail}  {where}"
 
 

@@ -381,6 +381,13 @@ def warnings(job: Job, results: Results, made: dict[str, int], posts: Counts) ->
             f"dedup.max_checks = {job.recipe.dedup.max_checks}: {left:,} posts had more candidates than "
             f"were compared; they were kept"
         )
+    unread = len(job.remembered) - len(history_read(job))
+    if unread:
+        found.append(
+            f"dedup.history: {unread} of {len(job.remembered)} earlier runs lie outside the "
+            f"{job.recipe.dedup.history_days} days that end with "
+            f"{run_day(job, results['clean'])}, and were not read"
+        )
     if not posts["kept"]:
         found.append("no post was kept")
     return found

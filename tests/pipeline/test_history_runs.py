@@ -101,7 +101,9 @@ def report(output: Path) -> dict[str, Any]:
     return json.loads((output / "report" / "report.json").read_text())
 
 
-def test_the_second_day_drops_what_the_first_kept(days: Days) -> None:
+def test_the_second_day_drops_what_the_first_kept(
+    days: Days, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Copies, near copies and redeliveries of the first day's posts go, and name their partner and day."""
     days.run(1)
     second = days.run(2)
@@ -111,6 +113,9 @@ def test_the_second_day_drops_what_the_first_kept(days: Days) -> None:
         "b": ("redelivered", "b", "history 2026-03-01"),
     }
     assert kept(second) == {"e"}
+    capsys.readouterr()
+    assert cli.main(["inspect", str(second), "c"]) == 0
+    assert "exact of a  score 1  threshold 0.8  (history 2026-03-01)" in capsys.readouterr().out
     about = report(second)["dedup"]["history"]
     assert about["read"] == {"segments": 1, "posts": 2}
     assert about["duplicates"] == {"redelivered": 1, "exact": 1, "near": 1}
@@ -166,6 +171,7 @@ def test_days_are_forgotten(days: Days) -> None:
     days.run(1)
     days.run(2, "--set", "dedup.history_days=1")
     third = days.run(3, "--set", "dedup.history_days=1")
+    assert any("1 of 1 earlier runs lie outside the 1 days" in w for w in report(third)["warnings"])
     assert report(third)["dedup"]["history"]["read"]["segments"] == 0
     assert kept(third) == {"f", "g"}
     named = json.loads(sorted(days.history.glob("version-*.json"))[-1].read_text())["segments"]
