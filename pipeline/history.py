@@ -15,7 +15,6 @@ one before are kept with their segments, so that deleting the newest version fil
 
 import contextlib
 import datetime
-import fcntl
 import os
 import re
 import shutil
@@ -28,6 +27,7 @@ import msgspec
 from filters.minhash import MinHashSpec
 from filters.normalize import NORMALIZE_VERSION
 from filters.text_views import TEXT_VIEWS_VERSION
+from pipeline.output import flocked
 from pipeline.units import write_json
 from schemas.errors import OutputError, RecipeError
 
@@ -138,17 +138,9 @@ def locked(folder: str) -> Iterator[None]:
                 f"{folder}: is not empty and not a history of Sluice (it holds {names[0]!r}); "
                 f"choose another dedup.history"
             )
-        file = open(path / LOCK, "w")  # noqa: SIM115 - closed below
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OutputError(
-                f"{folder}: another run holds this history; wait for it or choose another "
-                f"dedup.history"
-            ) from None
+    with flocked(path / LOCK, of=folder, held="this history", other="another dedup.history"):
         yield
 
 

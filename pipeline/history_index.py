@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from filters.minhash import NO_KEY
 from filters.sorted_keys import U32, U64, first_places, shared_entries
 from pipeline.history import CONTENTS, segment_folder
+from pipeline.units import whole_file
 from schemas.errors import OutputError
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
@@ -113,15 +114,9 @@ _MEND = "restore it from a copy, or run the inputs of this segment again: its fi
 
 def checked_path(segment: str, file: PostsFile | KeysFile) -> str:
     """Returns the path of a segment's file; raises OutputError where it is missing or was cut."""
-    path = os.path.join(segment, file.name)
-    try:
-        size = os.path.getsize(path)
-    except OSError:
-        size = -1
-    if size != file.bytes:
-        found = "is missing" if size < 0 else f"has {size} bytes"
-        raise OutputError(f"{path}: {found}, the history wrote {file.bytes}; {_MEND}")
-    return path
+    return whole_file(
+        os.path.join(segment, file.name), file.bytes, writer="the history", mend=_MEND
+    )
 
 
 def is_whole(segment: str) -> bool:

@@ -35,15 +35,35 @@ def locked(output: Path) -> Iterator[None]:
     """
     try:
         (output / "work").mkdir(parents=True, exist_ok=True)
-        file = open(output / LOCK, "w")  # noqa: SIM115 - closed below
     except OSError as error:
         raise OutputError(f"{output}: cannot be written: {error.strerror}") from None
+    with flocked(output / LOCK, of=str(output), held="it", other="another --output"):
+        yield
+
+
+@contextlib.contextmanager
+def flocked(path: Path, *, of: str, held: str, other: str) -> Iterator[None]:
+    """Holds a lock file, made where there is none; the lock dies with its process.
+
+    Args:
+        path: of the lock file.
+        of: the folder that it stands for, as the message names it.
+        held: what another run holds, as the message calls it.
+        other: what to choose instead.
+
+    Raises:
+        OutputError: it cannot be written, or another run holds it.
+    """
+    try:
+        file = open(path, "w")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise OutputError(f"{of}: cannot be written: {error.strerror}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise OutputError(
-                f"{output}: another run holds it; wait for it or choose another --output"
+                f"{of}: another run holds {held}; wait for it or choose {other}"
             ) from None
         yield
 

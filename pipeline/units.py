@@ -84,17 +84,19 @@ class Done(msgspec.Struct, frozen=True):
 
 def file_path(folder: str, entry: FileEntry) -> str:
     """Returns the path of a unit's file; raises OutputError where it is missing or was cut."""
-    path = os.path.join(folder, entry.name)
+    mend = f"delete the folder {folder} and run again: its units are done anew"
+    return whole_file(os.path.join(folder, entry.name), entry.bytes, writer="its unit", mend=mend)
+
+
+def whole_file(path: str, num_bytes: int, *, writer: str, mend: str) -> str:
+    """Returns the path of a file of this size; raises OutputError, with what mends it, if it has another."""
     try:
         size = os.path.getsize(path)
     except OSError:
         size = -1
-    if size != entry.bytes:
+    if size != num_bytes:
         found = "is missing" if size < 0 else f"has {size} bytes"
-        raise OutputError(
-            f"{path}: {found}, its unit wrote {entry.bytes}; delete the folder "
-            f"{folder} and run again: its units are done anew"
-        )
+        raise OutputError(f"{path}: {found}, {writer} wrote {num_bytes}; {mend}")
     return path
 
 

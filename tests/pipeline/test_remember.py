@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 from pathlib import Path
 
 import apache_beam as beam
@@ -163,7 +164,7 @@ def test_a_run_is_remembered(tmp_path: Path, survivors: Survivors) -> None:
     assert names == {
         "version-00000001.json",
         "segments/one/segment.json",
-        "segments/one/work/publish/history.json",
+        os.path.relpath(f"{plan.publish.folder}/history.json", plan.publish.history),
         *(f"segments/one/{f.name}" for f in (*about.posts, *about.keys)),
     }
 
