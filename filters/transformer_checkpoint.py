@@ -1,0 +1,270 @@
+"""Reads a transformer's files into a model: pickles without running them, and no weight left to chance."""
+
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.errors import InputError
+
+PUBLIC_NAMES = {
+    "toxic": "toxicity",
+    "identity_hate": "identity_attack",
+    "severe_toxic": "severe_toxicity",
+}
+"""What detoxify's `predict` calls the classes of its oldest model."""
+
+
+class DetoxifyHeader(msgspec.Struct, frozen=True):
+    """What a detoxify checkpoint says of itself.
+
+    Attributes:
+        base: the model whose configuration and tokenizer it needs, a name of the hub or a folder.
+        model_class: of transformers.
+        tokenizer_class: of transformers.
+        num_outputs: of the model; the labels are the first of them.
+        labels: as detoxify's `predict` names them.
+    """
+
+    base: str
+    model_class: str
+    tokenizer_class: str
+    num_outputs: int
+    labels: tuple[str, ...]
+
+
+class _ArchArgs(msgspec.Struct):
+    model_type: str
+    model_name: str
+    tokenizer_name: str
+    num_classes: int
+
+
+class _Arch(msgspec.Struct):
+    args: _ArchArgs
+
+
+class _DatasetArgs(msgspec.Struct):
+    classes: list[str]
+
+
+class _Dataset(msgspec.Struct):
+    args: _DatasetArgs
+
+
+class _Training(msgspec.Struct):
+    """The entry `config` of a checkpoint, as far as it is read."""
+
+    arch: _Arch
+    dataset: _Dataset
+
+
+def read_header(path: Path, *, trust: bool) -> DetoxifyHeader:
+    """Returns what a detoxify checkpoint says of itself.
+
+    Args:
+        path: the file.
+        trust: see `read_pickle`.
+
+    Raises:
+        InputError: the file cannot be read, is refused, or is no detoxify checkpoint.
+
+    Source: detoxify 0.5.4, `load_checkpoint` (Apache-2.0).
+    """
+    entries = read_pickle(path, trust=trust)
+    if not isinstance(entries, dict) or not {"config", "state_dict"} <= entries.keys():
+        raise InputError(f"{path}: no detoxify checkpoint: it must have `config` and `state_dict`")
+    try:
+        training = msgspec.convert(entries["config"], _Training)
+    except msgspec.ValidationError as fault:
+        raise InputError(f"{path}: no detoxify checkpoint: config: {fault}") from None
+    arch, classes = training.arch.args, training.dataset.args.classes
+    if not 0 < len(classes) <= arch.num_classes:
+        raise InputError(
+            f"{path}: names {len(classes)} classes, but has {arch.num_classes} outputs"
+        )
+    return DetoxifyHeader(
+        base=arch.model_type,
+        model_class=arch.model_name,
+        tokenizer_class=arch.tokenizer_name,
+        num_outputs=arch.num_classes,
+        labels=tuple(PUBLIC_NAMES.get(name, name) for name in classes),
+    )
+
+
+def read_pickle(path: Path, *, trust: bool) -> Any:
+    """Returns what `torch.save` wrote, with tensors mapped from the file.
+
+    A pickle can run any code when it is read. Torch's reader for plain data is tried first, always.
+
+    Args:
+        path: the file.
+        trust: run the code of a file that this reader refuses.
+
+    Raises:
+        InputError: the file is damaged, or is refused and not trusted.
+    """
+    try:
+        return _torch_load(path, weights_only=True)
+    except pickle.UnpicklingError as refused:
+        reason = _reason(refused)
+    except (OSError, EOFError, RuntimeError) as damage:
+        raise InputError(f"{path}: the checkpoint is damaged: {_reason(damage)}") from damage
+    if not trust:
+        raise InputError(
+            f"{path}: torch does not read it as plain weights: {reason}. It may be damaged, or hold code, "
+            f"which would run: if you know where it comes from, `trust = true` allows that"
+        )
+    try:
+        return _torch_load(path, weights_only=False)
+    except Exception as damage:  # a trusted pickle can raise anything
+        raise InputError(f"{path}: the checkpoint cannot be read: {_reason(damage)}") from damage
+
+
+def _torch_load(path: Path, *, weights_only: bool) -> Any:
+    import torch
+
+    mmap = zipfile.is_zipfile(path)  # torch before 1.6 wrote another format
+    return torch.load(path, map_location="cpu", weights_only=weights_only, mmap=mmap)
+
+
+def _reason(failure: Exception) -> str:
+    """Returns the line of torch's long explanations that says what was wrong."""
+    lines = [line for line in str(failure).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("Check the doc", "Please file"))]
+    return said[-1].strip().rstrip(".") if said else type(failure).__name__
+
+
+def read_config(folder: Path, *, header: DetoxifyHeader | None) -> Any:
+    """Returns the configuration of a model of transformers.
+
+    Args:
+        folder: has config.json.
+        header: of a detoxify checkpoint, which says the class and the number of outputs.
+
+    Raises:
+        InputError: transformers cannot read it, or has no such model without running code of the folder.
+    """
+    import transformers
+
+    with _failures_of(folder), quiet():
+        if header is None:
+            return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        return _model_class(header).config_class.from_pretrained(
+            folder, num_labels=header.num_outputs, local_files_only=True
+        )
+
+
+def read_tokenizer(folder: Path, *, header: DetoxifyHeader | None) -> Any:
+    """Returns the tokenizer of a folder; raises InputError where transformers cannot read it."""
+    import transformers
+
+    with _failures_of(folder), quiet():
+        kind: Any = transformers.AutoTokenizer
+        if header is not None:
+            base = transformers.PreTrainedTokenizerBase
+            kind = _class_of(header.tokenizer_class, base=base, what="tokenizer")
+        return kind.from_pretrained(folder, local_files_only=True)
+
+
+def read_model(
+    config: Any, weights: list[Path], *, header: DetoxifyHeader | None, trust: bool, dtype: str
+) -> Any:
+    """Returns a sequence classifier of transformers on the CPU, in evaluation mode.
+
+    Args:
+        config: from `read_config`.
+        weights: safetensors or pickles; of a detoxify checkpoint its one file.
+        header: of a detoxify checkpoint.
+        trust: see `read_pickle`.
+        dtype: "float32" or "bfloat16".
+
+    Raises:
+        InputError: the weights are not those of a classifier of this configuration.
+    """
+    import torch
+
+    where = weights[0]
+    with _failures_of(where), quiet():
+        kind = _classifier_of(config) if header is None else _model_class(header)
+        state = {}
+        for path in weights:
+            state.update(_state_dict(path, trust=trust))
+        if header is not None:
+            state = state["state_dict"]
+        model, report = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=state,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{where}: no weights of a {kind.__name__}: lacks {', '.join(missing[:3])}"
+        )
+    return model.eval()
+
+
+def _state_dict(path: Path, *, trust: bool) -> Any:
+    if path.suffix != ".safetensors":
+        return read_pickle(path, trust=trust)
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _model_class(header: DetoxifyHeader) -> Any:
+    from transformers import PreTrainedModel
+
+    return _class_of(header.model_class, base=PreTrainedModel, what="model")
+
+
+def _class_of(name: str, *, base: type, what: str) -> Any:
+    """Returns a class of transformers by the name that a checkpoint gives it."""
+    import transformers
+
+    found = getattr(transformers, name, None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"transformers {transformers.__version__} has no {what} {name!r}")
+    return found
+
+
+def _classifier_of(config: Any) -> Any:
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as CLASSIFIERS
+
+    if type(config) not in CLASSIFIERS:
+        raise InputError(f"transformers has no sequence classifier of type {config.model_type!r}")
+    return CLASSIFIERS[type(config)]
+
+
+@contextmanager
+def _failures_of(where: Path) -> Iterator[None]:
+    """Turns what transformers and safetensors raise on bad files into InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as failure:  # their errors have no base of their own
+        raise InputError(f"{where}: {_reason(failure)}") from failure
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers from printing reports and progress bars: errors here say what is wrong."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
