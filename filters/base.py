@@ -161,6 +161,22 @@ class Filter(
         return None
 
 
+class Screened(NamedTuple):
+    """What a screen (a filter that runs a model) saw.
+
+    Attributes:
+        name: of the filter.
+        batch: the posts that reached it.
+        scores_N: (N,) float32, their scores.
+        rejected_N: (N,) bool, true where it said no.
+    """
+
+    name: str
+    batch: Batch
+    scores_N: Scores
+    rejected_N: Mask
+
+
 class Partition(NamedTuple):
     """Every row of a batch, once.
 
@@ -169,12 +185,14 @@ class Partition(NamedTuple):
         scores: filter name -> (len(kept),) float32.
         rejected: REJECT rows, in the order of the filters, then of the rows.
         steps: filter name -> {"posts_in", "posts_out", "usec"}, in the order of the filters.
+        screened: what each screen saw, in the order of the filters.
     """
 
     kept: Batch
     scores: dict[str, Scores]
     rejected: pa.RecordBatch
     steps: dict[str, dict[str, int]]
+    screened: tuple[Screened, ...] = ()
 
 
 Machine = tuple[Filter, Scorer]
@@ -195,6 +213,7 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
     scores: dict[str, Scores] = {}
     rejected: list[pa.RecordBatch] = []
     steps: dict[str, dict[str, int]] = {}
+    screened: list[Screened] = []
     for spec, score in machines:
         begun, posts_in = time.perf_counter_ns(), int(alive_N.sum())
         if spec.costly and posts_in < len(alive_N):
@@ -205,12 +224,14 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
         if said_no_N.any():
             rejected.append(_rejects(batch, said_no_N, spec, scores_N, phase=phase))
             alive_N &= ~said_no_N
+        if spec.costly:
+            screened.append(Screened(spec.name, batch, scores_N, said_no_N))
         scores[spec.name] = scores_N
         usec = (time.perf_counter_ns() - begun) // 1000
         steps[spec.name] = {"posts_in": posts_in, "posts_out": int(alive_N.sum()), "usec": usec}
     if not alive_N.all():
         batch, scores = _only(batch, scores, alive_N)
-    return Partition(batch, scores, concat_rejects(rejected), steps)
+    return Partition(batch, scores, concat_rejects(rejected), steps, tuple(screened))
 
 
 def _scored(batch: Batch, spec: Filter, score: Scorer) -> Scores:

@@ -17,15 +17,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filters import AnyFilter
-from filters.base import Batch, LanguageIdentifier, Machine, Partition, isolate_failures, partition
+from filters.base import (
+    Batch,
+    LanguageIdentifier,
+    Machine,
+    Partition,
+    Screened,
+    isolate_failures,
+    partition,
+)
 from filters.exact_hash import content_hash, id_hash
 from filters.language import build_identifier
 from filters.minhash import MinHashSpec, text_band_keys
 from filters.normalize import normalize
-from pipeline import exchange
+from pipeline import exchange, screens
 from pipeline.inputs import InputUnit
 from pipeline.ledger import Counts, tally, value_counts
 from pipeline.reading import ReadOptions, read_unit
+from pipeline.survivors import SCORE
 from pipeline.units import Attempt, DoUnits, Unit, Work, add_counts, file_digest
 from schemas.kernel import utf8_view
 from schemas.post import POST
@@ -41,6 +50,8 @@ LANGUAGE_COLUMNS = ("language", "language_group", "language_confidence")
 KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
 """The `keys` edge: a row a key of a kept post; `row` is its place in the unit's `kept` file."""
 
+SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_id", "text")])
+"""The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
 
 NO_COUNTS: Counts = {
     "read": 0,
@@ -49,6 +60,7 @@ NO_COUNTS: Counts = {
     "malformed": {},
     "errors": {},
     "filters": {},
+    "screens": {},
 }
 """What a unit counts, before its first post."""
 
@@ -62,6 +74,7 @@ class CleanStage:
         output: the output folder, for `rejects/`.
         root: the folder that source paths are relative to.
         num_partitions: of the key exchange.
+        seed: of the sample of what screens reject.
     """
 
     folder: str
@@ -72,6 +85,7 @@ class CleanStage:
     language_model: str
     minhash: MinHashSpec
     num_partitions: int
+    seed: int
     name: str = PHASE
 
     def open(self) -> Work:
@@ -117,7 +131,7 @@ def kept_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
     fields = [POST.field(n) for n in KEPT_COLUMNS]
     fields += [pa.field("language", pa.string()), pa.field("language_group", pa.string())]
     fields += [pa.field("language_confidence", pa.float32())]
-    return pa.schema(fields + [pa.field(f"score.{f.name}", pa.float32()) for f in filters])
+    return pa.schema(fields + [pa.field(f"{SCORE}{f.name}", pa.float32()) for f in filters])
 
 
 def _clean_unit(
@@ -142,7 +156,7 @@ def _clean_unit(
 
 
 class CleanOutputs:
-    """The edges of a clean unit: kept posts, rejects and keys, and the counts of all three."""
+    """The edges of a clean unit: kept posts, rejects, keys and screened posts, and their counts."""
 
     def __init__(self, stage: CleanStage, unit: Unit, attempt: Attempt):
         self._stage, self._attempt = stage, attempt
@@ -159,6 +173,7 @@ class CleanOutputs:
             self._keys_path, schema=KEYS, num_partitions=stage.num_partitions
         )
         self._rejects = RejectFile(self._rejects_path)
+        self._screened: list[pa.RecordBatch] = []
         self._num_kept = 0
         self._seen_H = np.zeros(SEEN_TEXTS, np.uint64)
         self.counts: Counts = {k: v if k == "read" else {} for k, v in NO_COUNTS.items()}
@@ -189,6 +204,8 @@ class CleanOutputs:
             posts = {"posts_in": step["posts_in"], "posts_out": step["posts_out"]}
             add_counts(self.counts["filters"], {name: posts})
             add_counts(self._attempt.times, {name: step["usec"]})
+        for seen in part.screened:
+            self._screen(seen)
         posts = part.kept.posts
         if not posts.num_rows:
             return
@@ -203,8 +220,25 @@ class CleanOutputs:
                 amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
             ),
         )
+        of_screens = {s.name: screens.histogram(part.scores[s.name]) for s in part.screened}
+        add_counts(self.counts["kept"], {"screens": of_screens})
         self._write_kept(part)
         self._write_keys(part.kept)
+
+    def _screen(self, seen: Screened) -> None:
+        """Counts a screen's scores by language, and samples what it rejected."""
+        language = seen.batch.languages.language
+        found = screens.by_language(language, seen.scores_N, seen.rejected_N)
+        add_counts(self.counts["screens"], {seen.name: found})
+        rejected = seen.batch.posts.filter(pa.array(seen.rejected_N))
+        of_sample_R = screens.sampled(
+            rejected.column("post_id"), screens.MAX_SAMPLE, seed=self._stage.seed
+        )
+        if of_sample_R.any():
+            rows = rejected.filter(pa.array(of_sample_R))
+            name = pa.repeat(pa.scalar(seen.name), rows.num_rows)
+            columns = [name, rows.column("post_id"), rows.column("text")]
+            self._screened.append(pa.RecordBatch.from_arrays(columns, schema=SCREENED))
 
     def _write_kept(self, part: Partition) -> None:
         languages = part.kept.languages
@@ -258,6 +292,11 @@ class CleanOutputs:
         """Records the files and returns the counts."""
         self._attempt.add("kept", self._kept_path)
         self._attempt.add("keys", self._keys_path, ranges=self._keys.ranges)
+        path = self._attempt.path("screened")
+        with pa.ipc.new_file(path, SCREENED) as file:
+            for rows in self._screened:
+                file.write_batch(rows)
+        self._attempt.add("screened", path)
         size, sha256 = self._rejects.size_and_sha256()
         self._attempt.add_contract("rejects", self._rejects_name, size=size, sha256=sha256)
         return self.counts

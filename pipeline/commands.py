@@ -51,6 +51,7 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
     output.check_owner(out, owner)
     check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
+    _ = job.located  # a missing model is an error before any post is read
     say(
         f"{len(job.inventory.files)} input files, {_size(sum(f.bytes for f in job.inventory.files))}"
     )
@@ -126,8 +127,21 @@ def funnel(report: dict[str, Any]) -> list[str]:
         f"{shards['count']} shards of {shards['sequences_each']:,}; {sequences['leftover']:,} left over",
         f"ledger    {report['ledger']['posts']}",
     ]
+    lines += [_transformer_line(row) for row in report.get("transformers", [])]
     lines += [f"warning: {w}" for w in report["warnings"]]
     return lines
+
+
+def _transformer_line(row: dict[str, Any]) -> str:
+    """Returns what a transformer saw and rejected, and how far its screen agrees with it."""
+    found = row["agreement"]
+    agreed = ""
+    if found and found["sampled"]:
+        agreed = f"; its screen agrees on {found['agreed']:.1%} of {found['sampled']:,} sampled"
+    return (
+        f"{row['name']:<10}{row['decided']:>14,}   of {row['posts']:,} posts decided on, "
+        f"{row['rejected']:,} rejected{agreed}"
+    )
 
 
 def _by_size(table: dict[str, int]) -> list[tuple[str, int]]:
@@ -209,6 +223,9 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     counts = result.total("score")
     yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {out / 'scores'}"
     yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"
-    for row in score.summary(job.output, job.recipe.filters):
+    for row in score.summary(job.output, job.recipe):
         quantiles = "".join(f"{q:>10.4g}" for q in row["quantiles"])
-        yield f"{row['filter']:<24}{row['threshold']:>10.4g}{row['rejects']:>8.1%} {quantiles}"
+        line = f"{'-':>10}{'-':>8}"
+        if row["threshold"] is not None:
+            line = f"{row['threshold']:>10.4g}{row['rejects']:>8.1%}"
+        yield f"{row['filter']:<24}{line} {quantiles}"

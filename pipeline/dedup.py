@@ -25,9 +25,10 @@ from pipeline import exchange, history_index
 from pipeline.candidates import PHASE, Buckets, DedupStage, HistoryFile, Join, history_files
 from pipeline.clean import RejectFile
 from pipeline.ledger import Counts, tally, value_counts
+from pipeline.screens import histogram
 from pipeline.settle import FOUND, Rules, settle
 from pipeline.slices import CANDIDATE, THIS_RUN
-from pipeline.survivors import COPIES, DROPS, read_kept
+from pipeline.survivors import COPIES, DROPS, SCORE, read_kept
 from pipeline.units import Attempt, Done, DoUnits, Unit, Work
 from schemas.post import ROW_BITS
 from schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
@@ -172,10 +173,15 @@ def _settle(stage: Settle, unit: Unit, attempt: Attempt) -> Counts:
 
 @dataclass(frozen=True)
 class Drop(DedupStage):
-    """A clean unit's verified duplicates -> reject rows, the rows to drop, and what the ledger loses."""
+    """A clean unit's verified duplicates -> reject rows, the rows to drop, and what the ledger loses.
+
+    Attributes:
+        screens: filters whose scores are counted, for the phases that ask how many are in a band.
+    """
 
     output: str
     threshold: float
+    screens: tuple[str, ...] = ()
 
     def open(self) -> Work:
         """Returns the function that writes a unit's drops."""
@@ -190,7 +196,8 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
     _write_copies(stage, index, found.filter(stays), attempt)
     found = found.filter(pc.invert(stays))
     row_D = np.asarray(found.column("post")) - np.uint32(stage.posts.first[index])
-    columns = ("post_id", "row_key", "language", "created_at", "source", "text")
+    columns = ["post_id", "row_key", "language", "created_at", "source", "text"]
+    columns += [f"{SCORE}{name}" for name in stage.screens]
     posts = _take_rows(Done(stage.posts.folder, stage.posts.units[index]), row_D, columns)
     reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
     source_row = pc.bit_wise_and(
@@ -229,6 +236,8 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
         source=posts.column("source"),
         amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
     )
+    of_screens = {n: histogram(np.asarray(posts.column(f"{SCORE}{n}"))) for n in stage.screens}
+    lost["screens"] = of_screens
     earlier = reasons.filter(pc.not_equal(found.column("segment"), THIS_RUN))
     return {"duplicates": value_counts(reasons), "earlier": value_counts(earlier), "lost": lost}
 

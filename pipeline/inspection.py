@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipeline.inference import PHASE as CLASSIFY
+from pipeline.survivors import SCORE
 from pipeline.verify import read_manifest
 from schemas.reject import DUPLICATE
-
-SCORES = "score."
 
 
 def inspect(output: str, post_id: str) -> Iterator[str]:
@@ -20,28 +21,43 @@ def inspect(output: str, post_id: str) -> Iterator[str]:
         OutputError: the folder holds no finished run.
     """
     read_manifest(output)
-    for row in _rows(output, "rejects", post_id):
+    rejects = _rows(output, "rejects", post_id)
+    for row in rejects:
         yield _rejected(row)
     places = [*_rows(output, "provenance", post_id), *_rows(output, "leftover", post_id)]
     for row in sorted(places, key=lambda r: r["piece"]):
         yield _placed(row)
-    if places:
+    if places or any(row["phase"] == CLASSIFY for row in rejects):
         yield from _scores(output, post_id)
+    yield from _transformer_scores(output, post_id)
 
 
 def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
-    path = os.path.join(output, folder)
-    files = (
-        sorted(os.path.join(path, f) for f in os.listdir(path) if f.endswith(".parquet"))
-        if os.path.isdir(path)
-        else []
-    )
-    if not files:
+    files = _parquet_files(os.path.join(output, folder))
+    return _of_post(files, post_id) if files else []
+
+
+def _parquet_files(folder: str) -> list[str]:
+    if not os.path.isdir(folder):
         return []
+    return sorted(os.path.join(folder, f) for f in os.listdir(folder) if f.endswith(".parquet"))
+
+
+def _of_post(files: list[str], post_id: str) -> list[dict[str, Any]]:
     found: pa.Table = ds.dataset(files, format="parquet").to_table(
         filter=ds.field("post_id") == post_id
     )
     return list(found.to_pylist())
+
+
+def _transformer_scores(output: str, post_id: str) -> Iterator[str]:
+    """Yields what each transformer said of a post that it scored."""
+    files = _parquet_files(os.path.join(output, "scores"))
+    for model, own in groupby(files, key=lambda path: os.path.basename(path).rpartition("-")[0]):
+        for row in _of_post(list(own), post_id):
+            scores = {n: v for n, v in row.items() if n.startswith(f"{model}.")}
+            note = "" if row["decided"] else "  (scored for the sample; it did not decide)"
+            yield from (f"score  {n:<24} {v:.4g}{note}" for n, v in scores.items())
 
 
 def _rejected(row: dict[str, Any]) -> str:
@@ -77,10 +93,10 @@ def _scores(output: str, post_id: str) -> Iterator[str]:
         table = ds.dataset(files, format="ipc") if files else None
         if table is None:
             continue
-        names = [n for n in table.schema.names if n.startswith(SCORES)]
+        names = [n for n in table.schema.names if n.startswith(SCORE)]
         columns = ["language", "language_confidence", *names]
         for row in table.to_table(
             columns=columns, filter=ds.field("post_id") == post_id
         ).to_pylist():
             yield f"language  {row['language']}  confidence {row['language_confidence']:.4f}"
-            yield from (f"score  {n.removeprefix(SCORES):<24} {row[n]:.4g}" for n in names)
+            yield from (f"score  {n.removeprefix(SCORE):<24} {row[n]:.4g}" for n in names)

@@ -21,14 +21,15 @@ from filters.language import LANGUAGE_VERSION, identifier_fingerprint
 from filters.minhash import MinHashSpec
 from filters.normalize import NORMALIZE_VERSION
 from filters.text_views import TEXT_VIEWS_VERSION
+from filters.transformer import Located, locate
 from pipeline import history
 from pipeline.inputs import Inventory, cut
 from pipeline.ledger import UNKNOWN, Counts, column, subtract
 from pipeline.reading import ReadOptions
-from pipeline.recipe import Recipe, canonical
-from schemas.errors import InputError, RecipeError
+from pipeline.recipe import Classifier, Recipe, canonical
+from schemas.errors import InputError, RecipeError, did_you_mean
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
@@ -85,6 +86,21 @@ class Job:
         """What the keys and texts of a history depend on."""
         return history.sketch(self.minhash)
 
+    @cached_property
+    def located(self) -> tuple[Located, ...]:
+        """The files of each transformer, found and checked.
+
+        Raises:
+            InputError: the packages are missing, or a file is missing or not the one that was pinned.
+            RecipeError: a threshold is of a label that the model does not have.
+        """
+        return tuple(map(_located, self.recipe.transformers))
+
+    @property
+    def screens(self) -> tuple[str, ...]:
+        """The filters that run a model, in recipe order."""
+        return tuple(f.name for f in self.recipe.filters if f.costly)
+
     def work(self, phase: str, fingerprint: str, stage: str = "") -> str:
         """Returns the folder of a phase's or a stage's work."""
         return os.path.join(self.output, "work", f"{phase}-{fingerprint[:12]}", stage).rstrip("/")
@@ -117,8 +133,19 @@ class Results:
     @property
     def survivors(self) -> Counts:
         """What clean kept less what dedup dropped: totals and `by_*` tables of posts and text bytes."""
-        kept = self["clean"].total("clean", "kept")
-        return subtract(kept, self["dedup"].total("dedup_drop", "lost"))
+        left = subtract(
+            self["clean"].total("clean", "kept"), self["dedup"].total("dedup_drop", "lost")
+        )
+        for stage in self.transformers:
+            left = subtract(left, stage["lost"])
+        return left
+
+    @property
+    def transformers(self) -> list[Counts]:
+        """The counts of the transformers, in no order of meaning; none before they have run."""
+        return (
+            list(self.by_phase["classify"].counts.values()) if "classify" in self.by_phase else []
+        )
 
 
 def fingerprint(phase: str, part: Any) -> str:
@@ -133,18 +160,21 @@ def fingerprints(job: Job) -> dict[str, str]:
     marks: dict[str, str] = {}
     marks["clean"] = fingerprint("clean", _clean_part(job))
     marks["dedup"] = fingerprint("dedup", [marks["clean"], *_dedup_part(job)])
+    left = marks["dedup"]
+    if recipe.transformers:
+        left = marks["classify"] = fingerprint("classify", [left, *_classify_part(job)])
     frozen = recipe.vocabulary.tokenizer
     if frozen is None:
-        part: list[Any] = [marks["dedup"], recipe.vocabulary, recipe.seed, version("tokenizers")]
+        part: list[Any] = [left, recipe.vocabulary, recipe.seed, version("tokenizers")]
     else:
         part = [hashlib.sha256(_bytes_of(frozen)).hexdigest()]
     marks["vocabulary"] = fingerprint("vocabulary", part)
     marks["tokens"] = fingerprint(
         "tokens",
-        [marks["dedup"], marks["vocabulary"], recipe.tokens, recipe.training, recipe.seed],
+        [left, marks["vocabulary"], recipe.tokens, recipe.training, recipe.seed],
     )
     if recipe.dedup.history is not None:
-        marks["history"] = fingerprint("history", [marks["dedup"], marks["tokens"]])
+        marks["history"] = fingerprint("history", [left, marks["tokens"]])
     return marks
 
 
@@ -179,6 +209,31 @@ def _dedup_part(job: Job) -> list[Any]:
     d = job.recipe.dedup
     rules = [d.threshold, d.keep, d.max_copies, d.count_copies, d.max_checks]
     return rules if d.history is None else [*rules, [s.name for s in history_read(job)]]
+
+
+def _classify_part(job: Job) -> list[Any]:
+    """Returns what transformers depend on: where the files lie is outside, what they hold is not."""
+    models = [
+        [_without_places(spec), located.fingerprint]
+        for spec, located in zip(job.recipe.transformers, job.located, strict=True)
+    ]
+    return [models, job.recipe.seed, version("torch"), version("transformers")]
+
+
+def _without_places(spec: Classifier) -> Classifier:
+    return msgspec.structs.replace(spec, model=spec.prefix, checkpoint=None, base=None)
+
+
+def _located(spec: Classifier) -> Located:
+    found = locate(spec)
+    for key in ("max_scores", "min_scores"):
+        for label in getattr(spec, key):
+            if label not in found.labels:
+                raise RecipeError(
+                    f"transformers.{spec.prefix}.{key}.{label}: the model has no such label"
+                    f"{did_you_mean(label, found.labels)}; it has {', '.join(found.labels)}"
+                )
+    return found
 
 
 def history_read(job: Job) -> tuple[history.Segment, ...]:

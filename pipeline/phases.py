@@ -1,5 +1,6 @@
 """Which phases a run has, in what order, and what is done already: see `pipeline.job` for why."""
 
+import dataclasses
 import hashlib
 import math
 import os
@@ -11,8 +12,9 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 
-from pipeline import clean, dedup, remember, tokens, vocabulary
+from pipeline import classify, clean, dedup, remember, tokens, vocabulary
 from pipeline.candidates import Buckets, Join, Posts
+from pipeline.cascade import Cascade
 from pipeline.history_index import View
 from pipeline.job import (
     Job,
@@ -28,6 +30,8 @@ from pipeline.job import (
     run_day,
 )
 from pipeline.ledger import Counts, column
+from pipeline.recipe import Classifier
+from pipeline.screens import band_edge
 from pipeline.settle import Rules
 from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
@@ -71,6 +75,7 @@ def plan_clean(job: Job, results: Results) -> Plan:
         language_model=job.recipe.language.model,
         minhash=job.minhash,
         num_partitions=key_partitions(job),
+        seed=job.recipe.seed,
     )
     units = [Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(input_units(job))]
     zero = {stage.name: clean.NO_COUNTS}
@@ -102,7 +107,7 @@ def plan_dedup(job: Job, results: Results) -> Plan:
         Join(at("join"), posts),
         dedup.Ship(at("ship"), posts, d.keep, d.ngram, partitions),
         dedup.Settle(at("settle"), posts, rules),
-        dedup.Drop(at("drop"), posts, job.output, d.threshold),
+        dedup.Drop(at("drop"), posts, job.output, d.threshold, job.screens),
     )
     stages: list[Stage] = [
         planned.buckets,
@@ -129,14 +134,49 @@ def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:
 
 
 def survivors_of(job: Job, results: Results) -> Survivors:
-    """Returns where the posts that are left are; a phase that drops more adds its folder here."""
+    """Returns where the posts that are left are; a phase that drops more adds its folders here."""
     dropped = job.work("dedup", results["dedup"].fingerprint, "drop")
     copies = dropped if job.recipe.dedup.count_copies else ""
-    return Survivors(job.work("clean", results["clean"].fingerprint, "clean"), (dropped,), copies)
+    folders = [dropped]
+    if "classify" in results.by_phase:
+        mark = results["classify"].fingerprint
+        folders += [job.work("classify", mark, m.prefix) for m in job.recipe.transformers]
+    return Survivors(
+        job.work("clean", results["clean"].fingerprint, "clean"), tuple(folders), copies
+    )
 
 
 def _survivor_units(job: Job, results: Results) -> list[Unit]:
     return [Unit(d.unit) for d in done_units(survivors_of(job, results).clean)]
+
+
+def plan_classify(job: Job, results: Results) -> Plan:
+    """Returns the classify phase: each transformer over what those before it left."""
+    mark = fingerprints(job)["classify"]
+    folder = job.work("classify", mark)
+    files = tuple(u.path for u in input_units(job))
+    left, stages = survivors_of(job, results), []
+    for spec, located in zip(job.recipe.transformers, job.located, strict=True):
+        edge = band_of(spec, results)
+        cascade = Cascade(left, files, spec, edge, job.recipe.seed)
+        at = os.path.join(folder, spec.prefix)
+        stages.append(classify.Classify(at, job.output, cascade, located))
+        left = dataclasses.replace(left, drops=(*left.drops, at))
+    posts = results.survivors.get("posts", 0)
+    units = _survivor_units(job, results)
+    return Plan("classify", mark, folder, units, classify.ClassifyUnits(stages), stages, posts)
+
+
+def band_of(spec: Classifier, results: Results) -> float:
+    """Returns the screen score from which on posts go to a transformer, 0 without a screen.
+
+    The budget is a share of what duplicates left; a transformer that follows another sees fewer.
+    """
+    edge = spec.min_screen or 0.0
+    if spec.screen is None or spec.max_share is None:
+        return edge
+    scores = results.survivors.get("screens", {}).get(spec.screen, {})
+    return max(edge, band_edge(scores, max_share=spec.max_share))
 
 
 def plan_vocabulary(job: Job, results: Results) -> Plan:
@@ -232,13 +272,18 @@ def remember_plan(job: Job, results: Results) -> remember.RememberPlan:
     return remember.plan_stages(
         survivors_of(job, results),
         folder=os.path.abspath(d.history),
-        name=fingerprint("segment", [results["dedup"].fingerprint, day])[:16],
+        name=fingerprint("segment", [_last(results).fingerprint, day])[:16],
         day=day,
         inputs=job.inputs_mark,
         days=d.history_days,
         minhash=job.minhash,
         num_posts=results.survivors.get("posts", 0),
     )
+
+
+def _last(results: Results) -> Result:
+    """Returns the last of the phases that drop posts."""
+    return results.by_phase.get("classify", results["dedup"])
 
 
 def is_remembered(job: Job, results: Results) -> bool:
@@ -249,13 +294,12 @@ def is_remembered(job: Job, results: Results) -> bool:
 PHASES: dict[str, Callable[[Job, Results], Plan]] = {
     "clean": plan_clean,
     "dedup": plan_dedup,
+    "classify": plan_classify,
     "vocabulary": plan_vocabulary,
     "tokens": plan_tokens,
     "history": plan_history,
 }
-"""The phases of a run, in order; history is left out where the recipe names none.
-
-A transformer stage is one more entry between dedup and vocabulary, whose drops `survivors_of` adds."""
+"""The phases of a run, in order; classify and history are left out where the recipe names none."""
 
 
 def finished(job: Job, phase: str, mark: str) -> Result | None:

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from filters import AnyFilter
+from filters.transformer import Transformer
+from pipeline.screens import MAX_SAMPLE
 from schemas.errors import RecipeError, did_you_mean
 
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -95,6 +97,41 @@ class Dedup(Section, frozen=True):
     history_day: date | None = None
 
 
+class Classifier(Transformer, frozen=True, kw_only=True):
+    """A transformer, what it rejects, and which posts it sees.
+
+    Attributes:
+        max_scores: label -> highest score that a post may have.
+        min_scores: label -> lowest score that a post must have.
+        screen: a filter of the recipe with a model, `spam` or `toxicity`: the transformer sees only
+            the posts that it passed and is unsure of. Without it the transformer sees all survivors.
+        min_screen: the screen's score from which on it is unsure.
+        max_share: of the survivors, the most that the transformer may see; those with the highest
+            screen scores go first.
+        sample: of the posts that reached the screen, so many are scored by both, to measure how far
+            they agree; decides nothing.
+    """
+
+    max_scores: dict[str, Ratio] = {}
+    min_scores: dict[str, Ratio] = {}
+    screen: str | None = None
+    min_screen: Ratio | None = None
+    max_share: Ratio | None = None
+    sample: Annotated[float, Meta(ge=0.0, le=MAX_SAMPLE)] = 0.01
+
+    def __post_init__(self) -> None:
+        if self.screen is None and (self.min_screen, self.max_share) != (None, None):
+            raise ValueError(
+                "min_screen and max_share need a screen: the filter whose scores they cut"
+            )
+        if self.screen is not None and (self.min_screen, self.max_share) == (None, None):
+            raise ValueError("a screen needs min_screen, max_share or both: where its band begins")
+        if self.screen is not None and not (self.max_scores or self.min_scores):
+            raise ValueError(
+                "a screen needs max_scores or min_scores: what the transformer rejects"
+            )
+
+
 class Vocabulary(Section, frozen=True):
     """How the tokenizer is trained, or which one is taken as it is.
 
@@ -147,6 +184,7 @@ class Recipe(Section, frozen=True):
         name: names the recipe; an output folder belongs to one name.
         seed: of every hash, sample and permutation.
         filters: in order; the first that says no gives the reason.
+        transformers: in order, over what is left when duplicates are gone.
     """
 
     name: str
@@ -156,6 +194,7 @@ class Recipe(Section, frozen=True):
     language: Language = Language()
     filters: tuple[AnyFilter, ...] = ()
     dedup: Dedup = Dedup()
+    transformers: tuple[Classifier, ...] = ()
     vocabulary: Vocabulary = Vocabulary()
     tokens: Tokens = Tokens()
     training: Training = Training()
@@ -192,7 +231,25 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
         raise RecipeError(
             f"{where}: $.filters: {twice[0]!r} stands twice; one filter, one threshold"
         )
+    for i, model in enumerate(recipe.transformers):
+        _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
     return recipe
+
+
+def _check_transformer(recipe: Recipe, model: Classifier, *, where: str) -> None:
+    """Raises RecipeError where the name cannot be a file's, stands twice, or the screen is no screen."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", model.prefix):
+        raise RecipeError(
+            f"{where}.name: {model.prefix!r} must be letters, digits, - and _: it names files and columns"
+        )
+    if [m.prefix for m in recipe.transformers].count(model.prefix) > 1:
+        raise RecipeError(f"{where}.name: {model.prefix!r} stands twice; set another name")
+    screens = [f.name for f in recipe.filters if f.costly]
+    if model.screen is not None and model.screen not in screens:
+        hint = did_you_mean(model.screen, screens)
+        raise RecipeError(
+            f"{where}.screen: the recipe has no filter {model.screen!r} that runs a model{hint}"
+        )
 
 
 def canonical(part: Any) -> Any:
@@ -244,7 +301,7 @@ def _child(node: Any, name: str, where: str) -> Any:
     if isinstance(node, list):
         if name.isdigit() and int(name) < len(node):
             return node[int(name)]
-        found = [f for f in node if isinstance(f, dict) and f.get("filter") == name]
+        found = [f for f in node if isinstance(f, dict) and _name_of(f) == name]
         if len(found) == 1:
             return found[0]
         if found:
@@ -252,11 +309,17 @@ def _child(node: Any, name: str, where: str) -> Any:
             raise RecipeError(
                 f"{where}: stands {len(found)} times; name one by its place: {places}"
             )
-        names = [str(f.get("filter")) for f in node if isinstance(f, dict)]
-        raise RecipeError(f"{where}: the recipe has no such filter{did_you_mean(name, names)}")
+        names = [str(_name_of(f)) for f in node if isinstance(f, dict)]
+        raise RecipeError(f"{where}: the recipe has no such entry{did_you_mean(name, names)}")
     if not isinstance(node, dict):
         raise RecipeError(f"{where}: holds no keys")
     return node.setdefault(name, {})
+
+
+def _name_of(entry: dict[str, Any]) -> Any:
+    """Returns what a filter or a transformer is called."""
+    model = str(entry.get("model", "")).rpartition("/")[2]
+    return entry.get("filter") or entry.get("name") or model
 
 
 def _value(text: str) -> Any:
@@ -304,6 +367,6 @@ def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
             node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
         elif isinstance(at, list) and index.isdigit():
             at = at[int(index)]
-            node = filter_classes().get(str(at.get("filter")), Recipe)
+            node = filter_classes().get(str(at.get("filter")), Classifier)
     fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
     return [*fields_of, "filter"] if node in filter_classes().values() else fields_of

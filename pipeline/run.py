@@ -105,6 +105,8 @@ def run_phases(
         costs[name] = {"cost": cost, "units_reused": reused}
         if name == "clean":
             _check_limits(job, results)
+        if name == "classify":
+            _check_classified(job, results)
     return results, costs
 
 
@@ -116,6 +118,14 @@ def _check_limits(job: Job, results: Results) -> None:
         max_error_ratio=limits.max_error_ratio,
         max_malformed_ratio=limits.max_malformed_ratio,
     )
+
+
+def _check_classified(job: Job, results: Results) -> None:
+    """Raises LimitError where too many posts made a transformer fail."""
+    for counts in results.transformers:
+        about = {"read": counts["posts"], "errors": counts["errors"]}
+        ratio = job.recipe.limits.max_error_ratio
+        check_limits(about, {}, max_error_ratio=ratio, max_malformed_ratio=1.0)
 
 
 def _cost(job: Job, result: Result) -> Cost:

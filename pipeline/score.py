@@ -1,13 +1,12 @@
 """`sluice score`: every score of every readable post, no decision, by the code that `run` decides with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -19,17 +18,22 @@ from filters.base import (
     Filter,
     LanguageIdentifier,
     Machine,
+    Mask,
     Partition,
+    Scores,
     isolate_failures,
     on_grid,
 )
 from filters.normalize import normalize
+from filters.transformer import Located, TransformerScorer, load
+from pipeline.classify import bounds, reason, score_columns
 from pipeline.clean import RejectFile, load_machines
 from pipeline.inputs import InputUnit
 from pipeline.job import Job, fingerprint, fingerprints, input_units, read_options
 from pipeline.ledger import Counts
 from pipeline.phases import Plan
 from pipeline.reading import ReadOptions, read_unit
+from pipeline.recipe import Classifier, Recipe
 from pipeline.units import Attempt, DoUnits, Unit, Work, file_digest
 from schemas.post import POST
 from schemas.reject import reject_batch
@@ -47,35 +51,60 @@ class ScoreStage:
     options: ReadOptions
     filters: tuple[AnyFilter, ...]
     language_model: str
+    transformers: "Models" = ()
     name: str = PHASE
 
     def open(self) -> Work:
         """Returns the function that scores a unit, with its models loaded."""
         identify, machines = load_machines(self.filters, self.language_model)
-        return partial(_score_unit, self, identify, machines)
+        return partial(_score_unit, self, identify, machines, load_transformers(self.transformers))
 
 
-def score_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
-    """Returns the schema of the scores: id, language, and a float32 column a filter.
+Models = tuple[tuple[Classifier, Located], ...]
+
+
+def load_transformers(transformers: Models) -> tuple[TransformerScorer, ...]:
+    """Returns the machines of transformers; once a process."""
+    return _loaded(msgspec.json.encode(transformers))
+
+
+@lru_cache(maxsize=1)
+def _loaded(transformers: bytes) -> tuple[TransformerScorer, ...]:
+    models = msgspec.json.decode(transformers, type=Models)
+    return tuple(load(spec, located) for spec, located in models)
+
+
+def score_schema(
+    filters: Sequence[AnyFilter], transformers: Sequence[tuple[Classifier, Located]] = ()
+) -> pa.Schema:
+    """Returns the schema of the scores: id, language, a float32 column a filter and a model's label.
 
     The filter `language_confidence` has its column among those of the language.
     """
     fields = [pa.field(n, pa.string()) for n in ("post_id", "language", "language_group")]
     fields.append(pa.field("language_confidence", pa.float32()))
-    return pa.schema(fields + [pa.field(n, pa.float32()) for n in _own_columns(filters)])
+    names = [*_own_columns(filters), *(c for pair in transformers for c in score_columns(*pair))]
+    return pa.schema(fields + [pa.field(n, pa.float32()) for n in names])
 
 
 def _own_columns(filters: Sequence[Filter]) -> list[str]:
     return [f.name for f in filters if f.name != "language_confidence"]
 
 
-def score_batch(batch: Batch, machines: Sequence[Machine], schema: pa.Schema) -> pa.RecordBatch:
+def score_batch(
+    batch: Batch,
+    machines: Sequence[Machine],
+    schema: pa.Schema,
+    transformers: Sequence[TransformerScorer] = (),
+) -> pa.RecordBatch:
     """Returns a row of scores for each post of the batch, in order."""
     found = batch.languages
     columns = [batch.posts.column("post_id"), found.language, found.language_group]
     columns.append(pa.array(on_grid(found.confidence_N)))
     own = _own_columns([f for f, _ in machines])
     columns += [pa.array(score(batch)) for f, score in machines if f.name in own]
+    for model in transformers:
+        columns += map(pa.array, on_grid(model.score(batch.text).scores_NL.T))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -83,6 +112,7 @@ def _score_unit(
     stage: ScoreStage,
     identify: LanguageIdentifier,
     machines: Sequence[Machine],
+    transformers: Sequence[TransformerScorer],
     unit: Unit,
     attempt: Attempt,
 ) -> Counts:
@@ -94,10 +124,10 @@ def _score_unit(
     paths = {edge: attempt.contract_path(stage.output, name) for edge, name in names.items()}
     rejects = RejectFile(paths["rejects"])
     scored: list[pa.RecordBatch] = []
-    schema = score_schema(stage.filters)
+    schema = score_schema(stage.filters, stage.transformers)
 
     def apply(batch: Batch) -> Partition:
-        scored.append(score_batch(batch, machines, schema))
+        scored.append(score_batch(batch, machines, schema, transformers))
         return Partition(batch, {}, reject_batch(0, {}), {})
 
     counts = {"read": 0, "scored": 0}
@@ -122,7 +152,8 @@ def _score_unit(
 
 def plan_score(job: Job) -> Plan:
     """Returns the one phase of `sluice score`."""
-    mark = fingerprint(PHASE, fingerprints(job)["clean"])
+    marks = fingerprints(job)
+    mark = fingerprint(PHASE, [marks["clean"], marks.get("classify")])
     folder = job.work(PHASE, mark)
     stage = ScoreStage(
         folder=f"{folder}/score",
@@ -131,27 +162,42 @@ def plan_score(job: Job) -> Plan:
         options=read_options(job.recipe),
         filters=job.recipe.filters,
         language_model=job.recipe.language.model,
+        transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
     units = [Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(input_units(job))]
     return Plan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0)
 
 
-def summary(output: str, filters: Sequence[AnyFilter]) -> list[dict[str, Any]]:
-    """Returns for each filter how its scores lie, and what share its threshold would reject."""
+def summary(output: str, recipe: Recipe) -> list[dict[str, Any]]:
+    """Returns how the scores of each filter and label lie, and what share a threshold would reject.
+
+    A label without a threshold has None for both.
+    """
     table = ds.dataset(Path(output) / "scores", format="parquet")
+    rules: dict[str, tuple[float, Callable[[Scores], Mask]]] = {
+        f.name: (f.threshold, f.accepts) for f in recipe.filters
+    }
+    for spec in recipe.transformers:
+        rules |= {reason(spec, rule): (rule.value, rule.accepts) for rule in bounds(spec)}
+    labels = [n for n in table.schema.names if "." in n]
     rows = []
-    for spec in filters:
-        scores = table.to_table(columns=[spec.name])[spec.name]
+    for name in dict.fromkeys([*(f.name for f in recipe.filters), *labels]):
+        scores = table.to_table(columns=[name])[name]
         values_N = scores.to_numpy()
+        threshold, accepts = rules.get(name, (None, None))
         quantiles = (
             pc.quantile(scores, q=[0.01, 0.5, 0.9, 0.99]).to_pylist() if len(values_N) else []
         )
         rows.append(
             {
-                "filter": spec.name,
-                "threshold": spec.threshold,
-                "rejects": float(np.mean(~spec.accepts(values_N))) if len(values_N) else 0.0,
+                "filter": name,
+                "threshold": threshold,
+                "rejects": None if accepts is None else _share(~accepts(values_N)),
                 "quantiles": quantiles,
             }
         )
     return rows
+
+
+def _share(mask_N: Mask) -> float:
+    return float(mask_N.mean()) if len(mask_N) else 0.0

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from pipeline.units import Done
 
+SCORE = "score."
+"""Begins the name of a column of the `kept` edge that holds a filter's scores; the filter's name follows."""
 DROPS = pa.schema([("row", pa.uint32())])
 """The `drops` edge: places in the unit's `kept` file that were dropped, ascending."""
 COPIES = pa.schema([("row", pa.uint32()), ("copies", pa.int32())])
@@ -37,6 +39,11 @@ class Survivors:
             if (Path(folder) / f"{unit}.json").exists():
                 rows.append(_column(Done(folder, unit).path("drops"), "row"))
         return np.unique(np.concatenate(rows))
+
+    def places(self, unit: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Returns the places in the unit's `kept` file that are left, ascending."""
+        kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
+        return np.delete(np.arange(kept, dtype=np.uint32), self.dropped(unit))
 
     def count(self, unit: str) -> int:
         """Returns how many of the unit's posts are left."""

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from filters.hashing import hash_texts
+from pipeline.inference import PHASE as CLASSIFY
 from pipeline.ledger import check_posts, check_tokens
 from pipeline.output import COMPLETED
 from pipeline.units import file_digest
@@ -71,7 +72,7 @@ def _files(output: str, manifest: dict[str, Any]) -> Problems:
         elif sha256 != entry["sha256"]:
             yield f"{entry['path']}: SHA-256 differs from the manifest's"
     named = {entry["path"] for entry in manifest["files"]}
-    for folder in ("tokens", "provenance", "leftover", "rejects"):
+    for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
         for found in sorted((Path(output) / folder).glob("*")):
             if f"{folder}/{found.name}" not in named:
                 yield f"{folder}/{found.name}: is not in the manifest"
@@ -179,6 +180,7 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
     files = sorted(str(path) for path in (Path(output) / "rejects").glob("*.parquet"))
     rows = ds.dataset(files, schema=REJECT, format="parquet")
     columns = ["kind", "reason", "detail", "duplicate_of"]
+    stayed_S = np.sort(np.concatenate([kept_K, _classified_ids(rows)]))
     lost = earlier = 0
     for batch in rows.to_batches(columns=columns):
         counted = (
@@ -194,8 +196,8 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
         earlier += pc.sum(pc.invert(of_this_run)).as_py() or 0
         partner = copies.filter(of_this_run).column("duplicate_of")
         hash_D = hash_texts(partner, seed=0)
-        at_D = np.minimum(np.searchsorted(kept_K, hash_D), max(len(kept_K) - 1, 0))
-        lost += int((kept_K[at_D] != hash_D).sum()) if len(kept_K) else len(hash_D)
+        at_D = np.minimum(np.searchsorted(stayed_S, hash_D), max(len(stayed_S) - 1, 0))
+        lost += int((stayed_S[at_D] != hash_D).sum()) if len(stayed_S) else len(hash_D)
     expected = sum(manifest["phases"]["dedup"].get("dedup_drop", {}).get("earlier", {}).values())
     if earlier != expected:
         yield f"{earlier:,} duplicates name a post of the history, the ledger says {expected:,}"
@@ -208,6 +210,31 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
         rows_of = sum(found.get(kind, {}).values())
         if rows_of != posts[name]:
             yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {posts[name]:,}"
+
+
+def _classified_ids(rejects: ds.Dataset) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Returns the hashes of the posts that went after duplicates did: copies of theirs are gone too."""
+    of_phase = ds.field("phase") == CLASSIFY
+    ids = rejects.to_table(columns=["post_id"], filter=of_phase)["post_id"].combine_chunks()
+    return hash_texts(ids, seed=0) if len(ids) else np.empty(0, np.uint64)
+
+
+def _scores(output: str, manifest: dict[str, Any]) -> Problems:
+    """Every transformer has a score for each post that it decided on, and none that is not one."""
+    for name, counts in manifest["phases"].get(CLASSIFY, {}).items():
+        prefix = name.removeprefix(f"{CLASSIFY}_")
+        paths = [f["path"] for f in manifest["files"] if f["path"].startswith(f"scores/{prefix}-")]
+        decided = 0
+        for path in paths:
+            table = pq.read_table(os.path.join(output, path))
+            decided += pc.sum(table["decided"]).as_py() or 0
+            for column in table.column_names[table.column_names.index("decided") + 1 :]:
+                bad = table.num_rows - (pc.sum(pc.is_finite(table[column])).as_py() or 0)
+                if bad:
+                    yield f"{path}: {bad:,} values of {column} are missing, NaN or infinite"
+        expected = counts["band"] - sum(counts["errors"].values())
+        if decided > counts["band"] or decided < expected:
+            yield f"scores/{prefix}-*: {decided:,} posts were decided on, the ledger says {expected:,}"
 
 
 def _same(name: str, found: dict[str, int], expected: dict[str, int]) -> Problems:
@@ -225,5 +252,6 @@ CHECKS: dict[str, Callable[[str, dict[str, Any]], Problems]] = {
     "tokenizer: loads, with the vocabulary's size": _tokenizer,
     "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
     "provenance: every piece ends where a document ends, without gaps": _provenance,
+    "scores: every post that a transformer decided on has its scores": _scores,
     "conservation: one document a kept post, one row a reject, partners kept": _conservation,
 }

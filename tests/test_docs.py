@@ -16,7 +16,9 @@ import pytest
 
 from filters import AnyFilter
 from filters.base import Filter
+from filters.transformer import Located
 from pipeline import cli, recipe
+from pipeline.classify import score_schema as transformer_schema
 from pipeline.sample import write_sample
 from pipeline.score import score_schema
 from pipeline.tokens import PROVENANCE
@@ -193,6 +195,23 @@ def test_recipe_keys() -> None:
     assert [(quoted(row[0])[0], row[1]) for row in table("recipe")] == expected
 
 
+def test_transformer_keys() -> None:
+    """The table has every key of a transformer with its default, in the order of the code."""
+    expected = []
+    for field in msgspec.structs.fields(recipe.Classifier):
+        default: Any = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        said = {None: "none", msgspec.NODEFAULT: "required"}
+        known = not isinstance(default, dict) and default in said
+        expected.append((field.name, said[default] if known else f"`{shown(default)}`"))
+    assert [(quoted(row[0])[0], row[1]) for row in table("transformers")] == expected
+
+
+TINY = recipe.Classifier(model="tiny")
+NO_MODEL = Located(folder="", configs=(), weights=(), labels=(), activation="sigmoid", header=None)
+
+
 @pytest.mark.parametrize(
     ("name", "schema"),
     [
@@ -201,6 +220,7 @@ def test_recipe_keys() -> None:
         ("provenance", PROVENANCE),
         ("token_shard", ShardFormat(8192, 131_072, 0, 2).schema),
         ("scores", score_schema(())),
+        ("transformer scores", transformer_schema(TINY, NO_MODEL)),
     ],
 )
 def test_columns(name: str, schema: pa.Schema) -> None:
@@ -244,7 +264,7 @@ def test_report_keys(outputs: Path) -> None:
     unknown = [path for path in found if not any(pattern(k).fullmatch(path) for k in documented)]
     assert unknown == []
     gone = [k for k in documented if not any(pattern(k).fullmatch(path) for path in found)]
-    assert set(gone) <= {"posts.errors_by_stage.STAGE"}
+    assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers"}
 
 
 def test_history_keys(outputs: Path, tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ import msgspec
 
 from filters.language import identifier_fingerprint
 from pipeline import ledger, phases
+from pipeline.classify import BAND, HIGH, LOW, bounds, reason
 from pipeline.job import Job, Results, history_read, run_day
 from pipeline.ledger import Counts, column
 from pipeline.metrics import cpu_seconds
-from pipeline.recipe import Recipe, canonical
-from pipeline.units import FileEntry, UnitManifest, done_units, read_manifest
+from pipeline.recipe import Classifier, Recipe, canonical
+from pipeline.screens import fairness
+from pipeline.units import FileEntry, UnitManifest, add_counts, done_units, read_manifest
 from pipeline.vocabulary import reserved_warning, tokenizer_path
 from schemas.errors import LedgerError
 from schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
@@ -35,17 +37,21 @@ POSTS_TABLES = ("by_lang", "by_day", "by_source")
 def posts_section(results: Results) -> Counts:
     """Returns where every post went; its parts sum to `read`."""
     counts = results["clean"].total("clean")
+    rejected, errors = dict(counts["policy"]), dict(counts["errors"])
+    for stage in results.transformers:
+        add_counts(rejected, stage["policy"])
+        add_counts(errors, stage["errors"])
     duplicates = results["dedup"].total("dedup_drop", "duplicates")
     survivors = results.survivors
     posts: Counts = {
         "read": counts["read"],
         "kept": survivors.get("posts", 0),
-        "rejected": dict(sorted(counts["policy"].items())),
+        "rejected": dict(sorted(rejected.items())),
         "duplicates": {r: duplicates.get(r, 0) for r in (REDELIVERED, EXACT, NEAR)},
         "malformed": sum(counts["malformed"].values()),
-        "errors": sum(counts["errors"].values()),
+        "errors": sum(errors.values()),
         "malformed_by_reason": dict(sorted(counts["malformed"].items())),
-        "errors_by_stage": dict(sorted(counts["errors"].items())),
+        "errors_by_stage": dict(sorted(errors.items())),
     }
     return posts | {by: column(survivors, by, "posts") for by in POSTS_TABLES}
 
@@ -157,7 +163,21 @@ def _without_paths(recipe: Recipe) -> Recipe:
     dedup = recipe.dedup
     if dedup.history is not None:
         dedup = msgspec.structs.replace(dedup, history=Path(dedup.history).name)
-    return msgspec.structs.replace(recipe, input=inputs, vocabulary=vocabulary, dedup=dedup)
+    transformers = tuple(map(_by_name, recipe.transformers))
+    return msgspec.structs.replace(
+        recipe, input=inputs, vocabulary=vocabulary, dedup=dedup, transformers=transformers
+    )
+
+
+def _by_name(spec: Classifier) -> Classifier:
+    """Returns the table of a transformer with names in place of paths; its files' sha256 say what it is."""
+    names = {k: Path(v).name for k in ("checkpoint", "base") if (v := getattr(spec, k)) is not None}
+    return msgspec.structs.replace(spec, model=_model_name(spec), **names)
+
+
+def _model_name(spec: Classifier) -> str:
+    """Returns the model's name on the hub, or that of its folder."""
+    return Path(spec.model).name if Path(spec.model).is_dir() else spec.model
 
 
 def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -174,6 +194,8 @@ def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict
         "recipe": {"name": job.recipe.name, "fingerprint": results["tokens"].fingerprint},
         "posts": posts,
         "filters": filters_section(job, results),
+        "transformers": transformers_section(job, results),
+        "fairness": fairness_section(job, results),
         "documents": tokens["end_of_document"],
         "tokens": tokens,
         "ledger": {
@@ -300,6 +322,74 @@ def filters_section(job: Job, results: Results) -> list[dict[str, Any]]:
     return rows
 
 
+def transformers_section(job: Job, results: Results) -> list[dict[str, Any]]:
+    """Returns what each transformer saw, said and saved, in recipe order."""
+    if not job.recipe.transformers:
+        return []
+    usec = stage_times(job, results, "classify")
+    rows = []
+    for spec, located in zip(job.recipe.transformers, job.located, strict=True):
+        counts = results["classify"].total(f"classify_{spec.prefix}")
+        seconds = usec.get(spec.prefix, 0) / 1e6
+        rows.append(
+            {
+                "name": spec.prefix,
+                "model": _model_name(spec),
+                "sha256": located.weights[0].sha256,
+                "labels": list(located.labels),
+                "posts": counts["posts"],
+                "decided": counts["band"],
+                "saved": _ratio(counts["posts"] - counts["band"], counts["posts"]),
+                "rejected": sum(counts["policy"].values()),
+                "errors": sum(counts["errors"].values()),
+                "tokens": counts["tokens"],
+                "truncated": counts["truncated"],
+                "seconds": round(seconds, 3),
+                "band": band_section(job, results, spec),
+                "agreement": agreement_section(counts) if spec.screen else None,
+            }
+        )
+    return rows
+
+
+def band_section(job: Job, results: Results, spec: Classifier) -> dict[str, Any] | None:
+    """Returns the band of a cascade: which screen, from which score, to which."""
+    if spec.screen is None:
+        return None
+    high = next(f.threshold for f in job.recipe.filters if f.name == spec.screen)
+    before = Results({k: v for k, v in results.by_phase.items() if k in ("clean", "dedup")})
+    return {"screen": spec.screen, "low": phases.band_of(spec, before), "high": high}
+
+
+def agreement_section(counts: Counts) -> dict[str, Any]:
+    """Returns how far screen and transformer agree on the sample that both have scored.
+
+    Below the band the cascade keeps a post, above it rejects it, in the band it does as the
+    transformer says.
+    """
+    zones = {zone: counts["agreement"][zone] for zone in (LOW, BAND, HIGH)}
+    sampled = sum(sum(z.values()) for z in zones.values())
+    agreed = zones[LOW]["kept"] + sum(zones[BAND].values()) + zones[HIGH]["rejected"]
+    return {"sampled": sampled, "agreed": _ratio(agreed, sampled), **zones}
+
+
+def fairness_section(job: Job, results: Results) -> list[dict[str, Any]]:
+    """Returns rejection rates by language of every screen, then of every label with a threshold."""
+    counts = results["clean"].total("clean", "screens")
+    rows = [
+        {"name": f.name} | fairness(counts.get(f.name, {}), threshold=getattr(f, f.bound))
+        for f in job.recipe.filters
+        if f.costly
+    ]
+    for spec in job.recipe.transformers:
+        found = results["classify"].total(f"classify_{spec.prefix}", "screens")
+        for rule in bounds(spec):
+            name = reason(spec, rule)
+            about = fairness(found.get(name, {}), threshold=rule.value, upper=rule.upper)
+            rows.append({"name": name} | about)
+    return rows
+
+
 def stage_times(job: Job, results: Results, phase: str) -> dict[str, int]:
     """Returns the microseconds that steps of a phase took, summed over units."""
     total: dict[str, int] = {}
@@ -323,9 +413,11 @@ def phases_section(results: Results, costs: dict[str, dict[str, Any]]) -> list[d
     """Returns what each phase cost and how many posts it read."""
     kept = results["clean"].total("clean", "kept").get("posts", 0)
     left = results.survivors.get("posts", 0)
+    lost = sum(stage["lost"]["posts"] for stage in results.transformers)
     posts = {
         "clean": results["clean"].total("clean")["read"],
         "dedup": kept,
+        "classify": left + lost,
         "vocabulary": left,
         "tokens": left,
     }
@@ -352,6 +444,12 @@ def models_section(job: Job) -> list[dict[str, str]]:
         sha256 = getattr(spec, "model_sha256", None)
         if sha256:
             found.append({"name": spec.name, "model": spec.name, "sha256": sha256})
+    for transformer, located in zip(job.recipe.transformers, job.located, strict=True):
+        found += [
+            {"name": transformer.prefix, "model": f"{_model_name(transformer)} {f.name}"}
+            | {"sha256": f.sha256}
+            for f in located.files
+        ]
     return found
 
 

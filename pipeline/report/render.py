@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 
 MAX_LANGUAGES = 30
+FAIR_LANGUAGES = 12
+"""Languages of a fairness table: those with the most posts; report.json has all."""
 LISTED_DAYS, MAX_DAYS = 14, 62
 """Up to so many days are listed; up to so many are drawn, more as months, or as years."""
 
@@ -39,6 +41,8 @@ def render(report: dict[str, Any]) -> str:
         ledger=_at(report, "ledger") or {},
         filters=_filters(report),
         broken=_broken(report),
+        transformers=_transformers(report),
+        fairness=_fairness(report),
         duplicates=_duplicates(report),
         clusters=_clusters(report),
         dedup=_dedup(report),
@@ -217,6 +221,62 @@ def _filters(report: Row) -> list[Row]:
             | {"usec": None if msec is None else _ratio(1000 * msec, asked)}
         )
     return rows
+
+
+def _transformers(report: Row) -> list[Row]:
+    """What each transformer saw, rejected and cost, and how far its screen agrees with it."""
+    rows = []
+    for row in _at(report, "transformers") or []:
+        facts = [
+            ("band", _band(_table(row, "band"))),
+            ("sample", _agreement(_table(row, "agreement"))),
+            ("labels", ", ".join(row.get("labels") or []) or None),
+        ]
+        rows.append(
+            {k: row.get(k) for k in ("name", "posts", "decided", "saved", "rejected", "seconds")}
+            | {"posts_per_second": _ratio(row.get("decided"), row.get("seconds"))}
+            | {"tokens_per_second": _ratio(row.get("tokens"), row.get("seconds"))}
+            | {"facts": [{"name": k, "value": v} for k, v in facts if v]}
+        )
+    return rows
+
+
+def _band(about: Row) -> str | None:
+    if not about:
+        return None
+    low, high = number(about.get("low"), 2), number(about.get("high"), 2)
+    return f"{about.get('screen')} scores from {low} to {high}: below them posts are kept unseen"
+
+
+def _agreement(about: Row) -> str | None:
+    if not about:
+        return None
+    low, high = _table(about, "low"), _table(about, "high")
+    return (
+        f"{number(about.get('sampled'))} posts scored by both, {percent(about.get('agreed'))} agreed: "
+        f"of {number(sum(low.values()))} below the band the transformer would reject "
+        f"{number(low.get('rejected'))}, of {number(sum(high.values()))} above it would keep "
+        f"{number(high.get('kept'))}"
+    )
+
+
+def _fairness(report: Row) -> list[Row]:
+    """Rejection rates of each screen by language, the languages with the most posts first."""
+    tables = []
+    for about in _at(report, "fairness") or []:
+        by_lang = _table(about, "by_lang").items()
+        languages = sorted(by_lang, key=lambda item: (-item[1]["posts"], item[0]))[:FAIR_LANGUAGES]
+        rows = [
+            {"name": name, "value": row.get("rate") or 0.0}
+            | {k: row.get(k) for k in ("posts", "rejected", "rate", "ratio", "even_threshold")}
+            for name, row in languages
+        ]
+        if rows:
+            tables.append(
+                {k: about.get(k) for k in ("name", "threshold", "posts", "rejected", "rate")}
+                | {"rows": _with_bars(rows), "languages": len(_table(about, "by_lang"))}
+            )
+    return tables
 
 
 def _broken(report: Row) -> list[Row]:
