@@ -85,6 +85,17 @@ def history_lines(job: Job) -> Iterator[str]:
         yield f"history  {folder}: nothing there yet that this run may read"
 
 
+def transformer_lines(job: Job) -> Iterator[str]:
+    """Yields each transformer with its weights, and the share of the posts that it may see."""
+    for spec, located in zip(job.recipe.transformers, job.located, strict=True):
+        size = _size(sum(os.path.getsize(file.path) for file in located.weights))
+        seen = "all posts that are left"
+        if spec.screen is not None:
+            edge = f"{spec.screen} scores from {spec.min_screen or 0:g} on"
+            seen = edge if spec.max_share is None else f"{edge}, {spec.max_share:.1%} at most"
+        yield f"model    {spec.prefix}: {spec.model}, {size}, over {seen}"
+
+
 def _write_report(out: Path, report: dict[str, Any]) -> None:
     write_json(out / "report" / "report.json", report)
     page = out / "report" / "report.html"
@@ -158,6 +169,7 @@ def plan_lines(job: Job) -> Iterator[str]:
     yield f"inputs   {len(job.inventory.files)} files, {_size(size)}, about {posts:,} posts"
     yield f"output   {job.output}"
     yield from history_lines(job)
+    yield from transformer_lines(job)
     for name in marks:
         if phases.finished(job, name, marks[name]) is not None:
             yield f"{name:<12}reuse"
@@ -167,7 +179,8 @@ def plan_lines(job: Job) -> Iterator[str]:
         yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
     cores = os.cpu_count() or 1
     seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
-    yield f"time     about {seconds} on {cores} cores, and the BPE's training"
+    more = "".join(f", and {spec.prefix}" for spec in job.recipe.transformers)
+    yield f"time     about {seconds} on {cores} cores, and the BPE's training{more}"
     yield f"disk     about {_size(needed_bytes(job))} in {job.output}; {_size(free_bytes(out))} free"
     sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
     if job.recipe.vocabulary.tokenizer is None:

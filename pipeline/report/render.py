@@ -265,7 +265,9 @@ def _fairness(report: Row) -> list[Row]:
     tables = []
     for about in _at(report, "fairness") or []:
         by_lang = _table(about, "by_lang").items()
-        languages = sorted(by_lang, key=lambda item: (-item[1]["posts"], item[0]))[:FAIR_LANGUAGES]
+        languages = sorted(by_lang, key=lambda item: (-(item[1].get("posts") or 0), item[0]))[
+            :FAIR_LANGUAGES
+        ]
         rows = [
             {"name": name, "value": row.get("rate") or 0.0}
             | {k: row.get(k) for k in ("posts", "rejected", "rate", "ratio", "even_threshold")}

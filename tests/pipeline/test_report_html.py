@@ -103,6 +103,45 @@ REPORT: dict[str, Any] = {
 }
 
 
+CLASSIFIED: dict[str, Any] = REPORT | {
+    "transformers": [
+        {
+            "name": "tox",
+            "labels": ["toxicity", "insult"],
+            "posts": 603_000,
+            "decided": 30_000,
+            "saved": 0.950249,
+            "rejected": 3_000,
+            "tokens": 700_000,
+            "band": {"screen": "toxicity", "low": 0.31, "high": 0.86},
+            "agreement": {
+                "sampled": 5_000,
+                "agreed": 0.982,
+                "low": {"kept": 4_700, "rejected": 80},
+                "band": {"kept": 190, "rejected": 20},
+                "high": {"kept": 10, "rejected": 0},
+            },
+        }
+    ],
+    "fairness": [
+        {
+            "name": "toxicity",
+            "threshold": 0.86,
+            "posts": 700_000,
+            "rejected": 1_400,
+            "rate": 0.002,
+            "by_lang": {
+                "few": {"posts": 9, "rejected": 0, "rate": 0.0},
+                "sw": {"posts": 200_000, "rejected": 1_000, "rate": 0.005}
+                | {"ratio": 2.5, "even_threshold": 0.91},
+                "yo": {"posts": 499_991, "rejected": 400, "rate": 0.0008}
+                | {"ratio": 0.4, "even_threshold": 0.74},
+            },
+        }
+    ],
+}
+
+
 class Page(HTMLParser):
     """The page as rows of cells, with every address and the order of its headings."""
 
@@ -323,7 +362,30 @@ def test_missing_and_null_keys_are_no_error(gone: set[tuple[str, ...]], null: bo
     assert Page(report).tags.count("h1") == 1
 
 
-@pytest.mark.parametrize("table", ["phases", "filters"])
+def test_transformers_say_what_they_saw_and_saved() -> None:
+    """A transformer's row, its band, and how far its screen agrees with it."""
+    page = Page(CLASSIFIED)
+    assert page.row("tox")[:4] == ["603,000", "30,000", "95.0 %", "3,000"]
+    assert "toxicity scores from 0.31 to 0.86" in page.text
+    assert "5,000 posts scored by both, 98.2 % agreed" in page.text
+    assert "of 4,780 below the band the transformer would reject 80" in page.text
+    assert "of 10 above it would keep 10" in page.text
+    assert "../scores/" in page.addresses
+    assert "../scores/" not in Page(REPORT).addresses
+
+
+def test_fairness_has_the_languages_with_the_most_posts_first() -> None:
+    """Rates by language, against that of all, and the threshold that would even them."""
+    page = Page(CLASSIFIED)
+    names = [row[0] for row in page.rows]
+    at = names.index("yo")
+    assert names[at : at + 3] == ["yo", "sw", "few"]
+    assert page.row("sw") == ["200,000", "0.5 %", "2.5 ×", "0.91"]
+    assert page.row("few") == ["9", "0.0 %", "–", "–"]
+    assert "0.2 % of 700,000 at 0.86" in page.text
+
+
+@pytest.mark.parametrize("table", ["phases", "filters", "transformers"])
 def test_rows_may_lack_keys(table: str) -> None:
     """A phase or filter of which nothing is known is a row of dashes."""
     page = Page(changed(table, value=[{}, {"name": "half"}]))
