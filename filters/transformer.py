@@ -32,6 +32,7 @@ from filters.transformer_files import (
     identify,
     read_folder,
 )
+from filters.transformer_first_token import shorten_last_layer
 from filters.transformer_forward import Activation, Forward
 from filters.transformer_scorer import Scored, TransformerScorer
 from filters.transformer_spec import DETOXIFY, Located, Transformer
@@ -85,6 +86,7 @@ def load(spec: Transformer, located: Located, *, threads: int | None = None) -> 
     forward = Forward(model, num_labels=len(located.labels), activation=located.activation)
     most = min(spec.max_tokens, tokenizer.model_max_length, _positions(model))
     plain_PL = _plain_scores(forward, tokenizer, max_tokens=most)
+    shorten_last_layer(model)
     encoder = Encoder(tokenizer, max_tokens=most)
     scorer = TransformerScorer(
         forward, encoder, labels=located.labels, batch_tokens=spec.batch_tokens
@@ -116,6 +118,7 @@ def _locate_detoxify(spec: Transformer) -> Located:
         weights = identify(Path(spec.checkpoint).absolute())
     check_pin(weights, spec.sha256)
     header = read_header(Path(weights.path), trust=spec.trust)
+    _check_labels(spec, header.labels)
     folder = _base_folder(spec, header)
     _check_kind(folder.path, header)
     return Located(
@@ -151,6 +154,7 @@ def _locate_classifier(spec: Transformer) -> Located:
             read_pickle(Path(file.path), trust=spec.trust)
     config = _check_kind(folder.path, None)
     labels = tuple(str(config.id2label[place]) for place in range(config.num_labels))
+    _check_labels(spec, labels)
     return Located(
         folder=str(folder.path),
         configs=folder.configs,
@@ -159,6 +163,12 @@ def _locate_classifier(spec: Transformer) -> Located:
         activation=_activation(config),
         header=None,
     )
+
+
+def _check_labels(spec: Transformer, labels: tuple[str, ...]) -> None:
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InputError(f"{spec.model}: two outputs have the label {twice[0]!r}")
 
 
 def _check_kind(folder: Path, header: DetoxifyHeader | None) -> Any:

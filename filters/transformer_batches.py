@@ -8,8 +8,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 PAD_MULTIPLE = 8
-"""Widths of batches with padding are multiples of it: matrix units of GPUs want them, and allocations
-are reused."""
+"""On a GPU widths of batches with padding are multiples of it: attention wants its mask aligned."""
 
 
 class Plan(NamedTuple):
@@ -33,21 +32,22 @@ class Plan(NamedTuple):
             begin = end
 
 
-def padded(length: int) -> int:
-    """Returns the least multiple of `PAD_MULTIPLE` that is not below a length."""
-    return -(-length // PAD_MULTIPLE) * PAD_MULTIPLE
+def padded(length: int, multiple: int = PAD_MULTIPLE) -> int:
+    """Returns the least multiple that is not below a length."""
+    return -(-length // multiple) * multiple
 
 
-def plan_batches(lengths_N: Array, *, batch_tokens: int) -> Plan:
+def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MULTIPLE) -> Plan:
     """Deals texts to batches of at most `batch_tokens` tokens, padding counted.
 
     Texts of one length that fill half of the budget are a batch of their own: without padding attention
-    needs no mask. Others share a batch with the next shorter ones, padded to a multiple of 8. Longest
-    first, so that memory runs out at the start if it does.
+    needs no mask. Others share a batch with the next shorter ones, which ends, once it is half full, where
+    a narrower one would do. Longest first, so that memory runs out at the start if it does.
 
     Args:
         lengths_N: (N,) tokens in each text, at least 1.
         batch_tokens: at least the longest length, padded.
+        multiple: widths of batches with padding are multiples of it.
 
     Raises:
         ValueError: a text does not fit into the budget.
@@ -56,20 +56,31 @@ def plan_batches(lengths_N: Array, *, batch_tokens: int) -> Plan:
     """
     order_N = np.argsort(-lengths_N.astype(np.int64), kind="stable")
     sorted_N = lengths_N[order_N].astype(np.int64)
-    if len(sorted_N) and padded(int(sorted_N[0])) > batch_tokens:
+    if len(sorted_N) and padded(int(sorted_N[0]), multiple) > batch_tokens:
         raise ValueError(f"batch_tokens = {batch_tokens} holds no text of {sorted_N[0]} tokens")
     ends, widths, begin = [], [], 0
     while begin < len(sorted_N):
-        length = int(sorted_N[begin])
-        run_end = int(np.searchsorted(-sorted_N, -length, side="right"))
-        end, width = min(run_end, begin + batch_tokens // length), length
-        if end < len(sorted_N) and 2 * (end - begin) * length < batch_tokens:
-            width = padded(length)
-            end = min(len(sorted_N), begin + batch_tokens // width)
+        end, width = _batch(sorted_N, begin, batch_tokens=batch_tokens, multiple=multiple)
         ends.append(end)
         widths.append(width)
         begin = end
     return Plan(order_N, np.array(ends, np.int64), np.array(widths, np.int64))
+
+
+def _batch(sorted_N: Array, begin: int, *, batch_tokens: int, multiple: int) -> tuple[int, int]:
+    """Returns where the batch that begins there ends, and its width."""
+
+    def first_shorter_than(length: int) -> int:
+        return int(np.searchsorted(-sorted_N, -length, side="right"))
+
+    longest = int(sorted_N[begin])
+    alike = min(first_shorter_than(longest), begin + batch_tokens // longest)
+    if alike == len(sorted_N) or 2 * (alike - begin) * longest >= batch_tokens:
+        return alike, longest
+    width = padded(longest, multiple)
+    full = min(len(sorted_N), begin + batch_tokens // width)
+    half = min(full, begin + -(-batch_tokens // (2 * width)))
+    return min(full, max(half, first_shorter_than(width - multiple + 1))), width
 
 
 def pad_rows(ids_T: Array, starts_B: Array, lengths_B: Array, *, width: int, pad_id: int) -> Array:

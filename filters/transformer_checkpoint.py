@@ -71,7 +71,8 @@ def read_header(path: Path, *, trust: bool) -> DetoxifyHeader:
         trust: see `read_pickle`.
 
     Raises:
-        InputError: the file cannot be read, is refused, or is no detoxify checkpoint.
+        InputError: the file cannot be read, is refused, is no detoxify checkpoint, or wants classes that
+            transformers does not have.
 
     Source: detoxify 0.5.4, `load_checkpoint` (Apache-2.0).
     """
@@ -87,6 +88,7 @@ def read_header(path: Path, *, trust: bool) -> DetoxifyHeader:
         raise InputError(
             f"{path}: names {len(classes)} classes, but has {arch.num_classes} outputs"
         )
+    _check_classes(path, arch)
     return DetoxifyHeader(
         base=arch.model_type,
         model_class=arch.model_name,
@@ -94,6 +96,21 @@ def read_header(path: Path, *, trust: bool) -> DetoxifyHeader:
         num_outputs=arch.num_classes,
         labels=tuple(PUBLIC_NAMES.get(name, name) for name in classes),
     )
+
+
+def _check_classes(path: Path, arch: _ArchArgs) -> None:
+    """Raises InputError unless a checkpoint names classes of transformers, and no other code."""
+    import transformers
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    for name, base in (
+        (arch.model_name, PreTrainedModel),
+        (arch.tokenizer_name, PreTrainedTokenizerBase),
+    ):
+        found = getattr(transformers, name, None)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            release = transformers.__version__
+            raise InputError(f"{path}: transformers {release} has no {base.__name__} {name!r}")
 
 
 def read_pickle(path: Path, *, trust: bool) -> Any:
@@ -153,10 +170,16 @@ def read_config(folder: Path, *, header: DetoxifyHeader | None) -> Any:
 
     with _failures_of(folder), quiet():
         if header is None:
-            return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        return _model_class(header).config_class.from_pretrained(
-            folder, num_labels=header.num_outputs, local_files_only=True
-        )
+            found = transformers.AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        else:
+            kind = getattr(transformers, header.model_class).config_class
+            found = kind.from_pretrained(
+                folder, num_labels=header.num_outputs, local_files_only=True
+            )
+        found._attn_implementation = None  # a file does not choose the code of attention
+        return found
 
 
 def read_tokenizer(folder: Path, *, header: DetoxifyHeader | None) -> Any:
@@ -164,11 +187,10 @@ def read_tokenizer(folder: Path, *, header: DetoxifyHeader | None) -> Any:
     import transformers
 
     with _failures_of(folder), quiet():
-        kind: Any = transformers.AutoTokenizer
-        if header is not None:
-            base = transformers.PreTrainedTokenizerBase
-            kind = _class_of(header.tokenizer_class, base=base, what="tokenizer")
-        return kind.from_pretrained(folder, local_files_only=True)
+        name = "AutoTokenizer" if header is None else header.tokenizer_class
+        return getattr(transformers, name).from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
 
 
 def read_model(
@@ -190,7 +212,7 @@ def read_model(
 
     where = weights[0]
     with _failures_of(where), quiet():
-        kind = _classifier_of(config) if header is None else _model_class(header)
+        kind = _classifier(config, header)
         state = {}
         for path in weights:
             state.update(_state_dict(path, trust=trust))
@@ -219,28 +241,16 @@ def _state_dict(path: Path, *, trust: bool) -> Any:
     return load_file(path)
 
 
-def _model_class(header: DetoxifyHeader) -> Any:
-    from transformers import PreTrainedModel
-
-    return _class_of(header.model_class, base=PreTrainedModel, what="model")
-
-
-def _class_of(name: str, *, base: type, what: str) -> Any:
-    """Returns a class of transformers by the name that a checkpoint gives it."""
+def _classifier(config: Any, header: DetoxifyHeader | None) -> Any:
+    """Returns the class of transformers that a checkpoint names, or that fits a configuration."""
     import transformers
 
-    found = getattr(transformers, name, None)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise InputError(f"transformers {transformers.__version__} has no {what} {name!r}")
-    return found
-
-
-def _classifier_of(config: Any) -> Any:
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as CLASSIFIERS
-
-    if type(config) not in CLASSIFIERS:
-        raise InputError(f"transformers has no sequence classifier of type {config.model_type!r}")
-    return CLASSIFIERS[type(config)]
+    if header is not None:
+        return getattr(transformers, header.model_class)
+    known = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    if type(config) not in known:
+        raise ValueError(f"transformers has no sequence classifier of type {config.model_type!r}")
+    return known[type(config)]
 
 
 @contextmanager

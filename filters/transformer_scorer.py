@@ -1,5 +1,6 @@
 """Scores columns of text with a transformer: batches of like lengths, tokens made while the model works."""
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from filters.base import Mask, Scores, on_grid
-from filters.transformer_batches import Array, pad_rows, padded, plan_batches
+from filters.transformer_batches import PAD_MULTIPLE, Array, pad_rows, padded, plan_batches
 from filters.transformer_forward import Forward
 from filters.transformer_tokens import Encoder, Tokens
 from schemas.errors import InputError
 
 CHUNK = 32_768
 """Texts that are sorted by length together; the next ones are tokenised meanwhile."""
-CUDA_BATCH_TOKENS, CPU_BATCH_TOKENS = 16_384, 2_048
+CUDA_BATCH_TOKENS, CPU_BATCH_TOKENS = 16_384, 1_024
 """Tokens in a batch: enough to keep a GPU busy between launches; what stays in a CPU's caches."""
 
 
@@ -28,11 +29,13 @@ class Scored(NamedTuple):
         scores_NL: (N, L) float32 on the grid: in [0, 1], but the model's own output for a regression.
         tokens_N: (N,) int32, tokens that the model read, special tokens among them.
         truncated_N: (N,) bool, the text was longer than the model reads, and cut.
+        seconds: that the model was busy with them.
     """
 
     scores_NL: Scores
     tokens_N: Array
     truncated_N: Mask
+    seconds: float
 
 
 class TransformerScorer:
@@ -57,7 +60,9 @@ class TransformerScorer:
         self._forward = forward
         self._encoder = encoder
         self._pad_id = encoder.pad_id
-        usual = CUDA_BATCH_TOKENS if forward.device == "cuda" else CPU_BATCH_TOKENS
+        cuda = forward.device == "cuda"
+        self._multiple = PAD_MULTIPLE if cuda else 1
+        usual = CUDA_BATCH_TOKENS if cuda else CPU_BATCH_TOKENS
         self._batch_tokens = max(batch_tokens or usual, padded(encoder.max_tokens))
         self._lock = Lock()
 
@@ -92,8 +97,13 @@ class TransformerScorer:
         chunks = [self._score(tokens) for tokens in self._tokens_ahead(texts)]
         if not chunks:
             nothing = np.empty((0, len(self.labels)), np.float32)
-            return Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_))
-        scored = Scored(*map(np.concatenate, zip(*chunks, strict=True)))
+            return Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_), 0.0)
+        scored = Scored(
+            np.concatenate([chunk.scores_NL for chunk in chunks]),
+            np.concatenate([chunk.tokens_N for chunk in chunks]),
+            np.concatenate([chunk.truncated_N for chunk in chunks]),
+            sum(chunk.seconds for chunk in chunks),
+        )
         if not np.isfinite(scored.scores_NL).all():
             raise InputError(f"the model gives scores that are no numbers in {self.dtype}")
         return scored
@@ -113,11 +123,12 @@ class TransformerScorer:
         """Returns the scores of a chunk."""
         import torch
 
-        plan, starts_N = (
-            plan_batches(tokens.lengths_N, batch_tokens=self._batch_tokens),
-            tokens.starts(),
+        starts_N = tokens.starts()
+        plan = plan_batches(
+            tokens.lengths_N, batch_tokens=self._batch_tokens, multiple=self._multiple
         )
         with self._lock:
+            begun = time.perf_counter()
             batches = []
             for rows_B, width in plan.batches():
                 starts_B, lengths_B = starts_N[rows_B], tokens.lengths_N[rows_B]
@@ -126,6 +137,7 @@ class TransformerScorer:
                 )
                 batches.append(self._forward(ids_BW, lengths_B))
             sorted_NL = torch.cat(batches).cpu().numpy()  # the one wait for the device
+            seconds = time.perf_counter() - begun
         scores_NL = np.empty_like(sorted_NL)
         scores_NL[plan.order_N] = on_grid(sorted_NL)
-        return Scored(scores_NL, tokens.lengths_N, tokens.truncated_N)
+        return Scored(scores_NL, tokens.lengths_N, tokens.truncated_N, seconds)

@@ -52,7 +52,7 @@ class Encoder:
         self.max_tokens = max_tokens
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_padding()
-        self._backend.enable_truncation(max_tokens)
+        self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
 
     def encode(self, texts: pa.StringArray) -> Tokens:
         """Returns the tokens of (N,) string; a null reads as an empty text.

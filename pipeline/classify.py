@@ -144,11 +144,13 @@ def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> Counts:
     _write_scores(stage, f"scores/{name}", seen, scored.survivors, attempt)
     _write_rejects(stage, f"rejects/{PHASE}-{name}", seen, scored.survivors, attempt)
     _write_drops(stage, unit.name, lost_L, attempt)
-    attempt.times[stage.cascade.spec.prefix] = scored.usec
+    seconds = scored.survivors.seconds + scored.screened.seconds
+    attempt.times[stage.cascade.spec.prefix] = round(1e6 * seconds)
     return {
         "posts": posts.num_rows,
         "band": int(chosen.band_N.sum()),
         "sample": int(chosen.sample_N.sum()) + len(scored.screened.row_M),
+        "scored": len(place_M) + len(scored.screened.row_M),
         "tokens": scored.survivors.tokens + scored.screened.tokens,
         "truncated": scored.survivors.truncated + scored.screened.truncated,
         "policy": _reasons(stage.cascade.spec, seen),

@@ -1,6 +1,5 @@
 """RunInference over units: loads a transformer once, and scores what a unit has for it."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -42,6 +41,7 @@ class PostScores(NamedTuple):
         tokens: that the model read, without padding.
         truncated: posts that were longer than `max_tokens`.
         failed: dead letters of the others.
+        seconds: that the model was busy with them.
     """
 
     row_M: np.ndarray[Any, np.dtype[np.int64]]
@@ -49,6 +49,7 @@ class PostScores(NamedTuple):
     tokens: int
     truncated: int
     failed: pa.RecordBatch
+    seconds: float
 
 
 class ScoredUnit(NamedTuple):
@@ -57,12 +58,10 @@ class ScoredUnit(NamedTuple):
     Attributes:
         survivors: of the posts in the band or the sample.
         screened: of the sample of what the screen rejected.
-        usec: that scoring took.
     """
 
     survivors: PostScores
     screened: PostScores
-    usec: int
 
 
 def score_posts(
@@ -76,13 +75,14 @@ def score_posts(
         labels: of the model.
         stage: that dead letters name.
     """
-    tokens = truncated = 0
+    tokens, truncated, seconds = 0, 0, 0.0
 
     def apply(batch: Batch) -> Partition:
-        nonlocal tokens, truncated
+        nonlocal tokens, truncated, seconds
         found = model.score(batch.text)
         tokens += int(found.tokens_N.sum())
         truncated += int(found.truncated_N.sum())
+        seconds += found.seconds
         columns = {label: on_grid(found.scores_NL[:, i]) for i, label in enumerate(labels)}
         return Partition(batch, columns, reject_batch(0, {}), {})
 
@@ -95,6 +95,7 @@ def score_posts(
         tokens,
         truncated,
         concat_rejects([p.rejected for p in parts]),
+        seconds,
     )
 
 
@@ -104,13 +105,13 @@ def _joined(parts: Iterable[Any], dtype: Any) -> np.ndarray[Any, Any]:
 
 def score_unit(stage: TransformerStage, model: TransformerScorer, unit: str) -> ScoredUnit:
     """Returns the scores of what a unit has for the transformer."""
-    begun, cascade = time.perf_counter_ns(), stage.cascade
+    cascade = stage.cascade
     labels, name = stage.located.labels, cascade.spec.prefix
     posts = cascade.read(unit)
     seen = posts.filter(pa.array(cascade.choose(posts).seen_N))
     survivors = score_posts(seen, model, labels, stage=name)
     screened = score_posts(cascade.read_screened(unit), model, labels, stage=name)
-    return ScoredUnit(survivors, screened, (time.perf_counter_ns() - begun) // 1000)
+    return ScoredUnit(survivors, screened)
 
 
 class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):  # type: ignore[misc]

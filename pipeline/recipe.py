@@ -112,14 +112,15 @@ class Classifier(Transformer, frozen=True, kw_only=True):
             they agree; decides nothing.
     """
 
-    max_scores: dict[str, Ratio] = {}
-    min_scores: dict[str, Ratio] = {}
+    max_scores: dict[str, float] = {}
+    min_scores: dict[str, float] = {}
     screen: str | None = None
     min_screen: Ratio | None = None
     max_share: Ratio | None = None
     sample: Annotated[float, Meta(ge=0.0, le=MAX_SAMPLE)] = 0.01
 
     def __post_init__(self) -> None:
+        Transformer.__post_init__(self)
         if self.screen is None and (self.min_screen, self.max_share) != (None, None):
             raise ValueError(
                 "min_screen and max_share need a screen: the filter whose scores they cut"

@@ -339,6 +339,7 @@ def transformers_section(job: Job, results: Results) -> list[dict[str, Any]]:
                 "labels": list(located.labels),
                 "posts": counts["posts"],
                 "decided": counts["band"],
+                "scored": counts["scored"],
                 "saved": _ratio(counts["posts"] - counts["band"], counts["posts"]),
                 "rejected": sum(counts["policy"].values()),
                 "errors": sum(counts["errors"].values()),

@@ -234,7 +234,7 @@ def _transformers(report: Row) -> list[Row]:
         ]
         rows.append(
             {k: row.get(k) for k in ("name", "posts", "decided", "saved", "rejected", "seconds")}
-            | {"posts_per_second": _ratio(row.get("decided"), row.get("seconds"))}
+            | {"posts_per_second": _ratio(row.get("scored"), row.get("seconds"))}
             | {"tokens_per_second": _ratio(row.get("tokens"), row.get("seconds"))}
             | {"facts": [{"name": k, "value": v} for k, v in facts if v]}
         )

@@ -18,10 +18,12 @@ import pytest
 import torch
 import transformers
 from hypothesis import given, settings
+from tokenizers.processors import ByteLevel
 
 import filters.transformer_scorer
 from filters.base import SCORE_GRID
 from filters.transformer import Located, Transformer, TransformerScorer, load, locate
+from filters.transformer_first_token import shorten_last_layer
 from filters.transformer_forward import Forward
 from filters.transformer_scorer import Scored
 from filters.transformer_tokens import Encoder
@@ -155,7 +157,8 @@ def test_company_order_and_batches_do_not_matter(
 def bert_scores(tinies: dict[str, Tiny], bert: TransformerScorer) -> tuple[Tiny, Scored]:
     """The scores of the texts, each alone."""
     rows = [bert.score(column([text])) for text in TEXTS]
-    return tinies["bert"], Scored(*map(np.concatenate, zip(*rows, strict=True)))
+    *columns, _ = zip(*rows, strict=True)
+    return tinies["bert"], Scored(*map(np.concatenate, columns), 0.0)
 
 
 def test_chunks_do_not_matter(bert: TransformerScorer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,11 +207,31 @@ def test_cuts_are_counted(tinies: dict[str, Tiny]) -> None:
     assert {19, 20, 21} <= set(full)
 
 
+def test_the_tokenizer_says_which_end_is_cut() -> None:
+    """As in its own call; nearly all keep the beginning."""
+    made = tokenizer("bert")
+    made.truncation_side = "left"
+    wanted = made("you are the kind of text", truncation=True, max_length=4)["input_ids"]
+    found = Encoder(made, max_tokens=4).encode(column(["you are the kind of text"]))
+    assert found.ids_T.tolist() == wanted
+    assert found.truncated_N.tolist() == [True]
+
+
+def test_a_text_without_tokens_reads_as_padding() -> None:
+    """A tokenizer without special tokens gives nothing for an empty text; a model must get something."""
+    made = tokenizer("roberta")
+    made.backend_tokenizer.post_processor = ByteLevel()
+    found = Encoder(made, max_tokens=8).encode(column(["", "the", None]))
+    assert found.lengths_N.tolist() == [1, 1, 1]
+    assert found.ids_T[[0, 2]].tolist() == [made.pad_token_id] * 2
+    assert not found.truncated_N.any()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_is_never_given_more_than_it_has_positions_for(
     kind: str, tinies: dict[str, Tiny], tmp_path: Path
 ) -> None:
-    """Where the tokenizer knows no limit the model's table of positions is one; RoBERTa's first two are not used."""
+    """The table of positions is a limit of its own; the first two places of RoBERTa's are not used."""
     base = shutil.copytree(tinies[kind].base, tmp_path / "base")
     config = base / "tokenizer_config.json"
     config.write_text(config.read_text().replace(f'"model_max_length": {POSITIONS}', '"x": 1'))
@@ -257,6 +280,34 @@ def test_scores_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     spec = Transformer(model=str(tmp_path))
     with pytest.raises(InputError, match="no numbers in float32"):
         load(spec, locate(spec))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
+def test_the_last_layer_computes_the_first_token_alone(kind: str) -> None:
+    """The same outputs with and without padding, from a feed-forward network that sees one token a text."""
+    model = classifier(kind, num_labels=5)
+    ids_BW = torch.randint(5, 60, (4, 9), generator=torch.Generator().manual_seed(1))
+    mask_BW = (torch.arange(9) < torch.tensor([[9], [7], [2], [1]])).long()
+    widths = []
+    last = model.base_model.encoder.layer[-1]
+    last.output.register_forward_hook(lambda _, inputs, __: widths.append(inputs[0].shape[1]))
+    with torch.inference_mode():
+        inputs = [{"input_ids": ids_BW}, {"input_ids": ids_BW, "attention_mask": mask_BW}]
+        whole = [model(**each).logits for each in inputs]
+        assert shorten_last_layer(model)
+        short = [model(**each).logits for each in inputs]
+    assert widths == [9, 9, 1, 1]
+    assert all((a - b).abs().max() < 1e-5 for a, b in zip(whole, short, strict=True))
+    assert (whole[0] - whole[1]).abs().max() > 1e-2  # the mask is at work
+
+
+def test_other_models_keep_their_last_layer() -> None:
+    """ALBERT's one layer is all of its layers; a decoder reads its last token."""
+    assert not shorten_last_layer(classifier("albert", num_labels=2))
+    assert not shorten_last_layer(classifier("bert", num_labels=2, is_decoder=True))
+    eager = classifier("bert", num_labels=2)
+    eager.set_attn_implementation("eager")
+    assert not shorten_last_layer(eager)
 
 
 def test_a_decoder_is_scored_as_well(tmp_path: Path) -> None:

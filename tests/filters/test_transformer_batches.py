@@ -9,13 +9,14 @@ from filters.transformer_batches import pad_rows, padded, plan_batches
 
 lengths = st.lists(st.integers(1, 40), max_size=200).map(lambda n: np.array(n, np.int32))
 budgets = st.integers(40, 700)
+multiples = st.sampled_from([1, 8])
 
 
 @given(lengths, budgets)
 def test_every_text_is_in_one_batch_within_the_budget(
     lengths_N: np.ndarray, batch_tokens: int
 ) -> None:
-    """All texts once, longest first, equal ones in their order; no batch exceeds the budget or cuts a text."""
+    """All texts once, longest first, equal ones in their order; no batch exceeds the budget."""
     plan = plan_batches(lengths_N, batch_tokens=batch_tokens)
     batches = list(plan.batches())
     dealt = [row for rows_B, _ in batches for row in rows_B.tolist()]
@@ -26,23 +27,39 @@ def test_every_text_is_in_one_batch_within_the_budget(
         assert lengths_N[rows_B].max() <= width
 
 
-@given(lengths, budgets)
-def test_padding_is_to_multiples_of_8_or_none_at_all(
-    lengths_N: np.ndarray, batch_tokens: int
+@given(lengths, budgets, multiples)
+def test_padding_is_to_multiples_or_none_at_all(
+    lengths_N: np.ndarray, batch_tokens: int, multiple: int
 ) -> None:
-    """A batch is as wide as its longest text, to the next multiple of 8 where it holds shorter ones."""
-    for rows_B, width in plan_batches(lengths_N, batch_tokens=batch_tokens).batches():
+    """A batch is as wide as its longest text, to the next multiple where it holds shorter ones."""
+    plan = plan_batches(lengths_N, batch_tokens=batch_tokens, multiple=multiple)
+    for rows_B, width in plan.batches():
         longest = int(lengths_N[rows_B].max())
         alike = bool((lengths_N[rows_B] == longest).all())
-        assert width == longest or width == padded(longest)
-        assert alike or width % 8 == 0
+        assert width in (longest, padded(longest, multiple))
+        assert alike or width % multiple == 0
 
 
-@given(lengths, budgets)
-def test_only_the_last_batch_is_small(lengths_N: np.ndarray, batch_tokens: int) -> None:
-    """All other batches fill at least half of the budget, so that no device waits for launches."""
-    sizes = [len(r) * w for r, w in plan_batches(lengths_N, batch_tokens=batch_tokens).batches()]
-    assert all(2 * size >= batch_tokens for size in sizes[:-1])
+@given(lengths, budgets, multiples)
+def test_only_the_last_batch_is_small(
+    lengths_N: np.ndarray, batch_tokens: int, multiple: int
+) -> None:
+    """Other batches fill half of the budget, or as much as whole texts can: no device waits for launches."""
+    plan = plan_batches(lengths_N, batch_tokens=batch_tokens, multiple=multiple)
+    for rows_B, width in list(plan.batches())[:-1]:
+        assert 2 * len(rows_B) * width >= batch_tokens or (len(rows_B) + 1) * width > batch_tokens
+
+
+@given(lengths, budgets, multiples)
+def test_no_batch_goes_on_where_a_narrower_one_would_do(
+    lengths_N: np.ndarray, batch_tokens: int, multiple: int
+) -> None:
+    """Without its last text a batch was less than half full, or that text needs the batch's width."""
+    plan = plan_batches(lengths_N, batch_tokens=batch_tokens, multiple=multiple)
+    for rows_B, width in plan.batches():
+        shortest = int(lengths_N[rows_B[-1]])
+        half_empty = 2 * (len(rows_B) - 1) * width < batch_tokens
+        assert half_empty or padded(shortest, multiple) == padded(width, multiple)
 
 
 def test_texts_of_one_length_are_not_padded() -> None:

@@ -106,7 +106,7 @@ def test_columns_are_named_by_the_last_part_or_by_name() -> None:
 def test_a_poisoned_checkpoint_runs_nothing_unless_it_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without trust the file is refused and its code does not run; with trust it runs: that is what it means."""
+    """Without trust the file is refused and its code does not run; trust means that it runs."""
     mark = tmp_path / "ran"
     tiny = detoxify_checkpoint(tmp_path, "bert", callbacks=Poison(mark))
     with pytest.raises(InputError, match=r"bert\.ckpt.*posix\.mkdir.*trust = true"):
@@ -274,9 +274,9 @@ def test_a_checkpoint_of_something_else_is_named(tiny: Tiny, entries: Any, messa
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"model_name": "Popen"}, "has no model 'Popen'"),
-        ({"model_name": "BertTokenizer"}, "has no model 'BertTokenizer'"),
-        ({"tokenizer_name": "BertModel"}, "has no tokenizer 'BertModel'"),
+        ({"model_name": "Popen"}, "has no PreTrainedModel 'Popen'"),
+        ({"model_name": "BertTokenizer"}, "has no PreTrainedModel 'BertTokenizer'"),
+        ({"tokenizer_name": "BertModel"}, "has no PreTrainedTokenizerBase 'BertModel'"),
         ({"num_classes": 3}, "names 6 classes, but has 3 outputs"),
         ({"num_classes": "six"}, r"Expected `int`, got `str` - at `\$\.arch\.args\.num_classes`"),
     ],
@@ -301,6 +301,14 @@ def test_weights_of_another_model_are_refused(tiny: Tiny, folder: Path) -> None:
         load(spec, locate(spec))
 
 
+def test_two_outputs_of_one_label_are_refused(folder: Path) -> None:
+    """They would be two columns of one name."""
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"neither"', '"good"'))
+    with pytest.raises(InputError, match="two outputs have the label 'good'"):
+        locate(Transformer(model=str(folder)))
+
+
 def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
     made = tokenizer("bert")
     made.pad_token = None
@@ -322,6 +330,15 @@ def test_code_in_a_folder_is_not_run(folder: Path, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_a_folder_does_not_choose_the_code_of_attention(folder: Path) -> None:
+    """Transformers would fetch a kernel by the name that stands in config.json."""
+    plain = scores_of(Transformer(model=str(folder)))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"_attn_implementation": "someone/kernel", "attn_implementation": "someone/kernel"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert scores_of(Transformer(model=str(folder))) == plain
+
+
 # Libraries and devices
 
 
@@ -336,7 +353,7 @@ def test_a_missing_library_is_named(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_cuda_without_a_gpu_is_an_error(tiny: Tiny) -> None:
-    with pytest.raises(InputError, match='device = "cuda", but torch .* sees no GPU'):
+    with pytest.raises(InputError, match=r'device = "cuda", but torch .* sees no GPU'):
         load(of(tiny, device="cuda"), locate(of(tiny)))
 
 

@@ -29,8 +29,9 @@ KINDS = {
     "bert": Kind("Bert", "BertTokenizer", CLASSES, 6),
     "roberta": Kind("Roberta", "RobertaTokenizer", UNBIASED, 16),
     "xlm-roberta": Kind("XLMRoberta", "XLMRobertaTokenizer", UNBIASED, 16),
+    "albert": Kind("Albert", "AlbertTokenizer", CLASSES, 6),
 }
-"""As `original`, `unbiased` and `multilingual`: the last two have outputs beyond their classes."""
+"""As `original`, `unbiased`, `multilingual` and the small ones: two have outputs beyond their classes."""
 
 
 class Tiny(NamedTuple):
@@ -57,6 +58,10 @@ def tokenizer(kind: str) -> Any:
             merges=[("t", "h"), ("th", "e")],
             model_max_length=POSITIONS,
         )
+    if kind == "albert":
+        scored = [(p, 0.0) for p in ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")] + [("▁", -2.0)]
+        scored += [(f"▁{w}", -3.0) for w in WORDS] + [(c, -4.0) for c in LETTERS if c not in WORDS]
+        return transformers.AlbertTokenizer(vocab=scored, model_max_length=POSITIONS)
     scored = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     scored += [(f"▁{w}", -3.0) for w in WORDS] + [(c, -4.0) for c in LETTERS if c not in WORDS]
     return transformers.XLMRobertaTokenizer(
@@ -73,17 +78,19 @@ def classifier(kind: str, *, num_labels: int, seed: int = 1, **config: Any) -> A
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "intermediate_size": 64,
-        "max_position_embeddings": POSITIONS + 2 * (kind != "bert"),
-        "pad_token_id": 0 if kind == "bert" else 1,
+        "max_position_embeddings": POSITIONS + 2 * ("roberta" in kind),
+        "pad_token_id": int("roberta" in kind),
         "initializer_range": 0.4,
     }
+    if kind == "albert":
+        sizes["embedding_size"] = 16
     torch.manual_seed(seed)
     made = getattr(transformers, f"{stem}Config")(num_labels=num_labels, **(sizes | config))
     return getattr(transformers, f"{stem}ForSequenceClassification")(made).eval()
 
 
 def detoxify_checkpoint(folder: Path, kind: str, **entries: Any) -> Tiny:
-    """Writes what detoxify's training leaves: a checkpoint, and the base model's folder; `entries` are added."""
+    """Writes a checkpoint as detoxify's training does, with more `entries`, and the base model's folder."""
     spec = KINDS[kind]
     base = folder / f"{kind}-base"
     model = classifier(kind, num_labels=spec.num_outputs)

@@ -47,7 +47,8 @@ def recipe(job: Job, folder: Path, *tables: str, name: str = "trial.toml") -> Pa
 
 def table(tiny: Tiny, **settings: Any) -> str:
     about = {"name": MODEL, "model": "detoxify/original", "checkpoint": str(tiny.checkpoint)}
-    lines = [f"{k} = {json.dumps(v)}" for k, v in (about | settings).items() if k != "max_scores"]
+    values = {k: v for k, v in (about | settings).items() if v is not None and k != "max_scores"}
+    lines = [f"{k} = {json.dumps(v)}" for k, v in values.items()]
     lines += [f"max_scores.{k} = {v}" for k, v in settings.get("max_scores", {}).items()]
     return "\n".join(["[[transformers]]", *lines])
 
@@ -319,6 +320,8 @@ def test_score_has_the_columns(job: Job, tiny: Tiny, tmp_path: Path) -> None:
         ({"max_share": 0.5}, "need a screen"),
         ({"name": "a/b"}, "must be letters, digits"),
         ({"max_score": 1}, "unknown key"),
+        ({"sha256": "abc"}, "must be 64 digits"),
+        ({"model": "detoxify/orginal", "checkpoint": None}, "'detoxify/original'"),
     ],
 )
 def test_errors_come_before_any_post_is_read(
