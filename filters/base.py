@@ -6,7 +6,7 @@ nothing, and `sluice run`, so that thresholds can be chosen from data.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.fasttext_classifier import FastTextClassifier, read_together
+from filters.fasttext_output import Hidden
 from filters.text_features import TextFeatures, text_features
 from filters.text_views import classifier_text, dedup_text
 from schemas.reject import ERROR, POLICY, reject_batch
@@ -54,11 +56,22 @@ class Languages(NamedTuple):
         )
 
 
-class LanguageIdentifier(Protocol):
-    """A machine that names languages; `filters.language` has the shipped one."""
+Hiddens = Mapping[FastTextClassifier, Hidden]
+"""What some fastText models make of the same texts; a model that is not there reads them itself."""
 
-    def __call__(self, texts: pa.StringArray) -> Languages:
-        """Returns the language of each text (classifier text), a pure function of that text."""
+
+class LanguageIdentifier(Protocol):
+    """A machine that names languages; `filters.language` has the shipped one.
+
+    One that runs fastText models names them in an attribute `classifiers`, so that a batch reads its
+    texts for all models at once.
+    """
+
+    def __call__(self, texts: pa.StringArray, hidden: Hiddens = ..., /) -> Languages:
+        """Returns the language of each text (classifier text), a pure function of that text.
+
+        `hidden` is what models of the machine make of the texts, where that is known already.
+        """
         ...
 
 
@@ -67,11 +80,21 @@ class Batch:
 
     Attributes:
         posts: the rows, of POST schema, with text already normalised.
+
+    Args:
+        identify: names languages.
+        classifiers: fastText models that will read the classifier text: all do at once.
     """
 
-    def __init__(self, posts: pa.RecordBatch, identify: LanguageIdentifier | None = None):
+    def __init__(
+        self,
+        posts: pa.RecordBatch,
+        identify: LanguageIdentifier | None = None,
+        classifiers: Sequence[FastTextClassifier] = (),
+    ):
         self.posts = posts
         self._identify = identify
+        self._classifiers = classifiers
 
     def __len__(self) -> int:
         return int(self.posts.num_rows)
@@ -101,17 +124,30 @@ class Batch:
         """The predicted language of each text."""
         if self._identify is None:
             raise TypeError("this batch has no language identifier: pass one to Batch()")
-        return self._identify(self.classifier_text)
+        return self._identify(self.classifier_text, self.hidden)
+
+    @cached_property
+    def hidden(self) -> Hiddens:
+        """What each of the batch's models makes of the classifier text."""
+        if not self._classifiers:
+            return {}
+        read = read_together(self.classifier_text, self._classifiers)
+        return dict(zip(self._classifiers, read, strict=True))
 
     def filter(self, mask_N: Mask) -> "Batch":
         """Returns the rows where the mask is true, with what was already derived."""
-        kept = Batch(self.posts.filter(pa.array(mask_N)), self._identify)
+        kept = Batch(self.posts.filter(pa.array(mask_N)), self._identify, self._classifiers)
         for name in ("classifier_text", "dedup_text"):
             if name in self.__dict__:
                 kept.__dict__[name] = self.__dict__[name].filter(pa.array(mask_N))
         for name in ("features", "languages"):
             if name in self.__dict__:
                 kept.__dict__[name] = self.__dict__[name].filter(mask_N)
+        if "hidden" in self.__dict__:
+            kept.__dict__["hidden"] = {
+                model: Hidden(found.mean_NS[mask_N], found.num_rows_N[mask_N])
+                for model, found in self.hidden.items()
+            }
         return kept
 
 
@@ -129,12 +165,15 @@ class Filter(
         version: raised whenever the same spec gives other scores or verdicts.
         bound: the field that holds the threshold; `min_*` and `max_*` are inclusive.
         costly: the scorer runs a model, so rows already rejected are taken out before it.
+        screen: a model that judges posts, with scores in [0, 1]: they are counted by language, and a
+            transformer can take the posts that it is unsure of.
     """
 
     reason: ClassVar[str]
     version: ClassVar[int] = 1
     bound: ClassVar[str]
     costly: ClassVar[bool] = False
+    screen: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -166,14 +205,16 @@ class Screened(NamedTuple):
 
     Attributes:
         name: of the filter.
-        batch: the posts that reached it.
+        batch: posts, among them all that reached it.
         scores_N: (N,) float32, their scores.
-        rejected_N: (N,) bool, true where it said no.
+        reached_N: (N,) bool, true where no earlier filter had said no.
+        rejected_N: (N,) bool, true where it reached the screen, and that said no.
     """
 
     name: str
     batch: Batch
     scores_N: Scores
+    reached_N: Mask
     rejected_N: Mask
 
 
@@ -196,6 +237,15 @@ class Partition(NamedTuple):
 
 
 Machine = tuple[Filter, Scorer]
+SPARSE = 7 / 8
+"""Before a model runs, rows already rejected are taken out where no more than this share is left."""
+
+
+def classifiers_of(*machines: Any) -> tuple[FastTextClassifier, ...]:
+    """Returns the fastText models of identifiers and scorers, each once, in order."""
+    found = [model for machine in machines for model in getattr(machine, "classifiers", ())]
+    return tuple(dict.fromkeys(found))
+
 
 STAGE_NOTE = "sluice stage: "
 """Begins the note that names the failing filter on an exception."""
@@ -216,16 +266,16 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
     screened: list[Screened] = []
     for spec, score in machines:
         begun, posts_in = time.perf_counter_ns(), int(alive_N.sum())
-        if spec.costly and posts_in < len(alive_N):
+        if spec.costly and posts_in <= SPARSE * len(alive_N):
             batch, scores = _only(batch, scores, alive_N)
             alive_N = np.ones(posts_in, np.bool_)
         scores_N = _scored(batch, spec, score)
         said_no_N = alive_N & ~spec.accepts(scores_N)
+        if spec.screen:
+            screened.append(Screened(spec.name, batch, scores_N, alive_N, said_no_N))
         if said_no_N.any():
             rejected.append(_rejects(batch, said_no_N, spec, scores_N, phase=phase))
-            alive_N &= ~said_no_N
-        if spec.costly:
-            screened.append(Screened(spec.name, batch, scores_N, said_no_N))
+            alive_N = alive_N & ~said_no_N
         scores[spec.name] = scores_N
         usec = (time.perf_counter_ns() - begun) // 1000
         steps[spec.name] = {"posts_in": posts_in, "posts_out": int(alive_N.sum()), "usec": usec}

@@ -154,9 +154,12 @@ def _parse(reader: _Reader, *, path: str, sha256: str) -> FastTextModel:
     stored_RD, norms_R = (_quantised if quantised else _dense)(reader)
     quantised_output = bool(reader.numbers("B")[0]) and quantised
     output_LD, output_norms_L = (_quantised if quantised_output else _dense)(reader)
-    kept_B, input_RD = _in_bucket_order(stored_RD * norms_R[:, None], header, dictionary)
+    with np.errstate(all="ignore"):  # numbers that are not finite are refused below
+        input_RD = stored_RD * norms_R[:, None]
+    kept_B, input_RD = _in_bucket_order(input_RD, header, dictionary)
     _same("output rows", len(output_LD), len(dictionary.label_names))
     _same("output columns", output_LD.shape[1], header.dim)
+    _finite(input_RD, output_LD, output_norms_L)
     return FastTextModel(
         path=path,
         sha256=sha256,
@@ -291,6 +294,12 @@ def _in_bucket_order(
 def _no_less_than_zero(*sizes: int) -> None:
     if min(sizes) < 0:
         raise _UnreadableError("the model is damaged: it states a negative size")
+
+
+def _finite(*matrices: Array) -> None:
+    """Refuses what training that diverged leaves behind; the library fails at the first prediction."""
+    if not all(np.isfinite(matrix).all() for matrix in matrices):
+        raise _UnreadableError("the model is damaged: it holds numbers that are not finite")
 
 
 def _same(what: str, got: int, must: int) -> None:

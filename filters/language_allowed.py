@@ -22,6 +22,7 @@ class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed")
 
     reason: ClassVar[str] = "language_not_allowed"
     bound: ClassVar[str] = "min_allowed"
+    costly: ClassVar[bool] = True
     min_allowed: ClassVar[float] = 1.0  # a list has no threshold to choose: in it, or not
 
     languages: tuple[str, ...] = ()

@@ -9,18 +9,22 @@ from filters.models.screen import build_screen, calibration, model_sha256
 class Spam(Filter, frozen=True, kw_only=True, tag="spam"):
     """Drops advertising, scams and giveaways. Score: a calibrated probability in [0, 1], higher is worse.
 
+    The shipped model reads the words, and counts of links, digits, capitals and the like.
+
     Attributes:
         max_spam: the default drops clear cases only; `filters/models/spam.md` says what it costs.
         model: path of a supervised fastText model with a label `spam`, or None for the shipped one. Only
             the shipped one is calibrated: the score of another is its own probability.
 
-    Source: ours, trained as `filters/models/spam.md` says; fastText (Joulin et al. 2016,
-    arXiv:1607.01759).
+    Source: ours, trained as `filters/models/spam.md` says; n-grams as in fastText (Bojanowski et al.
+    2017, arXiv:1607.04606).
     """
 
+    version: ClassVar[int] = 2
     reason: ClassVar[str] = "spam"
     bound: ClassVar[str] = "max_spam"
     costly: ClassVar[bool] = True
+    screen: ClassVar[bool] = True
 
     max_spam: float = calibration("spam").max_score
     model: str | None = None

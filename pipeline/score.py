@@ -21,6 +21,7 @@ from filters.base import (
     Mask,
     Partition,
     Scores,
+    classifiers_of,
     isolate_failures,
     on_grid,
 )
@@ -131,13 +132,15 @@ def _score_unit(
         return Partition(batch, {}, reject_batch(0, {}), {})
 
     counts = {"read": 0, "scored": 0}
+    classifiers = classifiers_of(identify, *(score for _, score in machines))
     with pq.ParquetWriter(paths["scores"], schema, compression="zstd") as writer:
         for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
             rejects.write(read.rejected)
             counts["read"] += read.rejected.num_rows + read.posts.num_rows
             text = normalize(read.posts.column("text"))
             posts = read.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-            for part in isolate_failures(Batch(posts, identify), apply, phase=PHASE, stage=PHASE):
+            batch = Batch(posts, identify, classifiers)
+            for part in isolate_failures(batch, apply, phase=PHASE, stage=PHASE):
                 rejects.write(part.rejected)
             for rows in scored:
                 counts["scored"] += rows.num_rows

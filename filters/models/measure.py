@@ -84,6 +84,29 @@ def choose_threshold(labels_N: Array, scores_N: Array) -> float:
     return 0.99
 
 
+def thresholds_for(labels_N: Array, scores_N: Array, *, measure: str, least: float) -> float | None:
+    """Returns the threshold with which the other measure is best; None where no threshold is good enough.
+
+    Args:
+        labels_N: (N,) 0 or 1.
+        scores_N: (N,) scores; those above a threshold are rejected.
+        measure: `precision`: the lowest threshold with at least so much; `recall`: the highest one.
+        least: what it must reach.
+    """
+    order_N = np.argsort(-scores_N, kind="stable")
+    falling_N = scores_N[order_N]
+    hits_N = np.cumsum(labels_N[order_N])
+    # a threshold rejects all of a run of equal scores or none of it
+    last_N = np.append(falling_N[1:] < falling_N[:-1], True)
+    share_N = hits_N / (np.arange(len(hits_N)) + 1 if measure == "precision" else hits_N[-1])
+    good = np.flatnonzero(last_N & (share_N >= least))
+    if not len(good):
+        return None
+    at = good[-1] if measure == "precision" else good[0]
+    below = falling_N[at + 1] if at + 1 < len(falling_N) else 0.0
+    return float(below)
+
+
 def calibration_error(labels_N: Array, scores_N: Array, bins: int = 10) -> float:
     """Returns the expected calibration error: |mean score - share of positives|, over equal bins."""
     bin_N = np.minimum((scores_N * bins).astype(int), bins - 1)

@@ -36,31 +36,36 @@ class Recipe(NamedTuple):
         positive: the label whose probability is the score.
         negative: the other label.
         train_files: below the data folder; only these are read for training and calibration.
-        clean_file: where the `as_clean` sources lie.
-        test_files: read after training, to fill the model card.
-        sources: what is used of those files.
+        clean_files: where the `as_clean` sources lie.
+        test_files: their labels are read after training, to fill the model card.
+        sources: what is used of the training files.
         left_out: source -> why it is not.
+        not_ordinary: sources made for a model of this kind, whose false alarms are not counted.
         most: posts a source and label.
-        ratio: positives a source gives at most, as a multiple of its negatives.
-        cutoff: input rows that quantisation keeps; sets the size of the file.
-        fit: options of fastText's train_supervised.
-        left_one_out: sources that a second model is trained without, to see how the first does on
-            sources that nobody has seen.
+        clean_weight: what all ordinary posts weigh together; a source's posts of one label weigh 1.
+        seeds_weight: what all made posts (`screen_seeds.py`) weigh together; 0 for none.
+        shape: whether the features of `screen_shape.py` are used.
+        l2: penalty on the weights of n-grams.
+        l2_shape: penalty on the weights of shape features.
+        min_posts: an n-gram has a weight if it stands in so many training posts; sets the file's size.
     """
 
     name: Literal["spam", "toxicity"]
     positive: str
     negative: str
     train_files: tuple[str, ...]
-    clean_file: str
+    clean_files: tuple[str, ...]
     test_files: tuple[str, ...]
     sources: tuple[Source, ...]
     left_out: dict[str, str]
+    not_ordinary: tuple[str, ...]
     most: int
-    ratio: float
-    cutoff: int
-    fit: dict[str, float]
-    left_one_out: tuple[str, ...] = ()
+    clean_weight: float
+    seeds_weight: float
+    shape: bool
+    l2: float
+    l2_shape: float
+    min_posts: int
 
 
 _UCI = "(as the UCI repository lists it; the copy states none)"
@@ -68,14 +73,31 @@ _NO_LICENCE = "states no licence"
 _SHARE_ALIKE = "CC BY-SA 4.0: share-alike"
 _NON_COMMERCIAL = "CC BY-NC-SA 4.0: not for commercial use"
 
-_WISESIGHT = Source("wisesight", "CC0 1.0", "PyThaiNLP/wisesight-sentiment", as_clean=400)
+_WISESIGHT = Source("wisesight", "CC0 1.0", "PyThaiNLP/wisesight-sentiment")
+_ORDINARY = (
+    Source("afrisenti", "CC BY 4.0", "afrisenti-semeval/afrisent-semeval-2023"),
+    Source("arsarcasm2", "MIT", "iabufarha/ArSarcasm-v2"),
+    Source("ira-ru-silver", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
+    Source("liga", "Apache-2.0", "nitotm/efficient-language-detector-js (texts: LIGA Benelearn11)"),
+    Source("ltec", "MIT", "Usprogis/Latvian-Twitter-Eater-Corpus"),
+    Source("malay-twitter", "CC BY 4.0", "huseinzol05/malay-dataset"),
+    Source("parstwiner", "MIT", "overfit-ir/parstwiner"),
+    Source("ylilauta-fi", "MIT", "spyysalo/finnish-sentiment"),
+)
+
+# Few of the ordinary posts above hold a link; without these, news with links looks like spam
+_WITH_LINKS = (
+    Source("btc", "CC BY 4.0", "GateNLP/broad_twitter_corpus"),
+    Source("crisislext26", "MIT", "sajao/CrisisLex"),
+    Source("ira", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
+)
 
 SPAM = Recipe(
     name="spam",
     positive="spam",
     negative="ham",
     train_files=("spam/train.jsonl.gz", "spam/x_train.jsonl.gz"),
-    clean_file="langid/train.jsonl.gz",
+    clean_files=("langid/train.jsonl.gz", "firehose/part-00.jsonl.gz"),
     test_files=("spam/test.jsonl.gz", "spam/x_test.jsonl.gz"),
     sources=(
         Source("uci-sms", "CC BY 4.0", "hamzaaacodes/sms-spam-collection " + _UCI),
@@ -84,29 +106,19 @@ SPAM = Recipe(
         Source("tg-spam", "MIT", "umputun/tg-spam"),
         Source("janitr-x", "MIT", "janitrai/janitr"),
         Source("judol-youtube", "MIT", "gbennnn/judol-comment-classification"),
-        _WISESIGHT,  # Thai SMS alone would make all of Thai look like SMS
+        *(source._replace(as_clean=150) for source in (*_ORDINARY, *_WITH_LINKS)),
+        # Thai SMS alone would make all of Thai look like SMS
+        _WISESIGHT._replace(as_clean=900),
     ),
     left_out={"crypto-tweets": _NO_LICENCE},
-    most=3000,
-    ratio=4,
-    cutoff=40_000,
-    fit={
-        "dim": 16,
-        "lr": 0.2,
-        "epoch": 15,
-        "wordNgrams": 2,
-        "minn": 2,
-        "maxn": 5,
-        "bucket": 200_000,
-    },
-    left_one_out=(
-        "uci-sms",
-        "uci-youtube",
-        "thai-sms",
-        "tg-spam",
-        "janitr-x",
-        "judol-youtube",
-    ),
+    not_ordinary=(),
+    most=6000,
+    clean_weight=3,
+    seeds_weight=0,
+    shape=True,
+    l2=1e-4,
+    l2_shape=1e-2,
+    min_posts=3,
 )
 
 TOXICITY = Recipe(
@@ -114,7 +126,7 @@ TOXICITY = Recipe(
     positive="toxic",
     negative="clean",
     train_files=("toxicity/train.jsonl.gz",),
-    clean_file="langid/train.jsonl.gz",
+    clean_files=("langid/train.jsonl.gz",),
     test_files=("toxicity/test.jsonl.gz",),
     sources=(
         Source("davidson2017", "MIT", "t-davidson/hate-speech-and-offensive-language"),
@@ -144,12 +156,7 @@ TOXICITY = Recipe(
             "BSD-3-Clause",
             "ptaszynski/cyberbullying-Polish (the copy states none)",
         ),
-        _WISESIGHT._replace(as_clean=200),
-        Source("afrisenti", "CC BY 4.0", "afrisenti-semeval/afrisent-semeval-2023", as_clean=200),
-        Source("ltec", "MIT", "Usprogis/Latvian-Twitter-Eater-Corpus", as_clean=200),
-        Source("parstwiner", "MIT", "overfit-ir/parstwiner", as_clean=200),
-        Source("malay-twitter", "CC BY 4.0", "huseinzol05/malay-dataset", as_clean=200),
-        Source("ylilauta-fi", "MIT", "spyysalo/finnish-sentiment", as_clean=200),
+        *(source._replace(as_clean=200) for source in (*_ORDINARY, _WISESIGHT)),
     ),
     left_out={
         "olid2019": _NO_LICENCE,
@@ -160,18 +167,14 @@ TOXICITY = Recipe(
         "mahahate": _NON_COMMERCIAL,
         "ja-toxic": "has no training split",
     },
-    most=12_000,
-    ratio=2,
-    cutoff=50_000,
-    fit={
-        "dim": 16,
-        "lr": 0.15,
-        "epoch": 5,
-        "wordNgrams": 2,
-        "minn": 1,
-        "maxn": 4,
-        "bucket": 300_000,
-    },
+    not_ordinary=("bengali-hate", "safesense-vi", "vk-toxicity"),
+    most=4000,
+    clean_weight=30,
+    seeds_weight=10,
+    shape=False,
+    l2=3e-5,
+    l2_shape=0,
+    min_posts=5,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (SPAM, TOXICITY)}

@@ -2,18 +2,15 @@
 
 `make models` runs it as
 
-    python -m filters.models.training --data DIR --trainer .venv-models/bin/python
+    OMP_NUM_THREADS=1 python -m filters.models.training --data DIR
 
-Posts are prepared here, by the code that serves the models (normalised, then classifier text); fastText
-trains in a venv of its own (`fit.py`); calibration, threshold and every figure of the card are measured
-here, by the kernel that ships. Only training files are read before the model is final; a tenth of the
-training posts, dealt by a hash of their text, is held out of training for calibration and threshold.
+Posts are prepared by the code that serves the models (normalised, then classifier text and shape features).
+Only training files are read before a model is final, but for the texts of the test files, so that equal
+posts can be left out of training. A tenth of the training posts, dealt by a hash of their text, is held out
+of training for calibration and threshold. What is measured for the card is in `screen_figures.py`.
 """
 
 import argparse
-import json
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,83 +20,102 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
+from scipy import sparse
 
 from filters.fasttext_classifier import FastTextClassifier
 from filters.fasttext_model import read_model
 from filters.hashing import hash_texts
-from filters.models import measure
+from filters.language_codes import UNDETERMINED
+from filters.models import measure, screen_figures
 from filters.models.card import card
 from filters.models.screen import FOLDER, Calibration, Screen
+from filters.models.screen_file import write_linear
+from filters.models.screen_linear import block_weights, fit_logistic
+from filters.models.screen_ngrams import NUM_BUCKETS, count_ngrams, mean_ngrams
+from filters.models.screen_seeds import common_posts, hostile_posts
+from filters.models.screen_shape import SHAPE_NAMES, shape_features
 from filters.models.sources import RECIPES, Recipe, Source
 from filters.normalize import normalize
-from filters.text_views import classifier_text
+from filters.text_features import text_features
+from filters.text_views import classifier_text, dedup_text
 
-FIT = Path(__file__).with_name("fit.py")
 HELD_OUT = 10  # one text in so many
 SPLIT_SEED = 1
-FIREHOSE = "firehose/part-*.jsonl.gz"
-FIREHOSE_STEP = 10  # one post in so many
+SEEDS_SEED = 2
 COLUMNS = pa.schema(
     [(n, pa.string()) for n in ("text", "lang", "source")] + [("label", pa.int64())]
 )
+ORDINARY, MADE = "(ordinary)", "(made)"
+"""What the clean sources, and the posts of `screen_seeds.py`, count as when posts are weighed."""
 
 Array = np.ndarray[Any, Any]
 
 
 def read_posts(data: Path, files: Sequence[str]) -> pa.Table:
-    """Returns the posts of some files: text (classifier text), lang, source, label (null if none)."""
+    """Returns the posts of some files.
+
+    Returns:
+        Columns `text` (classifier text), `lang`, `source`, `label` (null if none), `whole` (normalised).
+    """
     options = pj.ParseOptions(explicit_schema=COLUMNS, unexpected_field_behavior="ignore")
     tables = [
         pj.read_json(pa.input_stream(str(data / file)), parse_options=options) for file in files
     ]
     table = pa.concat_tables(tables).combine_chunks()
-    texts = table.column("text").combine_chunks()
-    return table.set_column(0, "text", classifier_text(normalize(texts)))
+    whole = normalize(table["text"].combine_chunks())
+    langs = pc.fill_null(table["lang"], UNDETERMINED)
+    table = table.set_column(1, "lang", langs).set_column(0, "text", classifier_text(whole))
+    return table.append_column("whole", whole)
 
 
 def training_posts(recipe: Recipe, data: Path) -> pa.Table:
-    """Returns what a model is trained and calibrated on: the listed sources of the training files."""
-    labelled = _of(
-        read_posts(data, recipe.train_files), [s for s in recipe.sources if not s.as_clean]
-    )
-    clean = _of(read_posts(data, [recipe.clean_file]), [s for s in recipe.sources if s.as_clean])
+    """Returns what a model is trained and calibrated on: the listed sources of the training files.
+
+    Posts whose letters are those of a test post are left out: some stand in both as published.
+    """
+    labelled = [s for s in recipe.sources if not s.as_clean]
+    posts = _of(read_posts(data, recipe.train_files), labelled)
+    clean = _of(read_posts(data, recipe.clean_files), [s for s in recipe.sources if s.as_clean])
     clean = clean.set_column(3, "label", pa.array(np.zeros(len(clean), np.int64)))
-    posts = pa.concat_tables([labelled, clean]).combine_chunks()
-    # a text that holds fastText's own label prefix would become a label
-    usable = pc.and_(
-        pc.greater(pc.binary_length(posts["text"]), 0),
-        pc.invert(pc.match_substring(posts["text"], "__label__")),
-    )
-    return posts.filter(usable)
+    posts = pa.concat_tables([posts, clean]).combine_chunks()
+    posts = posts.filter(pc.greater(pc.binary_length(posts["text"]), 0))
+    return posts.filter(pc.invert(_in(posts, read_posts(data, recipe.test_files))))
+
+
+def _in(posts: pa.Table, others: pa.Table) -> pa.BooleanArray:
+    """Returns (N,) bool, true where a post has the letters, or the classifier text, of another one."""
+    own, other = (letters(table["whole"].combine_chunks()) for table in (posts, others))
+    same_text = pc.is_in(posts["text"].combine_chunks(), others["text"].combine_chunks())
+    return pc.or_(pc.is_in(own, other), same_text)
+
+
+def letters(texts: pa.StringArray) -> pa.StringArray:
+    """Returns the letters of each text by which duplicates are compared; all of it if it has none."""
+    compared = dedup_text(texts)
+    alone = pc.replace_substring_regex(compared, r"[^\pL\pM]+", "")
+    return pc.if_else(pc.equal(alone, ""), compared, alone)
 
 
 def split(posts: pa.Table, recipe: Recipe) -> tuple[pa.Table, pa.Table]:
-    """Returns (posts to train on, posts held out), each balanced, in the order of their hash."""
+    """Returns (posts to train on, posts held out), in the order of their hash, at most so many a source."""
     hashes_N = hash_texts(posts["text"].combine_chunks(), seed=SPLIT_SEED)
     posts = posts.take(pa.array(np.argsort(hashes_N, kind="stable")))
     held_out_N = np.sort(hashes_N) % HELD_OUT == 0
-    train = _balanced(posts.filter(pa.array(~held_out_N)), recipe, share=1 - 1 / HELD_OUT)
-    return train, _balanced(posts.filter(pa.array(held_out_N)), recipe, share=1 / HELD_OUT)
+    train = _limited(posts.filter(pa.array(~held_out_N)), recipe, share=1 - 1 / HELD_OUT)
+    return train, _limited(posts.filter(pa.array(held_out_N)), recipe, share=1 / HELD_OUT)
 
 
-def _balanced(posts: pa.Table, recipe: Recipe, *, share: float) -> pa.Table:
-    """Returns the first posts of each source and label, as many as the recipe allows times `share`."""
-    sources = np.array(posts["source"].to_pylist())
-    langs = np.array(posts["lang"].to_pylist())
+def _limited(posts: pa.Table, recipe: Recipe, *, share: float) -> pa.Table:
+    """Returns the first posts of each source and label, or clean language: the recipe's most x share."""
+    sources, langs = np.array(posts["source"].to_pylist()), np.array(posts["lang"].to_pylist())
     labels_N = posts["label"].to_numpy()
     keep_N = np.zeros(len(posts), np.bool_)
     for source in recipe.sources:
         own_N = sources == source.name
-        if source.as_clean:
-            for lang in np.unique(langs[own_N]):
-                keep_N[np.flatnonzero(own_N & (langs == lang))[: int(source.as_clean * share)]] = (
-                    True
-                )
-            continue
-        good, bad = (np.flatnonzero(own_N & (labels_N == label)) for label in (0, 1))
-        good = good[: int(recipe.most * share)]
-        keep_N[good] = True
-        keep_N[bad[: int(min(recipe.most * share, recipe.ratio * len(good)))]] = True
+        groups_N = langs if source.as_clean else labels_N
+        most = int((source.as_clean or recipe.most) * share)
+        for group in np.unique(groups_N[own_N]):
+            keep_N[np.flatnonzero(own_N & (groups_N == group))[:most]] = True
     return posts.filter(pa.array(keep_N))
 
 
@@ -107,52 +123,120 @@ def _of(posts: pa.Table, sources: Sequence[Source]) -> pa.Table:
     return posts.filter(pc.is_in(posts["source"], pa.array([s.name for s in sources], pa.string())))
 
 
-def fit(posts: pa.Table, recipe: Recipe, *, trainer: str, output: Path) -> None:
-    """Trains a model on posts with the fastText library of another Python, and writes it."""
-    names = (recipe.negative, recipe.positive)
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "posts.txt"
-        rows = zip(posts["label"].to_pylist(), posts["text"].to_pylist(), strict=True)
-        lines.write_text("".join(f"__label__{names[label]} {text}\n" for label, text in rows))
-        order = {
-            "input": str(lines), "output": str(output), "fit": recipe.fit, "cutoff": recipe.cutoff
-        }  # fmt: skip
-        subprocess.run([trainer, str(FIT), json.dumps(order)], check=True)
+def train_screen(posts: pa.Table, recipe: Recipe, *, path: Path) -> Screen:
+    """Fits a model, writes its file, and returns the screen of that file, not calibrated yet."""
+    posts = _weighable(posts, recipe)
+    sources, labels_N = np.array(posts["source"].to_pylist()), posts["label"].to_numpy()
+    counts, usable_F = count_ngrams(posts["text"].combine_chunks())
+    buckets_B = common_buckets(counts, usable_F, min_posts=recipe.min_posts)
+    shape_NK = np.zeros((len(posts), 0))
+    if recipe.shape:
+        shape_NK = shape_features(text_features(posts["whole"].combine_chunks()))
+    found = fit_logistic(
+        mean_ngrams(counts, buckets_B),
+        shape_NK,
+        labels_N,
+        block_weights(
+            sources, labels_N, of={ORDINARY: recipe.clean_weight, MADE: recipe.seeds_weight}
+        ),
+        l2=recipe.l2,
+        l2_shape=recipe.l2_shape,
+    )
+    write_linear(
+        path,
+        buckets_B=buckets_B,
+        weights_B=found.ngrams_F[:-1],
+        end_of_text=float(found.ngrams_F[-1]),
+        labels=(recipe.negative, recipe.positive),
+    )
+    classifier = FastTextClassifier(read_model(path))
+    return Screen(classifier, recipe.positive, 1.0, found.intercept, found.shape_K)
 
 
-def make(recipe: Recipe, *, data: Path, trainer: str, folder: Path) -> Calibration:
+def common_buckets(counts: sparse.csr_matrix, usable_F: Array, *, min_posts: int) -> Array:
+    """Returns (B,) int64, ascending, the usable buckets that so many posts have an n-gram in."""
+    posts_F = np.bincount(counts.indices, minlength=NUM_BUCKETS)
+    return np.flatnonzero(usable_F & (posts_F >= min_posts))
+
+
+def _weighable(posts: pa.Table, recipe: Recipe) -> pa.Table:
+    """Returns the posts and the made ones, with all clean sources named as one."""
+    clean = pc.is_in(
+        posts["source"], pa.array([s.name for s in recipe.sources if s.as_clean], pa.string())
+    )
+    at = posts.schema.get_field_index("source")
+    named = posts.set_column(at, "source", pc.if_else(clean, ORDINARY, posts["source"]))
+    common = common_posts(seed=SEEDS_SEED)
+    rows = [(text, lang, ORDINARY, 0, text) for lang, texts in common.items() for text in texts]
+    if recipe.seeds_weight:
+        ordinary = {lang: list(texts) for lang, texts in common.items()}
+        for row in posts.filter(clean).select(["lang", "text"]).to_pylist():
+            ordinary.setdefault(row["lang"], []).append(row["text"])
+        hostile = zip(*hostile_posts(ordinary, seed=SEEDS_SEED), strict=True)
+        rows += [(text, lang, MADE, 1, text) for text, lang in hostile]
+    made = pa.table(list(map(list, zip(*rows, strict=True))), schema=named.schema)
+    return pa.concat_tables([named, made]).combine_chunks()
+
+
+def calibrated_screen(screen: Screen, held_out: pa.Table) -> Screen:
+    """Returns the screen with Platt's curve put over what it finds, fitted on posts held out."""
+    labels_N = held_out["label"].to_numpy()
+    logits_N = screen.logits(*screen_figures.read_by(held_out))
+    slope, intercept = measure.platt(labels_N, logits_N)
+    return Screen(
+        screen.classifier,
+        screen.label,
+        round(slope * screen.slope, 6),
+        round(slope * screen.intercept + intercept, 6),
+        np.round(slope * screen.shape_K, 6),
+    )
+
+
+def default_threshold(recipe: Recipe, held_out: pa.Table, scores_N: Array) -> float:
+    """Returns the smallest hundredth that spares good posts of labelled sources and ordinary ones alike."""
+    labels_N = held_out["label"].to_numpy()
+    clean = [s.name for s in recipe.sources if s.as_clean]
+    clean_N = np.isin(np.array(held_out["source"].to_pylist()), clean)
+    return max(
+        measure.choose_threshold(labels_N[own_N], scores_N[own_N]) for own_N in (clean_N, ~clean_N)
+    )
+
+
+def make(recipe: Recipe, *, data: Path, folder: Path) -> Calibration:
     """Trains, calibrates and measures one model; writes NAME.ftz, NAME.json and NAME.md."""
-    posts = training_posts(recipe, data)
-    train, held_out = split(posts, recipe)
+    train, held_out = split(training_posts(recipe, data), recipe)
     path = folder / f"{recipe.name}.ftz"
-    fit(train, recipe, trainer=trainer, output=path)
-    model = read_model(path)
-    raw = Screen(FastTextClassifier(model), recipe.positive)
-    labels_N, log_odds_N = held_out["label"].to_numpy(), raw.log_odds(_texts(held_out))
-    slope, intercept = measure.platt(labels_N, log_odds_N)
-    scores_N = measure.calibrated(log_odds_N, slope, intercept)
-    screen = Screen(raw.classifier, recipe.positive, slope, intercept)
-    max_score = measure.choose_threshold(labels_N, scores_N)
-    figures = {
-        "bytes": path.stat().st_size,
-        "trained_on": _counts(train),
-        "held_out": {
-            "posts": len(held_out),
-            "positives": int(labels_N.sum()),
-            "auc": _rounded(measure.auc(labels_N, scores_N)),
-            "calibration_error": _rounded(measure.calibration_error(labels_N, scores_N)),
-        },
-        "test": test_figures(recipe, screen, data=data, max_score=max_score),
-        "left_one_out": _left_one_out(recipe, train, data=data, trainer=trainer),
-        "firehose": _firehose(screen, data=data, max_score=max_score),
-    }
+    screen = calibrated_screen(train_screen(train, recipe, path=path), held_out)
+    held_scores_N = screen.score(*screen_figures.read_by(held_out))
+    max_score = default_threshold(recipe, held_out, held_scores_N)
+    test = read_posts(data, recipe.test_files)
     found = Calibration(
         label=recipe.positive,
-        sha256=model.sha256,
-        slope=slope,
-        intercept=intercept,
+        sha256=screen.classifier.model.sha256,
+        slope=screen.slope,
+        intercept=screen.intercept,
+        shape=dict(zip(SHAPE_NAMES, screen.shape_K.tolist(), strict=False)),
         max_score=max_score,
-        figures=figures,
+        figures={
+            "bytes": path.stat().st_size,
+            "rows": len(screen.classifier.model.kept_B),
+            "trained_on": screen_figures.counts(train),
+            "held_out": screen_figures.held_out(held_out, held_scores_N),
+            "unseen": screen_figures.unseen(recipe, screen, train, test, train_screen),
+            "test": screen_figures.by_source(recipe, screen, test, max_score=max_score),
+            "thresholds": screen_figures.thresholds(recipe, screen, test),
+            "ordinary": screen_figures.ordinary(
+                recipe,
+                screen,
+                read_posts(data, [screen_figures.ORDINARY_FILE]),
+                max_score=max_score,
+            ),
+            "firehose": screen_figures.firehose(
+                screen,
+                read_posts(data, screen_figures.firehose_files(recipe, data)),
+                max_score=max_score,
+            ),
+        },
     )
     (folder / f"{recipe.name}.json").write_bytes(
         msgspec.json.format(msgspec.json.encode(found)) + b"\n"
@@ -161,109 +245,16 @@ def make(recipe: Recipe, *, data: Path, trainer: str, folder: Path) -> Calibrati
     return found
 
 
-def test_figures(
-    recipe: Recipe, screen: Screen, *, data: Path, max_score: float
-) -> list[dict[str, Any]]:
-    """Returns a row a source of the test files: size, AUC, and errors at the threshold."""
-    posts = read_posts(data, recipe.test_files)
-    scores_N, labels_N = screen.score(_texts(posts)), posts["label"].to_numpy()
-    sources, langs = (np.array(posts[name].to_pylist()) for name in ("source", "lang"))
-    trained = {s.name for s in recipe.sources if not s.as_clean}
-    rows = []
-    for name in sorted(set(sources), key=lambda s: (s not in trained, s)):
-        own_N = sources == name
-        errors = measure.at_threshold(labels_N[own_N], scores_N[own_N], max_score)
-        rows.append(
-            {
-                "source": str(name),
-                "lang": "/".join(sorted(set(langs[own_N]))),
-                "trained_on": name in trained,
-                "posts": int(own_N.sum()),
-                "positives": int(labels_N[own_N].sum()),
-                "auc": _rounded(measure.auc(labels_N[own_N], scores_N[own_N])),
-                **{k: _rounded(v) for k, v in errors._asdict().items()},
-            }
-        )
-    return rows
-
-
-def _left_one_out(
-    recipe: Recipe, train: pa.Table, *, data: Path, trainer: str
-) -> list[dict[str, Any]]:
-    """Returns, for each source, the AUC on its test posts of a model that was trained without it."""
-    if not recipe.left_one_out:
-        return []
-    test = read_posts(data, recipe.test_files)
-    rows = []
-    for name in recipe.left_one_out:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.ftz"
-            fit(
-                train.filter(pc.not_equal(train["source"], name)),
-                recipe,
-                trainer=trainer,
-                output=path,
-            )
-            screen = Screen(FastTextClassifier(read_model(path)), recipe.positive)
-        own = test.filter(pc.equal(test["source"], name))
-        rows.append(
-            {
-                "source": name,
-                "auc": _rounded(measure.auc(own["label"].to_numpy(), screen.score(_texts(own)))),
-            }
-        )
-    return rows
-
-
-def _firehose(screen: Screen, *, data: Path, max_score: float) -> dict[str, Any]:
-    """Returns the share of unlabelled posts that the default threshold rejects, in all and by source."""
-    files = sorted(str(path.relative_to(data)) for path in data.glob(FIREHOSE))
-    if not files:
-        return {}
-    posts = read_posts(data, files)
-    posts = posts.take(pa.array(np.arange(0, len(posts), FIREHOSE_STEP)))
-    rejected_N = screen.score(_texts(posts)) > max_score
-    sources = np.array(posts["source"].to_pylist())
-    return {
-        "posts": len(posts),
-        "rejected": _rounded(float(rejected_N.mean())),
-        "by_source": {
-            str(name): _rounded(float(rejected_N[sources == name].mean()))
-            for name in np.unique(sources)
-        },
-    }
-
-
-def _counts(posts: pa.Table) -> dict[str, dict[str, int]]:
-    sources, labels_N = np.array(posts["source"].to_pylist()), posts["label"].to_numpy()
-    return {
-        str(name): {
-            "posts": int((sources == name).sum()),
-            "positives": int(labels_N[sources == name].sum()),
-        }
-        for name in np.unique(sources)
-    }
-
-
-def _texts(posts: pa.Table) -> pa.StringArray:
-    return posts["text"].combine_chunks()
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
 def main() -> None:
     """Makes the models named on the command line, or both."""
     parser = argparse.ArgumentParser(description="Makes the shipped spam and toxicity models.")
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled posts")
-    parser.add_argument("--trainer", required=True, help="a Python that has the package fasttext")
     parser.add_argument("--only", choices=sorted(RECIPES), help="make this model alone")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder to write to")
     options = parser.parse_args()
     for name, recipe in RECIPES.items():
         if options.only in (None, name):
-            found = make(recipe, data=options.data, trainer=options.trainer, folder=options.output)
+            found = make(recipe, data=options.data, folder=options.output)
             size, threshold = found.figures["bytes"], found.max_score
             print(f"{name}: {size:,} bytes, max_{name} = {threshold}, sha256 {found.sha256}")
 

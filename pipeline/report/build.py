@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam
 import msgspec
 
-from filters.language import identifier_fingerprint
+from filters.language import identifier_models
 from pipeline import ledger, phases
 from pipeline.classify import BAND, HIGH, LOW, bounds, reason
 from pipeline.job import Job, Results, history_read, run_day
@@ -29,6 +29,8 @@ from tokenizer.sizing import plan_shards
 from tokenizer.vocabulary import load_vocabulary
 
 MANIFEST_VERSION = 1
+OWN_LICENCE = "Apache-2.0"
+"""Of the shipped screens, which are trained on data that sets no condition but attribution."""
 MAX_UNVERIFIED_RATIO = 0.01
 """More posts than this, of those kept, with comparisons left out make a warning."""
 POSTS_TABLES = ("by_lang", "by_day", "by_source")
@@ -380,7 +382,7 @@ def fairness_section(job: Job, results: Results) -> list[dict[str, Any]]:
     rows = [
         {"name": f.name} | fairness(counts.get(f.name, {}), threshold=getattr(f, f.bound))
         for f in job.recipe.filters
-        if f.costly
+        if f.screen
     ]
     for spec in job.recipe.transformers:
         found = results["classify"].total(f"classify_{spec.prefix}", "screens")
@@ -435,22 +437,23 @@ def phases_section(results: Results, costs: dict[str, dict[str, Any]]) -> list[d
     ]
 
 
-def models_section(job: Job) -> list[dict[str, str]]:
-    """Returns the models that the run used, by the filter that used them."""
-    model = job.recipe.language.model
-    found = [
-        {"name": "language", "model": Path(model).name, "sha256": identifier_fingerprint(model)}
+def models_section(job: Job) -> list[dict[str, str | None]]:
+    """Returns the models that the run used, by who used them, with the licence where we know it."""
+    found: list[dict[str, str | None]] = [
+        {"name": "language", "model": file, "sha256": sha256, "licence": licence}
+        for file, sha256, licence in identifier_models(job.recipe.language.model)
     ]
     for spec in job.recipe.filters:
         sha256 = getattr(spec, "model_sha256", None)
         if sha256:
-            found.append({"name": spec.name, "model": spec.name, "sha256": sha256})
+            own = getattr(spec, "model", None)
+            about = {"model": Path(own or spec.name).name, "sha256": sha256}
+            found.append({"name": spec.name, "licence": None if own else OWN_LICENCE} | about)
     for transformer, located in zip(job.recipe.transformers, job.located, strict=True):
-        found += [
-            {"name": transformer.prefix, "model": f"{_model_name(transformer)} {f.name}"}
-            | {"sha256": f.sha256}
-            for f in located.files
-        ]
+        name = _model_name(transformer)
+        for file in located.files:
+            about = {"name": transformer.prefix, "model": f"{name} {file.name}"}
+            found.append({**about, "sha256": file.sha256, "licence": None})
     return found
 
 

@@ -15,7 +15,7 @@ LOSS = {"hs": 1, "ns": 2, "softmax": 3, "ova": 4}
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What kind of model to write; the numbers in it are drawn from `seed`."""
+    """What kind of model to write; the numbers in it are drawn from `seed`, with deviation `scale`."""
 
     loss: str = "softmax"
     dim: int = 8
@@ -33,6 +33,8 @@ class Kind:
     version: int = 12
     seed: int = 0
     counts: tuple[int, ...] = field(default=())
+    scale: float = 1.5
+    prefix: str = "__label__"
 
 
 def write(path: Path, kind: Kind) -> Path:
@@ -54,7 +56,7 @@ def _args(kind: Kind) -> bytes:
 
 
 def _dictionary(kind: Kind, rng: np.random.Generator) -> bytes:
-    words, labels = kind.words, [f"__label__{label}" for label in kind.labels]
+    words, labels = kind.words, [kind.prefix + label for label in kind.labels]
     counts = kind.counts or sorted(rng.integers(1, 1000, len(labels)).tolist(), reverse=True)
     pruned = -1 if kind.kept is None else kind.kept
     out = [struct.pack("<iii", len(words) + len(labels), len(words), len(labels))]
@@ -75,14 +77,16 @@ def _matrix(
 ) -> bytes:
     dim = kind.dim
     if not quantised:
-        return struct.pack("<qq", rows, dim) + _floats(rng, rows * dim)
+        return struct.pack("<qq", rows, dim) + _floats(kind, rng, rows * dim)
     parts = -(-dim // dsub)
     out = struct.pack("<?qqi", kind.norms, rows, dim, rows * parts) + rng.bytes(rows * parts)
-    out += struct.pack("<iiii", dim, parts, dsub, dim % dsub or dsub) + _floats(rng, dim * 256)
+    out += struct.pack("<iiii", dim, parts, dsub, dim % dsub or dsub) + _floats(
+        kind, rng, dim * 256
+    )
     if kind.norms:
-        out += rng.bytes(rows) + struct.pack("<iiii", 1, 1, 1, 1) + _floats(rng, 256)
+        out += rng.bytes(rows) + struct.pack("<iiii", 1, 1, 1, 1) + _floats(kind, rng, 256)
     return out
 
 
-def _floats(rng: np.random.Generator, count: int) -> bytes:
-    return rng.normal(scale=1.5, size=count).astype("<f4").tobytes()
+def _floats(kind: Kind, rng: np.random.Generator, count: int) -> bytes:
+    return rng.normal(scale=kind.scale, size=count).astype("<f4").tobytes()

@@ -11,13 +11,18 @@ from filters.base import (
     SCORE_GRID,
     Batch,
     Filter,
+    Hiddens,
     Languages,
     Partition,
     Scorer,
+    classifiers_of,
     isolate_failures,
     on_grid,
     partition,
 )
+from filters.language import build_identifier
+from filters.spam import Spam
+from filters.toxicity import Toxicity
 from schemas.reject import ERROR, POLICY, REJECT
 from tests.strategies import post_batch, post_batches
 
@@ -51,6 +56,13 @@ class Costly(MinChars, frozen=True, kw_only=True, tag="costly"):
     """A filter whose scorer must not see rows that are rejected already."""
 
     costly = True
+
+
+class Screening(MinChars, frozen=True, kw_only=True, tag="screening"):
+    """A screen."""
+
+    costly = True
+    screen = True
 
     def build(self) -> Scorer:
         def score(batch: Batch) -> np.ndarray:
@@ -179,7 +191,8 @@ def test_a_filtered_batch_keeps_what_was_derived() -> None:
     """Features, texts and languages are computed once, and cut with their rows."""
     asked: list[int] = []
 
-    def identify(texts: pa.StringArray) -> Languages:
+    def identify(texts: pa.StringArray, hidden: Hiddens, /) -> Languages:
+        assert hidden == {}
         asked.append(len(texts))
         return Languages(texts, texts, np.ones(len(texts), np.float32))
 
@@ -190,3 +203,39 @@ def test_a_filtered_batch_keeps_what_was_derived() -> None:
     assert kept.dedup_text.to_pylist() == kept.classifier_text.to_pylist() == ["one", "three"]
     assert kept.features.num_chars.tolist() == [3, 5]
     assert asked == [3]
+
+
+def test_models_that_read_together_say_what_each_says_alone() -> None:
+    """Languages and scores of a batch whose models share their reading are those of each model alone."""
+    identify, machines = build_identifier(), [Spam().build(), Toxicity().build()]
+    texts = [
+        "Buy cheap followers now",
+        "Guten Morgen allerseits",
+        "\u00bfqu\u00e9 tal?",
+        "x",
+        "42",
+    ] * 3
+    alone = Batch(post_batch(texts), identify)
+    shared = Batch(post_batch(texts), identify, classifiers_of(identify, *machines, machines[0]))
+    assert len(shared.hidden) == 4
+    odd_N = np.arange(len(texts)) % 2 == 1
+    for batch, other in ((shared, alone), (shared.filter(odd_N), alone.filter(odd_N))):
+        assert "hidden" in batch.__dict__
+        assert batch.languages.language == other.languages.language
+        assert batch.languages.confidence_N.tolist() == other.languages.confidence_N.tolist()
+        for score in machines:
+            assert score(batch).tolist() == score(other).tolist()
+
+
+def test_a_screen_counts_what_reached_it() -> None:
+    """Posts that an earlier filter rejected did not reach the screen, whether they were taken out or not."""
+    for texts in (
+        ["no", "a long one", "another", "and more", "x" * 5, "y" * 6, "z" * 7, "w" * 8],
+        ["no", "a long one"],
+    ):
+        spec = Screening(min_chars=6)
+        machines = [(f, f.build()) for f in (MinChars(min_chars=3), spec)]
+        (seen,) = partition(Batch(post_batch(texts)), machines, phase="clean").screened
+        assert seen.reached_N.sum() == sum(len(t) >= 3 for t in texts)
+        assert seen.rejected_N.sum() == sum(3 <= len(t) < 6 for t in texts)
+        assert len(seen.batch) == len(seen.scores_N) == len(seen.reached_N)

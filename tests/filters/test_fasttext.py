@@ -6,116 +6,47 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import fasttext
 import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from filters.fasttext_classifier import FastTextClassifier
+from filters.fasttext_classifier import read_together
 from filters.fasttext_model import read_model
-from filters.language import shipped_identifier_path
-from filters.models.screen import FOLDER
 from schemas.errors import InputError
 from tests.filters.fasttext_files import Kind, write
+from tests.filters.fasttext_oracle import (
+    KINDS,
+    SHIPPED,
+    TRAPS,
+    assert_like_library,
+    by_library,
+    classifier,
+    column,
+    write_models,
+)
 from tests.strategies import sliced_texts, text_arrays, texts
 
-SHIPPED = {
-    "language": shipped_identifier_path(),
-    "spam": FOLDER / "spam.ftz",
-    "toxicity": FOLDER / "toxicity.ftz",
-}
 LANGUAGES = """
 ar bg bn bs ca cs da de el en es fa fi fil fr he hi hr hu id is it ja ko lt lv mk ms nb nl pl pt
 ro ru sk sl sr sv ta tr uk ur vi zh
 """
-FIVE = ("a", "b", "c", "d", "e")
-KINDS = {
-    "softmax, words alone": Kind(),
-    "softmax, words and n-grams": Kind(word_ngrams=3, bucket=50),
-    "softmax, subwords, old version": Kind(minn=2, maxn=4, bucket=100, version=11),
-    "softmax, subwords, n-grams": Kind(minn=1, maxn=3, bucket=100, word_ngrams=2, labels=FIVE),
-    "softmax, no </s>": Kind(words=("the", "free"), minn=3, maxn=3, bucket=40),
-    "hs, subwords": Kind(loss="hs", minn=2, maxn=5, bucket=64, labels=FIVE),
-    "hs, equal counts": Kind(loss="hs", minn=2, maxn=3, bucket=77, labels=FIVE, counts=(7,) * 5),
-    "hs, quantised": Kind(loss="hs", minn=1, maxn=6, bucket=99, quantised=True, labels=FIVE),
-    "hs, quantised, norms, pruned": Kind(
-        loss="hs", minn=2, maxn=4, bucket=200, kept=70, quantised=True, norms=True, labels=FIVE
-    ),
-    "softmax, all quantised": Kind(
-        minn=2, maxn=4, bucket=130, quantised=True, norms=True, quantised_output=True, labels=FIVE
-    ),
-    "softmax, all buckets pruned": Kind(
-        minn=2, maxn=4, bucket=130, kept=0, quantised=True, word_ngrams=2
-    ),
-    "softmax, n-grams, pruned": Kind(
-        minn=3, maxn=4, bucket=500, kept=200, quantised=True, word_ngrams=4, dim=7
-    ),
-    "one versus all": Kind(loss="ova", minn=2, maxn=3, bucket=90, labels=FIVE),
-    "negative sampling": Kind(loss="ns", word_ngrams=2, bucket=90, labels=FIVE),
-    "one label": Kind(loss="hs", labels=("only",)),
-}
-TRAPS = (
-    "",
-    " ",
-    " \t\r\v\f ",
-    "\x00",
-    "a\x00b",
-    "the </s> free",
-    "</s>",
-    "the __label__spam free",
-    "__label__spam",
-    "__label__unknown the",
-    "__label__",
-    "<the>",
-    "the" * 300,
-    "日本語 日本語 привет",
-    "\u0301\u0301",
-    "free\u00a0the\u3000a",
-    "the free a 日本語 </s",
-    "🏴\U000e0067\U000e007f the",
-)
-line = texts().map(lambda text: text.replace("\n", " "))
+LINES = st.one_of(
+    texts().map(str.encode),
+    st.text().map(str.encode),
+    st.binary(max_size=40),
+    st.lists(st.sampled_from((*TRAPS, b" ", b"the", b"free")), max_size=5).map(b"".join),
+).map(lambda row: row.replace(b"\n", b" "))
+"""Posts of awkward words, any Unicode, any bytes, and traps side by side."""
 
 
-@cache
-def classifier(path: Path) -> FastTextClassifier:
-    return FastTextClassifier(read_model(path))
-
-
-@cache
-def library(path: Path) -> Any:
-    return fasttext.load_model(str(path))
-
-
-def by_library(path: Path, rows: Sequence[str], *, k: int = 1) -> list[list[tuple[float, str]]]:
-    """What the library predicts; its own loop over texts is broken with NumPy 2."""
-    model = library(path).f
-    return [model.predict(row + "\n", k, 0.0, "strict") for row in rows]
-
-
-def assert_like_library(path: Path, rows: Sequence[str]) -> None:
-    machine = classifier(path)
-    label_N, probability_N = machine.predict(pa.array(rows, pa.string()))
-    for row, label, probability in zip(rows, label_N, probability_N, strict=True):
-        (found,) = by_library(path, [row])
-        name = machine.model.label_names[label].decode() if label >= 0 else None
-        assert name == (found[0][1] if found else None), ascii(row[:80])
-        assert abs(probability - min(found[0][0] if found else 0.0, 1.0)) < 1e-6, ascii(row[:80])
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A model file of every kind."""
-    folder = tmp_path_factory.mktemp("models")
-    written = {n: write(folder / f"{i}.bin", k) for i, (n, k) in enumerate(KINDS.items())}
-    return {**SHIPPED, **written}
+    """The shipped models, and a model file of every kind."""
+    return write_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, *KINDS])
@@ -140,7 +71,7 @@ def test_every_kind_of_model_predicts_what_the_library_predicts(
     ]
     lines = [" ".join(dice.choices(words, k=dice.randint(1, 9))) for _ in range(150)]
     lines += ["".join(dice.choices("abcdeßж日🙂 ", k=dice.randint(1, 40))) for _ in range(150)]
-    assert_like_library(models[name], [*TRAPS, *lines])
+    assert_like_library(models[name], [*TRAPS, *map(str.encode, lines)])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -153,31 +84,49 @@ def test_words_of_44_languages_are_labelled_as_by_the_library(name: str) -> None
     for language in LANGUAGES.split():
         words = top_n_list(language, 800)
         lines += [" ".join(dice.choices(words, k=dice.randint(1, 20))) for _ in range(40)]
-    assert_like_library(SHIPPED[name], lines)
+    assert_like_library(SHIPPED[name], [line.encode() for line in lines])
 
 
-@given(rows=st.lists(st.one_of(line, st.text().map(lambda t: t.replace("\n", ""))), max_size=6))
+@given(rows=st.lists(LINES, max_size=6))
 @pytest.mark.parametrize("name", SHIPPED)
 @settings(max_examples=150)
-def test_any_text_is_labelled_as_by_the_library(name: str, rows: list[str]) -> None:
-    """Posts of awkward words, and any Unicode at all."""
+def test_any_bytes_are_labelled_as_by_the_library(name: str, rows: list[bytes]) -> None:
+    """Posts of awkward words, any Unicode, and any bytes at all."""
     assert_like_library(SHIPPED[name], rows)
+
+
+@given(rows=st.lists(LINES, max_size=6), name=st.sampled_from(list(KINDS)))
+@settings(max_examples=200)
+def test_every_kind_of_model_reads_any_bytes_as_the_library_does(
+    models: dict[str, Path], rows: list[bytes], name: str
+) -> None:
+    """The same for models of all losses, dictionaries and ranges of subwords and n-grams."""
+    assert_like_library(models[name], rows)
 
 
 @pytest.mark.parametrize("unit", ["a", "ж", "日", "🙂", "ab\x00"])
 def test_words_of_64_kib_have_no_limit(unit: str, models: dict[str, Path]) -> None:
     """A word longer than any buffer, in every width of character, gives what the library gives."""
-    row = unit * (65_536 // len(unit.encode()) + 1)
-    for name in ("language", "softmax, subwords, n-grams"):
-        assert_like_library(models[name], [row, f"the {row} free"])
+    row = (unit * (65_536 // len(unit.encode()) + 1)).encode()
+    for name in ("language", "softmax, subwords, n-grams", "hs, quantised"):
+        assert_like_library(models[name], [row, b"the " + row + b" free"])
 
 
-@given(column=text_arrays(), cut=st.integers(0, 8))
-def test_batch_boundaries_do_not_matter(column: pa.StringArray, cut: int) -> None:
+def test_words_that_hash_alike_are_told_apart(models: dict[str, Path]) -> None:
+    """Words of 8 bytes that differ in the first bit of the last have one key in the table of words."""
+    rows = [b"abcdefgh", b"abcdefg\xe8", b"abcdefg\xe8 abcdefgh abcdefg\xe8 abcdefg"]
+    path = models["softmax, subwords, n-grams"]
+    assert_like_library(path, rows)
+    (hidden,) = read_together(column(rows), [classifier(path)])
+    assert not np.array_equal(hidden.mean_NS[0], hidden.mean_NS[1])
+
+
+@given(rows=text_arrays(), cut=st.integers(0, 8))
+def test_batch_boundaries_do_not_matter(rows: pa.StringArray, cut: int) -> None:
     """A column gives, bit for bit, what its parts give, wherever it is cut or begins in its buffer."""
     machine = classifier(SHIPPED["language"])
-    whole = machine.predict(column)
-    halves = machine.predict(column[:cut]), machine.predict(column[cut:])
+    whole = machine.predict(rows)
+    halves = machine.predict(rows[:cut]), machine.predict(rows[cut:])
     for together, *parts in zip(whole, *halves, strict=True):
         np.testing.assert_array_equal(together, np.concatenate(parts))
 
@@ -204,13 +153,13 @@ def test_a_null_reads_as_an_empty_text() -> None:
 @pytest.mark.parametrize("name", [*SHIPPED, *KINDS])
 def test_the_probability_of_a_label_is_the_library_s(name: str, models: dict[str, Path]) -> None:
     """`probability_of` gives, for each label, what the library lists when asked for all of them."""
-    rows = ["the free 日本語", "привет", "a b c", "free " * 30, "</s>"]
+    rows = [r.encode() for r in ("the free 日本語", "привет", "a b c", "free " * 30, "</s>")]
     listed = [{label: p for p, label in row} for row in by_library(models[name], rows, k=-1)]
     machine = classifier(models[name])
     for label, full_name in itertools.islice(
         zip(machine.labels, machine.model.label_names, strict=True), 12
     ):
-        got_N = machine.probability_of(pa.array(rows), label=label)
+        got_N = machine.probability_of(column(rows), label=label)
         want_N = [min(1.0, row.get(full_name.decode(), 0.0)) for row in listed]
         np.testing.assert_allclose(got_N, want_N, atol=2e-5)
 
@@ -281,10 +230,11 @@ def test_a_damaged_model_is_refused_or_read(
         (Kind(supervised=False), "word vectors: it must be a supervised model"),
         (Kind(version=13), "format 13 is newer than 12"),
         (Kind(bucket=20, kept=5, minn=1, maxn=2), "pruned but not quantised"),
+        (Kind(scale=np.inf), "holds numbers that are not finite"),
     ],
 )
 def test_a_model_that_cannot_be_used_says_why(tmp_path: Path, kind: Kind, message: str) -> None:
-    """Word vectors, a later format, and a pruned model without quantisation are refused by name."""
+    """Word vectors, a later format, pruned but not quantised, not finite: each is refused by name."""
     path = write(tmp_path / "model.bin", kind)
     with pytest.raises(InputError, match=message):
         read_model(path)
@@ -304,6 +254,7 @@ def test_real_posts_are_labelled_as_by_the_library(name: str, data: Path) -> Non
     """20,000 posts of the firehose, as they are but for line ends, and not one label differs."""
     with gzip.open(data / "firehose" / "part-03.jsonl.gz", "rt") as lines:
         rows = [
-            json.loads(row)["text"].replace("\n", " ") for row in itertools.islice(lines, 20_000)
+            json.loads(row)["text"].replace("\n", " ").encode()
+            for row in itertools.islice(lines, 20_000)
         ]
     assert_like_library(SHIPPED[name], rows)

@@ -1,4 +1,4 @@
-"""Languages: codes, groups, the identifier and the two filters that read it."""
+"""Languages: codes, groups, lid.176 alone and the two filters; see test_language_combined.py."""
 
 import gzip
 import hashlib
@@ -41,7 +41,7 @@ SENTENCES = {
     "zh": "今天天气很好，我们去散步吧",
     "th": "วันนี้อากาศดีมาก เราไปเดินเล่นกัน",
 }
-IDENTIFY = build_identifier()
+IDENTIFY = build_identifier("lid.176")
 
 
 def batch(rows: list[str]) -> Batch:
@@ -193,11 +193,10 @@ def test_a_model_of_one_s_own_is_used_by_its_path(tmp_path: Path) -> None:
     assert identifier_fingerprint(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_shipped_model_has_a_name() -> None:
-    """`lid.176` and None are the shipped model; its fingerprint is the sha256 of its file."""
+def test_lid_176_has_a_name() -> None:
+    """The fingerprint of `lid.176` is the sha256 of its file."""
     sha256 = hashlib.sha256(shipped_identifier_path().read_bytes()).hexdigest()
-    assert identifier_fingerprint() == identifier_fingerprint("lid.176") == sha256
-    assert identifier_fingerprint(None) == sha256
+    assert identifier_fingerprint("lid.176") == sha256
 
 
 def test_a_missing_model_is_named() -> None:
@@ -220,7 +219,7 @@ def test_the_library_is_never_imported() -> None:
 
 @pytest.mark.real
 def test_real_posts_are_named_as_well_as_the_model_can(data: Path) -> None:
-    """On the labelled posts: accuracy by group, and what the default confidence keeps and loses."""
+    """On the labelled posts: accuracy by group, and what a least confidence of 0.25 keeps and loses."""
     with gzip.open(data / "langid" / "test.jsonl.gz", "rt") as lines:
         rows = [json.loads(line) for line in lines]
     known = {language_of(label) for label in read_model(shipped_identifier_path()).labels}
@@ -228,7 +227,7 @@ def test_real_posts_are_named_as_well_as_the_model_can(data: Path) -> None:
     found = IDENTIFY(classifier_text(normalize(pa.array([row["text"] for row in rows]))))
     gold = np.array([group_of(row["lang"]) for row in rows])
     right_N = np.array(found.language_group.to_pylist()) == gold
-    kept_N = found.confidence_N >= LanguageConfidence().min_confidence
+    kept_N = found.confidence_N >= 0.25
     assert right_N.mean() > 0.855
     assert right_N[kept_N].mean() > 0.9
     assert (right_N & ~kept_N).sum() / right_N.sum() < 0.022

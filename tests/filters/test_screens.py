@@ -12,6 +12,7 @@ from filters.fasttext_classifier import FastTextClassifier
 from filters.fasttext_model import read_model
 from filters.models import screen as screen_module
 from filters.models.screen import Screen, build_screen, calibration
+from filters.models.screen_shape import SHAPE_NAMES, shape_features
 from filters.spam import Spam
 from filters.toxicity import Toxicity
 from schemas.errors import InputError
@@ -42,24 +43,24 @@ def batch(rows: list[str]) -> Batch:
 @pytest.mark.parametrize("name", SCREENS)
 def test_scores_are_probabilities_of_each_text_alone(name: str, column: pa.StringArray) -> None:
     """Scores are float32 on the grid in [0, 1], and a batch gives what its rows give alone."""
-    screen = SCREENS[name]
-    scores_N = screen.score(column)
+    screen, rows = SCREENS[name], column.to_pylist()
+    scores_N = screen(batch(rows))
     assert scores_N.dtype == np.float32
     assert ((scores_N >= 0) & (scores_N <= 1)).all()
     np.testing.assert_array_equal(scores_N / SCORE_GRID, np.rint(scores_N / SCORE_GRID))
-    alone = [screen.score(column[i : i + 1])[0] for i in range(len(column))]
+    alone = [screen(batch([row]))[0] for row in rows]
     np.testing.assert_array_equal(scores_N, np.array(alone, np.float32))
 
 
 @pytest.mark.parametrize("name", SCREENS)
 def test_calibration_keeps_the_order_of_the_model(name: str) -> None:
     """A text that the model finds worse has no lower score, and the curve is not flat."""
-    screen = SCREENS[name]
-    column = pa.array([*SPAM_POSTS, *HAM_POSTS, *TOXIC_POSTS])
-    order_N = np.argsort(screen.log_odds(column))
-    scores_N = screen.score(column)[order_N]
+    screen, posts = SCREENS[name], batch([*SPAM_POSTS, *HAM_POSTS, *TOXIC_POSTS])
+    order_N = np.argsort(screen.logits(posts.classifier_text, posts.features))
+    scores_N = screen(posts)[order_N]
     assert (np.diff(scores_N) >= 0).all()
-    assert len(np.unique(scores_N)) > len(column) // 2
+    assert len(np.unique(scores_N)) > len(posts) // 2
+    assert screen.slope > 0
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n", "https://a.org/b @bob"])
@@ -137,8 +138,21 @@ def test_a_shipped_model_without_its_calibration_is_refused(
 
 def test_the_curve_is_the_logistic_one() -> None:
     """A score is 1 / (1 + exp(-(slope * log odds + intercept))), on the grid."""
-    base = SCREENS["spam"]
-    screen = Screen(base.classifier, "spam", slope=0.5, intercept=-1.0)
+    base = SCREENS["toxicity"]
+    screen = Screen(base.classifier, "toxic", slope=0.5, intercept=-1.0)
     column = pa.array(SPAM_POSTS + HAM_POSTS)
     want_N = 1 / (1 + np.exp(-(0.5 * base.log_odds(column) - 1)))
     np.testing.assert_allclose(screen.score(column), want_N, atol=SCORE_GRID)
+
+
+def test_shape_features_are_added_to_the_log_odds() -> None:
+    """The spam screen sees a link and digits that its text does not hold; without the shape it refuses."""
+    screen, known = SCREENS["spam"], calibration("spam")
+    posts = batch(["see you there", "see you there http://a.org/b"])
+    assert posts.classifier_text[0] == posts.classifier_text[1]
+    logits_N = screen.logits(posts.classifier_text, posts.features)
+    shape_NK = shape_features(posts.features)
+    weights_K = np.array([known.shape[name] for name in SHAPE_NAMES])
+    assert logits_N[1] - logits_N[0] == pytest.approx((shape_NK[1] - shape_NK[0]) @ weights_K)
+    with pytest.raises(TypeError, match="pass those of the posts"):
+        screen.score(posts.classifier_text)
