@@ -23,7 +23,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.whole import Outcome
-from filters.base import Batch, LanguageIdentifier, Machine, Partition, Scorer, Scores, partition
+from filters.base import (
+    Batch,
+    LanguageIdentifier,
+    Machine,
+    Partition,
+    Scorer,
+    Scores,
+    classifiers_of,
+    partition,
+)
 from filters.clusters import cluster
 from filters.components import Components, bucket_edges
 from filters.exact_hash import content_hash, id_hash
@@ -157,6 +166,7 @@ def timed(machines: Sequence[Machine], steps: Steps) -> tuple[Machine, ...]:
             with steps(step):
                 return score(batch)
 
+        scored.classifiers = getattr(score, "classifiers", ())
         return scored
 
     return tuple(
@@ -219,7 +229,8 @@ def _filtered(
         blank = pc.equal(pc.binary_length(text), 0)
         if blank.true_count:
             posts = posts.filter(pc.invert(blank))
-        batch = Batch(posts, identify)
+        classifiers = classifiers_of(identify, *(score for _, score in machines))
+        batch = Batch(posts, identify, classifiers)
     with steps("features"):
         _ = batch.features
     with steps("filters"):

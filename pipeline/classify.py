@@ -17,55 +17,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.ml.inference.base import PredictionResult, RunInference
 
-from filters.base import Mask, Scores, on_grid
+from filters.base import Mask
 from filters.transformer import Located
 from pipeline import screens
 from pipeline.cascade import Cascade, Chosen
 from pipeline.clean import RejectFile
-from pipeline.inference import PHASE, PostScores, ScoredUnit, TransformerHandler
+from pipeline.inference import PostScores, ScoredUnit, TransformerHandler
 from pipeline.ledger import Counts, tally, value_counts
 from pipeline.recipe import Classifier
 from pipeline.survivors import DROPS
 from pipeline.units import Attempt, Done, DoUnits, Unit, Work, file_digest
+from pipeline.verdicts import BAND, HIGH, LOW, PHASE, bounds, first_bound, reason, score_schema
 from schemas.reject import POLICY, reject_batch
-
-LOW, BAND, HIGH = "low", "band", "high"
-"""Where a sampled post's screen score lies: below the band, in it, above it (rejected)."""
-
-
-class Bound(NamedTuple):
-    """A label's threshold: above `value`, or below it where `upper` is false, a post is rejected."""
-
-    label: str
-    value: float
-    upper: bool
-
-    def accepts(self, scores_N: Scores) -> Mask:
-        """Returns (N,) bool, true where the score is on the right side of the threshold."""
-        return np.asarray(~self.rejects(scores_N))
-
-    def rejects(self, scores_N: Scores) -> Mask:
-        """Returns (N,) bool; scores and the threshold are on the grid."""
-        value = np.float32(on_grid(self.value))
-        return np.asarray(scores_N > value if self.upper else scores_N < value)
-
-
-def bounds(spec: Classifier) -> tuple[Bound, ...]:
-    """Returns the thresholds of a transformer, those of `max_scores` first, in the recipe's order."""
-    upper = [Bound(label, value, True) for label, value in spec.max_scores.items()]
-    return (*upper, *(Bound(label, value, False) for label, value in spec.min_scores.items()))
-
-
-def score_schema(spec: Classifier, located: Located) -> pa.Schema:
-    """Returns the schema of `scores/MODEL-*.parquet`: a row a post that the transformer scored."""
-    fields = [pa.field("post_id", pa.string()), pa.field("language", pa.string())]
-    fields.append(pa.field("decided", pa.bool_()))
-    return pa.schema(fields + [pa.field(c, pa.float32()) for c in score_columns(spec, located)])
-
-
-def score_columns(spec: Classifier, located: Located) -> list[str]:
-    """Returns the names of a transformer's score columns, `MODEL.LABEL`."""
-    return [f"{spec.prefix}.{label}" for label in located.labels]
 
 
 @dataclass(frozen=True)
@@ -113,16 +76,6 @@ class _Seen(NamedTuple):
     def dropped_M(self) -> Mask:
         """(M,) bool, what the transformer says no to, where it decides."""
         return np.asarray(self.band_M & (self.bound_M >= 0))
-
-
-def first_bound(
-    scores: dict[str, Scores], rules: Sequence[Bound], num_posts: int
-) -> np.ndarray[Any, np.dtype[np.int8]]:
-    """Returns (N,) int8, the first threshold that says no to a post, -1 where none does."""
-    found_N = np.full(num_posts, -1, np.int8)
-    for i in reversed(range(len(rules))):
-        found_N[rules[i].rejects(scores[rules[i].label])] = i
-    return found_N
 
 
 def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> Counts:
@@ -194,11 +147,6 @@ def _write_rejects(
     file.close()
     size, sha256 = file.size_and_sha256()
     attempt.add_contract("rejects", name, size=size, sha256=sha256)
-
-
-def reason(spec: Classifier, rule: Bound) -> str:
-    """Returns the reason that reject rows give: the score's column."""
-    return f"{spec.prefix}.{rule.label}"
 
 
 def _reasons(spec: Classifier, seen: _Seen) -> dict[str, int]:

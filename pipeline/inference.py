@@ -12,9 +12,8 @@ from filters.base import Batch, Partition, Scores, concat_rejects, isolate_failu
 from filters.transformer import Located, TransformerScorer, load
 from pipeline.cascade import Cascade
 from pipeline.units import Stage, Unit, report_failure
+from pipeline.verdicts import PHASE
 from schemas.reject import reject_batch
-
-PHASE = "classify"
 
 
 class TransformerStage(Stage, Protocol):

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline.inference import PHASE as CLASSIFY
 from pipeline.survivors import SCORE
+from pipeline.verdicts import PHASE as CLASSIFY
 from pipeline.verify import read_manifest
 from schemas.reject import DUPLICATE
 

@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 
-from pipeline import classify, clean, dedup, remember, tokens, vocabulary
+from pipeline import clean, dedup, remember, tokens, vocabulary
 from pipeline.candidates import Buckets, Join, Posts
 from pipeline.cascade import Cascade
 from pipeline.history_index import View
@@ -152,6 +152,8 @@ def _survivor_units(job: Job, results: Results) -> list[Unit]:
 
 def plan_classify(job: Job, results: Results) -> Plan:
     """Returns the classify phase: each transformer over what those before it left."""
+    from pipeline import classify  # Beam's inference imports torch: two seconds, 300 MB
+
     mark = fingerprints(job)["classify"]
     folder = job.work("classify", mark)
     files = tuple(u.path for u in input_units(job))

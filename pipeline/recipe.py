@@ -306,13 +306,14 @@ def _child(node: Any, name: str, where: str) -> Any:
         found = [f for f in node if isinstance(f, dict) and _name_of(f) == name]
         if len(found) == 1:
             return found[0]
+        table = where.split()[-1].partition(".")[0]
         if found:
-            places = ", ".join(f"filters.{node.index(f)}" for f in found)
+            places = ", ".join(f"{table}.{node.index(f)}" for f in found)
             raise RecipeError(
                 f"{where}: stands {len(found)} times; name one by its place: {places}"
             )
         names = [str(_name_of(f)) for f in node if isinstance(f, dict)]
-        raise RecipeError(f"{where}: the recipe has no such entry{did_you_mean(name, names)}")
+        raise RecipeError(f"{where}: the recipe has no such {table[:-1]}{did_you_mean(name, names)}")
     if not isinstance(node, dict):
         raise RecipeError(f"{where}: holds no keys")
     return node.setdefault(name, {})

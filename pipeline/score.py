@@ -27,7 +27,6 @@ from filters.base import (
 )
 from filters.normalize import normalize
 from filters.transformer import Located, TransformerScorer, load
-from pipeline.classify import bounds, reason, score_columns
 from pipeline.clean import RejectFile, load_machines
 from pipeline.inputs import InputUnit
 from pipeline.job import Job, fingerprint, fingerprints, input_units, read_options
@@ -36,6 +35,7 @@ from pipeline.phases import Plan
 from pipeline.reading import ReadOptions, read_unit
 from pipeline.recipe import Classifier, Recipe
 from pipeline.units import Attempt, DoUnits, Unit, Work, file_digest
+from pipeline.verdicts import bounds, reason, score_columns
 from schemas.post import POST
 from schemas.reject import reject_batch
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from filters.hashing import hash_texts
-from pipeline.inference import PHASE as CLASSIFY
 from pipeline.ledger import check_posts, check_tokens
 from pipeline.output import COMPLETED
 from pipeline.units import file_digest
+from pipeline.verdicts import PHASE as CLASSIFY
 from schemas.errors import LedgerError, OutputError, SluiceError
 from schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from tokenizer.shards import read_shard, verify_shard

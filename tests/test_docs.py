@@ -18,10 +18,10 @@ from filters import AnyFilter
 from filters.base import Filter
 from filters.transformer import Located
 from pipeline import cli, recipe
-from pipeline.classify import score_schema as transformer_schema
 from pipeline.sample import write_sample
 from pipeline.score import score_schema
 from pipeline.tokens import PROVENANCE
+from pipeline.verdicts import score_schema as transformer_schema
 from schemas.payloads.columns import REASONS
 from schemas.post import INPUT_COLUMNS, POST
 from schemas.reject import REJECT

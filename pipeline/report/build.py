@@ -15,13 +15,13 @@ import msgspec
 
 from filters.language import identifier_models
 from pipeline import ledger, phases
-from pipeline.classify import BAND, HIGH, LOW, bounds, reason
 from pipeline.job import Job, Results, history_read, run_day
 from pipeline.ledger import Counts, column
 from pipeline.metrics import cpu_seconds
 from pipeline.recipe import Classifier, Recipe, canonical
 from pipeline.screens import fairness
 from pipeline.units import FileEntry, UnitManifest, add_counts, done_units, read_manifest
+from pipeline.verdicts import BAND, HIGH, LOW, bounds, reason
 from pipeline.vocabulary import reserved_warning, tokenizer_path
 from schemas.errors import LedgerError
 from schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
