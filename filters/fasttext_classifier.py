@@ -1,14 +1,19 @@
 """fastText models ready to predict: one alone, or several over the same texts."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
-from filters.fasttext_hidden import Input, hidden_layers
+from filters.fasttext_hidden import hidden_layers
+from filters.fasttext_join import Input, Plan, plan
 from filters.fasttext_layout import buckets_of, output_of, path_to, table_of, words_of
 from filters.fasttext_model import Array, FastTextModel
 from filters.fasttext_output import Hidden, fill_all, fill_best, fill_one, fill_top
+
+PLANS = 8
+"""Sets of models whose joined tables are held; a table costs some megabytes, and 80 msec to make."""
 
 
 class FastTextClassifier:
@@ -25,6 +30,7 @@ class FastTextClassifier:
         self.model = model
         self.labels = model.labels
         self._input = Input(words_of(model), buckets_of(model), table_of(model))
+        self._alone = plan([self._input])
         self._output = output_of(model)
 
     def predict(self, texts: pa.StringArray | Hidden) -> tuple[Array, Array]:
@@ -95,7 +101,7 @@ class FastTextClassifier:
         return probability_NL
 
     def _hidden(self, texts: pa.StringArray | Hidden) -> Hidden:
-        return texts if isinstance(texts, Hidden) else hidden_layers(texts, (self._input,))[0]
+        return texts if isinstance(texts, Hidden) else hidden_layers(texts, self._alone)[0]
 
 
 def read_together(
@@ -104,7 +110,8 @@ def read_together(
     """Reads texts for several models at once: what each makes of them, for its methods to answer from.
 
     Words are split, hashed and cut into subwords once for all models, so that a model more costs its own
-    look-ups and sums alone. Answers are, bit for bit, those of each model on the texts themselves.
+    look-ups and sums alone. Two models of one dimension that look the same subwords up are read as one.
+    Answers are, bit for bit, those of each model on the texts themselves.
 
     What a choice in training costs, in us a post of 90 bytes (batches of 16,000; trust the ratios):
     splitting and numbering words 0.9 and hashing subwords 0.5, once for all models; then, for each model
@@ -120,4 +127,9 @@ def read_together(
     Returns:
         For each model, in their order, the hidden layers of the N texts.
     """
-    return hidden_layers(texts, [classifier._input for classifier in classifiers])
+    return hidden_layers(texts, _plan(tuple(classifiers)))
+
+
+@lru_cache(maxsize=PLANS)
+def _plan(classifiers: tuple[FastTextClassifier, ...]) -> Plan:
+    return plan([classifier._input for classifier in classifiers])

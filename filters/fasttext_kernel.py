@@ -64,12 +64,13 @@ class Table(NamedTuple):
 
     rows: Array  # float32
     stride: int  # a multiple of LANES
+    dim: int  # numbers of a row that mean something; zeros follow
     end_of_line: int  # the row of `</s>`, or -1
 
 
 _WORDS = types.NamedTuple((_uint32, _uint32, BYTES, _int64, types.int64), Words)
 _BUCKETS = types.NamedTuple((_uint64, types.int64, types.int64, types.int64, types.int64), Buckets)
-_TABLE = types.NamedTuple((_float32, types.int64, types.int64), Table)
+_TABLE = types.NamedTuple((_float32, types.int64, types.int64, types.int64), Table)
 
 
 def _adder(lanes):  # type: ignore[no-untyped-def]
@@ -256,10 +257,10 @@ def _add_rows(table, rows_R, first, count, sums_NS, at, column):  # type: ignore
         types.int64[::1],
     )
 )
-def fill_hidden(  # type: ignore[no-untyped-def]
-    word_W, first_N1, hash_D, begin_D1, is_word_D, rows_R, buckets, table, mean_NS, num_rows_N
+def fill_sums(  # type: ignore[no-untyped-def]
+    word_W, first_N1, hash_D, begin_D1, is_word_D, rows_R, buckets, table, sums_NS, num_rows_N
 ):
-    """Writes the mean of the rows of each text, and how many rows it has; the mean of none is zero.
+    """Writes the sum of the rows of each text, and how many rows it has.
 
     Rows are added as the library orders them: of the words, of `</s>`, of the word n-grams.
     """
@@ -276,16 +277,30 @@ def fill_hidden(  # type: ignore[no-untyped-def]
             num_rows += begin_D1[_u64(word) + _u64(1)] - begin_D1[word]
         num_rows_N[i] = num_rows
         for column in range(table.stride):
-            mean_NS[i, column] = np.float32(0)
+            sums_NS[i, column] = np.float32(0)
         column = 0
         while column < table.stride:
             at = i * table.stride + column
             for word in words:
                 begin = begin_D1[word]
                 count = begin_D1[_u64(word) + _u64(1)] - begin
-                _add_rows(table, rows_R, begin, count, mean_NS, at, column)
-            column += _add_rows(table, last_R, 0, num_last, mean_NS, at, column)
-        if num_rows > 0:
-            share = np.float32(1.0 / num_rows)
-            for column in range(table.stride):
-                mean_NS[i, column] *= share
+                _add_rows(table, rows_R, begin, count, sums_NS, at, column)
+            column += _add_rows(table, last_R, 0, num_last, sums_NS, at, column)
+
+
+@kernel(
+    types.void(
+        types.float32[:, ::1], types.int64, types.int64, types.int64[::1], types.float32[:, ::1]
+    )
+)
+def fill_mean(sums_NS, first, dim, num_rows_N, mean_NS):  # type: ignore[no-untyped-def]
+    """Writes the mean of the rows of each text: `dim` numbers, then zeros; of no rows, all zeros.
+
+    The sums are those from the column `first` on, and `mean_NS` may be `sums_NS`.
+    """
+    for i in range(num_rows_N.shape[0]):
+        share = np.float32(1.0 / max(num_rows_N[i], 1))
+        for column in range(dim):
+            mean_NS[i, column] = sums_NS[i, first + column] * share
+        for column in range(dim, mean_NS.shape[1]):
+            mean_NS[i, column] = np.float32(0)

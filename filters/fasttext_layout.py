@@ -49,7 +49,9 @@ def buckets_of(model: FastTextModel) -> Buckets:
     """Returns the buckets as a bitmap with running counts; none, and no n-grams, if all are pruned."""
     has_rows = len(model.kept_B) > 0
     return Buckets(
-        _records(model) if has_rows else fixed(np.zeros(0, np.uint64)),
+        records(model.kept_B, model.num_buckets, len(model.words))
+        if has_rows
+        else fixed(np.zeros(0, np.uint64)),
         modulus=model.num_buckets,
         shortest=model.min_subword,
         longest=max(model.max_subword, 0) if has_rows else 0,
@@ -57,15 +59,22 @@ def buckets_of(model: FastTextModel) -> Buckets:
     )
 
 
-def _records(model: FastTextModel) -> Array:
-    """Returns (2 K,) uint64: for 64 buckets at a time their bits, and the row of the first that is set."""
-    set_KB = np.zeros((-(-model.num_buckets // 64), 64), np.bool_)
-    set_KB.reshape(-1)[model.kept_B] = True
-    records = aligned(2 * len(set_KB), "uint64")
-    records[0::2] = np.packbits(set_KB, bitorder="little").view("<u8")
+def records(kept_B: Array, num_buckets: int, num_words: int) -> Array:
+    """Returns (2 K,) uint64: for 64 buckets at a time their bits, and the row of the first that is set.
+
+    Args:
+        kept_B: (B,) integers, the buckets that have rows, which follow those of the words in the order of
+            the buckets.
+        num_buckets: kept or not.
+        num_words: rows of words.
+    """
+    set_KB = np.zeros((-(-num_buckets // 64), 64), np.bool_)
+    set_KB.reshape(-1)[kept_B] = True
+    records_2K = aligned(2 * len(set_KB), "uint64")
+    records_2K[0::2] = np.packbits(set_KB, bitorder="little").view("<u8")
     counts_K = set_KB.sum(axis=1)
-    records[1::2] = len(model.words) + np.cumsum(counts_K) - counts_K
-    return fixed(records)
+    records_2K[1::2] = num_words + np.cumsum(counts_K) - counts_K
+    return fixed(records_2K)
 
 
 def table_of(model: FastTextModel) -> Table:
@@ -80,6 +89,7 @@ def table_of(model: FastTextModel) -> Table:
     return Table(
         fixed(rows),
         stride=stride,
+        dim=dim,
         end_of_line=model.words.index(end) if end in model.words else -1,
     )
 

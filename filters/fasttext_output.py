@@ -21,6 +21,10 @@ SLACK = np.float32(1e-3)  # more than any rounding, and than what EPSILON adds t
 NO_LABEL = -1
 TREE, SOFTMAX, SIGMOID = 0, 1, 2
 SIGMOID_STEPS, SIGMOID_END = 512, 8
+LOG2_E, LN_2 = 1 / np.log(2), np.log(2)
+NO_FRACTION = 1.5 * 2.0**52
+LEAST_EXPONENT = -200.0  # e to it is 0 in float32
+TAYLOR_TERMS = 11
 
 _int32 = types.Array(types.int32, 1, "C", readonly=True)
 _int64 = types.Array(types.int64, 1, "C", readonly=True)
@@ -141,6 +145,24 @@ def _fill_products(output, mean_NS, i, output_L):  # type: ignore[no-untyped-def
 
 
 @kernel()
+def _exp(x):  # type: ignore[no-untyped-def]
+    """Returns e^x of a float64 x of at most 0, to 1e-12 of it; the C library's cannot run in vectors.
+
+    That is far below what is left when it is rounded to float32. It is 2^n e^r, where n is the whole number
+    next to x / ln 2, read from the low bits of a sum that has no room for a fraction, and e^r the Taylor
+    polynomial.
+    """
+    x = max(x, LEAST_EXPONENT)
+    shifted = x * LOG2_E + NO_FRACTION
+    r = x - (shifted - NO_FRACTION) * LN_2
+    power = np.float64(1)
+    for k in range(TAYLOR_TERMS, 0, -1):
+        power = power * r * (1.0 / k) + 1.0
+    bits = (np.float64(shifted).view(np.int64) + np.int64(1023)) << np.int64(52)
+    return power * np.int64(bits).view(np.float64)
+
+
+@kernel()
 def _fill_softmax(output_L):  # type: ignore[no-untyped-def]
     """Turns products into probabilities."""
     highest = output_L[0]
@@ -148,7 +170,8 @@ def _fill_softmax(output_L):  # type: ignore[no-untyped-def]
         highest = max(highest, output_L[label])
     total = np.float32(0)
     for label in range(output_L.shape[0]):
-        output_L[label] = np.exp(np.float64(output_L[label] - highest))
+        output_L[label] = _exp(np.float64(output_L[label] - highest))
+    for label in range(output_L.shape[0]):
         total += output_L[label]
     for label in range(output_L.shape[0]):
         output_L[label] /= total

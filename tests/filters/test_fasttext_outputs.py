@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
+from filters.fasttext_layout import fixed, integers
+from filters.fasttext_output import SOFTMAX, Hidden, Output, fill_all
 from tests.filters.fasttext_oracle import (
     KINDS,
     SHIPPED,
@@ -123,3 +125,29 @@ def test_the_best_labels_of_real_posts_are_the_library_s(name: str, data: Path) 
         ]
     machine = classifier(SHIPPED[name])
     assert_row_like_library(machine, SHIPPED[name], rows, *machine.predict_top(column(rows), k=3))
+
+
+@given(
+    output_L=st.lists(
+        st.floats(-1e4, 1e4, width=32) | st.floats(-20, 20, width=32), min_size=1, max_size=40
+    )
+)
+@settings(max_examples=150)
+def test_softmax_is_numpy_s(output_L: list[float]) -> None:
+    """Exponentials in vectors, rounded to float32, are NumPy's of float64, also where they vanish."""
+    product_L = np.array(output_L, np.float32)
+    output = Output(
+        loss=SOFTMAX,
+        rows_LD=fixed(product_L[:, None]),
+        columns_DL=fixed(product_L[None]),
+        norms_L=fixed(np.ones(len(output_L), np.float32)),
+        left_T=integers([]),
+        right_T=integers([]),
+        sigmoid=fixed(np.zeros(0, np.float32)),
+    )
+    got_NL = np.empty((1, len(output_L)), np.float32)
+    fill_all(Hidden(np.ones((1, 4), np.float32), np.ones(1, np.int64)), output, got_NL)
+    below_L = (product_L - product_L.max()).astype(np.float64)
+    exponential_L = np.exp(below_L).astype(np.float32)
+    total = np.cumsum(exponential_L, dtype=np.float32)[-1]  # one after the other
+    np.testing.assert_array_max_ulp(got_NL[0], exponential_L / total, maxulp=2)

@@ -132,6 +132,29 @@ def test_threads_share_a_model() -> None:
             assert_same(one, other)
 
 
+def test_later_calls_change_no_earlier_answer(models: dict[str, Path]) -> None:
+    """Scratch memory is shared by the calls of a thread; what was returned is not in it."""
+    machines = [classifier(models[name]) for name in NAMES]
+    rows = [column(many_words(seed=seed, texts=300 // seed)) for seed in (6, 7, 2)]
+    first = read_together(rows[0], machines)
+    copies = [Hidden(hidden.mean_NS.copy(), hidden.num_rows_N.copy()) for hidden in first]
+    for later in rows[1:]:
+        read_together(later, machines)
+    for got, want in zip(first, copies, strict=True):
+        assert_same(got, want)
+
+
+def test_scratch_that_is_not_kept(monkeypatch: pytest.MonkeyPatch, models: dict[str, Path]) -> None:
+    """Arrays too large to keep are made anew, to the same bits."""
+    rows = column(many_words(seed=8, texts=200))
+    machines = [classifier(models[name]) for name in SOME]
+    want = read_together(rows, machines)
+    monkeypatch.setattr(fasttext_hidden, "MOST_KEPT", 4)
+    monkeypatch.setattr(fasttext_hidden, "_scratch", fasttext_hidden._Scratch())
+    for got, other in zip(read_together(rows, machines), want, strict=True):
+        assert_same(got, other)
+
+
 def test_no_models_and_no_texts() -> None:
     """No model has no answer, and no text an empty one."""
     assert read_together(pa.array(["x"]), []) == ()
