@@ -8,7 +8,7 @@ once; the faster way counts. Rounds of both take turns; each figure is the least
 runs in a process of its own: in this Python (its prediction-only build), and in that of `--library`, which
 may have the full one. Labels are compared, and those that differ are counted.
 
-Prints a Markdown table.
+Prints a Markdown table, and what language, spam and toxicity cost together as the pipeline asks for them.
 """
 
 import argparse
@@ -30,14 +30,20 @@ import pyarrow as pa
 from isal import igzip
 
 from benchmarks.process import ROOT, this_machine
+from filters.base import Batch, classifiers_of
 from filters.fasttext_classifier import FastTextClassifier, read_together
 from filters.fasttext_model import Array, read_model
-from filters.language import shipped_identifier_path
+from filters.language import build_identifier, shipped_identifier_path
 from filters.models.screen import FOLDER
 from filters.normalize import normalize
+from filters.spam import Spam
+from filters.text_features import TextFeatures, text_features
 from filters.text_views import classifier_text
+from filters.toxicity import Toxicity
 
 BATCH = 16_000
+BATCHES = (4_000, 8_000, 16_000)
+"""The reader gives about 16,000 short posts at a time (4 MiB of JSON)."""
 LIBRARY = ROOT / "benchmarks" / "fasttext_library.py"
 WAYS = ("one_by_one", "many_lines")
 
@@ -71,6 +77,12 @@ def main() -> None:
     machines = [FastTextClassifier(read_model(path)) for path in paths]
     measured = measure(texts, machines, paths, options.library, rounds=options.rounds)
     print("\n".join(page(measured, machines, num_posts=len(texts))))
+    print(
+        "\nLanguage (both models), spam and toxicity of a batch whose text and features are there:"
+    )
+    for size in BATCHES:
+        usec = _judged_seconds(texts, size, rounds=options.rounds) / len(texts) * 1e6
+        print(f"- {size:,} posts a batch: {usec:.2f} us a post")
 
 
 def _options() -> argparse.Namespace:
@@ -143,6 +155,27 @@ def _predict(texts: pa.StringArray, machines: Sequence[FastTextClassifier]) -> l
     """Returns the best labels of each model."""
     hidden_M = read_together(texts, machines)
     return [m.predict(hidden)[0] for m, hidden in zip(machines, hidden_M, strict=True)]
+
+
+def _judged_seconds(texts: pa.StringArray, size: int, *, rounds: int) -> float:
+    """Returns the least CPU seconds that all shipped classifiers take, asked as the pipeline asks them."""
+    identify, screens = build_identifier(), (Spam().build(), Toxicity().build())
+    classifiers = classifiers_of(identify, *screens)
+    seconds = []
+    for _ in range(rounds):
+        batches = [_batch(texts[i : i + size]) for i in range(0, len(texts), size)]
+        begun = time.process_time()
+        for posts, text, features in batches:
+            batch = Batch(posts, identify, classifiers)
+            batch.__dict__ |= {"classifier_text": text, "features": features}
+            _ = batch.languages, [score(batch) for score in screens]
+        seconds.append(time.process_time() - begun)
+    return min(seconds)
+
+
+def _batch(texts: pa.StringArray) -> tuple[pa.RecordBatch, pa.StringArray, TextFeatures]:
+    posts = pa.RecordBatch.from_arrays([texts], names=["text"])
+    return posts, classifier_text(texts), text_features(texts)
 
 
 def _seconds(texts: pa.StringArray, step: Callable[[pa.StringArray], object]) -> float:

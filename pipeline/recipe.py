@@ -313,7 +313,9 @@ def _child(node: Any, name: str, where: str) -> Any:
                 f"{where}: stands {len(found)} times; name one by its place: {places}"
             )
         names = [str(_name_of(f)) for f in node if isinstance(f, dict)]
-        raise RecipeError(f"{where}: the recipe has no such {table[:-1]}{did_you_mean(name, names)}")
+        raise RecipeError(
+            f"{where}: the recipe has no such {table[:-1]}{did_you_mean(name, names)}"
+        )
     if not isinstance(node, dict):
         raise RecipeError(f"{where}: holds no keys")
     return node.setdefault(name, {})

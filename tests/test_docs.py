@@ -34,6 +34,7 @@ LINKED = [
     ROOT / "CHANGELOG.md",
     ROOT / "pipeline" / "DESIGN.md",
     ROOT / "benchmarks" / "DEDUP.md",
+    ROOT / "benchmarks" / "CLASSIFIERS.md",
 ]
 FENCE = re.compile(r"(<!-- run -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 
