@@ -55,7 +55,7 @@ class Measured(NamedTuple):
         text: of making the text that models read.
         alone_M: of each model in a pass of its own.
         together: of all models in one pass.
-        library_M: of the library's faster way.
+        theirs_M: of the library's faster way.
         ways: of each library and way, M each.
         differing_M: labels that are not the library's.
     """
@@ -63,7 +63,7 @@ class Measured(NamedTuple):
     text: float
     alone_M: list[float]
     together: float
-    library_M: list[float]
+    theirs_M: list[float]
     ways: dict[str, list[float]]
     differing_M: list[int]
 
@@ -75,7 +75,7 @@ def main() -> None:
     paths = [shipped_identifier_path(), FOLDER / "spam.ftz", FOLDER / "toxicity.ftz"]
     paths += options.model
     machines = [FastTextClassifier(read_model(path)) for path in paths]
-    measured = measure(texts, machines, paths, options.library, rounds=options.rounds)
+    measured = measure(texts, machines, paths, options.builds, rounds=options.rounds)
     print("\n".join(page(measured, machines, num_posts=len(texts))))
     print(
         "\nLanguage (both models), spam and toxicity of a batch whose text and features are there:"
@@ -90,7 +90,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--posts", type=int, default=64_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", type=Path, action="append", default=[])
-    parser.add_argument("--library", action="append", default=[], help="a Python that has fasttext")
+    parser.add_argument(
+        "--library", dest="builds", action="append", default=[], help="a Python that has fasttext"
+    )
     return parser.parse_args()
 
 
@@ -212,10 +214,10 @@ def page(
     head = ("us a post", "posts per CPU-s", "library: us a post", "posts per CPU-s")
     yield f"| model | {' | '.join(head)} | times | labels that differ |"
     yield "|" + "---|" * (len(head) + 3)
-    rows = zip(machines, measured.alone_M, measured.library_M, measured.differing_M, strict=True)
+    rows = zip(machines, measured.alone_M, measured.theirs_M, measured.differing_M, strict=True)
     for machine, own, library, differing in rows:
         yield _row(_described(machine), own, library, num_posts, differing)
-    total = sum(measured.library_M)
+    total = sum(measured.theirs_M)
     yield _row(
         f"all {len(machines)} in one pass",
         measured.together,

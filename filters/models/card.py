@@ -106,24 +106,24 @@ def card(recipe: Recipe, found: Calibration) -> str:
         "Written by `make models`: every figure is measured by it.",
         "## Sources never seen",
         _unseen(figures["unseen"]),
-        _table(figures["unseen"], _UNSEEN_COLUMNS),
+        table(figures["unseen"], _UNSEEN_COLUMNS),
         "## Default threshold",
         _threshold(recipe, found),
         _calibration(recipe, found),
         "On all test posts of the sources trained on, whose share of positives is far above that of a "
         "firehose, these thresholds have at least:",
-        _table(figures["thresholds"], _THRESHOLD_COLUMNS),
+        table(figures["thresholds"], _THRESHOLD_COLUMNS),
         "## Test posts",
         "The shipped model, by source, since definitions differ. Precision, recall and F1 at the default "
         "threshold; false alarms are good posts rejected. Sources not trained on are left out for their "
         "licence or have no training split.",
-        _table(figures["test"], _TEST_COLUMNS),
+        table(figures["test"], _TEST_COLUMNS),
         "## Ordinary posts by language and dialect",
         "Posts collected for another purpose than this model's: the share rejected at the default threshold, "
         "and the threshold that would reject 1%. Among them are a few that deserve it.",
-        _table(figures["ordinary"], _ORDINARY_COLUMNS),
+        table(figures["ordinary"], _ORDINARY_COLUMNS),
         "## Data and licences",
-        _table(_sources(recipe, figures["trained_on"]), _SOURCE_COLUMNS),
+        table(_sources(recipe, figures["trained_on"]), _SOURCE_COLUMNS),
         f"Left out: {left_out}. Sources marked clean are ordinary posts collected for another purpose and "
         f"taken as {recipe.negative} unread (a few are not): without them a language is taken for a sign. "
         f"Posts whose letters are those of a test post are left out of training. {_MADE[recipe.name]}",
@@ -218,7 +218,8 @@ def _sources(recipe: Recipe, counts: dict[str, dict[str, int]]) -> list[dict[str
     ]
 
 
-def _table(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> str:
+def table(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> str:
+    """Returns a Markdown table: a line a row, the columns by their titles, numbers as people write them."""
     lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from filters.models.card import table
 from filters.models.language_pool import GROUPS, LanguagePool
 from filters.models.language_sources import (
     CUTOFF,
@@ -48,38 +49,38 @@ def card(pool: LanguagePool) -> str:
         "the collection a post comes from. The posts were measured five times while the model was made: "
         "after the first, quotes around posts and a collection of mixed Arabic were taken out of training; "
         "everything else was chosen on held-out texts.",
-        _table(_overall(test), {"name": "", **_OVERALL}),
+        table(_overall(test), {"name": "", **_OVERALL}),
         "With dialects counted as their language, `arq` and `ary` are `ar`, and `nb`, `nn` and `no` (dialect "
         "in the test) are one language. Expected "
         f"calibration error of the combined confidence: {test['calibration_error']:.4f}.",
         "## By length",
         "Characters of the text without links and handles. Macro-F1 over the languages that a class has.",
-        _table(test["by_length"], _pairs("characters", "posts", ("accuracy", "macro_f1"))),
+        table(test["by_length"], _pairs("characters", "posts", ("accuracy", "macro_f1"))),
         "## Coverage against accuracy",
         "By the least confidence that is kept, on the test posts, then on the posts of the sources left out "
         "of training, where the default of the filter is chosen.",
-        _table(test["by_threshold"], _THRESHOLD),
-        _table(figures["held_out_by_threshold"], _THRESHOLD),
+        table(test["by_threshold"], _THRESHOLD),
+        table(figures["held_out_by_threshold"], _THRESHOLD),
         "## By language",
-        _table(test["by_language"], _LANGUAGE),
+        table(test["by_language"], _LANGUAGE),
         "## Languages outside of the test posts",
         _others(figures["others"]),
         _hidden(figures["hidden"]),
         "## English posts",
         "The share that is named English, of posts held out of training; of `btc` and `uci-youtube` none are "
         "trained on (a few of `btc` are not English).",
-        _table(figures["english"], {"source": "source", "posts": "posts", **_two("lid", "combined")}),
+        table(figures["english"], {"source": "source", "posts": "posts", **_two("lid", "combined")}),
         "## Time",
         "CPU microseconds a post of the firehose, on one core: "
         + ", ".join(f"{_NAMES[name]} {usec:.1f}" for name, usec in figures["usec_a_post"].items())
         + ".",
         "## The pool",
-        _table(_pool(pool), _POOL),
+        table(_pool(pool), _POOL),
         f"`nb` is `no` where Bokmål has less than {pool.bokmal_share} of what it and Nynorsk have.",
         "## Data and licences",
         f"lid.176: {LID_LICENCE}; from Wikipedia, Tatoeba and SETimes. The shipped model: {MODEL_LICENCE}, "
         "since some of its sources are; none whose licence forbids commercial use, or is not stated, is in.",
-        _table(_sources(figures["trained_on"]), _SOURCE),
+        table(_sources(figures["trained_on"]), _SOURCE),
         "Left out: " + "; ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items()) + ". "
         "Their posts are read for choices and figures alone.",
         "## Training",
@@ -157,7 +158,7 @@ def _others(rows: Sequence[dict[str, Any]]) -> str:
         "repeat each other's phrases, so the gain on it is of that genre and says little of posts; texts "
         "of word lists have the words of posts but no grammar, and lid.176 knows all of those words. What "
         "the test does show is whether the shipped model steals from these languages. Languages of lid.176 "
-        "without either (mostly small Wikipedias) are not tested.\n\n" + _table(rows, columns)
+        "without either (mostly small Wikipedias) are not tested.\n\n" + table(rows, columns)
     )
 
 
@@ -189,17 +190,3 @@ def _sources(counts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         {**row, "licence": _SOURCES[row["source"]].licence, "where": _SOURCES[row["source"]].where}
         for row in counts
     ]
-
-
-def _table(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> str:
-    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
