@@ -1,4 +1,4 @@
-"""Trains one model with the fastText library: run by `filters.models.language_training`, in a venv of its own.
+"""Trains a model with the fastText library, in a venv of its own, for `filters.models.language_training`.
 
 A script, not a module of ours to import: it knows the `fasttext` package and nothing else. That
 package installs the same module name as the prediction-only build that Sluice depends on, so the two
