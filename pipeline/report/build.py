@@ -139,6 +139,7 @@ def manifest(job: Job, results: Results) -> dict[str, Any]:
         "inputs": [
             {"path": f.path, "bytes": f.bytes, "sha256": f.sha256} for f in job.inventory.files
         ],
+        "models": models_section(job),
         "phases": {name: r.counts for name, r in results.by_phase.items()},
         "posts": posts_section(results),
         "tokens": tokens_section(results),

@@ -1,5 +1,6 @@
 """The classify phase: transformers over what is left, the cascade, the books, faults."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,18 @@ def test_the_scores_are_the_models(plain: Path, tiny: Tiny) -> None:
         column = found[f"{MODEL}.{label}"].to_numpy()
         assert np.abs(column - alone.scores_NL[:, place]).max() <= 1e-4
     assert all(found["decided"].to_pylist())
+
+
+def test_the_manifest_pins_every_model_file(plain: Path, tiny: Tiny) -> None:
+    """Weights, configuration and tokenizer of a transformer have their sha256 there, and no path."""
+    models = json.loads((plain / "manifest.json").read_text())["models"]
+    mine = {m["model"].split()[-1]: m["sha256"] for m in models if m["name"] == MODEL}
+    files = [tiny.checkpoint, tiny.base / "config.json", tiny.base / "tokenizer.json"]
+    assert {
+        f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files
+    }.items() <= mine.items()
+    assert not any("/" in name for name in mine)
+    assert {"language", "spam", "toxicity"} < {m["name"] for m in models}
 
 
 def test_verify_and_inspect(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
