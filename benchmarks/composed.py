@@ -40,11 +40,11 @@ from filters.hashing import hash_texts
 from filters.minhash import MinHashSpec, text_band_keys
 from filters.normalize import normalize
 from pipeline.clean import load_machines
+from pipeline.encode import ENCODER_CACHE_BYTES
 from pipeline.inputs import InputUnit, cut, find_inputs
 from pipeline.job import read_options
 from pipeline.reading import read_unit
 from pipeline.recipe import Dedup, Recipe, Training, load
-from pipeline.tokens import ENCODER_CACHE_BYTES
 from schemas.post import POST
 from tokenizer.bpe import Encoded, Encoder
 from tokenizer.packing import Packed, pack, plan

@@ -15,6 +15,7 @@ import msgspec
 from pipeline import clean, dedup, remember, tokens, vocabulary
 from pipeline.candidates import Buckets, Join, Posts
 from pipeline.cascade import Cascade
+from pipeline.encode import Encode
 from pipeline.history_index import View
 from pipeline.job import (
     Job,
@@ -30,9 +31,11 @@ from pipeline.job import (
     run_day,
 )
 from pipeline.ledger import Counts, column
+from pipeline.pack import Pack
 from pipeline.recipe import Classifier
 from pipeline.screens import band_edge
 from pipeline.settle import Rules
+from pipeline.shards import Deal, Shard
 from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
 from tokenizer.vocabulary import load_vocabulary
@@ -219,7 +222,7 @@ def plan_tokens(job: Job, results: Results) -> Plan:
         return os.path.join(folder, stage)
 
     planned = tokens.TokensPlan(
-        tokens.Encode(
+        Encode(
             at("encode"),
             survivors_of(job, results),
             path,
@@ -227,10 +230,8 @@ def plan_tokens(job: Job, results: Results) -> Plan:
             max(1, math.ceil(text_bytes / job.recipe.tokens.partition_bytes)),
             job.recipe.seed,
         ),
-        tokens.Pack(
-            at("pack"), training.sequence_length, job.recipe.tokens.long_documents, made.pad_id
-        ),
-        tokens.Deal(
+        Pack(at("pack"), training.sequence_length, job.recipe.tokens.long_documents, made.pad_id),
+        Deal(
             at("deal"),
             training.sequence_length,
             training.data_parallel_ranks,
@@ -238,7 +239,7 @@ def plan_tokens(job: Job, results: Results) -> Plan:
             training.target_shard_bytes,
             job.recipe.seed,
         ),
-        tokens.Shard(
+        Shard(
             at("shard"),
             job.output,
             at("pack"),

@@ -20,7 +20,7 @@ from filters.transformer import Located
 from pipeline import cli, recipe
 from pipeline.sample import write_sample
 from pipeline.score import score_schema
-from pipeline.tokens import PROVENANCE
+from pipeline.shards import PROVENANCE
 from pipeline.verdicts import score_schema as transformer_schema
 from schemas.payloads.columns import REASONS
 from schemas.post import INPUT_COLUMNS, POST

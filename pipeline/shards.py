@@ -1,0 +1,223 @@
+"""Stages of phase tokens: packed partitions -> shards of equal length, with their provenance.
+
+Sequences are numbered globally by prefix sums over the partitions, permuted by the seed, and dealt to
+shards of equal length; the remainder is kept apart.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import exchange
+from pipeline.ledger import Counts
+from pipeline.pack import GATHER_SEQUENCES, PIECE
+from pipeline.units import Attempt, Done, Unit, Work, file_digest
+from tokenizer.shards import ShardWriter
+from tokenizer.sizing import deal, plan_shards
+from tokenizer.vocabulary import Vocabulary
+
+DEALT = pa.schema([("position", pa.uint32()), ("partition", pa.uint32()), ("row", pa.uint32())])
+PROVENANCE = pa.schema([pa.field("shard", pa.int32()), *(f for f in PIECE if f.name != "copies")])
+"""A row a piece: where its tokens are; for leftover sequences the shard is -1."""
+COUNTED_PROVENANCE = PROVENANCE.append(PIECE.field("copies"))
+"""With `dedup.count_copies`: `copies` posts are in the post's cluster, itself included."""
+
+
+@dataclass(frozen=True)
+class Deal:
+    """All packed partitions -> which sequence goes to which place of which shard. A global step."""
+
+    folder: str
+    sequence_length: int
+    data_parallel_ranks: int
+    global_batch_sequences: int
+    target_shard_bytes: int
+    seed: int
+    name: str = "tokens_deal"
+
+    def open(self) -> Work:
+        """Returns the function that deals."""
+        return partial(_deal, self)
+
+
+def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
+    packed = exchange.gathered(unit)
+    num_P = [int(done.manifest().counts["sequences"]) for done in packed]
+    planned = plan_shards(
+        sum(num_P),
+        sequence_length=stage.sequence_length,
+        data_parallel_ranks=stage.data_parallel_ranks,
+        global_batch_sequences=stage.global_batch_sequences,
+        target_shard_bytes=stage.target_shard_bytes,
+    )
+    shard_S, position_S = deal(sum(num_P), planned, seed=stage.seed)
+    shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
+    number_P = [int(done.unit.rpartition("-")[2]) for done in packed]
+    columns = [
+        pa.array(position_S.astype(np.uint32)),
+        pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),
+        pa.array(
+            np.concatenate(
+                [np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)]
+            )
+        ),
+    ]
+    path = attempt.path("dealt")
+    with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:
+        writer.write(pa.RecordBatch.from_arrays(columns, schema=DEALT), shard_S)
+    attempt.add("dealt", path, ranges=writer.ranges)
+    return {
+        "shards": planned.num_shards,
+        "sequences_per_shard": planned.sequences_per_shard,
+        "leftover": planned.leftover,
+        "steps": planned.steps,
+    }
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard's places -> the shard and its provenance, under their plain names."""
+
+    folder: str
+    output: str
+    packed: str
+    dealt: str
+    sequence_length: int
+    vocabulary: Vocabulary
+    count_copies: bool = False
+    name: str = "tokens_shard"
+
+    def open(self) -> Work:
+        """Returns the function that writes a shard."""
+        return partial(_shard, self)
+
+
+def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> Counts:
+    shard = int(unit.payload["partition"])
+    num_shards = int(Done(stage.dealt, "dealt").manifest().counts["shards"])
+    partition_S, row_S = _dealt_rows(unit)
+    tokens_name, provenance_name = names(shard, num_shards)
+    path = attempt.contract_path(stage.output, tokens_name)
+    packed = PackedFiles(stage.packed, stage.sequence_length)
+    with ShardWriter(
+        path,
+        sequence_length=stage.sequence_length,
+        vocabulary_size=stage.vocabulary.size,
+        pad_id=stage.vocabulary.pad_id,
+        eod_id=stage.vocabulary.eod_id,
+    ) as writer:
+        for start in range(0, len(row_S), GATHER_SEQUENCES):
+            chosen = slice(start, start + GATHER_SEQUENCES)
+            writer.write(*packed.gather(partition_S[chosen], row_S[chosen]))
+    attempt.add_contract("shard", tokens_name, size=writer.num_bytes, sha256=writer.sha256)
+    pieces = packed.provenance(partition_S, row_S, shard=shard if shard < num_shards else -1)
+    pieces = pieces.select((COUNTED_PROVENANCE if stage.count_copies else PROVENANCE).names)
+    path = attempt.contract_path(stage.output, provenance_name)
+    pq.write_table(pieces, path, compression="zstd", compression_level=1)
+    size, sha256 = file_digest(path)
+    attempt.add_contract("provenance", provenance_name, size=size, sha256=sha256)
+    used = int(np.sum(pieces["length"].to_numpy()))
+    return {
+        "leftover" if shard == num_shards else "in_shards": {
+            "sequences": len(row_S),
+            "tokens": used,
+            "padding": len(row_S) * stage.sequence_length - used,
+            "pieces": pieces.num_rows,
+        }
+    }
+
+
+def names(shard: int, num_shards: int) -> tuple[str, str]:
+    """Returns the names of a shard and its provenance; the last number stands for the leftover."""
+    if shard == num_shards:
+        return "leftover/tokens.arrow", "leftover/provenance.parquet"
+    stem = f"tokens-{shard:05d}-of-{num_shards:05d}"
+    return f"tokens/{stem}.arrow", f"provenance/{stem}.parquet"
+
+
+def _dealt_rows(unit: Unit) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Returns (partition_S, row_S) of a shard's sequences in the order of their position."""
+    rows = pa.concat_batches([batch for _, batch in exchange.read(unit)])
+    order_S = np.argsort(np.asarray(rows.column("position")), kind="stable")
+    partition_S, row_S = (np.asarray(rows.column(n)) for n in ("partition", "row"))
+    return partition_S[order_S], row_S[order_S]
+
+
+class PackedFiles:
+    """The packed partitions, memory-mapped: sequences and pieces by (partition, row)."""
+
+    def __init__(self, folder: str, sequence_length: int):
+        self._folder, self._length = folder, sequence_length
+        self._tokens: dict[int, np.ndarray[Any, Any]] = {}
+        self._pieces: dict[int, tuple[pa.RecordBatch, np.ndarray[Any, Any]]] = {}
+
+    def _sequences(self, partition: int) -> np.ndarray[Any, Any]:
+        if partition not in self._tokens:
+            path = Done(self._folder, f"partition-{partition:05d}").path("sequences")
+            flat = np.memmap(path, np.int32, "r")
+            self._tokens[partition] = flat.reshape(-1, self._length)
+        return self._tokens[partition]
+
+    def pieces(self, partition: int) -> tuple[pa.RecordBatch, np.ndarray[Any, Any]]:
+        """Returns a partition's PIECE rows and, for each sequence, where its rows start, (S + 1,)."""
+        if partition not in self._pieces:
+            path = Done(self._folder, f"partition-{partition:05d}").path("pieces")
+            with pa.memory_map(path) as file:
+                rows = pa.ipc.open_file(file).get_batch(0)
+            num_sequences = len(self._sequences(partition))
+            starts_S1 = np.searchsorted(
+                np.asarray(rows.column("sequence")), np.arange(num_sequences + 1)
+            )
+            self._pieces[partition] = rows, starts_S1
+        return self._pieces[partition]
+
+    def gather(
+        self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], pa.ListArray]:
+        """Returns (tokens_SL int32, doc_ends list<int32>) of the sequences, in their order."""
+        tokens_SL = np.empty((len(row_S), self._length), np.int32)
+        for partition in np.unique(partition_S).tolist():
+            at_Q = np.flatnonzero(partition_S == partition)
+            tokens_SL[at_Q] = self._sequences(partition)[row_S[at_Q]]
+        pieces, counts_S = self._rows(partition_S, row_S)
+        ends = pa.array(np.asarray(pieces["offset"]) + np.asarray(pieces["length"]), pa.int32())
+        offsets_S1 = np.concatenate([[0], np.cumsum(counts_S)]).astype(np.int32)
+        return tokens_SL, pa.ListArray.from_arrays(pa.array(offsets_S1), ends)
+
+    def _rows(
+        self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any]
+    ) -> tuple[pa.Table, np.ndarray[Any, Any]]:
+        """Returns the PIECE rows of the sequences, in their order, and how many each has."""
+        parts, owner, counts_S = [], [], np.zeros(len(row_S), np.int64)
+        for partition in np.unique(partition_S).tolist():
+            rows, starts_S1 = self.pieces(partition)
+            at_Q = np.flatnonzero(partition_S == partition)
+            start_Q, stop_Q = starts_S1[row_S[at_Q]], starts_S1[row_S[at_Q].astype(np.int64) + 1]
+            counts_S[at_Q] = stop_Q - start_Q
+            parts.append(rows.take(pa.array(spans(start_Q, stop_Q))))
+            owner.append(np.repeat(at_Q, counts_S[at_Q]))
+        if not parts:
+            return PIECE.empty_table(), counts_S
+        order = np.argsort(np.concatenate(owner), kind="stable")
+        return pa.Table.from_batches(parts).take(pa.array(order)).combine_chunks(), counts_S
+
+    def provenance(
+        self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any], *, shard: int
+    ) -> pa.Table:
+        """Returns COUNTED_PROVENANCE rows of a shard's sequences, by sequence and offset."""
+        pieces, counts_S = self._rows(partition_S, row_S)
+        sequence = pa.array(np.repeat(np.arange(len(row_S), dtype=np.int32), counts_S))
+        columns = [pa.repeat(pa.scalar(shard, pa.int32()), len(sequence)), sequence]
+        columns += [pieces[n].combine_chunks() for n in PIECE.names[1:]]
+        return pa.Table.from_arrays(columns, schema=COUNTED_PROVENANCE)
+
+
+def spans(start_Q: np.ndarray[Any, Any], stop_Q: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns the numbers of all half-open spans, one span after the other, int64."""
+    length_Q = (stop_Q - start_Q).astype(np.int64)
+    skip_Q = start_Q - np.concatenate([[0], np.cumsum(length_Q)[:-1]])
+    return np.asarray(np.arange(int(length_Q.sum()), dtype=np.int64) + np.repeat(skip_Q, length_Q))
