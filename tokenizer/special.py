@@ -1,9 +1,12 @@
-"""The special tokens: their names, their ids 0 to 63, and the reserved ones that fill up.
+"""The special tokens, ids 0 to 63; the link tokens behind them; the reserved ones that fill up.
 
-The layout of a vocabulary trained here, by id: 64 special tokens, 256 byte symbols, merges in the
-order of training, and, where the texts gave too few merges, more reserved tokens up to exactly
-`VOCABULARY_SIZE`. The ids are fixed, so that a model's embedding rows keep their meaning when a
+The layout of a vocabulary trained here, by id: 64 special tokens, 12 link tokens, 256 byte symbols,
+merges in the order of training, and, where the texts gave too few merges, more reserved tokens up to
+exactly `VOCABULARY_SIZE`. The ids are fixed, so that a model's embedding rows keep their meaning when a
 vocabulary is trained again. A frozen vocabulary may have others: `vocabulary.load_vocabulary`.
+
+No text becomes a special token, however it is spelled. A link token is text: the beginning of a link,
+as every second post has one, which the pattern would cut into four or five pieces.
 """
 
 from typing import Final
@@ -22,13 +25,20 @@ EMAIL: Final = "<|email|>"
 PHONE: Final = "<|phone|>"
 IMAGE: Final = "<|image|>"
 VIDEO: Final = "<|video|>"
+IP: Final = "<|ip|>"
+ACCOUNT: Final = "<|account|>"
+HANDLE: Final = "<|handle|>"
+URL: Final = "<|url|>"
+AUDIO: Final = "<|audio|>"
 
 PAD_ID: Final = 0
 BOD_ID: Final = 1
 EOD_ID: Final = 2
 TURN_ID: Final = 3
 
-_NAMED = (PAD, BOD, EOD, TURN, EMAIL, PHONE, IMAGE, VIDEO)
+_NAMED = (PAD, BOD, EOD, TURN, EMAIL, PHONE, IMAGE, VIDEO, IP, ACCOUNT, HANDLE, URL, AUDIO)
+"""Bounds of documents and turns; then what stands for a masked e-mail address, phone number, IP address,
+account or card number, handle or link, and for a picture, a film or a sound that a post carries."""
 
 
 def reserved(number: int) -> str:
@@ -39,8 +49,33 @@ def reserved(number: int) -> str:
 SPECIAL_TOKENS: Final = _NAMED + tuple(reserved(n) for n in range(NUM_SPECIAL - len(_NAMED)))
 """(64,) names; the index is the id."""
 
+LINK_TOKENS: Final = tuple(
+    blank + scheme + rest
+    for blank in ("", " ")
+    for scheme in ("https://", "http://")
+    for rest in ("", "www.", "t.co/")
+)
+"""(12,) literal beginnings of links; their ids follow those of the special tokens.
+
+They are found in a text before the pattern cuts it, leftmost first, the longest of those that begin at
+the same place; what lies between is cut on its own.
+"""
+
+NUM_LINKS: Final = len(LINK_TOKENS)
+
 
 def fillers(count: int) -> list[str]:
     """Returns `count` reserved names that follow those of `SPECIAL_TOKENS`."""
     first = NUM_SPECIAL - len(_NAMED)
     return [reserved(first + n) for n in range(count)]
+
+
+def byte_symbols() -> list[str]:
+    """Returns (256,) the character that stands for each byte in a byte-level tokenizer.json.
+
+    Source: OpenAI GPT-2, `bytes_to_unicode`: printable Latin-1 characters stand for themselves, the other
+    bytes for the characters from U+0100 on.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return [chr(b if b in printable else next(others)) for b in range(NUM_BYTES)]

@@ -1,11 +1,14 @@
-"""Trains the vocabulary: byte-level BPE on the `text` column of Arrow files.
+"""Trains the vocabulary: byte-level BPE on words and how often they occur.
 
-    python -m tokenizer.train --output DIR [--strict] FILE... [--list FILE]
+    python -m tokenizer.train --output DIR [--strict] [--max-words N] FILE... [--list FILE]
 
-It is a process of its own, so that the trainer's memory (1.1 GB for 61 MB of posts) goes back to
-the system, and so that its CPU time can be told from the rest. The same texts give the same bytes
-whatever the order of the files and the number of threads: words are counted before merges are
-chosen, and equal counts are decided by ids.
+A FILE is Arrow IPC, with a column `text` whose words are counted here, or with columns `word`, `count` and
+`weight` of words that are counted already (`words_files.COUNTED`). The merges are those that the trainer of
+`tokenizers` finds for the same words. The same words and weights give the same bytes in any order and any
+cut of the files.
+
+It is a process of its own, so that its memory goes back to the system and its CPU time can be told from
+the rest.
 """
 
 import argparse
@@ -14,40 +17,39 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-from pyarrow import ipc
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from schemas.errors import InputError, LimitError, SluiceError
+from schemas.errors import LimitError, SluiceError
+from tokenizer.merges import learn_merges
+from tokenizer.pattern import SPLIT
 from tokenizer.special import (
     BOD,
     EOD,
+    LINK_TOKENS,
     NUM_BYTES,
+    NUM_LINKS,
     NUM_SPECIAL,
     PAD,
     SPECIAL_TOKENS,
     VOCABULARY_SIZE,
+    byte_symbols,
     fillers,
 )
 from tokenizer.vocabulary import load_frozen
+from tokenizer.words_files import WEIGHT_OF_ONE, Words, gather
 
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""Where a text is cut before merges; gigatoken knows this string and no variant of it.
-
-Source: OpenAI tiktoken, `cl100k_base`.
-"""
+Array = np.ndarray[Any, Any]
 
 MIN_FREQUENCY = 2
 MAX_RESERVED_RATIO = 0.01
 """More reserved fillers than this is a warning, and an error under `strict`."""
 
+_NUM_FIXED = NUM_SPECIAL + NUM_LINKS + NUM_BYTES
 _NAMED = {"bos_token": BOD, "eos_token": EOD, "pad_token": PAD}
 
 _log = logging.getLogger(__name__)
@@ -59,12 +61,14 @@ class Counts(NamedTuple):
     Attributes:
         merges: entries that training found.
         special: the tokens of `SPECIAL_TOKENS`.
+        links: the tokens of `LINK_TOKENS`.
         bytes: the symbols of the 256 bytes.
         reserved: reserved tokens in the place of merges that the texts did not give.
     """
 
     merges: int
     special: int
+    links: int
     bytes: int
     reserved: int
 
@@ -80,38 +84,48 @@ def train(
     output: str | os.PathLike[str],
     vocabulary_size: int = VOCABULARY_SIZE,
     strict: bool = False,
+    max_words: int | None = None,
 ) -> Counts:
     """Trains a vocabulary and writes it as a folder that `tokenizers` and `transformers` load.
 
-    The folder gets tokenizer_config.json, special_tokens_map.json, vocabulary.json (the counts) and
-    tokenizer.json, each written beside its place and renamed, tokenizer.json last: where it stands,
-    the others are those of the same run. Then comes times.json, the one file that differs between
-    two runs: `seconds` and `cpu_seconds` of the steps `train` and `save`.
+    The folder gets tokenizer_config.json, special_tokens_map.json, vocabulary.json (the counts),
+    words.json (`Words`) and tokenizer.json, each written beside its place and renamed, tokenizer.json
+    last: where it stands, the others are those of the same run. Then comes times.json, the one file that
+    differs between two runs: `seconds` and `cpu_seconds` of the steps `train` and `save`.
 
     Args:
-        files: Arrow IPC files with a `text` string column; read batch by batch, nulls skipped.
+        files: Arrow IPC files with a `text` string column, nulls skipped, or of `words_files.COUNTED`
+            words; read batch by batch.
         output: the folder, made if missing.
         vocabulary_size: entries in all; smaller than `VOCABULARY_SIZE` only in tests.
         strict: raise where fillers exceed `MAX_RESERVED_RATIO`, and write nothing.
+        max_words: distinct words to train on, at most: those that weigh most; see `words_files.gather`.
 
     Returns:
         What the entries are.
 
     Raises:
-        InputError: a file cannot be read as Arrow or has no `text` string column.
+        InputError: a file cannot be read as Arrow or has neither sort of columns.
         LimitError: `strict`, and the texts gave too few merges.
     """
-    if vocabulary_size < NUM_SPECIAL + NUM_BYTES:
-        raise ValueError(
-            f"vocabulary_size must be at least {NUM_SPECIAL + NUM_BYTES}, got {vocabulary_size}"
-        )
+    if vocabulary_size < _NUM_FIXED:
+        raise ValueError(f"vocabulary_size must be at least {_NUM_FIXED}, got {vocabulary_size}")
     watch = _Watch()
-    tokenizer = _untrained()
-    tokenizer.train_from_iterator(_texts(files), _trainer(vocabulary_size))
-    counts = _fill(tokenizer, vocabulary_size)
+    weighed, words = gather(files, max_words=max_words)
+    _log.info("choosing merges from %d distinct words", len(weighed.weight_W))
+    merges_M2 = learn_merges(
+        weighed.data_B,
+        weighed.offsets_W1,
+        weighed.weight_W,
+        id_of_byte=_ids_of_bytes(),
+        vocabulary_size=vocabulary_size,
+        min_frequency=MIN_FREQUENCY * WEIGHT_OF_ONE,
+    )
+    reserved = vocabulary_size - _NUM_FIXED - len(merges_M2)
+    counts = Counts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
     watch.lap("train")
     _judge(counts, strict=strict)
-    _save(tokenizer.to_str(), _NAMED, counts, Path(output))
+    _save(_tokenizer(merges_M2, reserved).to_str(), _NAMED, counts, Path(output), words=words)
     watch.lap("save")
     _write(Path(output) / "times.json", watch.steps)
     return counts
@@ -139,17 +153,32 @@ def freeze(
     found = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
     text = Path(tokenizer_json).read_text(encoding="utf-8")
     added = {token["content"] for token in json.loads(text)["added_tokens"]}
-    reserved = len(added & set(fillers(vocabulary_size)))
-    special = len(added) - reserved
-    merges = found.size - special - NUM_BYTES - reserved
-    counts = Counts(merges, special, NUM_BYTES, reserved)
+    reserved, links = (len(added & set(names)) for names in (fillers(vocabulary_size), LINK_TOKENS))
+    special = len(added) - reserved - links
+    merges = found.size - len(added) - NUM_BYTES
+    counts = Counts(merges, special, links, NUM_BYTES, reserved)
     named = {role: token for role, token in _NAMED.items() if token in added}
     _save(text, named, counts, Path(output))
     return counts
 
 
-def _untrained() -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
+def _ids_of_bytes() -> Array:
+    """Returns (256,) int32, the id of each byte: the symbols have theirs in the order of code points."""
+    symbols = byte_symbols()
+    ids = np.empty(NUM_BYTES, np.int32)
+    first = NUM_SPECIAL + NUM_LINKS
+    ids[sorted(range(NUM_BYTES), key=symbols.__getitem__)] = first + np.arange(NUM_BYTES)
+    return ids
+
+
+def _tokenizer(merges_M2: Array, num_reserved: int) -> Tokenizer:
+    """Returns the tokenizer of special and link tokens, bytes, merges, reserved tokens, in this order."""
+    names = [*SPECIAL_TOKENS, *LINK_TOKENS, *sorted(byte_symbols())]
+    pairs = []
+    for left, right in merges_M2.tolist():
+        pairs.append((names[left], names[right]))
+        names.append(names[left] + names[right])
+    tokenizer = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), "isolated"),
@@ -157,44 +186,10 @@ def _untrained() -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.add_tokens([AddedToken(link, normalized=False) for link in LINK_TOKENS])
+    tokenizer.add_special_tokens(fillers(num_reserved))
     return tokenizer
-
-
-def _trainer(vocabulary_size: int) -> trainers.BpeTrainer:
-    return trainers.BpeTrainer(
-        vocab_size=vocabulary_size,
-        min_frequency=MIN_FREQUENCY,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-
-
-def _texts(files: Sequence[str | os.PathLike[str]]) -> Iterator[list[str]]:
-    """Yields the texts of a record batch at a time."""
-    for done, file in enumerate(files):
-        _log.info("reading file %d of %d", done + 1, len(files))
-        try:
-            with pa.memory_map(os.fspath(file)) as source:
-                yield from _texts_of(ipc.open_file(source), os.fspath(file))
-        except (OSError, pa.ArrowInvalid) as failure:
-            raise InputError(f"{file}: must be an Arrow IPC file: {failure}") from failure
-    _log.info("choosing merges")
-
-
-def _texts_of(reader: ipc.RecordBatchFileReader, name: str) -> Iterator[list[str]]:
-    column = reader.schema.get_field_index("text")
-    if column < 0 or not pa.types.is_string(reader.schema.field(column).type):
-        raise InputError(f"{name}: must have a `text` column of type string, got {reader.schema}")
-    for i in range(reader.num_record_batches):
-        yield reader.get_batch(i).column(column).drop_null().to_pylist()
-
-
-def _fill(tokenizer: Tokenizer, vocabulary_size: int) -> Counts:
-    trained = tokenizer.get_vocab_size()
-    tokenizer.add_special_tokens(fillers(vocabulary_size - trained))
-    merges = trained - NUM_SPECIAL - NUM_BYTES
-    return Counts(merges, NUM_SPECIAL, NUM_BYTES, vocabulary_size - trained)
 
 
 def _judge(counts: Counts, *, strict: bool) -> None:
@@ -211,17 +206,26 @@ def _judge(counts: Counts, *, strict: bool) -> None:
     _log.warning("%s", message)
 
 
-def _save(tokenizer_json: str, special: Mapping[str, str], counts: Counts, output: Path) -> None:
+def _save(
+    tokenizer_json: str,
+    special: Mapping[str, str],
+    counts: Counts,
+    output: Path,
+    words: Words | None = None,
+) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / "tokenizer.json").unlink(missing_ok=True)
     _write(output / "special_tokens_map.json", special)
     config = {
         **special,
         "clean_up_tokenization_spaces": False,
+        "split_special_tokens": True,  # a typed <|eod|> is text
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
     _write(output / "tokenizer_config.json", config)
     _write(output / "vocabulary.json", counts._asdict())
+    if words is not None:
+        _write(output / "words.json", words._asdict())
     _put(output / "tokenizer.json", tokenizer_json)
 
 
@@ -262,17 +266,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or the exit code of the error.
     """
     parser = argparse.ArgumentParser(prog="python -m tokenizer.train")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="Arrow IPC, with a text column")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="Arrow IPC: texts or counted words"
+    )
     parser.add_argument("--list", metavar="FILE", type=Path, help="text file, a FILE a line")
     parser.add_argument("--output", required=True, metavar="DIR")
+    parser.add_argument("--max-words", type=int, metavar="N", help="distinct words to train on")
     parser.add_argument("--strict", action="store_true", help="an error above 1%% reserved entries")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="vocabulary: %(message)s")
     files = options.files + (options.list.read_text().splitlines() if options.list else [])
-    if not files:
+    if not files and options.list is None:
         parser.error("must have at least one FILE to read")
     try:
-        train(files, output=options.output, strict=options.strict)
+        train(files, output=options.output, strict=options.strict, max_words=options.max_words)
     except SluiceError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,0 +1,128 @@
+"""What tempering the vocabulary by language costs and gains: bytes per token of posts held back.
+
+    python -m benchmarks.vocabulary_tempering OUTPUT
+
+OUTPUT is a finished run without transformers. A tenth of its posts, by a hash of the id, is held back;
+vocabularies are trained on the words of the others with several exponents. Prints a Markdown table: bytes
+per token of all posts held back, and the mean over languages by their share of the text.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import ipc
+
+from filters.hashing import hash_texts
+from pipeline.ledger import UNKNOWN
+from pipeline.survivors import Survivors
+from pipeline.units import done_units
+from pipeline.vocabulary import language_weights, once_at_most_one, weights_of
+from tokenizer.bpe import Encoder
+from tokenizer.train import train
+from tokenizer.words import WordCounter
+from tokenizer.words_files import COUNTED
+
+SETTINGS = ((1.0, 1.0), (0.85, 8.0), (0.7, 8.0), (0.7, 32.0), (0.5, 8.0))
+"""language_exponent, max_weight."""
+SHARES = (0.01, 0.001, 0.0)
+"""Languages with at least such a share of the text, and less than the one before, make a column."""
+HELD_BACK = 10
+
+
+class Posts(NamedTuple):
+    """Posts and their languages."""
+
+    texts: pa.StringArray
+    languages: pa.StringArray
+
+    def bytes_by_language(self) -> dict[str, int]:
+        """Returns the text of each language, in bytes."""
+        table = pa.table({"language": self.languages, "size": pc.binary_length(self.texts)})
+        summed = table.group_by("language").aggregate([("size", "sum")])
+        return dict(
+            zip(summed["language"].to_pylist(), summed["size_sum"].to_pylist(), strict=True)
+        )
+
+
+def split(output: Path) -> tuple[Posts, Posts]:
+    """Returns the posts of a run to train on, and those held back."""
+    (clean,), (drop,) = output.glob("work/clean-*/clean"), output.glob("work/dedup-*/drop")
+    survivors = Survivors(str(clean), (str(drop),))
+    names = ("post_id", "language", "text")
+    units = [done.unit for done in done_units(survivors.clean)]
+    batches = [batch for unit in units for batch in survivors.read(unit, columns=names)]
+    ids, languages, texts = (
+        pa.Table.from_batches(batches)[name].combine_chunks() for name in names
+    )
+    languages = pc.fill_null(languages, UNKNOWN)
+    held_N = hash_texts(ids, seed=99) % np.uint64(HELD_BACK) == 0
+    masks = (pa.array(~held_N), pa.array(held_N))
+    parts = [Posts(texts.filter(mask), languages.filter(mask)) for mask in masks]
+    return parts[0], parts[1]
+
+
+def encoder(posts: Posts, folder: Path, *, exponent: float, max_weight: float) -> Encoder:
+    """Returns an encoder with the vocabulary that a setting gives."""
+    sizes = posts.bytes_by_language()
+    rates = dict.fromkeys(sizes, 1.0)
+    weights = language_weights(sizes, rates, exponent=exponent, max_weight=max_weight)
+    counter = WordCounter()
+    counter.add_texts(posts.texts, weights_of(posts.languages, weights))
+    words = once_at_most_one(counter.counts())
+    columns = [words.words, pa.array(words.count_W), pa.array(words.weight_W)]
+    with ipc.new_file(folder / "words.arrow", COUNTED) as file:
+        file.write_table(pa.Table.from_arrays(columns, schema=COUNTED))
+    train([folder / "words.arrow"], output=folder)
+    return Encoder(folder / "tokenizer.json")
+
+
+def bytes_per_token(posts: Posts, encoded: Encoder) -> tuple[float, dict[str, float]]:
+    """Returns the bytes per token of all posts and of each language."""
+    lengths_N = np.diff(encoded.encode(posts.texts).offsets_N1)
+    bytes_N = np.asarray(pc.binary_length(posts.texts))
+    language_N: Any = np.asarray(posts.languages.to_pylist())
+    found = {}
+    for language in sorted(set(language_N.tolist())):
+        mask_N = language_N == language
+        found[language] = float(bytes_N[mask_N].sum() / lengths_N[mask_N].sum())
+    return float(bytes_N.sum() / lengths_N.sum()), found
+
+
+def rows(output: Path) -> Iterator[str]:
+    """Yields the rows of the table."""
+    training, held = split(output)
+    sizes = training.bytes_by_language()
+    shares = {language: size / sum(sizes.values()) for language, size in sizes.items()}
+    for exponent, max_weight in SETTINGS:
+        with tempfile.TemporaryDirectory() as folder:
+            made = encoder(training, Path(folder), exponent=exponent, max_weight=max_weight)
+        overall, found = bytes_per_token(held, made)
+        means, above = [], 2.0
+        for least in SHARES:
+            column = [n for lang, n in found.items() if least <= shares.get(lang, 0.0) < above]
+            means.append(f"{np.mean(column):.3f} ({len(column)})")
+            above = least
+        yield f"| {exponent} | {max_weight:g} | {overall:.3f} | {' | '.join(means)} |"
+
+
+def main() -> int:
+    """Measures and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vocabulary_tempering")
+    parser.add_argument("output", type=Path, metavar="OUTPUT")
+    options = parser.parse_args()
+    print("| language_exponent | max_weight | overall | above 1% | above 0.1% | others |")
+    print("|---:|---:|---:|---:|---:|---:|", flush=True)
+    for line in rows(options.output):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""Training the vocabulary: CPU time and memory, beside the trainer of `tokenizers`, and on a gigabyte.
+
+    python -m benchmarks.vocabulary_training OUTPUT [--bytes 1e9] [--max-words N ...] [--work FOLDER]
+
+The texts are the posts that a finished run kept (OUTPUT/work). Both trainers get them; their merges and
+vocabularies are compared. The gigabyte is copies of these posts in which the rarest words are new: of the
+distinct words, as large a share as the second half of the posts adds to those of the first. So the
+vocabulary grows with the text, a little faster than that of more posts would. Each step is a process of
+its own with one thread. Prints a Markdown table.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import ipc
+from tokenizers import Tokenizer, trainers
+
+from benchmarks.process import ROOT, this_machine
+from pipeline.survivors import Survivors
+from pipeline.units import done_units
+from tokenizer import pattern
+from tokenizer.special import LINK_TOKENS, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols
+from tokenizer.train import MIN_FREQUENCY
+from tokenizer.words import WordCounter, cut
+from tokenizer.words_files import COUNTED, WEIGHT_OF_ONE
+
+TEXT = pa.schema([("text", pa.string())])
+ROWS = 16_384
+TRAINERS = ("sluice", "tokenizers")
+
+
+class Cost(NamedTuple):
+    """What a process took: CPU seconds of all its threads, and the most memory it had."""
+
+    cpu_seconds: float
+    peak_rss_bytes: int
+
+
+def measured(*arguments: str) -> Cost:
+    """Runs a module in this Python with one thread; raises where it fails."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "RAYON")}
+    command = [sys.executable, "-m", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **threads})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def kept_texts(output: Path) -> Iterator[pa.StringArray]:
+    """Yields the texts that a finished run without transformers kept."""
+    (clean,), (drop,) = output.glob("work/clean-*/clean"), output.glob("work/dedup-*/drop")
+    survivors = Survivors(str(clean), (str(drop),))
+    for done in done_units(survivors.clean):
+        for batch in survivors.read(done.unit, columns=("text",)):
+            yield batch.column("text")
+
+
+def write(path: Path, texts: Iterator[pa.StringArray]) -> Path:
+    """Writes an Arrow IPC file with a `text` column."""
+    with ipc.new_file(path, TEXT) as file:
+        for column in texts:
+            file.write_batch(pa.RecordBatch.from_arrays([column], schema=TEXT))
+    return path
+
+
+def growth(words_of: Sequence[Sequence[str]]) -> float:
+    """Returns what the second half of the texts adds to the distinct words of the first, as a share."""
+    half = len(words_of) // 2
+    first = len({word for words in words_of[:half] for word in words})
+    return len({word for words in words_of for word in words}) / first - 1
+
+
+def renewed(rare: Sequence[str], *, copy: int) -> dict[str, str]:
+    """Returns the words of a copy in the place of rare ones: letters are exchanged for like ones."""
+    draw = random.Random(copy)
+    alike: dict[tuple[int, int], list[str]] = {}
+    flags = pattern.char_flags()
+    for character in sorted(set("".join(rare))):
+        if flags[ord(character)] & (pattern.CAPITAL | pattern.SMALL | pattern.DIGIT):
+            kind = int(flags[ord(character)]), ord(character) >> 7
+            alike.setdefault(kind, []).append(character)
+    table: dict[str, str] = {}
+    for characters in alike.values():
+        table |= dict(zip(characters, draw.sample(characters, len(characters)), strict=True))
+    exchange = str.maketrans(table)
+    return {word: word.translate(exchange) for word in rare}
+
+
+def write_copies(texts: Sequence[str], folder: Path, *, num_bytes: int) -> list[Path]:
+    """Writes files of copies of the texts until they have so many bytes; the first is the texts."""
+    words_of = [cut(text) for text in texts]  # less the tokens of links
+    counts = Counter(word for words in words_of for word in words)
+    by_count = sorted(counts, key=lambda word: (counts[word], word))
+    rare = by_count[: int(growth(words_of) * len(counts))]
+    size = sum(len(text.encode()) for text in texts)
+    files = []
+    for copy in range(-(-num_bytes // size)):
+        table = renewed(rare, copy=copy) if copy else {}
+        lines = ["".join([table.get(word, word) for word in words]) for words in words_of]
+        parts = (pa.array(lines[i : i + ROWS]) for i in range(0, len(lines), ROWS))
+        files.append(write(folder / f"copy-{copy:02d}.arrow", parts))
+    return files
+
+
+def count(out: Path, files: Sequence[Path]) -> None:
+    """Counts the words of files of texts into a file of counted words."""
+    counter = WordCounter()
+    for path in files:
+        reader = ipc.open_file(path)
+        for i in range(reader.num_record_batches):
+            texts = reader.get_batch(i).column("text")
+            counter.add_texts(texts, np.full(len(texts), WEIGHT_OF_ONE))
+    words, count_W, weight_W = counter.counts()
+    columns = [words, pa.array(count_W), pa.array(weight_W)]
+    with ipc.new_file(out, COUNTED) as file:
+        file.write_table(pa.Table.from_arrays(columns, schema=COUNTED), ROWS)
+
+
+def train_library(out: Path, path: Path, blank: Path) -> None:
+    """Trains with `tokenizers` on a file of texts, with the parts of a tokenizer.json but its model."""
+    tokenizer = Tokenizer.from_file(str(blank))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=[*SPECIAL_TOKENS, *LINK_TOKENS],
+        initial_alphabet=byte_symbols(),
+        show_progress=False,
+    )
+    links = re.compile("|".join(re.escape(x) for x in sorted(LINK_TOKENS, key=len, reverse=True)))
+    reader = ipc.open_file(path)
+    batches = (reader.get_batch(i).column("text") for i in range(reader.num_record_batches))
+    # It does not take link tokens out of a text, so it gets what lies between them.
+    texts = ([part for t in b.to_pylist() for part in links.split(t)] for b in batches)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.save(str(out))
+
+
+def model_of(path: Path) -> Any:
+    """Returns the vocabulary and the merges of a tokenizer.json."""
+    model = json.loads(path.read_text("utf-8"))["model"]
+    return model["vocab"], model["merges"]
+
+
+def compare(kept: Path, work: Path) -> Iterator[str]:
+    """Yields the rows of both trainers on the kept posts."""
+    size = ipc.open_file(kept).read_all()["text"].nbytes
+    ours = measured("tokenizer.train", "--output", str(work / "ours"), str(kept))
+    tokenizer = work / "ours" / "tokenizer.json"
+    arguments = ("--library", str(work / "library.json"), str(kept), str(tokenizer))
+    theirs = measured("benchmarks.vocabulary_training", *arguments)
+    same = model_of(tokenizer) == model_of(work / "library.json")
+    words = json.loads((work / "ours" / "words.json").read_text())["distinct"]
+    for name, cost in zip(TRAINERS, (ours, theirs), strict=True):
+        yield row(f"{name}, from texts", size, words, cost, "same" if same else "NOT THE SAME")
+
+
+def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterator[str]:
+    """Yields the rows of counting many texts, and of training on their words with each bound."""
+    counted = work / "counted.arrow"
+    cost = measured(
+        "benchmarks.vocabulary_training", "--count", str(counted), *(str(f) for f in files)
+    )
+    size, words = sum(f.stat().st_size for f in files), ipc.open_file(counted).read_all().num_rows
+    yield row("sluice, counting", size, words, cost, "")
+    for bound in (None, *bounds):
+        more = [] if bound is None else ["--max-words", str(bound)]
+        cost = measured("tokenizer.train", "--output", str(work / "large"), str(counted), *more)
+        found = json.loads((work / "large" / "words.json").read_text())
+        name = "sluice, from counts" + (f", max_words {bound:,}" if bound else "")
+        yield row(name, size, found["distinct"] - found["left_out"], cost, "")
+
+
+def row(name: str, size: int, words: int, cost: Cost, merges: str) -> str:
+    """Returns a row of the table."""
+    memory = cost.peak_rss_bytes / 1e6
+    return f"| {name} | {size / 1e6:,.0f} | {words:,} | {cost.cpu_seconds:.1f} | {memory:,.0f} | {merges} |"
+
+
+def main() -> int:
+    """Measures and prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vocabulary_training")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="OUTPUT")
+    parser.add_argument(
+        "--bytes", type=float, default=1e9, help="text of the large corpus; 0: none"
+    )
+    parser.add_argument("--max-words", type=int, nargs="*", default=[10_000_000, 3_000_000])
+    parser.add_argument("--work", type=Path, help="folder for files, 2 bytes for each byte of text")
+    parser.add_argument("--count", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.count:
+        count(options.count, options.paths)
+    elif options.library:
+        train_library(options.library, *options.paths)
+    else:
+        work = Path(tempfile.mkdtemp(dir=options.work))
+        try:
+            report(options.paths[0], work, int(options.bytes), options.max_words)
+        finally:
+            shutil.rmtree(work)
+    return 0
+
+
+def report(output: Path, work: Path, num_bytes: int, bounds: Sequence[int]) -> None:
+    """Prints the machine and the table."""
+    print(f"{this_machine().cpu}; CPU seconds include the process's start\n")
+    print("| trainer | MB of text | distinct words | CPU s | peak MB | merges |")
+    print("|---|---:|---:|---:|---:|---|", flush=True)
+    kept = write(work / "kept.arrow", kept_texts(output))
+    for line in compare(kept, work):
+        print(line, flush=True)
+    if num_bytes:
+        texts = ipc.open_file(kept).read_all()["text"].to_pylist()
+        files = write_copies(texts, work, num_bytes=num_bytes)
+        for line in at_scale(files, work, bounds):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
