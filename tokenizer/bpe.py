@@ -3,7 +3,9 @@
 The fast engine is gigatoken on Arrow's own buffers, reached through awkward without a copy. It is
 young, so it is never trusted: every encoder compares it with `tokenizers` on tricky texts before
 the first post, and where they differ, or gigatoken is missing, refuses the tokenizer or fails, the
-encoder uses `tokenizers` (45 us a post) and says so in the log and in `Encoder.engine`.
+encoder uses `tokenizers` (45 us a post) and says so in the log and in `Encoder.engine`. A text with a
+code point that Unicode 16.0 has not assigned goes to `tokenizers` in any case: gigatoken follows a later
+version, and takes 4,671 of them for letters or marks.
 
 A post that holds the letters of a special token gets the ids of letters: neither engine is given
 the names of special tokens to look for.
@@ -34,7 +36,8 @@ import pyarrow as pa
 from numba import types
 from tokenizers import Tokenizer
 
-from schemas.kernel import kernel, utf8_view
+from schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
+from tokenizer.pattern import unassigned
 from tokenizer.tricky_texts import TRICKY
 
 Tokens = np.ndarray[Any, np.dtype[np.int32]]
@@ -96,6 +99,34 @@ def _append(tokens_T: Tokens, offsets_N1: Offsets, added_N: Tokens, out_T: Token
         k += 1
 
 
+_FLAGS = types.Array(types.uint8, 1, "C", readonly=True)
+
+
+@kernel(types.int64(BYTES, OFFSETS, _FLAGS, types.boolean[::1]))
+def _rows_with(
+    data_B: np.ndarray[Any, Any],
+    offsets_N1: np.ndarray[Any, Any],
+    flags_F: np.ndarray[Any, Any],
+    has_N: np.ndarray[Any, Any],
+) -> int:
+    """Fills whether a text has a code point with a flag; returns how many texts have."""
+    num_rows = 0
+    for i in range(len(has_N)):
+        has_N[i] = False
+        j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
+        while j < end:
+            if data_B[j] < 0x80:
+                j += 1
+                continue
+            code, size = decode_at(data_B, j, end)
+            if flags_F[code]:
+                has_N[i] = True
+                num_rows += 1
+                break
+            j += size
+    return num_rows
+
+
 class Encoder:
     """Encodes text columns with the vocabulary of a tokenizer.json.
 
@@ -138,7 +169,7 @@ class Encoder:
         fast = self._fast
         if fast is not None:
             try:
-                return fast.encode(texts)
+                return self._encode(texts, fast)
             except BaseException as failure:
                 _reraise_if_ours(failure)
                 _log.warning(
@@ -146,6 +177,22 @@ class Encoder:
                 )
                 self._fast = None
         return self._exact.encode(texts)
+
+    def _encode(self, texts: pa.StringArray, fast: "_Gigatoken") -> Encoded:
+        """Returns the ids of (N,) texts; `tokenizers` takes those that gigatoken may cut otherwise."""
+        exact_N = np.empty(len(texts), np.bool_)
+        if not _rows_with(*utf8_view(texts), unassigned(), exact_N):
+            return fast.encode(texts)
+        by_exact = self._exact.encode(texts.filter(pa.array(exact_N)))
+        by_fast = fast.encode(texts.filter(pa.array(~exact_N)))
+        lengths_N = np.empty(len(texts), np.int64)
+        lengths_N[exact_N] = np.diff(by_exact.offsets_N1)
+        lengths_N[~exact_N] = np.diff(by_fast.offsets_N1)
+        offsets_N1 = np.concatenate([[0], np.cumsum(lengths_N)])
+        tokens_T, exact_T = np.empty(offsets_N1[-1], np.int32), np.repeat(exact_N, lengths_N)
+        tokens_T[exact_T] = by_exact.tokens_T
+        tokens_T[~exact_T] = by_fast.tokens_T
+        return Encoded(tokens_T, offsets_N1)
 
     def decode(self, tokens_T: Tokens, *, skip_special_tokens: bool = False) -> str:
         """Returns the text of (T,) ids; half a character, as at a cut, reads as U+FFFD."""

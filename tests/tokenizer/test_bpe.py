@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from tokenizer import bpe
 from tokenizer.bpe import Encoded, Encoder
+from tokenizer.pattern import unassigned
 from tokenizer.special import SPECIAL_TOKENS
 from tokenizer.tricky_texts import TRICKY
 
@@ -72,6 +73,43 @@ def test_equals_tokenizers_on_adversarial_texts(encoder: Encoder, tokenizer_json
     assert encoder.engine == "gigatoken"
     np.testing.assert_array_equal(fast.offsets_N1, exact.offsets_N1)
     np.testing.assert_array_equal(fast.tokens_T, exact.tokens_T)
+
+
+def test_equals_tokenizers_on_every_code_point(encoder: Encoder, tokenizer_json: Path) -> None:
+    """Each assigned code point between letters, digits and blanks, and a tenth of the others."""
+    codes = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000 and not c >= 0xF0000]
+    found = [c for c in codes if not unassigned()[c] or c % 10 == 0]
+    assert len(found) > 150_000
+    texts = pa.array([f"a{chr(c)}b 1{chr(c)}2 {chr(c)}{chr(c)}" for c in found])
+    fast, exact = encoder.encode(texts), Encoder(tokenizer_json, engine="tokenizers").encode(texts)
+    assert encoder.engine == "gigatoken"
+    np.testing.assert_array_equal(fast.offsets_N1, exact.offsets_N1)
+    np.testing.assert_array_equal(fast.tokens_T, exact.tokens_T)
+
+
+LATER = "a\U00032ab5b"
+
+
+@pytest.mark.parametrize(
+    "texts", [["x", LATER, "y"], [LATER, LATER], [LATER, "", None, "z"], ["x" * 9, None, LATER]]
+)
+def test_a_text_of_a_later_unicode_leaves_its_neighbours_to_the_fast_engine(
+    encoder: Encoder, tokenizer_json: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str | None]
+) -> None:
+    """Texts with a letter of Unicode 17 get the ids of `tokenizers`, they alone, wherever they stand."""
+    batch = pa.array(["cut off", *texts], pa.string()).slice(1)
+    exact = Encoder(tokenizer_json, engine="tokenizers").encode(batch)
+    asked, encode = [], encoder._exact.encode
+
+    def listening(part: pa.StringArray) -> Encoded:
+        asked.append(len(part))
+        return encode(part)
+
+    monkeypatch.setattr(encoder._exact, "encode", listening)
+    encoded = encoder.encode(batch)
+    assert asked == [texts.count(LATER)]
+    np.testing.assert_array_equal(encoded.offsets_N1, exact.offsets_N1)
+    np.testing.assert_array_equal(encoded.tokens_T, exact.tokens_T)
 
 
 def test_equals_tokenizers_on_words(

@@ -1,0 +1,113 @@
+"""Compares the fast encoder with `tokenizers` on a million posts, real and fuzzed: ids and speed.
+
+    SLUICE_DATA=FOLDER python -m benchmarks.encoding RUN/tokenizer/tokenizer.json [--posts N] [--results PAGE]
+
+Half of the posts are real, all of the firehose that there are; the others are made from them: two posts
+cut and joined anywhere, characters of `tokenizer.tricky_texts` put in anywhere, runs repeated, case
+turned, any code points. CPU seconds, one thread.
+"""
+
+import argparse
+import os
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.dedup_page import table, update
+from benchmarks.dedup_truth import read_posts
+from benchmarks.process import this_machine
+from tokenizer.bpe import Encoded, Encoder
+from tokenizer.tricky_texts import TRICKY
+
+PAGE = Path(__file__).with_name("TOKENIZER.md")
+BATCH = 20_000
+HIGHEST = 0x10FFFF
+
+
+def fuzzed(texts: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """Returns `count` texts made from others."""
+    draw = random.Random(seed)
+    return [_fuzzed(texts, draw) for _ in range(count)]
+
+
+def _fuzzed(texts: Sequence[str], draw: random.Random) -> str:
+    text, way = draw.choice(texts), draw.randrange(6)
+    at = draw.randrange(len(text) + 1)
+    if way == 0:
+        other = draw.choice(texts)
+        return text[:at] + other[draw.randrange(len(other) + 1) :]
+    if way == 1:
+        return text[:at] + draw.choice(TRICKY) + text[at:]
+    if way == 2:
+        end = min(len(text), at + draw.randrange(1, 6))
+        return text[:at] + text[at:end] * draw.randrange(2, 40) + text[end:]
+    if way == 3:
+        return text[:at].swapcase() + text[at:]
+    if way == 4:
+        return "".join(_any_character(draw) for _ in range(draw.randrange(1, 40)))
+    return text[:at] + _any_character(draw) + text[at:]
+
+
+def _any_character(draw: random.Random) -> str:
+    code = draw.randrange(HIGHEST + 1)
+    return chr(code) if not 0xD800 <= code < 0xE000 else " "
+
+
+def timed(encoder: Encoder, texts: pa.StringArray) -> tuple[Encoded, float]:
+    """Returns what an encoder makes of (N,) texts, and the CPU seconds that it takes."""
+    begun = time.process_time()
+    encoded = encoder.encode(texts)
+    return encoded, time.process_time() - begun
+
+
+def num_differing(a: Encoded, b: Encoded) -> int:
+    """Returns how many texts have other ids."""
+    if np.array_equal(a.offsets_N1, b.offsets_N1) and np.array_equal(a.tokens_T, b.tokens_T):
+        return 0
+    rows = zip(
+        a.offsets_N1[:-1], a.offsets_N1[1:], b.offsets_N1[:-1], b.offsets_N1[1:], strict=True
+    )
+    return sum(not np.array_equal(a.tokens_T[i:j], b.tokens_T[k:m]) for i, j, k, m in rows)
+
+
+def compare(name: str, texts: Sequence[str], fast: Encoder, exact: Encoder) -> list[object]:
+    """Returns the row of a table: texts, tokens, differing texts, microseconds a text of both."""
+    differing, tokens, seconds = 0, 0, [0.0, 0.0]
+    for start in range(0, len(texts), BATCH):
+        batch = pa.array(texts[start : start + BATCH], pa.string())
+        (a, of_fast), (b, of_exact) = timed(fast, batch), timed(exact, batch)
+        differing += num_differing(a, b)
+        tokens += len(b.tokens_T)
+        seconds = [seconds[0] + of_fast, seconds[1] + of_exact]
+    usec = [1e6 * s / len(texts) for s in seconds]
+    ratio = f"{usec[1] / usec[0]:.0f}"
+    return [name, len(texts), tokens, differing, f"{usec[0]:.2f}", f"{usec[1]:.1f}", ratio]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line above and writes the page's part."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.encoding")
+    parser.add_argument("tokenizer", type=Path)
+    parser.add_argument("--posts", type=int, default=1_000_000)
+    parser.add_argument("--results", type=Path, default=PAGE, metavar="PAGE")
+    options = parser.parse_args(arguments)
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    posts = read_posts(Path(os.environ["SLUICE_DATA"])).raw.to_pylist()
+    real = posts[: options.posts // 2 if options.posts < len(posts) else len(posts)]
+    fast, exact = Encoder(options.tokenizer), Encoder(options.tokenizer, engine="tokenizers")
+    rows = [
+        compare("real", real, fast, exact),
+        compare("fuzzed", fuzzed(real, options.posts - len(real), seed=1), fast, exact),
+    ]
+    head = ["posts", "", "tokens", "that differ", f"us a post, {fast.engine}"]
+    lines = [f"Machine: {this_machine()}.", "", *table([*head, "tokenizers", "times"], rows)]
+    print("\n".join(lines))
+    update(options.results, "\n".join(lines), name="encoding", title="Encoding")
+
+
+if __name__ == "__main__":
+    main()
