@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from schemas.errors import LedgerError, LimitError
 
 UNKNOWN: Final = "unknown"
+MARKS: Final = ("begin_of_document", "turns", "end_of_document")
+"""The special tokens of documents, each a line of the tokens' equation."""
 
 Counts = dict[str, Any]
 
@@ -146,15 +148,16 @@ def check_posts(posts: Counts) -> None:
 
 
 def tokens_equation(t: Counts) -> str:
-    """Returns the tokens' equation in figures."""
+    """Returns the tokens' equation in figures; a special token that no document has is left out."""
+    marks = "".join(f"{t[k]:,} {k.replace('_', '-')} + " for k in MARKS if t.get(k))
     return (
-        f"{t['encoded']:,} encoded + {t['end_of_document']:,} end-of-document + {t['padding']:,} padding "
+        f"{t['encoded']:,} encoded + {marks}{t['padding']:,} padding "
         f"= {t['in_shards']:,} in shards + {t['leftover']:,} leftover + {t['truncated']:,} truncated"
     )
 
 
 def check_tokens(t: Counts) -> None:
     """Raises LedgerError unless every token, padding included, is accounted for."""
-    made = t["encoded"] + t["end_of_document"] + t["padding"]
+    made = t["encoded"] + sum(t.get(k, 0) for k in MARKS) + t["padding"]
     if made != t["in_shards"] + t["leftover"] + t["truncated"]:
         raise LedgerError(f"the ledger does not balance: {tokens_equation(t)}")

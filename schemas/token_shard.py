@@ -4,15 +4,16 @@ A shard is one Arrow IPC **file** (random access; magic `ARROW1`), uncompressed,
 maps it and uses the tokens where they lie. Its columns:
 
 - `tokens`: fixed_size_list<item: int32>[sequence_length]. The ids of one sequence, all in
-  [0, vocabulary_size). Pieces of documents stand one after the other from offset 0; what is left
-  behind the last one is `pad_id`, which stands nowhere else.
-- `doc_ends`: list<int32>. Where pieces end inside the sequence: strictly increasing, each in
-  [1, sequence_length]; piece k is `tokens[doc_ends[k - 1]:doc_ends[k]]`, the first begins at 0. So
-  `cu_seqlens = [0, *doc_ends]`, position ids restart at every end, and the last end is where
-  padding begins. Never empty: a sequence has at least one piece.
+  [0, vocabulary_size). Documents, or parts of one, stand one after the other from offset 0; what is
+  left behind the last one is `pad_id`, which stands nowhere else.
+- `doc_ends`: list<int32>. Where documents and parts of one end inside the sequence: strictly
+  increasing, each in [1, sequence_length]; part k is `tokens[doc_ends[k - 1]:doc_ends[k]]`, the first
+  begins at 0. So `cu_seqlens = [0, *doc_ends]`, position ids restart at every end, and the last end is
+  where padding begins. Never empty: a sequence has at least one part of a document.
 
-A document ends with `eod_id`, and that id stands at the end of pieces only. A piece without it is
-the beginning or the middle of a document longer than a sequence, or the whole of a truncated one.
+`eod_id` stands at ends only. Where the run ends documents with it, a part without it is one that goes
+on in another sequence, or a document that was truncated; a run may also do without it, or begin
+documents with a token of their own, and then `doc_ends` alone says where they are.
 
 Neither column has nulls. Record batches hold `ROWS_PER_BATCH` sequences, the last one the rest, so
 sequence i is row i % ROWS_PER_BATCH of batch i // ROWS_PER_BATCH. The schema's metadata holds the
@@ -42,8 +43,8 @@ class ShardFormat(NamedTuple):
     Attributes:
         sequence_length: tokens in a sequence, padding included.
         vocabulary_size: ids are 0 to vocabulary_size - 1.
-        pad_id: stands behind the last piece of a sequence.
-        eod_id: ends every document.
+        pad_id: stands behind the last document of a sequence.
+        eod_id: ends documents, where the run's recipe says so; stands nowhere else.
     """
 
     sequence_length: int

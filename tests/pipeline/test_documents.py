@@ -1,0 +1,534 @@
+"""Posts become documents, and documents sequences: nothing is lost, whatever the recipe says."""
+
+import gzip
+import itertools
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from filters.normalize import normalize
+from pipeline import cli, exchange
+from pipeline.encode import CONVERSATION_TOKENS, POST_TOKENS
+from pipeline.pack import Pack
+from pipeline.recipe import decode
+from pipeline.units import Attempt, Done
+from pipeline.verify import verify
+from schemas.errors import RecipeError
+from tests.pipeline.conftest import Job, reject_rows
+from tokenizer.bpe import Encoded
+from tokenizer.documents import Marks, join, marks_of
+from tokenizer.vocabulary import Vocabulary
+
+PAD, BOD, TURN, EOD = 0, 1, 2, 3
+VOCABULARY = Vocabulary(1 << 17, PAD, EOD, BOD, TURN)
+FIRST_TEXT_TOKEN = 10
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Post(NamedTuple):
+    """What packing knows of a post; `number` makes its id and its tokens its own."""
+
+    number: int
+    length: int
+    conversation: str | None = None
+    minute: int | None = None
+    order: int = 0
+
+    @property
+    def post_id(self) -> str:
+        return f"post-{self.number:03d}"
+
+    @property
+    def tokens(self) -> list[int]:
+        return [FIRST_TEXT_TOKEN + 100 * self.number + k for k in range(self.length)]
+
+    @property
+    def at(self) -> tuple[bool, int, str]:
+        """Where it stands in its conversation: by time, those without one last, then by id."""
+        return self.minute is None, self.minute or 0, self.post_id
+
+
+@st.composite
+def posts_of_partitions(draw: st.DrawFn) -> list[Post]:
+    """Posts of a few conversations and of none, in any order; some conversations have equal hashes."""
+    names = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "post-001"]))
+    hashes = {name: draw(st.integers(0, 2)) for name in ["a", "b", "c", "post-001"]}
+    found = []
+    for number in range(draw(st.integers(1, 25))):
+        name = draw(names)
+        order = draw(st.integers(0, 2)) if name is None else hashes[name]
+        minute = draw(st.one_of(st.none(), st.integers(0, 3)))
+        found.append(Post(number, draw(st.integers(1, 20)), name, minute, order))
+    return draw(st.permutations(found))
+
+
+DOCUMENTS = st.sampled_from(["posts", "conversations"])
+MARKS = st.builds(
+    lambda begin, end: Marks(BOD if begin else None, TURN, EOD if end else None),
+    st.booleans(),
+    st.booleans(),
+)
+PACKING = st.sampled_from(["best_fit", "concatenate"])
+
+
+class Expected(NamedTuple):
+    """Where a post is to be: in which document, as which of its posts, with which tokens."""
+
+    document: int
+    place: int
+    tokens: list[int]
+
+
+def expected(posts: list[Post], documents: str, marks: Marks) -> dict[str, Expected]:
+    """Returns what is to become of each post, by its id: the rule as it is told."""
+    groups: dict[Any, list[Post]] = {}
+    for post in posts:
+        joined = documents == "conversations" and post.conversation is not None
+        groups.setdefault(post.conversation if joined else post.number, []).append(post)
+    found = {}
+    for document, group in enumerate(groups.values()):
+        in_order = sorted(group, key=lambda p: p.at)
+        for place, post in enumerate(in_order):
+            before = marks.begin if place == 0 else None
+            behind = marks.end if post is in_order[-1] else marks.turn
+            tokens = [t for t in (before, *post.tokens, behind) if t is not None]
+            found[post.post_id] = Expected(document, place, tokens)
+    return found
+
+
+def document_rows(posts: list[Post], documents: str) -> pa.RecordBatch:
+    """Returns rows of the `documents` edge."""
+    times = [None if p.minute is None else EPOCH + timedelta(minutes=p.minute) for p in posts]
+    columns = {
+        "order": [p.order for p in posts],
+        "post_id": [p.post_id for p in posts],
+        "copies": [1] * len(posts),
+        "tokens": [p.tokens for p in posts],
+        "conversation_id": [p.conversation for p in posts],
+        "created_at": times,
+    }
+    schema = POST_TOKENS if documents == "posts" else CONVERSATION_TOKENS
+    return pa.RecordBatch.from_arrays(
+        [pa.array(columns[f.name], f.type) for f in schema], schema=schema
+    )
+
+
+class PackedUnit(NamedTuple):
+    """What packing wrote."""
+
+    counts: dict[str, int]
+    tokens_SL: np.ndarray[Any, Any]
+    pieces: pa.Table
+
+
+def packed(folder: str, batches: list[list[Post]], stage: Pack) -> PackedUnit:
+    """Runs the stage on one partition whose posts come in these batches, a unit each."""
+    ranges = []
+    for number, batch in enumerate(batches):
+        attempt = Attempt(folder, f"unit-{number:05d}")
+        path = attempt.path("documents")
+        rows = document_rows(batch, stage.documents)
+        with exchange.Writer(path, schema=rows.schema, num_partitions=1) as writer:
+            writer.write(rows, np.zeros(len(batch), np.int64))
+        attempt.add("documents", path, ranges=writer.ranges)
+        attempt.commit({})
+        done = Done(folder, attempt.unit)
+        ranges += [source for _, source in exchange.sources(done, "documents")]
+    unit = exchange.reduce_unit(0, ranges, name="partition")
+    attempt = Attempt(stage.folder, unit.name)
+    counts = stage.open()(unit, attempt)
+    attempt.commit(counts)
+    done = Done(stage.folder, unit.name)
+    flat = np.fromfile(done.path("sequences"), np.int32)
+    with pa.memory_map(done.path("pieces")) as file:
+        pieces = pa.ipc.open_file(file).read_all()
+    return PackedUnit(counts, flat.reshape(-1, stage.sequence_length), pieces)
+
+
+def stage_of(folder: str, *, documents: str, packing: str, marks: Marks, length: int = 16) -> Pack:
+    return Pack(f"{folder}/pack", length, documents, packing, "split", marks, VOCABULARY)
+
+
+def check(unit: PackedUnit, posts: dict[str, Expected]) -> None:
+    """Reads every post back through its pieces, and what stands between two ends of documents."""
+    read: dict[str, list[int]] = {}
+    rows = unit.pieces.to_pylist()
+    for row in sorted(rows, key=lambda r: (r["post_id"], r["piece"])):
+        tokens_L = unit.tokens_SL[row["sequence"]]
+        tokens = tokens_L[row["offset"] : row["offset"] + row["length"]].tolist()
+        read.setdefault(row["post_id"], []).extend(tokens)
+    assert read == {post_id: post.tokens for post_id, post in posts.items()}
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        if following is None or following["sequence"] != row["sequence"]:
+            assert row["ends"]
+            continue
+        assert following["offset"] == row["offset"] + row["length"]
+        before, after = posts[row["post_id"]], posts[following["post_id"]]
+        goes_on = after[:2] == (before.document, before.place + 1) and following["piece"] == 0
+        assert row["ends"] != goes_on
+
+
+@example(
+    posts=[Post(0, 3, None, None, 1), Post(1, 3, "a", None, 1), Post(2, 3, "b", None, 1)],
+    documents="conversations",
+    packing="best_fit",
+    marks=Marks(None, TURN, EOD),
+)  # equal hashes do not merge conversations
+@settings(max_examples=80)
+@given(
+    posts=posts_of_partitions(),
+    documents=DOCUMENTS,
+    packing=PACKING,
+    marks=MARKS,
+)
+def test_documents_are_whole(posts: list[Post], documents: str, packing: str, marks: Marks) -> None:
+    """Every document is there once, its posts in order, its special tokens around them, all counted."""
+    wanted = expected(posts, documents, marks)
+    with tempfile.TemporaryDirectory() as folder:
+        unit = packed(
+            folder, [posts], stage_of(folder, documents=documents, packing=packing, marks=marks)
+        )
+    check(unit, wanted)
+    flat = unit.tokens_SL.reshape(-1)
+    assert unit.counts["documents"] == len({post.document for post in wanted.values()})
+    assert unit.counts["begin_of_document"] == int((flat == BOD).sum())
+    assert unit.counts["turns"] == int((flat == TURN).sum())
+    assert unit.counts["end_of_document"] == int((flat == EOD).sum())
+    assert unit.counts["padding"] == int((flat == PAD).sum())
+    assert unit.counts["tokens"] == sum(len(post.tokens) for post in wanted.values())
+    assert unit.counts["tokens"] + unit.counts["padding"] == len(flat)
+    assert unit.counts["truncated"] == 0
+
+
+@given(
+    posts=posts_of_partitions(), documents=DOCUMENTS, packing=PACKING, marks=MARKS, data=st.data()
+)
+def test_units_do_not_show(
+    posts: list[Post], documents: str, packing: str, marks: Marks, data: st.DataObject
+) -> None:
+    """However the posts are cut into units, the sequences and the pieces are the same."""
+    # Equal hashes of documents of one post are settled by the order of the input.
+    own = [p._replace(order=p.number) if p.conversation is None else p for p in posts]
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(own)), max_size=3)))
+    bounds = [0, *cuts, len(own)]
+    batches = [own[a:b] for a, b in itertools.pairwise(bounds) if b > a]
+    if documents == "conversations":
+        data.draw(st.randoms(use_true_random=False)).shuffle(batches)
+    found = []
+    for units in ([own], batches):
+        with tempfile.TemporaryDirectory() as folder:
+            stage = stage_of(folder, documents=documents, packing=packing, marks=marks)
+            found.append(packed(folder, units, stage))
+    assert found[0].counts == found[1].counts
+    np.testing.assert_array_equal(found[0].tokens_SL, found[1].tokens_SL)
+    assert found[0].pieces.equals(found[1].pieces)
+
+
+def test_a_conversation_is_cut_between_posts() -> None:
+    """A part takes posts as long as they fit; a post longer than a sequence is cut, its tail goes on."""
+    lengths = [6, 8, 40, 3, 20]
+    posts = [Post(k, n, "a", k) for k, n in enumerate(lengths)]
+    with tempfile.TemporaryDirectory() as folder:
+        marks = Marks(None, TURN, EOD)
+        unit = packed(
+            folder,
+            [posts],
+            stage_of(folder, documents="conversations", packing="best_fit", marks=marks),
+        )
+    rows = sorted(unit.pieces.to_pylist(), key=lambda r: (r["post_id"], r["piece"]))
+    found = [(r["post_id"], r["piece"], r["length"], r["ends"]) for r in rows]
+    assert found == [
+        ("post-000", 0, 7, False),
+        ("post-001", 0, 9, True),
+        ("post-002", 0, 16, True),
+        ("post-002", 1, 16, True),
+        ("post-002", 2, 9, False),
+        ("post-003", 0, 4, True),
+        ("post-004", 0, 16, True),
+        ("post-004", 1, 5, True),
+    ]
+
+
+@given(
+    lengths=st.lists(st.integers(0, 5), max_size=12),
+    cuts=st.sets(st.integers(0, 12), max_size=3),
+    flags=st.lists(st.booleans(), min_size=12, max_size=12),
+    marks=MARKS,
+    seed=st.integers(0, 9),
+)
+def test_join_is_a_concatenation(
+    lengths: list[int], cuts: set[int], flags: list[bool], marks: Marks, seed: int
+) -> None:
+    """Posts stand in the order that was asked for, whatever batches they come in."""
+    texts = [[100 * i + k for k in range(n)] for i, n in enumerate(lengths)]
+    order = list(range(len(texts)))
+    random.Random(seed).shuffle(order)
+    begins = [True, *flags[1:]][: len(texts)]
+    bounds = sorted({0, len(texts), *(c for c in cuts if c < len(texts))})
+    batches = [
+        Encoded(
+            np.array([t for text in texts[a:b] for t in text], np.int32),
+            np.cumsum([0, *map(len, texts[a:b])], dtype=np.int64),
+        )
+        for a, b in itertools.pairwise(bounds)
+    ]
+    joined = join(
+        iter(batches),
+        np.array(lengths, np.int64),
+        np.array(order, np.int64),
+        np.array(begins, np.bool_),
+        marks=marks,
+    )
+    found = [
+        joined.tokens_T[start : start + length].tolist()
+        for start, length in zip(joined.starts_N, joined.lengths_N, strict=True)
+    ]
+    wanted = []
+    for at, number in enumerate(order):
+        last = at + 1 == len(order) or begins[at + 1]
+        before = marks.begin if begins[at] else None
+        behind = marks.end if last else marks.turn
+        wanted.append([t for t in (before, *texts[number], behind) if t is not None])
+    assert found == wanted
+    assert joined.tokens_T.tolist() == [t for tokens in wanted for t in tokens]
+    flat = joined.tokens_T.tolist()
+    assert joined.num_turns == begins.count(False)
+    assert joined.num_begins == (begins.count(True) if marks.begin is not None else 0)
+    assert joined.num_ends == (begins.count(True) if marks.end is not None else 0)
+    assert len(flat) == sum(lengths) + joined.num_turns + joined.num_begins + joined.num_ends
+
+
+OLD = Vocabulary(size=100, pad_id=0, eod_id=1, bod_id=None, turn_id=None)
+
+
+def test_a_tokenizer_must_have_the_tokens_that_are_asked_for() -> None:
+    """The error names the key of the recipe and the token that is missing."""
+    assert marks_of(OLD, begin=False, end=True, conversations=False) == Marks(None, None, 1)
+    assert marks_of(OLD, begin=False, end=False, conversations=False) == Marks(None, None, None)
+    with pytest.raises(RecipeError, match=r"tokens\.begin_of_document: .*<\|bod\|>"):
+        marks_of(OLD, begin=True, end=True, conversations=False)
+    with pytest.raises(RecipeError, match=r"tokens\.documents: .*<\|turn\|>"):
+        marks_of(OLD, begin=False, end=True, conversations=True)
+
+
+def test_conversations_are_not_truncated() -> None:
+    """Whole posts would be lost without a row that says so."""
+    tree = {"name": "x", "tokens": {"documents": "conversations", "long_documents": "truncate"}}
+    with pytest.raises(RecipeError, match=r"\$\.tokens.*would lose whole posts"):
+        decode(tree, where="x.toml")
+
+
+# --- through the command line ----------------------------------------------------------------
+
+RECIPE = """
+name = "documents"
+[training]
+sequence_length = 128
+global_batch_sequences = 8
+data_parallel_ranks = 2
+target_shard_bytes = 65536
+[tokens]
+partition_bytes = 65536
+"""
+LETTERS = "aeioubcdlmnrst"
+
+
+def invented_posts(num_posts: int, *, seed: int) -> list[dict[str, Any]]:
+    """Returns posts of conversations of 1 to 30 posts, and of none, in no order of time."""
+    draw = random.Random(seed)
+    names: list[str | None] = [None]
+    found = []
+    for number in range(num_posts):
+        if draw.random() < 0.1:
+            names.append(f"c{number}")
+        words = ["".join(draw.choices(LETTERS, k=draw.randint(2, 9))) for _ in range(12)]
+        minutes = draw.choice([None, draw.randint(0, 9999)])
+        at = None if minutes is None else (EPOCH + timedelta(minutes=minutes)).isoformat()
+        about = {"id": f"p{number}", "text": " ".join(words), "created_at": at}
+        found.append({**about, "conversation_id": draw.choice(names[-20:])})
+    return found
+
+
+def write_posts(path: Path, posts: list[dict[str, Any]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(post) + "\n" for post in posts))
+    return str(path)
+
+
+def run_on(job: Job, folder: Path, posts: list[dict[str, Any]], *settings: str) -> Path:
+    """Runs a recipe without filters, with the tokenizer of the job; returns the output."""
+    (folder / "documents.toml").write_text(RECIPE)
+    path, output = write_posts(folder / "posts.jsonl", posts), folder / "out"
+    command = ["run", str(folder / "documents.toml"), "--input", path, "--output", str(output)]
+    for setting in (f"vocabulary.tokenizer={job.tokenizer}", *settings):
+        command += ["--set", setting]
+    assert cli.main(command) == 0
+    return output
+
+
+def parts_in(output: Path) -> Iterator[list[tuple[str, int, list[int]]]]:
+    """Yields each part of a document by `doc_ends`: the (post id, piece, tokens) that tile it."""
+    pairs = [(p, output / "provenance" / f"{p.stem}.parquet") for p in output.glob("tokens/*")]
+    pairs.append((output / "leftover/tokens.arrow", output / "leftover/provenance.parquet"))
+    for tokens, provenance in pairs:
+        if not tokens.exists():
+            continue
+        shard = pa.ipc.open_file(tokens).read_all()
+        places: dict[int, list[dict[str, Any]]] = {}
+        for row in pq.read_table(provenance).to_pylist():
+            places.setdefault(row["sequence"], []).append(row)
+        for number, sequence in enumerate(shard.to_pylist()):
+            ends, part = set(sequence["doc_ends"]), []
+            for row in places[number]:
+                stop = row["offset"] + row["length"]
+                part.append(
+                    (row["post_id"], row["piece"], sequence["tokens"][row["offset"] : stop])
+                )
+                if stop in ends:
+                    yield part
+                    part = []
+            assert not part
+
+
+def check_output(output: Path, posts: list[dict[str, Any]], tokenizer: Path) -> None:
+    """Every kept post reads back as its text; a part holds posts of one conversation, in order."""
+    encoding = Tokenizer.from_file(str(tokenizer))
+    texts = dict(
+        zip([p["id"] for p in posts], normalize(pa.array([p["text"] for p in posts])), strict=True)
+    )
+    rejected = {row["post_id"] for row in reject_rows(output)}
+    last = datetime.max.replace(tzinfo=UTC)
+    times = {
+        p["id"]: datetime.fromisoformat(p["created_at"]) if p["created_at"] else last for p in posts
+    }
+    conversation = {p["id"]: p["conversation_id"] for p in posts}
+    read: dict[str, dict[int, list[int]]] = {}
+    for part in parts_in(output):
+        ids = [post_id for post_id, _, _ in part]
+        assert len({conversation[i] for i in ids}) == 1
+        assert conversation[ids[0]] is not None or len(ids) == 1
+        assert ids == sorted(ids, key=lambda i: (times[i], i))
+        for post_id, piece, tokens in part:
+            read.setdefault(post_id, {})[piece] = tokens
+    assert set(read) == {p["id"] for p in posts} - rejected
+    for post_id, pieces in read.items():
+        tokens = [t for _, piece in sorted(pieces.items()) for t in piece]
+        assert encoding.decode(tokens, skip_special_tokens=True) == texts[post_id].as_py()
+
+
+class Ran(NamedTuple):
+    """A finished run and what it read."""
+
+    posts: list[dict[str, Any]]
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def conversations(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """A run that joins conversations."""
+    posts, folder = invented_posts(1500, seed=4), tmp_path_factory.mktemp("conversations")
+    settings = ("tokens.documents=conversations", "tokens.begin_of_document=true")
+    return Ran(posts, run_on(job, folder, posts, *settings))
+
+
+def test_conversations_through_a_run(
+    job: Job, conversations: Ran, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ledger balances, the output verifies, every post reads back and `inspect` finds it."""
+    posts, output = conversations
+    assert cli.main(["verify", str(output)]) == 0
+    check_output(output, posts, job.tokenizer)
+    report = json.loads((output / "report" / "report.json").read_text())
+    books, kept = report["token_ledger"], report["posts"]["kept"]
+    assert 0 < report["documents"] < kept
+    assert books["turns"] == kept - report["documents"]
+    assert books["begin_of_document"] == books["end_of_document"] == report["documents"]
+    assert report["tokens"]["encoded"] == sum(report["tokens"]["by_lang"].values())
+    assert cli.main(["inspect", str(output), "p7"]) == 0
+    assert "sequence" in capsys.readouterr().out
+
+
+def test_posts_cut_anywhere_through_a_run(job: Job, tmp_path: Path) -> None:
+    """Without a token at their end, and cut where a sequence is full, posts still read back."""
+    posts = invented_posts(1500, seed=6)
+    settings = ("tokens.packing=concatenate", "tokens.end_of_document=false")
+    output = run_on(job, tmp_path, posts, *settings)
+    assert cli.main(["verify", str(output)]) == 0
+    check_output(output, posts, job.tokenizer)
+    report = json.loads((output / "report" / "report.json").read_text())
+    assert report["documents"] == report["posts"]["kept"]
+    assert report["tokens"]["total"] == report["tokens"]["encoded"]
+    partitions = len(list((output / "work").glob("tokens-*/pack/partition-*.json")))
+    assert partitions > 1
+    assert report["sequences"]["padding"] < partitions * 128
+
+
+def test_verify_sees_documents_that_end_elsewhere(conversations: Ran, tmp_path: Path) -> None:
+    """A document that ends inside of a piece is a problem."""
+    output = Path(shutil.copytree(conversations.output, tmp_path / "out"))
+    path = min((output / "provenance").glob("*.parquet"))
+    table = pq.read_table(path)
+    length, offset = (table[n].to_numpy().copy() for n in ("length", "offset"))
+    shard = pa.ipc.open_file(output / "tokens" / f"{path.stem}.arrow").read_all()
+    ends = shard["doc_ends"].to_pylist()
+    sequence = table["sequence"].to_pylist()
+    last = next(  # a document's last piece, with another behind it in its sequence
+        k for k, stop in enumerate((offset + length).tolist()) if stop in ends[sequence[k]][:-1]
+    )
+    length[last : last + 2] += [1, -1]
+    offset[last + 1] += 1
+    for name, values in (("length", length), ("offset", offset)):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array(values))
+    pq.write_table(table, path)
+    found = "\n".join(verify(str(output), say=lambda _: None))
+    assert f"provenance/{path.name}: does not say where the documents" in found
+    assert "leave a gap" not in found
+
+
+# --- real conversations ----------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_real_conversations_read_back(job: Job, data: Path, tmp_path: Path) -> None:
+    """Of 9,519 real posts in threads, all that are kept stand in their conversation, in its order."""
+    posts = []
+    for name in ("rumoureval2017", "twcs"):
+        with gzip.open(data / "threads" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            posts += [json.loads(line) for line in lines]
+    output = run_on(job, tmp_path, posts, "tokens.documents=conversations")
+    check_output(output, posts, job.tokenizer)
+    report = json.loads((output / "report" / "report.json").read_text())
+    assert report["documents"] == len({p["conversation_id"] for p in posts})
+
+
+@pytest.mark.parametrize("plan", [[], ["--plan"]])
+def test_a_tokenizer_without_turns_is_refused_before_anything_is_read(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str], plan: list[str]
+) -> None:
+    """Conversations need `<|turn|>`: a frozen tokenizer without it is an error that names the keys."""
+    spec = job.tokenizer.read_text().replace("<|turn|>", "<|other|>")
+    (tmp_path / "tokenizer.json").write_text(spec)
+    sets = (f"vocabulary.tokenizer={tmp_path}/tokenizer.json", "tokens.documents=conversations")
+    more = [part for value in sets for part in ("--set", value)]
+    files, output = str(job.sample / "posts-*.jsonl.gz"), tmp_path / "out"
+    code = cli.main(
+        ["run", str(job.recipe), "--input", files, "--output", str(output), *more, *plan]
+    )
+    assert code == 2
+    assert "tokens.documents" in (error := capsys.readouterr().err)
+    assert "<|turn|>" in error
+    assert not (output / "work").exists()
