@@ -17,6 +17,7 @@ from pipeline.progress import Report, clock
 from pipeline.reading import check_inputs
 from pipeline.report import build
 from pipeline.report.render import render
+from pipeline.report.training_page import training_lines
 from pipeline.run import beam_options, make_job, run_phases, run_plan
 from pipeline.units import done_units, write_json
 from schemas.errors import OutputError
@@ -24,6 +25,10 @@ from schemas.errors import OutputError
 POSTS_PER_CPU_SECOND = 20_000
 """What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
 BYTES_IN_POST = 260
+SAMPLE_BYTE_MEMORY = 2.2
+"""Bytes that training the BPE holds for a byte of its sample: distinct words are fewer in more text."""
+WORD_MEMORY = 210
+"""Bytes that it holds for a distinct word: 2.4 GB for 11.4 million (benchmarks/vocabulary_training.py)."""
 WORK_BYTES_PER_INPUT_BYTE = 3.5
 """Disk for work and output, per byte of plain JSONL: 2.9 measured on real posts, 3.5 on the sample."""
 
@@ -52,6 +57,7 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
     check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
+    phases.check_tokenizer(job)
     say(
         f"{len(job.inventory.files)} input files, {_size(sum(f.bytes for f in job.inventory.files))}"
     )
@@ -136,6 +142,7 @@ def funnel(report: dict[str, Any]) -> list[str]:
         f"{tokens['per_post'] or 0:.1f} tokens a post",
         f"sequences {sequences['in_shards']:>14,}   of {sequences['length']:,} tokens in "
         f"{shards['count']} shards of {shards['sequences_each']:,}; {sequences['leftover']:,} left over",
+        *training_lines(report["training"]),
         f"ledger    {report['ledger']['posts']}",
     ]
     lines += [_transformer_line(row) for row in report.get("transformers", [])]
@@ -163,6 +170,7 @@ def plan_lines(job: Job) -> Iterator[str]:
     """Yields what a run would do: phases and units to run or reuse, time, disk and memory."""
     out = Path(job.output)
     output.check_owner(out, _owner(job, "run"))
+    phases.check_tokenizer(job)
     units, marks = input_units(job), fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
     size = sum(f.bytes for f in job.inventory.files)
@@ -183,8 +191,9 @@ def plan_lines(job: Job) -> Iterator[str]:
     yield f"time     about {seconds} on {cores} cores, and the BPE's training{more}"
     yield f"disk     about {_size(needed_bytes(job))} in {job.output}; {_size(free_bytes(out))} free"
     sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
+    words = min(SAMPLE_BYTE_MEMORY * sample, WORD_MEMORY * job.recipe.vocabulary.max_words)
     if job.recipe.vocabulary.tokenizer is None:
-        yield f"memory   about 0.6 GB a worker; the BPE's training {_size(1e9 + 10 * sample)} at most"
+        yield f"memory   about 0.6 GB a worker; the BPE's training {_size(3e8 + words)} at most"
     else:
         yield "memory   about 0.6 GB a worker"
     check_disk(job)

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipeline.mixture import PHASE as MIXTURE
 from pipeline.survivors import SCORE
 from pipeline.verdicts import PHASE as CLASSIFY
 from pipeline.verify import read_manifest
@@ -27,7 +28,10 @@ def inspect(output: str, post_id: str) -> Iterator[str]:
     places = [*_rows(output, "provenance", post_id), *_rows(output, "leftover", post_id)]
     for row in sorted(places, key=lambda r: r["piece"]):
         yield _placed(row)
-    if places or any(row["phase"] == CLASSIFY for row in rejects):
+    times = sum(row["piece"] == 0 for row in places)
+    if times > 1:
+        yield f"repeats  {times} times, by the mixture"
+    if places or any(row["phase"] in (CLASSIFY, MIXTURE) for row in rejects):
         yield from _scores(output, post_id)
     yield from _transformer_scores(output, post_id)
 

@@ -29,7 +29,7 @@ from pipeline.reading import ReadOptions
 from pipeline.recipe import Classifier, Recipe, canonical
 from schemas.errors import InputError, RecipeError, did_you_mean
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
@@ -171,11 +171,20 @@ def fingerprints(job: Job) -> dict[str, str]:
     marks["vocabulary"] = fingerprint("vocabulary", part)
     marks["tokens"] = fingerprint(
         "tokens",
-        [left, marks["vocabulary"], recipe.tokens, recipe.training, recipe.seed],
+        [left, marks["vocabulary"], *_tokens_part(recipe), recipe.seed],
     )
     if recipe.dedup.history is not None:
         marks["history"] = fingerprint("history", [left, marks["tokens"]])
     return marks
+
+
+def _tokens_part(recipe: Recipe) -> list[Any]:
+    """Returns what sequences and shards depend on; epochs and the model are for the report alone."""
+    t = recipe.training
+    readers = [t.data_parallel_ranks, t.workers_per_rank]
+    sizes = [t.sequence_length, t.global_batch_sequences, t.target_shard_bytes, t.tokens]
+    mixture = None if recipe.mixture.is_off else recipe.mixture
+    return [recipe.tokens, mixture, readers, sizes]
 
 
 def _bytes_of(path: str) -> bytes:

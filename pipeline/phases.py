@@ -31,6 +31,7 @@ from pipeline.job import (
     run_day,
 )
 from pipeline.ledger import Counts, column
+from pipeline.mixture import Mixture, plan_mixture
 from pipeline.pack import Pack
 from pipeline.recipe import Classifier
 from pipeline.screens import band_edge
@@ -38,7 +39,8 @@ from pipeline.settle import Rules
 from pipeline.shards import Deal, Shard
 from pipeline.survivors import Survivors
 from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
-from tokenizer.vocabulary import load_vocabulary
+from tokenizer.documents import Marks, marks_of
+from tokenizer.vocabulary import Vocabulary, load_frozen, load_vocabulary
 
 POSTS_IN_SETTLE_PARTITION = 250_000
 
@@ -192,22 +194,37 @@ def plan_vocabulary(job: Job, results: Results) -> Plan:
         freeze = vocabulary.Freeze(os.path.join(folder, "train"), job.output, section.tokenizer)
         graph = DoUnits(freeze)
         return Plan("vocabulary", mark, folder, [Unit("tokenizer")], graph, [freeze], 0)
+    text = column(results.survivors, "by_lang", "text_bytes")
     rates = vocabulary.sample_rates(
-        column(results.survivors, "by_lang", "text_bytes"),
-        sample_bytes=section.sample_bytes,
-        exponent=section.language_exponent,
+        text, sample_bytes=section.sample_bytes, exponent=section.language_exponent
     )
-    sample = vocabulary.Sample(
+    found = vocabulary.language_weights(
+        text, rates, exponent=section.language_exponent, max_weight=section.max_weight
+    )
+    weights = tuple(sorted(found.items()))
+    sampled_bytes = min(section.sample_bytes, sum(text.values()))
+    count = vocabulary.Count(
         os.path.join(folder, "sample"),
         survivors_of(job, results),
         tuple(sorted(rates.items())),
+        weights,
+        max(1, math.ceil(sampled_bytes / vocabulary.PARTITION_BYTES)),
         job.recipe.seed,
+        section.held_back,
     )
-    train = vocabulary.Train(os.path.join(folder, "train"), job.output, section.strict)
+    merge = vocabulary.Merge(os.path.join(folder, "words"))
+    train = vocabulary.Train(
+        os.path.join(folder, "train"),
+        job.output,
+        merge.folder,
+        weights,
+        section.max_words,
+        section.strict,
+    )
     posts = results.survivors.get("posts", 0)
     units = _survivor_units(job, results)
-    graph = vocabulary.Vocabulary(sample, train)
-    return Plan("vocabulary", mark, folder, units, graph, [sample, train], posts)
+    graph = vocabulary.Vocabulary(count, merge, train)
+    return Plan("vocabulary", mark, folder, units, graph, [count, merge, train], posts)
 
 
 def plan_tokens(job: Job, results: Results) -> Plan:
@@ -215,7 +232,7 @@ def plan_tokens(job: Job, results: Results) -> Plan:
     mark, training = fingerprints(job)["tokens"], job.recipe.training
     folder = job.work("tokens", mark)
     text_bytes = results.survivors.get("text_bytes", 0)
-    path = vocabulary.tokenizer_path(job.output)
+    path, section = vocabulary.tokenizer_path(job.output), job.recipe.tokens
     made = load_vocabulary(path)
 
     def at(stage: str) -> str:
@@ -227,18 +244,22 @@ def plan_tokens(job: Job, results: Results) -> Plan:
             survivors_of(job, results),
             path,
             hashlib.sha256(Path(path).read_bytes()).hexdigest(),
-            max(1, math.ceil(text_bytes / job.recipe.tokens.partition_bytes)),
+            max(1, math.ceil(text_bytes / section.partition_bytes)),
             job.recipe.seed,
+            section.documents,
+            0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
+            mixture_of(job, results),
         ),
-        Pack(at("pack"), training.sequence_length, job.recipe.tokens.long_documents, made.pad_id),
-        Deal(
-            at("deal"),
+        Pack(
+            at("pack"),
             training.sequence_length,
-            training.data_parallel_ranks,
-            training.global_batch_sequences,
-            training.target_shard_bytes,
-            job.recipe.seed,
+            section.documents,
+            section.packing,
+            section.long_documents,
+            _marks(job, made),
+            made,
         ),
+        Deal(at("deal"), job.output, training, made, job.recipe.seed),
         Shard(
             at("shard"),
             job.output,
@@ -253,6 +274,37 @@ def plan_tokens(job: Job, results: Results) -> Plan:
     posts = results.survivors.get("posts", 0)
     graph = tokens.Tokens(planned)
     return Plan("tokens", mark, folder, units, graph, list(planned.stages()), posts)
+
+
+def check_tokenizer(job: Job) -> None:
+    """Raises RecipeError where a frozen tokenizer is not one that the run can use; none is well."""
+    if job.recipe.vocabulary.tokenizer is not None:
+        _marks(job, load_frozen(job.recipe.vocabulary.tokenizer))
+
+
+def _marks(job: Job, made: Vocabulary) -> Marks:
+    """Returns the special tokens that the recipe puts around documents."""
+    section = job.recipe.tokens
+    return marks_of(
+        made,
+        begin=section.begin_of_document,
+        end=section.end_of_document,
+        conversations=section.documents == "conversations",
+    )
+
+
+def mixture_of(job: Job, results: Results) -> Mixture | None:
+    """Returns how often each post stands in the shards, or None where each stands once."""
+    section = job.recipe.mixture
+    if section.is_off:
+        return None
+    return plan_mixture(
+        section,
+        results.survivors,
+        seed=job.recipe.seed,
+        output=job.output,
+        files=tuple(u.path for u in input_units(job)),
+    )
 
 
 def plan_history(job: Job, results: Results) -> Plan:

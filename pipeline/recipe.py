@@ -138,29 +138,78 @@ class Vocabulary(Section, frozen=True):
     """How the tokenizer is trained, or which one is taken as it is.
 
     Attributes:
-        sample_bytes: text that it is trained on, at most.
-        language_exponent: a language with share p of the text gets a share of the sample in proportion
+        sample_bytes: text whose words are counted, at most; of more, a sample by the hash of the id.
+        language_exponent: a language with share p of the text gets a share of the counts in proportion
             to p ** language_exponent: 1 leaves the shares as they are, 0 makes them equal.
+        max_weight: what an occurrence in a rare language counts for, at most.
+        max_words: distinct words that it is trained on, at most: those that count most.
+        held_back: share of the posts that it is not trained on; the report says what it makes of them.
         strict: an error, not a warning, when more than 1% of the entries had to be reserved.
         tokenizer: path of a frozen tokenizer.json of 131,072 entries; nothing is trained.
     """
 
-    sample_bytes: Positive = 200_000_000
+    sample_bytes: Positive = 4_000_000_000
     language_exponent: Ratio = 0.7
+    max_weight: Annotated[float, Meta(ge=1.0)] = 8.0
+    max_words: Positive = 10_000_000
+    held_back: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.01
     strict: bool = False
     tokenizer: str | None = None
 
 
 class Tokens(Section, frozen=True):
-    """How documents become sequences.
+    """How posts become documents, and documents sequences.
 
     Attributes:
+        documents: each post is a document; or the posts of a conversation are joined to one, in the
+            order of `created_at`, with `<|turn|>` between them.
+        begin_of_document: `<|bod|>` stands before each document.
+        end_of_document: `<|eod|>` stands behind each document.
+        packing: documents stay whole where they fit a sequence; or they stand one after the other and
+            are cut at the end of each sequence.
         long_documents: a document longer than a sequence is split into pieces, or truncated.
         partition_bytes: text that is shuffled and packed together, about.
     """
 
+    documents: Literal["posts", "conversations"] = "posts"
+    begin_of_document: bool = False
+    end_of_document: bool = True
+    packing: Literal["best_fit", "concatenate"] = "best_fit"
     long_documents: Literal["split", "truncate"] = "split"
     partition_bytes: Annotated[int, Meta(ge=1 << 16)] = 48 << 20
+
+    def __post_init__(self) -> None:
+        if self.documents == "conversations" and self.long_documents == "truncate":
+            raise ValueError(
+                'documents = "conversations" needs long_documents = "split": a conversation that is '
+                "truncated would lose whole posts"
+            )
+
+
+class Model(Section, frozen=True):
+    """The model that the tokens are for; the defaults are Grok-1's. Decides nothing: the report compares.
+
+    Attributes:
+        name: for the report.
+        total_parameters: of the whole model. Grok-1: 314e9 (README of the open release, xai-org/grok-1).
+        active_parameters: those that one token meets: attention, embeddings and the experts that are
+            chosen. Grok-1: 86e9, as is commonly stated; the layers and widths of the open release add up to
+            84e9, and its announcement says 25% of the weights, 79e9.
+        experts: of a layer; 1 for a dense model.
+        active_experts: of them, those that a token is sent to.
+    """
+
+    name: str = "Grok-1"
+    total_parameters: Annotated[float, Meta(ge=1.0)] = 314e9
+    active_parameters: Annotated[float, Meta(ge=1.0)] = 86e9
+    experts: Positive = 8
+    active_experts: Positive = 2
+
+    def __post_init__(self) -> None:
+        if self.active_parameters > self.total_parameters:
+            raise ValueError("active_parameters must be at most total_parameters")
+        if self.active_experts > self.experts:
+            raise ValueError("active_experts must be at most experts")
 
 
 class Training(Section, frozen=True):
@@ -169,14 +218,68 @@ class Training(Section, frozen=True):
     Attributes:
         sequence_length: tokens in a sequence.
         global_batch_sequences: sequences in one optimiser step over all ranks.
-        data_parallel_ranks: ranks that read shards; the number of shards is a multiple of it.
+        data_parallel_ranks: ranks that read shards, equally.
+        workers_per_rank: readers of a rank; the number of shards is a multiple of ranks times workers.
         target_shard_bytes: a shard is at most about this large.
+        epochs: how often the training reads the shards; for the report.
+        tokens: what the training wants to read. Less than there is: the shards hold no more, and the rest
+            is left over. More: the report says how many epochs it takes.
+        model: what the tokens are for.
     """
 
     sequence_length: Annotated[int, Meta(ge=16, le=1 << 20)] = 8192
     global_batch_sequences: Positive = 1024
     data_parallel_ranks: Positive = 8
+    workers_per_rank: Positive = 1
     target_shard_bytes: Annotated[int, Meta(ge=1 << 16)] = 256 << 20
+    epochs: Positive | None = None
+    tokens: Positive | None = None
+    model: Model = Model()
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.tokens is not None:
+            raise ValueError("epochs and tokens both say how long the training is: set one of them")
+
+
+class Shares(Section, frozen=True):
+    """What share of the text each group of posts is to have. The defaults leave all as it is.
+
+    Attributes:
+        temperature: a group with share p gets a share in proportion to p ** (1 / temperature).
+        weights: group = its share, whatever the temperature; the others divide the rest.
+        max_share: no group gets more than this share of what there is; the others divide what it loses.
+    """
+
+    temperature: Annotated[float, Meta(gt=0.0)] = 1.0
+    weights: dict[str, Ratio] = {}
+    max_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+
+    def __post_init__(self) -> None:
+        if sum(self.weights.values()) > 1.0 + 1e-9:
+            total = sum(self.weights.values())
+            raise ValueError(f"weights are shares: their sum must be at most 1, it is {total:g}")
+        if self.weights and max(self.weights.values()) > self.max_share:
+            name = max(self.weights, key=lambda k: self.weights[k])
+            raise ValueError(f"the weight of {name!r} is above max_share = {self.max_share:g}")
+
+
+class Mixture(Section, frozen=True):
+    """How often posts of a language or a source stand in the shards. Off by default.
+
+    Attributes:
+        language: shares by predicted language.
+        source: shares by POST.source.
+        max_repeats: no post stands more often, on average; what a group cannot take goes to the others.
+    """
+
+    language: Shares = Shares()
+    source: Shares = Shares()
+    max_repeats: Annotated[float, Meta(ge=1.0)] = 4.0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether every post stands once."""
+        return self.language == Shares() == self.source
 
 
 class Recipe(Section, frozen=True):
@@ -199,6 +302,7 @@ class Recipe(Section, frozen=True):
     transformers: tuple[Classifier, ...] = ()
     vocabulary: Vocabulary = Vocabulary()
     tokens: Tokens = Tokens()
+    mixture: Mixture = Mixture()
     training: Training = Training()
 
 

@@ -4,6 +4,7 @@ Sequences are numbered globally by prefix sums over the partitions, permuted by 
 shards of equal length; the remainder is kept apart.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +16,23 @@ import pyarrow.parquet as pq
 from pipeline import exchange
 from pipeline.ledger import Counts
 from pipeline.pack import GATHER_SEQUENCES, PIECE
+from pipeline.recipe import Training
+from pipeline.token_use import write_token_counts
 from pipeline.units import Attempt, Done, Unit, Work, file_digest
 from tokenizer.shards import ShardWriter
-from tokenizer.sizing import deal, plan_shards
+from tokenizer.sizing import ShardPlan, deal, plan_shards
 from tokenizer.vocabulary import Vocabulary
 
+PROVENANCE_SEQUENCES = 4096
+"""Sequences whose provenance is held at a time, a row group: 33 million tokens at 8,192."""
+
+Places = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+"""(partition_S, row_S): where the sequences of a shard were packed, in the shard's order."""
+
 DEALT = pa.schema([("position", pa.uint32()), ("partition", pa.uint32()), ("row", pa.uint32())])
-PROVENANCE = pa.schema([pa.field("shard", pa.int32()), *(f for f in PIECE if f.name != "copies")])
+PROVENANCE = pa.schema(
+    [pa.field("shard", pa.int32()), *(f for f in PIECE if f.name not in ("copies", "ends"))]
+)
 """A row a piece: where its tokens are; for leftover sequences the shard is -1."""
 COUNTED_PROVENANCE = PROVENANCE.append(PIECE.field("copies"))
 """With `dedup.count_copies`: `copies` posts are in the post's cluster, itself included."""
@@ -29,13 +40,15 @@ COUNTED_PROVENANCE = PROVENANCE.append(PIECE.field("copies"))
 
 @dataclass(frozen=True)
 class Deal:
-    """All packed partitions -> which sequence goes to which place of which shard. A global step."""
+    """All packed partitions -> which sequence goes to which place of which shard. A global step.
+
+    It also sums how often each id occurs.
+    """
 
     folder: str
-    sequence_length: int
-    data_parallel_ranks: int
-    global_batch_sequences: int
-    target_shard_bytes: int
+    output: str
+    training: Training
+    vocabulary: Vocabulary
     seed: int
     name: str = "tokens_deal"
 
@@ -44,16 +57,23 @@ class Deal:
         return partial(_deal, self)
 
 
+def shards_for(training: Training, num_sequences: int) -> ShardPlan:
+    """Returns the shards of so many sequences that suit a training run."""
+    return plan_shards(
+        num_sequences,
+        sequence_length=training.sequence_length,
+        data_parallel_ranks=training.data_parallel_ranks,
+        global_batch_sequences=training.global_batch_sequences,
+        target_shard_bytes=training.target_shard_bytes,
+        workers_per_rank=training.workers_per_rank,
+        tokens=training.tokens,
+    )
+
+
 def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
     packed = exchange.gathered(unit)
     num_P = [int(done.manifest().counts["sequences"]) for done in packed]
-    planned = plan_shards(
-        sum(num_P),
-        sequence_length=stage.sequence_length,
-        data_parallel_ranks=stage.data_parallel_ranks,
-        global_batch_sequences=stage.global_batch_sequences,
-        target_shard_bytes=stage.target_shard_bytes,
-    )
+    planned = shards_for(stage.training, sum(num_P))
     shard_S, position_S = deal(sum(num_P), planned, seed=stage.seed)
     shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
     number_P = [int(done.unit.rpartition("-")[2]) for done in packed]
@@ -70,7 +90,14 @@ def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
     with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, schema=DEALT), shard_S)
     attempt.add("dealt", path, ranges=writer.ranges)
+    use = write_token_counts(
+        [done.path("use") for done in packed],
+        stage.vocabulary,
+        output=stage.output,
+        attempt=attempt,
+    )
     return {
+        "token_use": use,
         "shards": planned.num_shards,
         "sequences_per_shard": planned.sequences_per_shard,
         "leftover": planned.leftover,
@@ -99,36 +126,63 @@ class Shard:
 def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> Counts:
     shard = int(unit.payload["partition"])
     num_shards = int(Done(stage.dealt, "dealt").manifest().counts["shards"])
-    partition_S, row_S = _dealt_rows(unit)
+    places = _dealt_rows(unit)
     tokens_name, provenance_name = names(shard, num_shards)
-    path = attempt.contract_path(stage.output, tokens_name)
     packed = PackedFiles(stage.packed, stage.sequence_length)
+    _write_tokens(stage, packed, places, tokens_name, attempt)
+    number = shard if shard < num_shards else -1
+    used, pieces = _write_provenance(stage, packed, places, number, provenance_name, attempt)
+    sequences = len(places[0])
+    return {
+        "leftover" if shard == num_shards else "in_shards": {
+            "sequences": sequences,
+            "tokens": used,
+            "padding": sequences * stage.sequence_length - used,
+            "pieces": pieces,
+        }
+    }
+
+
+def _write_tokens(
+    stage: Shard, packed: "PackedFiles", places: Places, name: str, attempt: Attempt
+) -> None:
     with ShardWriter(
-        path,
+        attempt.contract_path(stage.output, name),
         sequence_length=stage.sequence_length,
         vocabulary_size=stage.vocabulary.size,
         pad_id=stage.vocabulary.pad_id,
         eod_id=stage.vocabulary.eod_id,
     ) as writer:
-        for start in range(0, len(row_S), GATHER_SEQUENCES):
-            chosen = slice(start, start + GATHER_SEQUENCES)
-            writer.write(*packed.gather(partition_S[chosen], row_S[chosen]))
-    attempt.add_contract("shard", tokens_name, size=writer.num_bytes, sha256=writer.sha256)
-    pieces = packed.provenance(partition_S, row_S, shard=shard if shard < num_shards else -1)
-    pieces = pieces.select((COUNTED_PROVENANCE if stage.count_copies else PROVENANCE).names)
-    path = attempt.contract_path(stage.output, provenance_name)
-    pq.write_table(pieces, path, compression="zstd", compression_level=1)
+        for partition_S, row_S in _slices(places, GATHER_SEQUENCES):
+            writer.write(*packed.gather(partition_S, row_S))
+    attempt.add_contract("shard", name, size=writer.num_bytes, sha256=writer.sha256)
+
+
+def _write_provenance(
+    stage: Shard, packed: "PackedFiles", places: Places, shard: int, name: str, attempt: Attempt
+) -> tuple[int, int]:
+    """Writes a shard's provenance; returns its tokens and its pieces."""
+    path = attempt.contract_path(stage.output, name)
+    schema = COUNTED_PROVENANCE if stage.count_copies else PROVENANCE
+    used = num_pieces = start = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as out:
+        for partition_S, row_S in _slices(places, PROVENANCE_SEQUENCES):
+            pieces = packed.provenance(partition_S, row_S, shard=shard, first_sequence=start)
+            out.write_table(pieces.select(schema.names))
+            used += int(np.sum(pieces["length"].to_numpy()))
+            num_pieces += pieces.num_rows
+            start += len(row_S)
     size, sha256 = file_digest(path)
-    attempt.add_contract("provenance", provenance_name, size=size, sha256=sha256)
-    used = int(np.sum(pieces["length"].to_numpy()))
-    return {
-        "leftover" if shard == num_shards else "in_shards": {
-            "sequences": len(row_S),
-            "tokens": used,
-            "padding": len(row_S) * stage.sequence_length - used,
-            "pieces": pieces.num_rows,
-        }
-    }
+    attempt.add_contract("provenance", name, size=size, sha256=sha256)
+    return used, num_pieces
+
+
+def _slices(places: Places, sequences: int) -> Iterator[Places]:
+    """Yields the places of so many sequences after the other: the leftover may be most of a run."""
+    partition_S, row_S = places
+    for start in range(0, len(row_S), sequences):
+        chosen = slice(start, start + sequences)
+        yield partition_S[chosen], row_S[chosen]
 
 
 def names(shard: int, num_shards: int) -> tuple[str, str]:
@@ -139,7 +193,7 @@ def names(shard: int, num_shards: int) -> tuple[str, str]:
     return f"tokens/{stem}.arrow", f"provenance/{stem}.parquet"
 
 
-def _dealt_rows(unit: Unit) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _dealt_rows(unit: Unit) -> Places:
     """Returns (partition_S, row_S) of a shard's sequences in the order of their position."""
     rows = pa.concat_batches([batch for _, batch in exchange.read(unit)])
     order_S = np.argsort(np.asarray(rows.column("position")), kind="stable")
@@ -184,9 +238,11 @@ class PackedFiles:
             at_Q = np.flatnonzero(partition_S == partition)
             tokens_SL[at_Q] = self._sequences(partition)[row_S[at_Q]]
         pieces, counts_S = self._rows(partition_S, row_S)
-        ends = pa.array(np.asarray(pieces["offset"]) + np.asarray(pieces["length"]), pa.int32())
-        offsets_S1 = np.concatenate([[0], np.cumsum(counts_S)]).astype(np.int32)
-        return tokens_SL, pa.ListArray.from_arrays(pa.array(offsets_S1), ends)
+        end_P = np.asarray(pieces["offset"]) + np.asarray(pieces["length"])
+        at_E = np.flatnonzero(np.asarray(pieces["ends"]))
+        first_S1 = np.concatenate([[0], np.cumsum(counts_S)])
+        offsets = pa.array(np.searchsorted(at_E, first_S1).astype(np.int32))
+        return tokens_SL, pa.ListArray.from_arrays(offsets, pa.array(end_P[at_E], pa.int32()))
 
     def _rows(
         self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any]
@@ -206,13 +262,19 @@ class PackedFiles:
         return pa.Table.from_batches(parts).take(pa.array(order)).combine_chunks(), counts_S
 
     def provenance(
-        self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any], *, shard: int
+        self,
+        partition_S: np.ndarray[Any, Any],
+        row_S: np.ndarray[Any, Any],
+        *,
+        shard: int,
+        first_sequence: int = 0,
     ) -> pa.Table:
         """Returns COUNTED_PROVENANCE rows of a shard's sequences, by sequence and offset."""
         pieces, counts_S = self._rows(partition_S, row_S)
-        sequence = pa.array(np.repeat(np.arange(len(row_S), dtype=np.int32), counts_S))
+        number_S = np.arange(first_sequence, first_sequence + len(row_S), dtype=np.int32)
+        sequence = pa.array(np.repeat(number_S, counts_S))
         columns = [pa.repeat(pa.scalar(shard, pa.int32()), len(sequence)), sequence]
-        columns += [pieces[n].combine_chunks() for n in PIECE.names[1:]]
+        columns += [pieces[n].combine_chunks() for n in COUNTED_PROVENANCE.names[2:]]
         return pa.Table.from_arrays(columns, schema=COUNTED_PROVENANCE)
 
 

@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 
 from filters.hashing import hash_texts
 from pipeline.ledger import check_posts, check_tokens
+from pipeline.mixture import PHASE as MIXTURE
+from pipeline.mixture import sum_of_ids
 from pipeline.output import COMPLETED
 from pipeline.units import file_digest
 from pipeline.verdicts import PHASE as CLASSIFY
@@ -88,8 +90,11 @@ def _books(output: str, manifest: dict[str, Any]) -> Problems:
     for by in ("by_lang", "by_day", "by_source"):
         if sum(posts[by].values()) != posts["kept"]:
             yield f"posts.{by} sums to {sum(posts[by].values()):,}, posts.kept is {posts['kept']:,}"
-        if sum(tokens[by].values()) != tokens["total"]:
-            yield f"tokens.{by} sums to {sum(tokens[by].values()):,}, tokens.total is {tokens['total']:,}"
+        if sum(tokens[by].values()) != tokens["encoded"]:
+            yield (
+                f"tokens.{by} sums to {sum(tokens[by].values()):,}, "
+                f"tokens.encoded is {tokens['encoded']:,}"
+            )
 
 
 def _tokenizer(output: str, manifest: dict[str, Any]) -> Problems:
@@ -126,24 +131,36 @@ def _shards(output: str, manifest: dict[str, Any]) -> Problems:
 
 
 def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
-    """Every piece ends where a document ends, and the pieces of a sequence follow without a gap."""
+    """The pieces of a sequence follow without a gap, and documents end where pieces do."""
     pieces = 0
+    of_posts = manifest["recipe"]["tokens"].get("documents", "posts") == "posts"
     for tokens, provenance in _shard_files(manifest):
         table = pq.read_table(os.path.join(output, provenance))
         pieces += table.num_rows
         sequence_P = table["sequence"].to_numpy()
         end_P = table["offset"].to_numpy() + table["length"].to_numpy()
-        owner_E, doc_end_E = _doc_ends(os.path.join(output, tokens))
-        if not (np.array_equal(sequence_P, owner_E) and np.array_equal(end_P, doc_end_E)):
-            yield f"{provenance}: does not say where the documents of {tokens} end"
         first_P = np.diff(sequence_P, prepend=-1) != 0
         expected_P = np.where(first_P, 0, np.roll(end_P, 1))
         if not np.array_equal(table["offset"].to_numpy(), expected_P):
             yield f"{provenance}: pieces of a sequence leave a gap or overlap"
+        piece_P = _places(sequence_P, end_P)
+        document_E = _places(*_doc_ends(os.path.join(output, tokens)))
+        # A post is a document, or the last of a sequence ends the part of a conversation that is there.
+        must_end_P = np.ones(len(piece_P), np.bool_) if of_posts else np.roll(first_P, -1)
+        ends_P = np.isin(piece_P, document_E)
+        if not (np.array_equal(piece_P[ends_P], document_E) and ends_P[must_end_P].all()):
+            yield f"{provenance}: does not say where the documents of {tokens} end"
     shard = manifest["phases"]["tokens"].get("tokens_shard", {})
     expected = sum(part.get("pieces", 0) for part in shard.values())
     if pieces != expected:
         yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
+
+
+def _places(
+    sequence_K: np.ndarray[Any, Any], end_K: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns (K,) int64, a number that stands for the place in the shard."""
+    return np.asarray((sequence_K.astype(np.int64) << 32) | end_K)
 
 
 def _doc_ends(path: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -169,18 +186,14 @@ def _kept_ids(output: str, manifest: dict[str, Any]) -> np.ndarray[Any, np.dtype
 
 
 def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
-    """Each kept post is one document; each reject row counts once; a duplicate's partner stays."""
-    kept_K = _kept_ids(output, manifest)
-    posts = manifest["posts"]
-    if len(kept_K) != posts["kept"]:
-        yield f"provenance holds {len(kept_K):,} documents, {posts['kept']:,} posts were kept"
-    if len(np.unique(kept_K)) != len(kept_K):
-        yield f"{len(kept_K) - len(np.unique(kept_K)):,} posts stand twice in the shards"
+    """Each kept post is there, as often as it should; each reject row counts once; partners stay."""
+    kept_K, posts = _kept_ids(output, manifest), manifest["posts"]
+    yield from _kept(kept_K, manifest)
     found: dict[str, dict[str, int]] = {}
     files = sorted(str(path) for path in (Path(output) / "rejects").glob("*.parquet"))
     rows = ds.dataset(files, schema=REJECT, format="parquet")
     columns = ["kind", "reason", "detail", "duplicate_of"]
-    stayed_S = np.sort(np.concatenate([kept_K, _classified_ids(rows)]))
+    stayed_S = np.sort(np.concatenate([kept_K, _later_rejects(rows)]))
     lost = earlier = 0
     for batch in rows.to_batches(columns=columns):
         counted = (
@@ -212,9 +225,22 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
             yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {posts[name]:,}"
 
 
-def _classified_ids(rejects: ds.Dataset) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _kept(kept_K: np.ndarray[Any, np.dtype[np.uint64]], manifest: dict[str, Any]) -> Problems:
+    """Every kept post stands in the shards or the leftover: once, or as often as the mixture says."""
+    encode = manifest["phases"]["tokens"].get("tokens_encode", {})
+    stand, kept = encode.get("documents", {}).get("posts", 0), manifest["posts"]["kept"]
+    different = len(np.unique(kept_K))
+    if different != kept:
+        yield f"provenance holds {different:,} different posts, {kept:,} were kept"
+    if len(kept_K) != stand:
+        yield f"posts stand {len(kept_K):,} times in provenance, the ledger says {stand:,}"
+    elif sum_of_ids(kept_K) != encode.get("id_sum", sum_of_ids(kept_K)):
+        yield "some posts stand more often than the mixture says, and others less often"
+
+
+def _later_rejects(rejects: ds.Dataset) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Returns the hashes of the posts that went after duplicates did: copies of theirs are gone too."""
-    of_phase = ds.field("phase") == CLASSIFY
+    of_phase = ds.field("phase").isin([CLASSIFY, MIXTURE])
     ids = rejects.to_table(columns=["post_id"], filter=of_phase)["post_id"].combine_chunks()
     return hash_texts(ids, seed=0) if len(ids) else np.empty(0, np.uint64)
 
@@ -251,7 +277,7 @@ CHECKS: dict[str, Callable[[str, dict[str, Any]], Problems]] = {
     "ledger: posts and tokens balance, every table sums to its total": _books,
     "tokenizer: loads, with the vocabulary's size": _tokenizer,
     "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
-    "provenance: every piece ends where a document ends, without gaps": _provenance,
+    "provenance: pieces follow without gaps, documents end where pieces do": _provenance,
     "scores: every post that a transformer decided on has its scores": _scores,
-    "conservation: one document a kept post, one row a reject, partners kept": _conservation,
+    "conservation: every kept post is there, one row a reject, partners kept": _conservation,
 }

@@ -14,18 +14,25 @@ import apache_beam
 import msgspec
 
 from filters.language import identifier_models
-from pipeline import ledger, phases
+from pipeline import ledger, mixture, phases
 from pipeline.job import Job, Results, history_read, run_day
 from pipeline.ledger import Counts, column
 from pipeline.metrics import cpu_seconds
 from pipeline.recipe import Classifier, Recipe, canonical
+from pipeline.report.training import (
+    distinct,
+    left_out,
+    mixture_section,
+    training_section,
+    training_warnings,
+)
+from pipeline.report.vocabulary import vocabulary_section
 from pipeline.screens import fairness
 from pipeline.units import FileEntry, UnitManifest, add_counts, done_units, read_manifest
 from pipeline.verdicts import BAND, HIGH, LOW, bounds, reason
 from pipeline.vocabulary import reserved_warning, tokenizer_path
 from schemas.errors import LedgerError
 from schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
-from tokenizer.sizing import plan_shards
 from tokenizer.vocabulary import load_vocabulary
 
 MANIFEST_VERSION = 1
@@ -44,7 +51,10 @@ def posts_section(results: Results) -> Counts:
         add_counts(rejected, stage["policy"])
         add_counts(errors, stage["errors"])
     duplicates = results["dedup"].total("dedup_drop", "duplicates")
-    survivors = results.survivors
+    mixed = left_out(results)
+    if mixed:
+        add_counts(rejected, {mixture.REASON: mixed["posts"]})
+    survivors = ledger.subtract(results.survivors, mixed)
     posts: Counts = {
         "read": counts["read"],
         "kept": survivors.get("posts", 0),
@@ -59,15 +69,19 @@ def posts_section(results: Results) -> Counts:
 
 
 def tokens_section(results: Results) -> Counts:
-    """Returns the tokens of the documents, their end-of-document tokens included."""
+    """Returns the tokens of the documents: those of texts, by group, and special ones."""
     documents = results["tokens"].total("tokens_encode", "documents")
-    total, posts = documents.get("tokens", 0), documents.get("posts", 0)
-    text_bytes = results.survivors.get("text_bytes", 0)
+    encoded, posts = documents.get("tokens", 0), documents.get("posts", 0)
+    packed = results["tokens"].total("tokens_pack")
+    marks = {k: packed.get(k, 0) for k in ledger.MARKS}
+    total = encoded + sum(marks.values())
+    text_bytes = documents.get("text_bytes", results.survivors.get("text_bytes", 0))
     section: Counts = {
         "total": total,
-        "encoded": total - posts,
-        "end_of_document": posts,
-        "bytes_per_token": round(text_bytes / (total - posts), 4) if total > posts else None,
+        "encoded": encoded,
+        "distinct": distinct(results)["tokens"],
+        **marks,
+        "bytes_per_token": round(text_bytes / encoded, 4) if encoded else None,
         "per_post": round(total / posts, 4) if posts else None,
         "text_bytes": text_bytes,
     }
@@ -82,7 +96,7 @@ def token_ledger(results: Results) -> Counts:
     packed = counts.total("tokens_pack")
     return {
         "encoded": tokens["encoded"],
-        "end_of_document": tokens["end_of_document"],
+        **{k: tokens[k] for k in ledger.MARKS},
         "padding": packed.get("padding", 0),
         "in_shards": inside.get("tokens", 0) + inside.get("padding", 0),
         "leftover": outside.get("tokens", 0) + outside.get("padding", 0),
@@ -95,11 +109,10 @@ def check(results: Results) -> None:
     posts, tokens = posts_section(results), tokens_section(results)
     ledger.check_posts(posts)
     ledger.check_tokens(token_ledger(results))
-    documents = results["tokens"].total("tokens_encode", "documents").get("posts", 0)
-    _equal("documents encoded", documents, "posts kept", posts["kept"])
+    _equal("posts encoded", distinct(results)["posts"], "posts kept", posts["kept"])
     for by in POSTS_TABLES:
         _equal(f"posts.{by}", sum(posts[by].values()), "posts.kept", posts["kept"])
-        _equal(f"tokens.{by}", sum(tokens[by].values()), "tokens.total", tokens["total"])
+        _equal(f"tokens.{by}", sum(tokens[by].values()), "tokens.encoded", tokens["encoded"])
 
 
 def _equal(name: str, value: int, other: str, expected: int) -> None:
@@ -199,20 +212,16 @@ def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict
         "filters": filters_section(job, results),
         "transformers": transformers_section(job, results),
         "fairness": fairness_section(job, results),
-        "documents": tokens["end_of_document"],
+        "documents": results["tokens"].total("tokens_pack").get("documents", 0),
         "tokens": tokens,
+        "encoded_by": results["tokens"].total("tokens_encode", "engines"),
         "ledger": {
             "balanced": True,
             "posts": ledger.posts_equation(posts),
             "tokens": ledger.tokens_equation(books),
         },
         "token_ledger": books,
-        "vocabulary": {
-            "size": sum(made.values()),
-            **{k: made[k] for k in ("merges", "special", "bytes", "reserved")},
-            "sample": results["vocabulary"].total("vocabulary_sample", "sample"),
-            "steps": vocabulary_steps(job, results),
-        },
+        "vocabulary": vocabulary_section(results, made, steps=vocabulary_steps(job, results)),
         "sequences": {
             "length": training.sequence_length,
             "in_shards": inside.get("sequences", 0),
@@ -227,11 +236,8 @@ def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict
             "bytes_each": max(sizes, default=0),
             "total_bytes": sum(sizes),
         },
-        "training": {
-            "global_batch_sequences": training.global_batch_sequences,
-            "data_parallel_ranks": training.data_parallel_ranks,
-            "steps": deal.get("steps", 0),
-        },
+        "training": training_section(job, results, vocabulary_size=sum(made.values())),
+        "mixture": mixture_section(job, results),
         "dedup": dedup_section(job, results),
         "duplicate_clusters": dict(results["dedup"].total("dedup_settle", "cluster_sizes")),
         "duplicate_checks_left_out": results["dedup"].total("dedup_settle").get("unverified", 0),
@@ -464,16 +470,13 @@ def warnings(job: Job, results: Results, made: dict[str, int], posts: Counts) ->
     reserved = reserved_warning(made)
     if reserved:
         found.append(reserved)
-    training = job.recipe.training
-    shards = plan_shards(
-        results["tokens"].total("tokens_pack").get("sequences", 0),
-        sequence_length=training.sequence_length,
-        data_parallel_ranks=training.data_parallel_ranks,
-        global_batch_sequences=training.global_batch_sequences,
-        target_shard_bytes=training.target_shard_bytes,
-    )
-    if shards.warning:
-        found.append(f"training: {shards.warning}")
+    found += training_warnings(job, results)
+    slow = results["tokens"].total("tokens_encode", "engines").get("tokenizers", 0)
+    if slow:
+        found.append(
+            f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
+            f"gigatoken could not be used, and the log says why"
+        )
     for name, file in sorted(phases.counts_by_file(job, results).items()):
         cut = sum(file["malformed"].get(r, 0) for r in ("truncated_input", "corrupt_input"))
         if cut:

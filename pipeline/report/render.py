@@ -11,15 +11,17 @@ from typing import Any
 
 import jinja2
 
+from pipeline.report.figures import DASH, digits, duration, number, percent, size, width
+from pipeline.report.training_page import mixture_tables, training_facts
+
 MAX_LANGUAGES = 30
 FAIR_LANGUAGES = 12
-"""Languages of a fairness table: those with the most posts; report.json has all."""
+"""Languages of a fairness or a vocabulary table: those with the most; report.json has all."""
 LISTED_DAYS, MAX_DAYS = 14, 62
 """Up to so many days are listed; up to so many are drawn, more as months, or as years."""
 
 UNKNOWN = "unknown"
 DUPLICATES = ("redelivered", "exact", "near")
-DASH = "–"
 
 Row = dict[str, Any]
 
@@ -53,6 +55,8 @@ def render(report: dict[str, Any]) -> str:
         sources=_by(report, "by_source"),
         vocabulary=_vocabulary(report),
         output=_output(report),
+        training=training_facts(_table(report, "training")),
+        mixture=mixture_tables(_table(report, "mixture")),
         phases=_phases(report),
         models=_at(report, "models") or [],
     )
@@ -68,53 +72,14 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, percent=percent, size=size, duration=duration, width=width
+        number=number,
+        percent=percent,
+        size=size,
+        duration=duration,
+        width=width,
+        digits=digits,
     )
     return environment.get_template("report.html")
-
-
-def number(value: Any, digits: int = 0) -> str:
-    """Returns 1,234,567 or, with digits, 4.18; a dash for what is not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return DASH
-    return f"{value:,.{digits}f}"
-
-
-def percent(part: Any) -> str:
-    """Returns a ratio in per cent, with enough digits to tell little from nothing."""
-    if not isinstance(part, int | float):
-        return DASH
-    if 0 < abs(part) < 0.0005:
-        return "< 0.1 %"
-    return f"{part:.1%}".replace("%", " %")
-
-
-def width(ratio: Any) -> str:
-    """Returns a ratio as a CSS length, of a bar that is never longer than its track."""
-    return f"{100 * min(1.0, max(0.0, ratio or 0.0)):.3f}%"
-
-
-def size(value: Any) -> str:
-    """Returns bytes in decimal units: 850.6 kB, 1.7 GB."""
-    if not isinstance(value, int | float):
-        return DASH
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if abs(value) < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-
-
-def duration(seconds: Any) -> str:
-    """Returns 0.24 s, 12.3 s, 4 min 05 s or 2 h 03 min."""
-    if not isinstance(seconds, int | float):
-        return DASH
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
 def _at(report: Mapping[str, Any], *keys: str) -> Any:
@@ -191,10 +156,14 @@ def _losses(report: Row) -> Iterator[tuple[str, str, int]]:
     yield "errors", "broken", posts.get("errors") or 0
     rejected = _table(posts, "rejected")
     ordered = [row["reason"] for row in _at(report, "filters") or [] if row.get("reason")]
-    for reason in dict.fromkeys([*ordered, *rejected]):
+    for reason in dict.fromkeys(ordered):
         yield reason, "rule", rejected.get(reason) or 0
     for kind, count in _duplicate_counts(report).items():
         yield f"{kind} duplicate" if kind != "redelivered" else kind, "copy", count or 0
+    for reason in (
+        r for r in rejected if r not in ordered
+    ):  # of the phases that follow: transformers, mixture
+        yield reason, "rule", rejected[reason] or 0
 
 
 def _duplicate_counts(report: Row) -> dict[str, int]:
@@ -392,7 +361,7 @@ def _vocabulary(report: Row) -> Row:
     vocabulary = _table(report, "vocabulary")
     parts = [
         {"name": name, "entries": vocabulary[name]}
-        for name in ("merges", "bytes", "special", "reserved")
+        for name in ("merges", "bytes", "special", "links", "reserved")
         if vocabulary.get(name) is not None
     ]
     whole = vocabulary.get("size") or sum(part["entries"] for part in parts)
@@ -400,11 +369,38 @@ def _vocabulary(report: Row) -> Row:
         {"name": name} | {key: _at(step, key) for key in ("seconds", "cpu_seconds")}
         for name, step in _table(vocabulary, "steps").items()
     ]
+    named = _table(vocabulary, "languages").items()
+    languages = [{"name": name} | dict(row) for name, row in named if isinstance(row, Mapping)]
+    held = _table(vocabulary, "held_back", "languages")
+    for row in languages:
+        row["bytes_per_token"] = _at(held, row["name"], "bytes_per_token")
+    languages.sort(key=lambda row: (-(row.get("share_of_training") or 0), row["name"]))
     return {
+        "facts": _vocabulary_facts(vocabulary),
+        "languages": languages[:FAIR_LANGUAGES],
+        "num_languages": len(languages),
         "size": whole or None,
         "parts": [part | {"share": _ratio(part["entries"], whole)} for part in parts],
         "steps": steps,
     }
+
+
+def _vocabulary_facts(vocabulary: Row) -> list[Row]:
+    """How many entries are used, and what the vocabulary makes of posts that it was not trained on."""
+    use, held = _table(vocabulary, "use"), _table(vocabulary, "held_back")
+    facts = []
+    if use:
+        facts += [
+            {"name": "Used in the shards", "value": number(use.get("used"))},
+            {"name": "Used less than 10 times", "value": number(use.get("used_seldom"))},
+        ]
+    if held:
+        facts += [
+            {"name": "Posts held back from training", "value": number(held.get("posts"))},
+            {"name": "Bytes a token of them", "value": number(held.get("bytes_per_token"), 3)},
+            {"name": "Tokens a word of them", "value": number(held.get("tokens_per_word"), 2)},
+        ]
+    return facts
 
 
 def _output(report: Row) -> list[Row]:

@@ -225,7 +225,7 @@ def test_report_json(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     """`sluice report --json` prints the report, whose tables sum to their totals."""
     assert cli.main(["report", str(job.output), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    for section, total in (("posts", "kept"), ("tokens", "total")):
+    for section, total in (("posts", "kept"), ("tokens", "encoded")):
         for by in ("by_lang", "by_day", "by_source"):
             assert sum(report[section][by].values()) == report[section][total]
     names = [row["name"] for row in report["filters"]]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.render import duration, number, percent, render, size, width
+from pipeline.report.figures import duration, number, percent, size, width
+from pipeline.report.render import render
 
 REPORT: dict[str, Any] = {
     "sluice": "0.1.0",
@@ -61,6 +62,17 @@ REPORT: dict[str, Any] = {
         "merges": 130_001,
         "special": 16,
         "reserved": 1_055,
+        "languages": {
+            "ja": {"weight": 1.0, "share_of_text": 0.4, "share_of_training": 0.375},
+            "eo": {"weight": 2.25, "share_of_text": 0.004, "share_of_training": 0.009},
+        },
+        "use": {"used": 98_765, "unused": 32_307, "used_seldom": 4_321},
+        "held_back": {
+            "posts": 777,
+            "bytes_per_token": 4.4321,
+            "tokens_per_word": 1.618,
+            "languages": {"eo": {"bytes_per_token": 3.91}},
+        },
         "steps": {"train": {"seconds": 61.4, "cpu_seconds": 102.9}},
     },
     "sequences": {
@@ -193,14 +205,14 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
     return report
 
 
-def test_the_funnel_goes_from_read_to_kept_in_the_order_of_the_filters() -> None:
+def test_the_funnel_goes_from_read_to_kept_in_the_order_of_the_phases() -> None:
     """Each reason stands once, in order, with its posts, its share and what was left after it."""
     page = Page(REPORT)
     names = [row[0] for row in page.rows]
     first, last = names.index("read"), names.index("kept")
     assert names[first : last + 1] == [
-        *("read", "malformed", "errors", "empty_text", "too_short", "toxic_model"),
-        *("redelivered", "exact duplicate", "near duplicate", "kept"),
+        *("read", "malformed", "errors", "empty_text", "too_short"),
+        *("redelivered", "exact duplicate", "near duplicate", "toxic_model", "kept"),
     ]
     assert page.row("too_short") == ["200,000", "20.0 %", "723,000"]
     assert page.row("errors") == ["3", "< 0.1 %", "930,000"]
@@ -286,6 +298,9 @@ def test_vocabulary_sequences_and_shards() -> None:
     page = Page(REPORT)
     assert page.row("reserved") == ["1,055", "0.8 %"]
     assert page.row("train") == ["1 min 01 s", "1 min 43 s"]
+    assert page.row("eo") == ["0.4 %", "0.9 %", "2.25", "3.91"]
+    for fact in ("98,765", "4,321", "777", "4.432", "1.62"):
+        assert f"<dd>{fact}</dd>" in page.html
     for fact in ("8,192", "1,950", "1,776 tokens, 0.0111 %", "10.6 MB", "63.9 MB", "325"):
         assert f"<dd>{fact}</dd>" in page.html
 
