@@ -1,4 +1,4 @@
-# make install   .venv with all that the tests need, kernels compiled ahead
+# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers
 # make check     format, lint, types, layers, tests: the one test command
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
@@ -9,10 +9,21 @@ PACKAGES := schemas filters tokenizer pipeline
 
 .PHONY: install check format lint types layers test models bench clean
 
-install: .venv/.dev-installed
+install: .venv/.dev-installed .venv-readers/.installed
 
 .venv/.dev-installed: pyproject.toml
 	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
+	touch $@
+
+# The libraries of the trainers that exports are for. They want other versions than ours, and cloud SDKs, so they
+# stand apart, without dependencies, and see .venv behind what is theirs. Tests run them as processes.
+.venv-readers/.installed: tests/readers/requirements.txt .venv/.dev-installed
+	rm -rf .venv-readers
+	$(BIN)/python -m venv --without-pip .venv-readers
+	$(BIN)/pip --python .venv-readers/bin/python install --quiet --disable-pip-version-check --no-deps \
+		--requirement $<
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(echo .venv-readers/lib/python*/site-packages)/behind.pth"
 	touch $@
 
 check: install lint types layers test
@@ -57,4 +68,4 @@ bench: install
 	$(BIN)/python -m benchmarks.main_job
 
 clean:
-	rm -rf .venv-models .venv-peer build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv-models .venv-peer .venv-readers build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

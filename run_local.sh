@@ -36,7 +36,7 @@ install() {
     echo "installing $1 (once; a minute or two)" >&2
     (cd "$here" && .venv/bin/pip install --quiet --disable-pip-version-check --editable "$1")
     echo "compiling kernels (once)" >&2
-    "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import pipeline.phases'
+    "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import pipeline.phases, pipeline.export'
     touch "$stamp"
 }
 

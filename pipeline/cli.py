@@ -1,4 +1,4 @@
-"""The command line: run, verify, report, inspect, score, sample.
+"""The command line: run, verify, report, inspect, export, score, sample.
 
 Exit codes: 0 done; 1 the data, the books or the output are not as they must be; 2 the command,
 recipe, input or output folder is wrong; 130 interrupted (finished units are kept).
@@ -25,6 +25,7 @@ examples:
   sluice run default --input 'DAY/*.parquet' --output out --set dedup.threshold=0.7
   sluice verify out                            re-read everything that was written
   sluice inspect out 1234567890                what happened to one post
+  sluice export out megatron tokens-megatron   the tokens for another trainer
 
 Killed or interrupted, the same command goes on where it was: finished units are kept.
 Exit codes: 0 done; 1 limits, books or output not as they must be; 2 wrong command, recipe, input
@@ -100,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     inspect = _command(commands, "inspect", "what happened to one post", _inspect)
     inspect.add_argument("output", help="an output folder of `sluice run`")
     inspect.add_argument("post_id", help="the post's id, as it stands in the input")
+    _export_arguments(_command(commands, "export", "write the tokens for other trainers", _export))
     _job_arguments(_command(commands, "score", "every score of every post, no decision", _score))
     sample = _command(commands, "sample", "write synthetic posts with labels", _sample)
     sample.add_argument("output", help="a new or empty folder")
@@ -149,6 +151,20 @@ def _run_arguments(command: argparse.ArgumentParser) -> None:
         "--plan",
         action="store_true",
         help="print phases and units to run or reuse, time, disk and memory; do nothing",
+    )
+
+
+def _export_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("output", help="an output folder of `sluice run`")
+    command.add_argument("format", choices=("megatron", "mds"), help="what the trainer reads")
+    command.add_argument("folder", metavar="dir", help="a new or empty folder")
+    command.add_argument(
+        "--items",
+        choices=("documents", "sequences"),
+        help="whole documents (default of megatron), or packed sequences (default of mds)",
+    )
+    command.add_argument(
+        "--leftover", action="store_true", help="also the sequences that filled no round of shards"
     )
 
 
@@ -202,6 +218,20 @@ def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
             f"{parsed.output}: no post has the id {parsed.post_id!r} (malformed rows may have none)"
         )
     print("\n".join(lines))
+    return 0
+
+
+def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from pipeline.export import export, summary
+
+    about = export(
+        parsed.output,
+        parsed.format,
+        parsed.folder,
+        items=parsed.items,
+        leftover=parsed.leftover,
+    )
+    print("\n".join(summary(about, folder=parsed.folder)))
     return 0
 
 
