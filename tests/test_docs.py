@@ -35,6 +35,9 @@ LINKED = [
     ROOT / "pipeline" / "DESIGN.md",
     ROOT / "benchmarks" / "DEDUP.md",
     ROOT / "benchmarks" / "CLASSIFIERS.md",
+    ROOT / "benchmarks" / "LOADER.md",
+    ROOT / "benchmarks" / "PACKING.md",
+    ROOT / "benchmarks" / "TOKENIZER.md",
 ]
 FENCE = re.compile(r"(<!-- run -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 

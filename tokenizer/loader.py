@@ -12,7 +12,7 @@ the files, are cut into equal runs, one a rank, and a run into micro-batches. So
 sequences on any number of ranks, all ranks get the same number, and rank r of R reads from about the r-th
 R-th of the files, which is what its page cache or its object store then serves.
 
-Needs torch: `pip install 'sluice[transformers]'`, or a torch of your own. docs/training.md has a whole
+Needs torch: `pip install 'sluice[train]'`, or a torch of your own. docs/training.md has a whole
 example.
 """
 
