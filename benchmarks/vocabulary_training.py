@@ -161,7 +161,7 @@ def compare(kept: Path, work: Path) -> Iterator[str]:
     size = ipc.open_file(kept).read_all()["text"].nbytes
     ours = measured("tokenizer.train", "--output", str(work / "ours"), str(kept))
     tokenizer = work / "ours" / "tokenizer.json"
-    arguments = ("--library", str(work / "library.json"), str(kept), str(tokenizer))
+    arguments = ("--oracle", str(work / "library.json"), str(kept), str(tokenizer))
     theirs = measured("benchmarks.vocabulary_training", *arguments)
     same = model_of(tokenizer) == model_of(work / "library.json")
     words = json.loads((work / "ours" / "words.json").read_text())["distinct"]
@@ -201,12 +201,12 @@ def main() -> int:
     parser.add_argument("--max-words", type=int, nargs="*", default=[10_000_000, 3_000_000])
     parser.add_argument("--work", type=Path, help="folder for files, 2 bytes for each byte of text")
     parser.add_argument("--count", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--oracle", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.count:
         count(options.count, options.paths)
-    elif options.library:
-        train_library(options.library, *options.paths)
+    elif options.oracle:
+        train_library(options.oracle, *options.paths)
     else:
         work = Path(tempfile.mkdtemp(dir=options.work))
         try:

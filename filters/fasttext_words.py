@@ -15,12 +15,10 @@ Source: fastText 0.9.3, `Dictionary::readWord`, `hash`, `computeSubwords` (MIT).
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from filters.fasttext_model import LABEL_PREFIX, Array
-from schemas.kernel import BYTES, OFFSETS, kernel
+from schemas.kernel import BYTES, OFFSETS, kernel, load8
 
 END_OF_LINE = np.frombuffer(b"</s>", np.uint8)
 PREFIX = np.frombuffer(LABEL_PREFIX, np.uint8)
@@ -48,18 +46,6 @@ class Distinct(NamedTuple):
 
 
 DISTINCT = types.NamedTuple((_U32, _U32, _U32, types.boolean[::1], types.int64[::1]), Distinct)
-
-
-@intrinsic
-def _load8(typingctx, data_B, at):  # type: ignore[no-untyped-def]
-    """Returns 8 bytes from anywhere as a uint64; NumPy has no unaligned load."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        base = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(base, [args[1]]), ir.IntType(64).as_pointer())
-        return builder.load(place, align=1)
-
-    return types.uint64(data_B, types.int64), codegen
 
 
 @kernel()
@@ -95,7 +81,7 @@ def _is_continuation(c):  # type: ignore[no-untyped-def]
 def _chunk(data_B, at, left):  # type: ignore[no-untyped-def]
     """Returns the 8 bytes at `at` as a number, those from `left` on as zero."""
     if at + 8 <= data_B.shape[0]:
-        chunk = _load8(data_B, at)
+        chunk = load8(data_B, at)
         if left < 8:
             chunk &= (_u64(1) << _u64(8 * left)) - _u64(1)
     else:

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple, TypeVar
 import numba
 import numpy as np
 import pyarrow as pa
+from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -125,3 +127,15 @@ def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]
     for k in range(1, n):
         cp = (cp << 6) | (np.int32(data_B[j + k]) & 0x3F)
     return cp, n
+
+
+@intrinsic
+def load8(typingctx, data_B, j):  # type: ignore[no-untyped-def]
+    """Returns the 8 bytes from anywhere as a little-endian uint64; NumPy has no unaligned load."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        base = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(base, [args[1]]), ir.IntType(64).as_pointer())
+        return builder.load(place, align=1)
+
+    return types.uint64(data_B, types.int64), codegen

@@ -26,83 +26,37 @@ Shape suffixes: B bytes, W words, S slots, G groups of equally frequent words, V
 a hash table, A places, M merges.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import types
 
-from schemas.errors import LimitError
 from schemas.kernel import kernel
+from tokenizer.merges_state import (
+    END,
+    MORE_PAIRS,
+    MORE_PLACES,
+    NUM_SIZES,
+    PAIRS,
+    PLACES,
+    QUEUED,
+    TOKENS,
+    Pairs,
+    Queue,
+    Side,
+    Text,
+    empty_side,
+    lay_out,
+    with_room,
+)
 
 Array = np.ndarray[Any, Any]
 
-MAX_SLOTS = 2**31 - 1
-"""Bytes of all distinct words, with one more for each: places are int32."""
-
-_END = np.int32(-(2**31))
 _INSIDE = np.int32(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _LOW = np.uint64(0xFFFFFFFF)
 
 _DONE, _FULL = 0, 1
-_TOKENS, _PAIRS, _PLACES, _QUEUED, _MORE_PAIRS, _MORE_PLACES, _NUM_SIZES = range(7)
-
-
-class Text(NamedTuple):
-    """The words as they are cut so far.
-
-    Attributes:
-        symbol_S: ids, lengths and ends of words; see the module.
-        length_V: bytes of each token.
-        end_G: the slot behind a group's last word, ascending.
-        count_G: how often each word of the group occurs, descending.
-    """
-
-    symbol_S: Array  # int32
-    length_V: Array  # int32
-    end_G: Array  # int64
-    count_G: Array  # int64
-
-
-class Pairs(NamedTuple):
-    """Pairs of neighbours that occur often enough.
-
-    Attributes:
-        key_K: left id << 32 | right id.
-        count_K: how often it occurs, 0 when it was merged.
-        start_K: where its places begin in `place_A`, ascending.
-        size_K: how many they are.
-        slot_H: hash table: number of a pair + 1, or 0.
-        place_A: first slots of the left symbols; some may have changed.
-    """
-
-    key_K: Array  # uint64
-    count_K: Array  # int64
-    start_K: Array  # int64
-    size_K: Array  # int32
-    slot_H: Array  # int32
-    place_A: Array  # int32
-
-
-class Queue(NamedTuple):
-    """A binary heap of pairs: the most frequent first, then the smaller key."""
-
-    count_K: Array  # int64, what the pair's count was when it was put in
-    pair_K: Array  # int32
-
-
-class Side(NamedTuple):
-    """What one merge met on one side, by the neighbour's id; all zero between merges.
-
-    Attributes:
-        weight_V: how often the neighbour stands there.
-        number_V: in how many places; then the number of the new pair, or -1.
-        met_V: the ids that were met.
-    """
-
-    weight_V: Array  # int64
-    number_V: Array  # int32
-    met_V: Array  # int32
 
 
 _I32, _I64, _U64 = types.int32[::1], types.int64[::1], types.uint64[::1]
@@ -143,67 +97,17 @@ def learn_merges(
     """
     first, least = int(id_of_byte.max()) + 1, max(1, min_frequency)
     merges_M2 = np.empty((max(0, vocabulary_size - first), 2), np.int32)
-    text = _lay_out(data_B, offsets_W1, counts_W, id_of_byte, first + len(merges_M2))
-    sizes = np.zeros(_NUM_SIZES, np.int64)
-    sizes[_TOKENS] = first
-    left, right = _side(first + len(merges_M2)), _side(first + len(merges_M2))
+    text = lay_out(data_B, offsets_W1, counts_W, id_of_byte, first + len(merges_M2))
+    sizes = np.zeros(NUM_SIZES, np.int64)
+    sizes[TOKENS] = first
+    left, right = empty_side(first + len(merges_M2)), empty_side(first + len(merges_M2))
     pairs, queue = _first_pairs(text, sizes, id_of_byte, least)
     while _merge(text, pairs, queue, left, right, sizes, merges_M2, least) == _FULL:
-        crowded = bool(sizes[_PLACES] + sizes[_MORE_PLACES] > len(pairs.place_A))
+        crowded = bool(sizes[PLACES] + sizes[MORE_PLACES] > len(pairs.place_A))
         _compact(text, pairs, queue, sizes, least, crowded)
-        pairs, queue = _with_room(pairs, queue, sizes, crowded=crowded)
+        pairs, queue = with_room(pairs, queue, sizes, crowded=crowded)
         _index(pairs, queue, sizes)
-    return merges_M2[: sizes[_TOKENS] - first]
-
-
-def _lay_out(
-    data_B: Array, offsets_W1: Array, counts_W: Array, id_of_byte: Array, vocabulary_size: int
-) -> Text:
-    """Returns the words as single bytes, the most frequent first; those without a pair are left out."""
-    size_W = np.diff(offsets_W1)
-    order_W = np.argsort(-counts_W, kind="stable")
-    order_W = order_W[(size_W[order_W] > 1) & (counts_W[order_W] > 0)]
-    end_W = 1 + np.cumsum(size_W[order_W] + 1)
-    num_slots = int(end_W[-1]) if len(end_W) else 1
-    if num_slots > MAX_SLOTS:
-        raise LimitError(
-            f"vocabulary: the words need {num_slots} slots, {MAX_SLOTS} at most; lower max_words"
-        )
-    symbol_S = np.empty(num_slots, np.int32)
-    data_B = np.ascontiguousarray(data_B)
-    _fill(data_B, offsets_W1.astype(np.int64), order_W, id_of_byte.astype(np.int32), symbol_S)
-    count_W = counts_W[order_W].astype(np.int64)
-    last = np.flatnonzero(np.diff(count_W, append=-1))
-    length_V = np.ones(vocabulary_size, np.int32)
-    return Text(symbol_S, length_V, np.ascontiguousarray(end_W[last]), count_W[last])
-
-
-@kernel(
-    types.void(
-        types.Array(types.uint8, 1, "C", readonly=True),
-        types.Array(types.int64, 1, "C", readonly=True),
-        types.Array(types.int64, 1, "C", readonly=True),
-        _I32,
-        _I32,
-    )
-)
-def _fill(data_B, offsets_W1, order_W, id_of_byte, symbol_S):  # type: ignore[no-untyped-def]
-    symbol_S[0] = _END
-    s = 1
-    for k in range(len(order_W)):
-        for j in range(offsets_W1[order_W[k]], offsets_W1[order_W[k] + 1]):
-            symbol_S[s] = id_of_byte[data_B[j]]
-            s += 1
-        symbol_S[s] = _END
-        s += 1
-
-
-def _side(vocabulary_size: int) -> Side:
-    return Side(
-        np.zeros(vocabulary_size, np.int64),
-        np.zeros(vocabulary_size, np.int32),
-        np.zeros(vocabulary_size, np.int32),
-    )
+    return merges_M2[: sizes[TOKENS] - first]
 
 
 def _first_pairs(
@@ -215,7 +119,7 @@ def _first_pairs(
     number_P = np.zeros(num_ids * num_ids, np.int64)
     _count_first(text, base, num_ids, count_P, number_P)
     kept = np.flatnonzero(count_P >= min_frequency)
-    sizes[_PAIRS], sizes[_PLACES] = len(kept), int(number_P[kept].sum())
+    sizes[PAIRS], sizes[PLACES] = len(kept), int(number_P[kept].sum())
     left, right = (
         part.astype(np.uint64) for part in (kept // num_ids + base, kept % num_ids + base)
     )
@@ -225,12 +129,12 @@ def _first_pairs(
         start_K=np.cumsum(number_P[kept]) - number_P[kept],
         size_K=np.zeros(len(kept), np.int32),
         slot_H=np.zeros(1, np.int32),
-        place_A=np.empty(int(1.5 * sizes[_PLACES]), np.int32),
+        place_A=np.empty(int(1.5 * sizes[PLACES]), np.int32),
     )
     number_P[:] = -1
     number_P[kept] = np.arange(len(kept))
     _place_first(text, pairs, base, num_ids, number_P)
-    pairs, queue = _with_room(pairs, Queue(np.empty(0, np.int64), np.empty(0, np.int32)), sizes)
+    pairs, queue = with_room(pairs, Queue(np.empty(0, np.int64), np.empty(0, np.int32)), sizes)
     _index(pairs, queue, sizes)
     return pairs, queue
 
@@ -240,7 +144,7 @@ def _count_first(text, base, num_ids, count_P, number_P):  # type: ignore[no-unt
     g = 0
     for s in range(1, len(text.symbol_S) - 1):
         a, b = text.symbol_S[s], text.symbol_S[s + 1]
-        if a != _END and b != _END:
+        if a != END and b != END:
             while s >= text.end_G[g]:
                 g += 1
             count_P[(a - base) * num_ids + b - base] += text.count_G[g]
@@ -251,7 +155,7 @@ def _count_first(text, base, num_ids, count_P, number_P):  # type: ignore[no-unt
 def _place_first(text, pairs, base, num_ids, number_P):  # type: ignore[no-untyped-def]
     for s in range(1, len(text.symbol_S) - 1):
         a, b = text.symbol_S[s], text.symbol_S[s + 1]
-        if a != _END and b != _END:
+        if a != END and b != END:
             k = number_P[(a - base) * num_ids + b - base]
             if k >= 0:
                 pairs.place_A[pairs.start_K[k] + pairs.size_K[k]] = s
@@ -318,14 +222,14 @@ def _key(left, right):  # type: ignore[no-untyped-def]
 @kernel(types.void(_PAIRS_T, _QUEUE, _I64))
 def _index(pairs, queue, sizes):  # type: ignore[no-untyped-def]
     """Builds the hash table and the queue from the list of pairs."""
-    n = sizes[_PAIRS]
+    n = sizes[PAIRS]
     pairs.slot_H[:] = 0
     for k in range(n):
         pairs.slot_H[_slot_of(pairs, pairs.key_K[k])] = k + 1
         queue.count_K[k], queue.pair_K[k] = pairs.count_K[k], k
     for i in range(n // 2 - 1, -1, -1):
         _sink(queue, pairs.key_K, n, i)
-    sizes[_QUEUED] = n
+    sizes[QUEUED] = n
 
 
 @kernel()
@@ -339,10 +243,10 @@ def _stands(text, key, s):  # type: ignore[no-untyped-def]
 def _compact(text, pairs, queue, sizes, min_frequency, drop_places):  # type: ignore[no-untyped-def]
     """Drops pairs that cannot be merged any more, and if it is said so places that have changed."""
     num_pairs = num_places = first = 0
-    alive = np.zeros(sizes[_PAIRS], np.bool_)
-    for i in range(sizes[_QUEUED]):
+    alive = np.zeros(sizes[PAIRS], np.bool_)
+    for i in range(sizes[QUEUED]):
         alive[queue.pair_K[i]] = True
-    for k in range(sizes[_PAIRS]):
+    for k in range(sizes[PAIRS]):
         if alive[k] and pairs.count_K[k] >= min_frequency:
             start, size = pairs.start_K[k], pairs.size_K[k]
             if drop_places:
@@ -355,46 +259,15 @@ def _compact(text, pairs, queue, sizes, min_frequency, drop_places):  # type: ig
             pairs.key_K[num_pairs], pairs.count_K[num_pairs] = pairs.key_K[k], pairs.count_K[k]
             pairs.start_K[num_pairs], pairs.size_K[num_pairs] = start, size
             num_pairs += 1
-    sizes[_PAIRS] = num_pairs
+    sizes[PAIRS] = num_pairs
     if drop_places:
-        sizes[_PLACES] = num_places
-
-
-def _with_room(
-    pairs: Pairs, queue: Queue, sizes: Array, *, crowded: bool = True
-) -> tuple[Pairs, Queue]:
-    """Returns the same with room for what the next merge may add, and for half as much again as there is.
-
-    Room that is never written to takes no memory. Places get more room only where they are crowded.
-    """
-    pairs_used, places_used = int(sizes[_PAIRS]), int(sizes[_PLACES])
-    capacity = pairs_used + max(1024, pairs_used // 2, int(sizes[_MORE_PAIRS]))
-    places = places_used + max(places_used // 4, int(sizes[_MORE_PLACES])) if crowded else 0
-    capacity, places = max(capacity, len(pairs.key_K)), max(places, len(pairs.place_A))
-    table = 1 << (2 * capacity - 1).bit_length()
-    roomy = Pairs(
-        _longer(pairs.key_K, capacity),
-        _longer(pairs.count_K, capacity),
-        _longer(pairs.start_K, capacity),
-        _longer(pairs.size_K, capacity),
-        _longer(pairs.slot_H, table),
-        _longer(pairs.place_A, places),
-    )
-    return roomy, Queue(*(_longer(a, capacity) for a in queue))
-
-
-def _longer(array: Array, size: int) -> Array:
-    if len(array) >= size:
-        return array
-    out = np.empty(size, array.dtype)
-    out[: len(array)] = array
-    return out
+        sizes[PLACES] = num_places
 
 
 @kernel()
 def _correct_top(pairs, queue, sizes, min_frequency):  # type: ignore[no-untyped-def]
     """Leaves a pair with its true count on top of the queue; drops those that became too rare."""
-    while sizes[_QUEUED] > 0:
+    while sizes[QUEUED] > 0:
         count = pairs.count_K[queue.pair_K[0]]
         if count == queue.count_K[0]:
             break
@@ -402,13 +275,13 @@ def _correct_top(pairs, queue, sizes, min_frequency):  # type: ignore[no-untyped
             _drop_top(pairs, queue, sizes)
         else:
             queue.count_K[0] = count
-            _sink(queue, pairs.key_K, sizes[_QUEUED], 0)
+            _sink(queue, pairs.key_K, sizes[QUEUED], 0)
 
 
 @kernel()
 def _drop_top(pairs, queue, sizes):  # type: ignore[no-untyped-def]
-    sizes[_QUEUED] -= 1
-    n = sizes[_QUEUED]
+    sizes[QUEUED] -= 1
+    n = sizes[QUEUED]
     if n > 0:
         queue.count_K[0], queue.pair_K[0] = queue.count_K[n], queue.pair_K[n]
         _sink(queue, pairs.key_K, n, 0)
@@ -438,7 +311,7 @@ def _before(symbol_S, s):  # type: ignore[no-untyped-def]
     """Returns the first slot of the token before the one at s, or -1 at the start of a word."""
     last = symbol_S[s - 1]
     before = s - 1
-    if last == _END:
+    if last == END:
         before = -1
     elif last < 0:
         before = s + last
@@ -475,7 +348,7 @@ def _rewrite(text, pairs, k, token, left, right):  # type: ignore[no-untyped-def
             before, after = _before(symbol_S, s), symbol_S[s + size]
             if before >= 0:
                 num_left = _meet(left, symbol_S[before], weight, num_left)
-            if after != _END:
+            if after != END:
                 num_right = _meet(right, after, weight, num_right)
             symbol_S[s + first] = _INSIDE
             symbol_S[s + size - 1] = -size
@@ -496,16 +369,16 @@ def _lower(pairs, key, weight):  # type: ignore[no-untyped-def]
 @kernel()
 def _enter(pairs, queue, sizes, key, weight, num_places):  # type: ignore[no-untyped-def]
     """Adds a pair that was not there before, with room for its places; returns its number."""
-    k = sizes[_PAIRS]
+    k = sizes[PAIRS]
     pairs.key_K[k], pairs.count_K[k] = key, weight
-    pairs.start_K[k], pairs.size_K[k] = sizes[_PLACES], 0
+    pairs.start_K[k], pairs.size_K[k] = sizes[PLACES], 0
     pairs.slot_H[_slot_of(pairs, key)] = k + 1
-    n = sizes[_QUEUED]
+    n = sizes[QUEUED]
     queue.count_K[n], queue.pair_K[n] = weight, k
     _rise(queue, pairs.key_K, n)
-    sizes[_PAIRS] += 1
-    sizes[_QUEUED] += 1
-    sizes[_PLACES] += num_places
+    sizes[PAIRS] += 1
+    sizes[QUEUED] += 1
+    sizes[PLACES] += num_places
     return k
 
 
@@ -547,7 +420,7 @@ def _note_all(text, pairs, start, num_places, token, left, right):  # type: igno
         before, after = _before(symbol_S, s), symbol_S[s + size]
         if before >= 0:
             _note(pairs, left.number_V[symbol_S[before]], before)
-        if after != _END and after != token:
+        if after != END and after != token:
             _note(pairs, right.number_V[after], s)
 
 
@@ -562,16 +435,16 @@ def _merge(text, pairs, queue, left, right, sizes, merges_M2, min_frequency):  #
     """Merges until the vocabulary is full or pairs are too rare (_DONE), or room is needed (_FULL)."""
     num_ids = len(left.weight_V)
     first_id = num_ids - len(merges_M2)
-    while sizes[_TOKENS] < num_ids:
+    while sizes[TOKENS] < num_ids:
         _correct_top(pairs, queue, sizes, min_frequency)
-        if sizes[_QUEUED] == 0:
+        if sizes[QUEUED] == 0:
             break
-        k, token = queue.pair_K[0], np.int32(sizes[_TOKENS])
-        sizes[_MORE_PLACES] = 2 * pairs.size_K[k]  # one on either side of each place
-        sizes[_MORE_PAIRS] = min(sizes[_MORE_PLACES], 2 * np.int64(token) + 2)
-        pairs_left = len(pairs.key_K) - sizes[_PAIRS]
-        places_left = len(pairs.place_A) - sizes[_PLACES]
-        if sizes[_MORE_PAIRS] > pairs_left or sizes[_MORE_PLACES] > places_left:
+        k, token = queue.pair_K[0], np.int32(sizes[TOKENS])
+        sizes[MORE_PLACES] = 2 * pairs.size_K[k]  # one on either side of each place
+        sizes[MORE_PAIRS] = min(sizes[MORE_PLACES], 2 * np.int64(token) + 2)
+        pairs_left = len(pairs.key_K) - sizes[PAIRS]
+        places_left = len(pairs.place_A) - sizes[PLACES]
+        if sizes[MORE_PAIRS] > pairs_left or sizes[MORE_PLACES] > places_left:
             return _FULL
         _drop_top(pairs, queue, sizes)
         key = pairs.key_K[k]
@@ -582,7 +455,7 @@ def _merge(text, pairs, queue, left, right, sizes, merges_M2, min_frequency):  #
         pairs.count_K[k] = 0
         # Where the token stands twice in a row, the second place undoes a pair that the first one made.
         undone = left.weight_V[token]
-        sizes[_TOKENS] += 1
+        sizes[TOKENS] += 1
         _settle(pairs, queue, sizes, left, num_left, a, token, min_frequency, True, -1, 0)
         _settle(pairs, queue, sizes, right, num_right, b, token, min_frequency, False, a, undone)
         _note_all(text, pairs, pairs.start_K[k], num_places, token, left, right)
