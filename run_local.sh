@@ -36,7 +36,7 @@ install() {
     echo "installing $1 (once; a minute or two)" >&2
     # The pip of Python 3.11's venv, 23.2, finds no version of the CUDA packages that torch 2.13 wants.
     "$here/.venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pip>=26,<27'
-    (cd "$here" && .venv/bin/pip install --quiet --disable-pip-version-check --editable "$1")
+    (cd "$here" && PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --editable "$1")
     echo "compiling kernels (once)" >&2
     "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import pipeline.phases, pipeline.export'
     touch "$stamp"
