@@ -6,7 +6,7 @@ import tomllib
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -451,6 +451,10 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
     invalid = re.search(r"Invalid value '([^']+)'", text)
     if invalid and path.endswith(".filter"):
         return f"{path}: no filter {invalid.group(1)!r}{did_you_mean(invalid.group(1), filter_names())}"
+    choice = re.search(r"Invalid enum value '([^']+)'", text)
+    if choice:
+        names = [name for name in get_args(_type_at(path, tree)) if isinstance(name, str)]
+        return f"{path}: must be one of {', '.join(names)}, got {choice.group(1)!r}"
     if "RFC3339 encoded date" in text:
         return f"{path}: must be a day, YYYY-MM-DD"
     return f"{path}: {text[0].lower()}{text[1:]}"
@@ -468,6 +472,13 @@ def filter_names() -> list[str]:
 
 def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
     """Returns the keys that the table at `path` may hold."""
+    node = _type_at(path, tree)
+    fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
+    return [*fields_of, "filter"] if node in filter_classes().values() else fields_of
+
+
+def _type_at(path: str, tree: dict[str, Any]) -> Any:
+    """Returns the type that the recipe declares at `path`."""
     node: Any = Recipe
     at: Any = tree
     for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", path):
@@ -477,5 +488,4 @@ def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
         elif isinstance(at, list) and index.isdigit():
             at = at[int(index)]
             node = filter_classes().get(str(at.get("filter")), Classifier)
-    fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
-    return [*fields_of, "filter"] if node in filter_classes().values() else fields_of
+    return node

@@ -60,7 +60,10 @@ def test_set_changes_one_key(small: str) -> None:
         ("dedup.history_day=2026-99-01", r"\$\.dedup\.history_day: must be a day, YYYY-MM-DD"),
         ("dedpu.rows=2", r"\$\.dedpu: unknown key; did you mean 'dedup'\?"),
         ("dedup.threshold=1.5", r"\$\.dedup\.threshold: expected `float` <= 1\.0"),
-        ("dedup.keep=newest", r"\$\.dedup\.keep: invalid enum value 'newest'"),
+        (
+            "dedup.keep=newest",
+            r"\$\.dedup\.keep: must be one of earliest, longest, informative, got 'newest'",
+        ),
         ("filters.min_cars.min_chars=2", r"no such filter; did you mean 'min_chars'\?"),
         ("filters.min_chars.max=2", r"\$\.filters\[0\]\.max: unknown key; .*min_chars"),
         ("seed", r"--set seed: must be KEY=VALUE"),
