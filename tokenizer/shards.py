@@ -85,7 +85,8 @@ class ShardWriter:
         """Writes the first `num_rows` pending rows in full batches and keeps the rest."""
         rows = pa.concat_batches(self._pending) if len(self._pending) > 1 else self._pending[0]
         for start in range(0, num_rows, ROWS_PER_BATCH):
-            self._writer.write_batch(rows.slice(start, min(ROWS_PER_BATCH, num_rows - start)))
+            part = rows.slice(start, min(ROWS_PER_BATCH, num_rows - start))
+            self._writer.write_batch(_alone(part))
         rest = rows.slice(num_rows)
         self._pending, self._num_pending = [rest], rest.num_rows
 
@@ -155,6 +156,23 @@ class _HashingFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns the same rows in buffers that hold nothing else.
+
+    Arrow fills a buffer up to whole words with what lies behind it in memory, so that the bytes of a slice
+    depend on the rows that follow it.
+    """
+    tokens, doc_ends = rows.columns
+    flat = pa.array(np.array(tokens.flatten().to_numpy()))
+    ends = pa.array(np.array(doc_ends.flatten().to_numpy()))
+    offsets_S1 = doc_ends.offsets.to_numpy()
+    columns = [
+        pa.FixedSizeListArray.from_arrays(flat, tokens.type.list_size),
+        pa.ListArray.from_arrays(pa.array(offsets_S1 - offsets_S1[0]), ends),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
 def _last_ends(doc_ends: pa.ListArray) -> int:

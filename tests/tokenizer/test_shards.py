@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import ipc
 
@@ -81,6 +81,7 @@ def test_tokens_are_views_of_the_file(tmp_path: Path) -> None:
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@example(cuts=[1, 257])
 @given(cuts=st.lists(st.integers(0, 700), max_size=6))
 def test_cuts_of_the_input_do_not_show(tmp_path: Path, cuts: list[int]) -> None:
     """The same sequences in other portions give the same bytes."""
