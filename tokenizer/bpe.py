@@ -4,8 +4,8 @@ The fast engine is gigatoken on Arrow's own buffers, reached through awkward wit
 young, so it is never trusted: every encoder compares it with `tokenizers` on tricky texts before
 the first post, and where they differ, or gigatoken is missing, refuses the tokenizer or fails, the
 encoder uses `tokenizers` (45 us a post) and says so in the log and in `Encoder.engine`. A text with a
-code point that Unicode 16.0 has not assigned goes to `tokenizers` in any case: gigatoken follows a later
-version, and takes 4,671 of them for letters or marks.
+code point that Unicode 16.0 has not assigned goes to `tokenizers` in any case: gigatoken seems to follow
+a later version, and takes some of them for letters or marks.
 
 A post that holds the letters of a special token gets the ids of letters: neither engine is given
 the names of special tokens to look for.
