@@ -32,6 +32,12 @@ class OutputError(SluiceError):
     exit_code = 2
 
 
+class StorageError(SluiceError):
+    """A store of files that cannot be reached, refuses, or has no library here."""
+
+    exit_code = 2
+
+
 class LimitError(SluiceError):
     """More errors or malformed rows than the recipe allows."""
 

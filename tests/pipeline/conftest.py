@@ -3,7 +3,7 @@
 import gzip
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.sample import write_sample
+from tests.pipeline.stores import Store, running
 
 RECIPE = """
 name = "trial"
@@ -104,3 +105,10 @@ def copy_plain(job: Job, folder: Path) -> Path:
         with gzip.open(path) as source, (folder / path.name.removesuffix(".gz")).open("wb") as out:
             shutil.copyfileobj(source, out)
     return folder
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[Store]:
+    """An S3 server with the bucket `bucket`; the environment points at it until the tests end."""
+    with running() as made:
+        yield made
