@@ -144,7 +144,9 @@ def _measured(bench: Bench, corpus: Corpus, prefix: Prefix, mark: str) -> Measur
     if found is not None and found.mark == mark and (bench.output / "COMPLETED").exists():
         return found
     if bench.output.exists():
-        with output.locked(bench.output):  # refused while a run that lost its benchmark goes on
+        with output.locked(
+            str(bench.output)
+        ):  # refused while a run that lost its benchmark goes on
             shutil.rmtree(bench.output)
     say(f"{corpus.name}, {prefix.posts:,} posts: runs")
     spec = RunSpec(

@@ -38,8 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _set_up_logging()
     arguments, flags = split_flags(list(sys.argv[1:] if argv is None else argv))
     parsed = parser().parse_args(arguments)
+    from pipeline import spool  # here, as in all commands: help needs no Arrow
+
     try:
-        code: int = parsed.do(parsed, flags)
+        with spool.scope():
+            code: int = parsed.do(parsed, flags)
     except SluiceError as error:
         print(f"sluice: {error}", file=sys.stderr)
         _debug()
@@ -173,7 +176,7 @@ def _say(line: str) -> None:
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline import commands
+    from pipeline import commands, storage
 
     job = commands.load_job(parsed)
     if parsed.plan:
@@ -181,7 +184,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
         return 0
     report = commands.run(job, flags=flags, say=_say)
     print("\n".join(commands.funnel(report)))
-    print(f"\nreport: {Path(job.output) / 'report' / 'report.html'}")
+    print(f"\nreport: {storage.join(job.output, 'report', 'report.html')}")
     return 0
 
 
@@ -198,14 +201,14 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline import commands
+    from pipeline import commands, storage
 
     report = commands.write_report_again(parsed.output)
     if parsed.json:
         print(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False))
         return 0
     print("\n".join(commands.funnel(report)))
-    print(f"\nreport: {Path(parsed.output) / 'report' / 'report.html'}")
+    print(f"\nreport: {storage.join(parsed.output, 'report', 'report.html')}")
     return 0
 
 

@@ -3,14 +3,12 @@
 import argparse
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pipeline import history, output, phases, recipe, score
+from pipeline import history, output, phases, recipe, score, spool, storage
 from pipeline.job import Job, fingerprints, input_units, read_options
 from pipeline.metrics import Meter
 from pipeline.progress import Report, clock
@@ -19,7 +17,7 @@ from pipeline.report import build
 from pipeline.report.render import render
 from pipeline.report.training_page import training_lines
 from pipeline.run import beam_options, make_job, run_phases, run_plan
-from pipeline.units import done_units, write_json
+from pipeline.units import done_units, manifests, taking_back, write_json
 from schemas.errors import OutputError
 
 POSTS_PER_CPU_SECOND = 20_000
@@ -52,7 +50,7 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
     Raises:
         SluiceError: what went wrong; finished units are kept, and the same call goes on.
     """
-    out, owner = Path(job.output), _owner(job, "run")
+    out, owner = job.output, _owner(job, "run")
     output.check_owner(out, owner)
     check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
@@ -61,7 +59,7 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
     say(
         f"{len(job.inventory.files)} input files, {_size(sum(f.bytes for f in job.inventory.files))}"
     )
-    with Meter() as meter, output.locked(out), _history_locked(job):
+    with Meter() as meter, _holding(job):
         output.claim(out, owner)
         for line in history_lines(job):
             say(line)
@@ -69,16 +67,21 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
         build.check(results)
         files = [entry.name for _, entry, _ in build.contract_files(job, results)]
         output.keep_only(out, files)
-        write_json(out / "manifest.json", build.manifest(job, results))
+        write_json(storage.join(out, "manifest.json"), build.manifest(job, results))
         report = build.report(job, results, costs)
         _write_report(out, report)
-        (out / output.COMPLETED).write_text(f"{results['tokens'].fingerprint}\n")
+        completed = f"{results['tokens'].fingerprint}\n"
+        storage.write_bytes(storage.join(out, output.COMPLETED), completed.encode())
     return report
 
 
-def _history_locked(job: Job) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _holding(job: Job) -> Iterator[None]:
+    """Holds the output and the history for one run; units whose files are damaged are taken back."""
     folder = job.recipe.dedup.history
-    return contextlib.nullcontext() if folder is None else history.locked(folder)
+    remembered = contextlib.nullcontext() if folder is None else history.locked(folder)
+    with output.locked(job.output), remembered, spool.scope(), taking_back():
+        yield
 
 
 def history_lines(job: Job) -> Iterator[str]:
@@ -102,24 +105,21 @@ def transformer_lines(job: Job) -> Iterator[str]:
         yield f"model    {spec.prefix}: {spec.model}, {size}, over {seen}"
 
 
-def _write_report(out: Path, report: dict[str, Any]) -> None:
-    write_json(out / "report" / "report.json", report)
-    page = out / "report" / "report.html"
-    temporary = page.with_name(".tmp-report.html")
-    temporary.write_text(render(report), "utf-8")
-    os.replace(temporary, page)
+def _write_report(out: str, report: dict[str, Any]) -> None:
+    write_json(storage.join(out, "report", "report.json"), report)
+    storage.write_bytes(storage.join(out, "report", "report.html"), render(report).encode())
 
 
 def write_report_again(out: str) -> dict[str, Any]:
     """Renders report.html from report.json anew; returns report.json."""
-    path = Path(out) / "report" / "report.json"
+    path = storage.join(out, "report", "report.json")
     try:
-        report = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        report = msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
     except FileNotFoundError:
         raise OutputError(f"{out}: no report/report.json: the run did not finish") from None
     except (OSError, msgspec.DecodeError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
-    _write_report(Path(out), report)
+    _write_report(out, report)
     return report
 
 
@@ -168,8 +168,7 @@ def _by_size(table: dict[str, int]) -> list[tuple[str, int]]:
 
 def plan_lines(job: Job) -> Iterator[str]:
     """Yields what a run would do: phases and units to run or reuse, time, disk and memory."""
-    out = Path(job.output)
-    output.check_owner(out, _owner(job, "run"))
+    output.check_owner(job.output, _owner(job, "run"))
     phases.check_tokenizer(job)
     units, marks = input_units(job), fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
@@ -182,14 +181,14 @@ def plan_lines(job: Job) -> Iterator[str]:
         if phases.finished(job, name, marks[name]) is not None:
             yield f"{name:<12}reuse"
             continue
-        done = sum(len(done_units(str(p))) for p in Path(job.work(name, marks[name])).glob("*"))
+        done = sum(len(done_units(p)) for p in storage.folders(job.work(name, marks[name])))
         total = f"{len(units)} units" if name == "clean" else "units follow from the phases before"
         yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
     cores = os.cpu_count() or 1
     seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
     more = "".join(f", and {spec.prefix}" for spec in job.recipe.transformers)
     yield f"time     about {seconds} on {cores} cores, and the BPE's training{more}"
-    yield f"disk     about {_size(needed_bytes(job))} in {job.output}; {_size(free_bytes(out))} free"
+    yield f"disk     about {_size(needed_bytes(job))} in {job.output}{_room(job.output)}"
     sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
     words = min(SAMPLE_BYTE_MEMORY * sample, WORD_MEMORY * job.recipe.vocabulary.max_words)
     if job.recipe.vocabulary.tokenizer is None:
@@ -204,18 +203,17 @@ def needed_bytes(job: Job) -> int:
     return int(job.input_bytes * WORK_BYTES_PER_INPUT_BYTE)
 
 
-def free_bytes(out: Path) -> int:
-    """Returns the free bytes of the disk that the output is on, or will be."""
-    folder = out
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def _room(out: str) -> str:
+    free = storage.free_bytes(out)
+    return "" if free is None else f"; {_size(free)} free"
 
 
 def check_disk(job: Job) -> None:
     """Raises OutputError when the disk cannot hold the run, before anything is written."""
-    held = sum(f.stat().st_size for f in Path(job.output).rglob("*") if f.is_file())
-    need, free = needed_bytes(job) - held, free_bytes(Path(job.output))
+    free = storage.free_bytes(job.output)
+    if free is None:
+        return
+    need = needed_bytes(job) - sum(f.bytes for f in storage.listing(job.output, recursive=True))
     if need > free:
         raise OutputError(
             f"{job.output}: the run needs about {_size(need)} there and {_size(free)} are free; "
@@ -233,17 +231,17 @@ def _size(num_bytes: float) -> str:
 
 def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     """Scores every post and yields, as a table, how the scores lie and what would be rejected."""
-    out, owner = Path(job.output), _owner(job, "score")
+    out, owner = job.output, _owner(job, "score")
     output.check_owner(out, owner)
-    with output.locked(out):
+    with _holding(job):
         output.claim(out, owner)
         plan = score.plan_score(job)
         output.drop_stale_work(out, [plan.folder])
         result, _ = run_plan(plan, beam_options(flags))
-        done = done_units(f"{plan.folder}/score")
-        output.keep_only(out, [e.name for d in done for e in d.manifest().files.values()])
+        done = manifests(done_units(storage.join(plan.folder, "score")))
+        output.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.total("score")
-    yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {out / 'scores'}"
+    yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {storage.join(out, 'scores')}"
     yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"
     for row in score.summary(job.output, job.recipe):
         quantiles = "".join(f"{q:>10.4g}" for q in row["quantiles"])

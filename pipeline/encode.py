@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.hashing import Hashes, hash_texts
-from pipeline import exchange
+from pipeline import exchange, spool
 from pipeline.held_back import count_held_back, held_back_mask
 from pipeline.ledger import Counts, tally
 from pipeline.mixture import Mixing, Mixture
@@ -67,7 +67,8 @@ class Encode:
 
     def open(self) -> Work:
         """Returns the function that encodes a unit, with the tokenizer loaded."""
-        encoder = Encoder(self.tokenizer, cache_text_bytes=ENCODER_CACHE_BYTES)
+        path = spool.fetch(self.tokenizer)
+        encoder = Encoder(path, cache_text_bytes=ENCODER_CACHE_BYTES)
         return partial(_encode, self, encoder)
 
     @property

@@ -6,7 +6,6 @@ ranges in the order of (unit, offset). Grouping the rows themselves holds 4 to 5
 memory on Beam's local runner, and all rows of a key at once on Spark.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,7 +14,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipeline.units import Done, FileEntry, Range, Unit, file_path
+from pipeline import storage
+from pipeline.checksums import crc32
+from pipeline.units import Done, Range, Unit
 
 RUN_BYTES = 16 << 20
 """A map unit holds at most about this much before it writes a run."""
@@ -24,8 +25,8 @@ RUN_BYTES = 16 << 20
 class Source(msgspec.Struct, frozen=True, array_like=True):
     """One byte range of a partition, with the unit that wrote it and its file.
 
-    The file's name and size travel along, so that a reader opens no manifest: a unit's has a range for
-    every partition, and every partition would read that of every unit.
+    The file's name and the range's checksum travel along, so that a reader opens no manifest: a unit's has a
+    range for every partition, and every partition would read that of every unit.
     """
 
     folder: str
@@ -34,7 +35,12 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     length: int
     rows: int
     file: str
-    file_bytes: int
+    crc32: int
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Path, offset and length."""
+        return storage.join(self.folder, self.file), self.offset, self.length
 
 
 class Writer:
@@ -50,7 +56,7 @@ class Writer:
     def __init__(
         self, path: str, *, schema: pa.Schema, num_partitions: int, compression: str | None = None
     ):
-        self._file = pa.OSFile(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 - __exit__ closes
         self._schema, self._num_partitions = schema, num_partitions
         self._options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
         # NumPy sorts 16-bit integers by radix, six times faster than wider ones.
@@ -89,11 +95,12 @@ class Writer:
                 self._write_range(partition, rows.slice(start, stop - start))
 
     def _write_range(self, partition: int, rows: pa.RecordBatch) -> None:
-        offset = self._file.tell()
-        with pa.ipc.new_stream(self._file, self._schema, options=self._options) as stream:
+        offset, made = self._file.tell(), pa.BufferOutputStream()
+        with pa.ipc.new_stream(made, self._schema, options=self._options) as stream:
             stream.write_batch(rows)
-        length = self._file.tell() - offset
-        self.ranges.append(Range(partition, offset, length, rows.num_rows))
+        data = made.getvalue()
+        self._file.write(data)
+        self.ranges.append(Range(partition, offset, data.size, rows.num_rows, crc32(data)))
 
 
 class Exchange(beam.PTransform):  # type: ignore[misc]
@@ -124,7 +131,7 @@ def sources(done: Done, edge: str) -> Iterator[tuple[int, list[Any]]]:
     if entry is not None:
         for r in entry.ranges:
             place = [r.offset, r.length, r.rows]
-            yield r.partition, [done.folder, done.unit, *place, entry.name, entry.bytes]
+            yield r.partition, [done.folder, done.unit, *place, entry.name, r.crc32]
 
 
 def _reduced(group: tuple[int, Iterable[list[Any]]], name: str) -> Unit:
@@ -144,23 +151,37 @@ def unit_sources(unit: Unit) -> list[Source]:
 
 def read(unit: Unit) -> Iterator[tuple[Source, pa.RecordBatch]]:
     """Yields the rows of a reduce unit with where each batch came from, in the order of (unit, offset)."""
-    for source in unit_sources(unit):
-        path = file_path(source.folder, FileEntry(source.file, source.file_bytes))
-        for batch in _stream(path, source.offset, source.length):
+    found = unit_sources(unit)
+    # One read a range: mapping it costs three times as much, in faults of its pages.
+    held = storage.read_ranges(source.place for source in found)
+    for source in found:
+        for batch in _checked(source, held):
             yield source, batch
 
 
+def _checked(source: Source, held: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a range; raises DamagedError where they are not those that its unit wrote."""
+    done, path = Done(source.folder, source.unit), source.place[0]
+    where = f"bytes {source.offset} to {source.offset + source.length}"
+    try:
+        data = next(held)
+    except FileNotFoundError:
+        raise done.damaged(path, "is missing") from None
+    if len(data) != source.length:
+        raise done.damaged(path, f"was cut: it ends before its {where}")
+    if crc32(data) != source.crc32:
+        raise done.damaged(path, f"is not what its unit wrote: the checksum of its {where} differs")
+    yield from _rows(data)
+
+
 def read_ranges(path: str, ranges: Iterable[Range]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of ranges of one file that a `Writer` wrote, in their order."""
+    """Yields the rows of ranges of a local file that a `Writer` wrote, in their order."""
     for r in ranges:
-        yield from _stream(path, r.offset, r.length)
+        yield from _rows(storage.read_range(path, r.offset, r.length))
 
 
-def _stream(path: str, offset: int, length: int) -> Iterator[pa.RecordBatch]:
-    # One read of the range: mapping it costs three times as much, in faults of its pages.
-    with open(path, "rb", buffering=0) as file:
-        held = os.pread(file.fileno(), length, offset)
-    with pa.ipc.open_stream(held) as stream:
+def _rows(data: bytes) -> Iterator[pa.RecordBatch]:
+    with pa.ipc.open_stream(data) as stream:
         yield from stream
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline import spool, storage
 from pipeline.rejoin import Run, Sources, documents, unpadded, used_lengths
 from pipeline.units import file_digest, write_json
 from pipeline.verify import read_manifest
@@ -55,7 +56,7 @@ def export(
     if not sources.num_tokens:
         raise OutputError(f"{output}: the shards hold no tokens; see `--leftover`")
     kind = items or DEFAULT_ITEMS[format]
-    with _appearing(Path(folder)) as attempt:
+    with _appearing(folder) as attempt:
         counts = WRITERS[format](sources, kind, attempt)
         if counts["tokens"] != sources.num_tokens:
             raise LedgerError(
@@ -73,7 +74,7 @@ def export(
             **{key: manifest["format"][key] for key in ("vocabulary_size", "pad_id", "eod_id")},
             "files": [_file(path) for path in sorted(attempt.iterdir())],
         }
-        write_json(attempt / "export.json", about)
+        write_json(str(attempt / "export.json"), about)
     return about
 
 
@@ -83,8 +84,23 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """Gives a folder to write into, which gets its name when the block ends well."""
+def _appearing(folder: str) -> Iterator[Path]:
+    """Gives a folder to write into, whose files appear when the block ends well, export.json last."""
+    if not storage.is_remote(folder):
+        with _renamed(Path(folder)) as attempt:
+            yield attempt
+        return
+    if storage.exists(folder):
+        raise OutputError(f"{folder}: must be new or empty; choose another folder, or delete it")
+    attempt = Path(spool.new_path("export"))
+    attempt.mkdir()
+    yield attempt
+    for path in sorted(attempt.iterdir(), key=lambda p: (p.name == "export.json", p.name)):
+        storage.put(str(path), storage.join(folder, path.name))
+
+
+@contextmanager
+def _renamed(folder: Path) -> Iterator[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: must be new or empty; choose another folder, or delete it")
     attempt = folder.with_name(f"{folder.name}.part")

@@ -287,7 +287,7 @@ def sweep(folder: str) -> None:
 def write_durably(path: Path, value: Any) -> None:
     """Writes JSON so that its bytes are on the disk before its name is, and both when this returns."""
     ready = path.with_name(f".ready-{path.name}")
-    write_json(ready, value)
+    write_json(str(ready), value)
     flush([ready])
     os.replace(ready, path)
     flush([path.parent])

@@ -1,7 +1,6 @@
 """RunInference over units: loads a transformer once, and scores what a unit has for it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,8 +9,9 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from filters.base import Batch, Partition, Scores, concat_rejects, isolate_failures, on_grid
 from filters.transformer import Located, TransformerScorer, load
+from pipeline import spool
 from pipeline.cascade import Cascade
-from pipeline.units import Stage, Unit, report_failure
+from pipeline.units import Done, Stage, Unit, report_failure
 from pipeline.verdicts import PHASE
 from schemas.reject import reject_batch
 
@@ -140,12 +140,13 @@ class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]
     ) -> Iterator[PredictionResult]:
         """Yields for each unit its ScoredUnit, or None where it is done already."""
         for unit in batch:
-            done = (Path(self._stage.folder) / f"{unit.name}.json").exists()
+            done = Done(self._stage.folder, unit.name).is_done()
             yield PredictionResult(unit, None if done else self._score(model, unit))
 
     def _score(self, model: TransformerScorer, unit: Unit) -> ScoredUnit:
         try:
-            return score_unit(self._stage, model, unit.name)
+            with spool.scope():
+                return score_unit(self._stage, model, unit.name)
         except Exception as failure:
             report_failure(self._stage, unit, failure)
             raise

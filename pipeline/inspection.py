@@ -1,6 +1,5 @@
 """What happened to one post: why it was rejected, or where its tokens are."""
 
-import os
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipeline import storage
 from pipeline.mixture import PHASE as MIXTURE
 from pipeline.survivors import SCORE
 from pipeline.verdicts import PHASE as CLASSIFY
@@ -37,27 +37,23 @@ def inspect(output: str, post_id: str) -> Iterator[str]:
 
 
 def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
-    files = _parquet_files(os.path.join(output, folder))
+    files = _parquet_files(storage.join(output, folder))
     return _of_post(files, post_id) if files else []
 
 
 def _parquet_files(folder: str) -> list[str]:
-    if not os.path.isdir(folder):
-        return []
-    return sorted(os.path.join(folder, f) for f in os.listdir(folder) if f.endswith(".parquet"))
+    return [e.path for e in storage.listing(folder) if e.path.endswith(".parquet")]
 
 
 def _of_post(files: list[str], post_id: str) -> list[dict[str, Any]]:
-    found: pa.Table = ds.dataset(files, format="parquet").to_table(
-        filter=ds.field("post_id") == post_id
-    )
+    found: pa.Table = storage.dataset(files).to_table(filter=ds.field("post_id") == post_id)
     return list(found.to_pylist())
 
 
 def _transformer_scores(output: str, post_id: str) -> Iterator[str]:
     """Yields what each transformer said of a post that it scored."""
-    files = _parquet_files(os.path.join(output, "scores"))
-    for model, own in groupby(files, key=lambda path: os.path.basename(path).rpartition("-")[0]):
+    files = _parquet_files(storage.join(output, "scores"))
+    for model, own in groupby(files, key=lambda path: storage.name_of(path).rpartition("-")[0]):
         for row in _of_post(list(own), post_id):
             scores = {n: v for n, v in row.items() if n.startswith(f"{model}.")}
             note = "" if row["decided"] else "  (scored for the sample; it did not decide)"
@@ -85,18 +81,13 @@ def _placed(row: dict[str, Any]) -> str:
 
 def _scores(output: str, post_id: str) -> Iterator[str]:
     """Yields the scores of a kept post, from the clean units, where they are still there."""
-    work = os.path.join(output, "work")
-    folders = (
-        [f for f in sorted(os.listdir(work)) if f.startswith("clean-")]
-        if os.path.isdir(work)
-        else []
-    )
-    for folder in folders:
-        path = os.path.join(work, folder, "clean")
-        files = sorted(os.path.join(path, f) for f in os.listdir(path) if f.endswith(".kept.arrow"))
-        table = ds.dataset(files, format="ipc") if files else None
-        if table is None:
+    folders = storage.folders(storage.join(output, "work"))
+    for folder in (f for f in folders if storage.name_of(f).startswith("clean-")):
+        kept = storage.listing(storage.join(folder, "clean"))
+        files = [e.path for e in kept if e.path.endswith(".kept.arrow")]
+        if not files:
             continue
+        table = storage.dataset(files, format="ipc")
         names = [n for n in table.schema.names if n.startswith(SCORE)]
         columns = ["language", "language_confidence", *names]
         for row in table.to_table(

@@ -7,12 +7,10 @@ reruns what depends on it and nothing else. Workers, memory and Beam flags are o
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,14 +20,15 @@ from filters.minhash import MinHashSpec
 from filters.normalize import NORMALIZE_VERSION
 from filters.text_views import TEXT_VIEWS_VERSION
 from filters.transformer import Located, locate
-from pipeline import history
+from pipeline import history, storage
 from pipeline.inputs import Inventory, cut
 from pipeline.ledger import UNKNOWN, Counts, column, subtract
 from pipeline.reading import ReadOptions
 from pipeline.recipe import Classifier, Recipe, canonical
+from pipeline.units import read_sealed
 from schemas.errors import InputError, RecipeError, did_you_mean
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
@@ -103,7 +102,8 @@ class Job:
 
     def work(self, phase: str, fingerprint: str, stage: str = "") -> str:
         """Returns the folder of a phase's or a stage's work."""
-        return os.path.join(self.output, "work", f"{phase}-{fingerprint[:12]}", stage).rstrip("/")
+        folder = storage.join(self.output, "work", f"{phase}-{fingerprint[:12]}")
+        return storage.join(folder, stage) if stage else folder
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -189,7 +189,7 @@ def _tokens_part(recipe: Recipe) -> list[Any]:
 
 def _bytes_of(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return storage.read_bytes(path)
     except OSError as error:
         raise RecipeError(f"vocabulary.tokenizer = {path!r}: {error.strerror}") from None
 
@@ -282,10 +282,9 @@ def run_day(job: Job, cleaned: Result) -> date:
 
 def read_result(job: Job, phase: str, mark: str) -> Result | None:
     """Returns the result that a phase wrote when it was done, or None."""
-    path = Path(job.work(phase, mark)) / "phase.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Result)
-    except (OSError, msgspec.DecodeError):
+        return read_sealed(storage.join(job.work(phase, mark), "phase.json"), Result)
+    except (FileNotFoundError, ValueError):
         return None
 
 

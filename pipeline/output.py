@@ -3,19 +3,20 @@
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from pipeline.units import write_json
+from pipeline import lease, storage
+from pipeline.units import read_sealed, write_sealed
 from schemas.errors import OutputError
 
 CONTRACT_FOLDERS = ("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer")
 COMPLETED = "COMPLETED"
 OWNER = "work/run.json"
 LOCK = "work/lock"
+LEASE = "work/lease.json"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -27,17 +28,22 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def locked(output: Path) -> Iterator[None]:
-    """Holds the output for one run; the lock dies with its process.
+def locked(output: str) -> Iterator[None]:
+    """Holds the output for one run: by a lock that dies with its process, or by a lease in a store.
 
     Raises:
         OutputError: the folder cannot be made or written, or another run holds it.
     """
+    if storage.is_remote(output):
+        with lease.held(storage.join(output, LEASE), of=output):
+            yield
+        return
     try:
-        (output / "work").mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.join(output, "work"), exist_ok=True)
     except OSError as error:
         raise OutputError(f"{output}: cannot be written: {error.strerror}") from None
-    with flocked(output / LOCK, of=str(output), held="it", other="another --output"):
+    lock = Path(output, LOCK)
+    with flocked(lock, of=output, held="it", other="another --output"):
         yield
 
 
@@ -68,22 +74,20 @@ def flocked(path: Path, *, of: str, held: str, other: str) -> Iterator[None]:
         yield
 
 
-def check_owner(output: Path, owner: Owner) -> None:
+def check_owner(output: str, owner: Owner) -> None:
     """Raises OutputError unless the folder is new, or holds a run of the same recipe and inputs.
 
     A changed setting of the same recipe reruns what depends on it. Another recipe, or other inputs
     over a finished run, would overwrite what somebody may still want.
     """
-    if not output.exists():
-        return
-    if not output.is_dir():
+    if storage.is_file(output):
         raise OutputError(f"{output}: is a file; --output names a folder")
-    held = _owner(output)
+    held = _owner(output, owner)
     if held is None:
-        strangers = [p.name for p in output.iterdir() if p.name != "work"]
+        strangers = [name for name in _names(output) if name != "work"]
         if strangers:
             raise OutputError(
-                f"{output}: is not empty and not an output of Sluice (it holds {sorted(strangers)[0]!r}); "
+                f"{output}: is not empty and not an output of Sluice (it holds {strangers[0]!r}); "
                 f"choose another --output"
             )
         return
@@ -93,46 +97,63 @@ def check_owner(output: Path, owner: Owner) -> None:
                 f"{output}: holds a run of {what} {getattr(held, what)!r}, not {getattr(owner, what)!r}; "
                 f"choose another --output, or delete the folder"
             )
-    if held.inputs != owner.inputs and (output / COMPLETED).exists():
+    if held.inputs != owner.inputs and storage.is_file(storage.join(output, COMPLETED)):
         raise OutputError(
             f"{output}: holds a finished run over other input files; "
             f"choose another --output, or delete the folder"
         )
 
 
-def _owner(output: Path) -> Owner | None:
+def _names(folder: str) -> list[str]:
+    found = [*storage.names(folder), *map(storage.name_of, storage.folders(folder))]
+    return sorted(found)
+
+
+def _owner(output: str, asks: Owner) -> Owner | None:
+    """Returns whose a folder is; where that was damaged and no run is finished, whoever asks may have it."""
+    path = storage.join(output, OWNER)
     try:
-        return msgspec.json.decode((output / OWNER).read_bytes(), type=Owner)
-    except (OSError, msgspec.DecodeError):
+        return read_sealed(path, Owner)
+    except FileNotFoundError:
         return None
+    except ValueError as error:
+        completed = storage.join(output, COMPLETED)
+        if not storage.is_file(completed):
+            return asks
+        raise OutputError(
+            f"{path}: {error}; whose the finished run in the folder is cannot be told: choose another "
+            f"--output, or delete {completed} if this command made it, and run again"
+        ) from None
 
 
-def claim(output: Path, owner: Owner) -> None:
+def claim(output: str, owner: Owner) -> None:
     """Writes whose the folder is; the caller holds the lock and has checked the owner."""
-    write_json(output / OWNER, owner)
+    write_sealed(storage.join(output, OWNER), owner)
 
 
-def reopen(output: Path) -> None:
+def reopen(output: str) -> None:
     """Takes back COMPLETED: from here the contract's files may change."""
-    (output / COMPLETED).unlink(missing_ok=True)
+    storage.delete(storage.join(output, COMPLETED))
 
 
-def keep_only(output: Path, names: Iterable[str]) -> None:
+def keep_only(output: str, names: Iterable[str]) -> None:
     """Removes from the contract's folders what no manifest names: older runs, attempts that died."""
     named = set(names)
     for folder in CONTRACT_FOLDERS:
-        for path in (output / folder).glob("*"):
-            if path.is_file() and f"{folder}/{path.name}" not in named:
-                path.unlink()
-        with contextlib.suppress(OSError):
-            (output / folder).rmdir()
-    for path in output.rglob(".tmp-*"):
-        path.unlink(missing_ok=True)
+        for name in storage.names(storage.join(output, folder)):
+            if f"{folder}/{name}" not in named:
+                storage.delete(storage.join(output, folder, name))
+        if not storage.is_remote(output):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(output, folder))
+    for file in storage.listing(output, recursive=True):
+        if storage.name_of(file.path).startswith(".tmp-"):
+            storage.delete(file.path)
 
 
-def drop_stale_work(output: Path, folders: Iterable[str]) -> None:
+def drop_stale_work(output: str, folders: Iterable[str]) -> None:
     """Removes the work of phases whose recipe has changed."""
     current = {os.path.basename(f) for f in folders}
-    for path in (output / "work").iterdir():
-        if path.is_dir() and path.name not in current:
-            shutil.rmtree(path, ignore_errors=True)
+    for folder in storage.folders(storage.join(output, "work")):
+        if storage.name_of(folder) not in current:
+            storage.delete_tree(folder)

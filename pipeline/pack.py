@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import exchange
+from pipeline.checksums import crc32
 from pipeline.encode import CONVERSATION_COLUMNS, DocumentsOf
 from pipeline.ledger import Counts
 from pipeline.token_use import TokenUse
@@ -101,6 +102,7 @@ def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
 def _write(stage: Pack, posts: Posts, planned: PackPlan, attempt: Attempt) -> None:
     """Writes the sequences, how often each id stands there, and the pieces; a run of sequences at a time."""
     path, pieces = attempt.path("sequences", suffix=".i32"), []
+    sums: list[int] = []
     use = TokenUse(stage.vocabulary)
     with open(path, "wb") as file:
         for start in range(0, planned.num_sequences, GATHER_SEQUENCES):
@@ -113,9 +115,13 @@ def _write(stage: Pack, posts: Posts, planned: PackPlan, attempt: Attempt) -> No
                 stop=min(start + GATHER_SEQUENCES, planned.num_sequences),
             )
             packed.tokens_SL.tofile(file)
+            sums += map(crc32, packed.tokens_SL)
             use.add(packed.tokens_SL)
             pieces.append(_pieces(packed.pieces, posts))
-    attempt.add("sequences", path)
+    attempt.add("sequences", path, checked=False)  # a shard takes some rows, and checks those
+    path = attempt.path("sums", suffix=".u32")
+    np.array(sums, np.uint32).tofile(path)
+    attempt.add("sums", path)
     path = attempt.path("use", suffix=".i64")
     use.count_V.tofile(path)
     attempt.add("use", path)

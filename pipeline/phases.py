@@ -4,15 +4,14 @@ import dataclasses
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import msgspec
 
-from pipeline import clean, dedup, remember, tokens, vocabulary
+from pipeline import clean, dedup, remember, spool, storage, tokens, vocabulary
 from pipeline.candidates import Buckets, Join, Posts
 from pipeline.cascade import Cascade
 from pipeline.encode import Encode
@@ -32,13 +31,26 @@ from pipeline.job import (
 )
 from pipeline.ledger import Counts, column
 from pipeline.mixture import Mixture, plan_mixture
+from pipeline.output import COMPLETED, CONTRACT_FOLDERS
 from pipeline.pack import Pack
 from pipeline.recipe import Classifier
 from pipeline.screens import band_edge
 from pipeline.settle import Rules
 from pipeline.shards import Deal, Shard
 from pipeline.survivors import Survivors
-from pipeline.units import DoUnits, Stage, Unit, add_counts, done_units, write_json
+from pipeline.units import (
+    DoUnits,
+    Stage,
+    Unit,
+    UnitManifest,
+    add_counts,
+    done_units,
+    file_digest,
+    found_manifests,
+    manifests,
+    take_back,
+    write_sealed,
+)
 from tokenizer.documents import Marks, marks_of
 from tokenizer.vocabulary import Vocabulary, load_frozen, load_vocabulary
 
@@ -72,7 +84,7 @@ def plan_clean(job: Job, results: Results) -> Plan:
     mark = fingerprints(job)["clean"]
     folder = job.work("clean", mark)
     stage = clean.CleanStage(
-        folder=os.path.join(folder, "clean"),
+        folder=storage.join(folder, "clean"),
         output=job.output,
         root=job.inventory.root,
         options=read_options(job.recipe),
@@ -96,7 +108,7 @@ def plan_dedup(job: Job, results: Results) -> Plan:
     d = job.recipe.dedup
 
     def at(stage: str) -> str:
-        return os.path.join(folder, stage)
+        return storage.join(folder, stage)
 
     partitions = max(4, math.ceil(posts.first[-1] / POSTS_IN_SETTLE_PARTITION))
     rules = Rules(
@@ -126,8 +138,8 @@ def plan_dedup(job: Job, results: Results) -> Plan:
 
 def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:
     first = [0]
-    for done in cleaned:
-        first.append(first[-1] + done.manifest().counts["kept"].get("posts", 0))
+    for manifest in manifests(cleaned):
+        first.append(first[-1] + manifest.counts["kept"].get("posts", 0))
     names = tuple(done.unit for done in cleaned)
     files = tuple(u.path for u in input_units(job))
     folder = cleaned[0].folder if cleaned else ""
@@ -166,7 +178,7 @@ def plan_classify(job: Job, results: Results) -> Plan:
     for spec, located in zip(job.recipe.transformers, job.located, strict=True):
         edge = band_of(spec, results)
         cascade = Cascade(left, files, spec, edge, job.recipe.seed)
-        at = os.path.join(folder, spec.prefix)
+        at = storage.join(folder, spec.prefix)
         stages.append(classify.Classify(at, job.output, cascade, located))
         left = dataclasses.replace(left, drops=(*left.drops, at))
     posts = results.survivors.get("posts", 0)
@@ -191,7 +203,7 @@ def plan_vocabulary(job: Job, results: Results) -> Plan:
     mark, section = fingerprints(job)["vocabulary"], job.recipe.vocabulary
     folder = job.work("vocabulary", mark)
     if section.tokenizer is not None:
-        freeze = vocabulary.Freeze(os.path.join(folder, "train"), job.output, section.tokenizer)
+        freeze = vocabulary.Freeze(storage.join(folder, "train"), job.output, section.tokenizer)
         graph = DoUnits(freeze)
         return Plan("vocabulary", mark, folder, [Unit("tokenizer")], graph, [freeze], 0)
     text = column(results.survivors, "by_lang", "text_bytes")
@@ -204,7 +216,7 @@ def plan_vocabulary(job: Job, results: Results) -> Plan:
     weights = tuple(sorted(found.items()))
     sampled_bytes = min(section.sample_bytes, sum(text.values()))
     count = vocabulary.Count(
-        os.path.join(folder, "sample"),
+        storage.join(folder, "sample"),
         survivors_of(job, results),
         tuple(sorted(rates.items())),
         weights,
@@ -212,9 +224,9 @@ def plan_vocabulary(job: Job, results: Results) -> Plan:
         job.recipe.seed,
         section.held_back,
     )
-    merge = vocabulary.Merge(os.path.join(folder, "words"))
+    merge = vocabulary.Merge(storage.join(folder, "words"))
     train = vocabulary.Train(
-        os.path.join(folder, "train"),
+        storage.join(folder, "train"),
         job.output,
         merge.folder,
         weights,
@@ -233,17 +245,17 @@ def plan_tokens(job: Job, results: Results) -> Plan:
     folder = job.work("tokens", mark)
     text_bytes = results.survivors.get("text_bytes", 0)
     path, section = vocabulary.tokenizer_path(job.output), job.recipe.tokens
-    made = load_vocabulary(path)
+    made = load_vocabulary(spool.fetch(path))
 
     def at(stage: str) -> str:
-        return os.path.join(folder, stage)
+        return storage.join(folder, stage)
 
     planned = tokens.TokensPlan(
         Encode(
             at("encode"),
             survivors_of(job, results),
             path,
-            hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+            hashlib.sha256(storage.read_bytes(path)).hexdigest(),
             max(1, math.ceil(text_bytes / section.partition_bytes)),
             job.recipe.seed,
             section.documents,
@@ -279,7 +291,7 @@ def plan_tokens(job: Job, results: Results) -> Plan:
 def check_tokenizer(job: Job) -> None:
     """Raises RecipeError where a frozen tokenizer is not one that the run can use; none is well."""
     if job.recipe.vocabulary.tokenizer is not None:
-        _marks(job, load_frozen(job.recipe.vocabulary.tokenizer))
+        _marks(job, load_frozen(spool.fetch(job.recipe.vocabulary.tokenizer)))
 
 
 def _marks(job: Job, made: Vocabulary) -> Marks:
@@ -358,36 +370,41 @@ PHASES: dict[str, Callable[[Job, Results], Plan]] = {
 
 
 def finished(job: Job, phase: str, mark: str) -> Result | None:
-    """Returns the result of a phase that is done, or None; its contract files must be in place."""
+    """Returns the result of a phase that is done, or None; its contract files must be in place.
+
+    Those of a run that did not finish are read: a machine that went down may have left them without their
+    bytes. Units of which a file is missing or damaged are taken back.
+    """
     result = read_result(job, phase, mark)
     if result is None:
         return None
-    path = Path(job.work(phase, mark)) / "phase.json"
-    missing = [
-        done
-        for folder in _stage_folders(path.parent)
-        for done in done_units(str(folder))
-        if not _in_place(job.output, done)
-    ]
-    for done in missing:
-        (Path(done.folder) / f"{done.unit}.json").unlink()
-    if missing:
-        path.unlink()
-        return None
-    return result
+    done = [d for stage in storage.folders(job.work(phase, mark)) for d in done_units(stage)]
+    there = contract_sizes(job.output)
+    whole = storage.is_file(storage.join(job.output, COMPLETED))
+    found = zip(done, found_manifests(done), strict=True)
+    missing = [d for d, m in found if m is None or not _in_place(job.output, there, m, whole=whole)]
+    for unit in missing:
+        take_back(unit.folder, unit.unit)
+    return None if missing else result
 
 
-def _stage_folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir())
+def contract_sizes(output: str) -> dict[str, int]:
+    """Returns the size of every file in the contract's folders, by its name in the output."""
+    return {
+        f"{folder}/{storage.name_of(file.path)}": file.bytes
+        for folder in CONTRACT_FOLDERS
+        for file in storage.listing(storage.join(output, folder))
+    }
 
 
-def _in_place(output: str, done: Any) -> bool:
-    """Returns whether the contract files of a unit are there, with their sizes."""
-    for entry in done.manifest().files.values():
-        path = Path(output) / entry.name
-        if entry.sha256 and not (path.is_file() and path.stat().st_size == entry.bytes):
-            return False
-    return True
+def _in_place(output: str, there: Mapping[str, int], unit: UnitManifest, *, whole: bool) -> bool:
+    """Returns whether the contract files of a unit are there, with their sizes and, in doubt, their bytes."""
+    return all(
+        there.get(e.name) == e.bytes
+        and (whole or file_digest(storage.join(output, e.name))[1] == e.sha256)
+        for e in unit.files.values()
+        if e.sha256
+    )
 
 
 def conclude(plan: Plan) -> Result:
@@ -396,10 +413,10 @@ def conclude(plan: Plan) -> Result:
     for stage in plan.stages:
         total = counts.setdefault(stage.name, {})
         add_counts(total, plan.zero.get(stage.name, {}))
-        for done in done_units(stage.folder):
-            add_counts(total, done.manifest().counts)
+        for manifest in manifests(done_units(stage.folder)):
+            add_counts(total, manifest.counts)
     result = Result(plan.name, plan.fingerprint, counts)
-    write_json(Path(plan.folder) / "phase.json", result)
+    write_sealed(storage.join(plan.folder, "phase.json"), result)
     return result
 
 
@@ -407,8 +424,9 @@ def counts_by_file(job: Job, results: Results) -> dict[str, Counts]:
     """Returns the clean counts of every input file."""
     by_file: dict[str, Counts] = {}
     folder = job.work("clean", results["clean"].fingerprint, "clean")
-    for done, unit in zip(done_units(folder), input_units(job), strict=True):
-        counts = done.manifest().counts
+    found = manifests(done_units(folder))
+    for manifest, unit in zip(found, input_units(job), strict=True):
+        counts = manifest.counts
         part = {"read": counts["read"], "malformed": counts["malformed"]}
         add_counts(by_file.setdefault(unit.path, {}), part)
     return by_file

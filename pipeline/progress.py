@@ -4,16 +4,18 @@ On a terminal the line is live; elsewhere one is printed now and then. It counts
 it works whatever engine does the units.
 """
 
+import contextlib
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
-from pipeline.units import Stage
+from pipeline import storage
+from pipeline.units import Done, Stage, UnitManifest, done_units, found_manifests
+from schemas.errors import StorageError
 
 TICK_SECONDS = 0.5
 LINE_SECONDS = 10.0
@@ -75,10 +77,14 @@ class Progress:
         self._phase, self._stages, self._total, self._posts = phase, stages, total, posts
         self._out = out or sys.stderr
         self._begun = time.monotonic()
+        remote = any(storage.is_remote(stage.folder) for stage in stages)
+        self._tick = (
+            LINE_SECONDS if remote else TICK_SECONDS
+        )  # a look at a store is a request a stage
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._read: dict[str, int] = {}
-        self._at_start = len(_manifests(stages[0].folder)) if stages else 0
+        self._at_start = len(done_units(stages[0].folder)) if stages else 0
 
     def __enter__(self) -> "Progress":
         self._thread.start()
@@ -90,23 +96,23 @@ class Progress:
 
     def state(self) -> State:
         """Returns how far the phase is now."""
-        stage, done = self._stages[0], _manifests(self._stages[0].folder)
+        stage, done = self._stages[0], done_units(self._stages[0].folder)
         posts, total, ended = self._posts_of(done), self._total, len(done) >= self._total
         for later in self._stages[1:]:
-            found = _manifests(later.folder)
+            found = done_units(later.folder)
             if found or ended:
                 stage, done, total, posts = later, found, 0, 0
             ended = False
         name = stage.name.removeprefix(f"{self._phase}_")
         return State(self._phase, name, len(done), total, posts, time.monotonic() - self._begun)
 
-    def _posts_of(self, done: list[Path]) -> int:
+    def _posts_of(self, done: list[Done]) -> int:
         if self._posts:
-            new = len(done) - self._at_start
-            return self._posts * max(new, 0) // max(self._total, 1)
-        for path in done:
-            if path.stem not in self._read:
-                self._read[path.stem] = _posts_read(path)
+            more = len(done) - self._at_start
+            return self._posts * max(more, 0) // max(self._total, 1)
+        new = [unit for unit in done if unit.unit not in self._read]
+        for unit, manifest in zip(new, found_manifests(new), strict=True):
+            self._read[unit.unit] = _posts_read(manifest)
         return sum(self._read.values())
 
     def _run(self) -> None:
@@ -119,21 +125,19 @@ class Progress:
         from rich.text import Text
 
         with Live(console=Console(file=self._out), transient=True, auto_refresh=False) as live:
-            while not self._stop.wait(TICK_SECONDS):
-                live.update(Text(self.state().line()), refresh=True)
+            while not self._stop.wait(self._tick):
+                with contextlib.suppress(StorageError):  # a store may be away for a while
+                    live.update(Text(self.state().line()), refresh=True)
 
     def _lines(self) -> None:
         while not self._stop.wait(LINE_SECONDS):
-            print(self.state().line(), file=self._out, flush=True)
+            with contextlib.suppress(StorageError):
+                print(self.state().line(), file=self._out, flush=True)
 
 
-def _manifests(folder: str) -> list[Path]:
-    return [p for p in Path(folder).glob("*.json") if not p.name.startswith(".")]
-
-
-def _posts_read(path: Path) -> int:
-    counts = msgspec.json.decode(path.read_bytes()).get("counts", {})
-    return int(counts.get("read", 0)) if isinstance(counts.get("read", 0), int) else 0
+def _posts_read(manifest: UnitManifest | None) -> int:
+    read = manifest.counts.get("read", 0) if manifest else 0
+    return int(read) if isinstance(read, int) else 0
 
 
 Report = Callable[[str], None]

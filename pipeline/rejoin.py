@@ -12,7 +12,6 @@ Shape suffixes: S sequences of L tokens, T tokens, I items, K pieces of a batch,
 C cuts.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.output import COMPLETED
 from pipeline.units import whole_file
 from schemas.errors import OutputError
@@ -46,7 +46,7 @@ class Sources:
     """
 
     def __init__(self, output: str, manifest: dict[str, Any], *, leftover: bool):
-        if not os.path.exists(os.path.join(output, COMPLETED)):
+        if not storage.is_file(storage.join(output, COMPLETED)):
             raise OutputError(f"{output}: no {COMPLETED}: the run did not finish; run it again")
         sizes = {entry["path"]: entry["bytes"] for entry in manifest["files"]}
         stems = [s["path"].removeprefix("tokens/") for s in manifest["shards"]]
@@ -81,7 +81,7 @@ class Sources:
 
 def _whole(output: str, name: str, num_bytes: int) -> str:
     mend = "see `sluice verify`, and run again"
-    return whole_file(os.path.join(output, name), num_bytes, writer="the run", mend=mend)
+    return whole_file(storage.join(output, name), num_bytes, writer="the run", mend=mend)
 
 
 class Run(NamedTuple):

@@ -46,7 +46,7 @@ from pipeline.units import (
     Work,
     done_units,
     file_digest,
-    file_path,
+    whole_file,
 )
 from schemas.errors import SluiceError
 from schemas.kernel import utf8_view
@@ -241,16 +241,21 @@ def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
     for unit in (d for d in done if d.folder == stage.record):
         manifest = unit.manifest()
         entry, num_posts = manifest.files["posts"], manifest.counts["posts"]
-        file_path(stage.segment_folder, entry)
+        _whole(stage.segment_folder, entry)
         if num_posts:
             posts.append(PostsFile(entry.name, rows, num_posts, entry.bytes, entry.sha256))
         rows += num_posts
     for unit in (d for d in done if d.folder == stage.index):
         manifest = unit.manifest()
         entry, num_keys = manifest.files["keys"], manifest.counts["keys"]
-        span = history_index.key_span(file_path(stage.segment_folder, entry))
+        span = history_index.key_span(_whole(stage.segment_folder, entry))
         keys.append(KeysFile(entry.name, *span, num_keys, entry.bytes, entry.sha256))
     return Contents(rows, tuple(posts), tuple(keys))
+
+
+def _whole(folder: str, entry: FileEntry) -> str:
+    mend = f"delete the folder {folder} and run again: its units are done anew"
+    return whole_file(os.path.join(folder, entry.name), entry.bytes, writer="its unit", mend=mend)
 
 
 def _tidy(stage: Publish) -> None:

@@ -7,14 +7,12 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import output, phases
+from pipeline import output, phases, storage
 from pipeline.clean import load_machines
 from pipeline.inputs import find_inputs
 from pipeline.job import Job, Result, Results, fingerprints
@@ -23,7 +21,14 @@ from pipeline.metrics import Cost, Meter
 from pipeline.phases import PHASES, Plan
 from pipeline.progress import Progress, Report
 from pipeline.recipe import Recipe
-from pipeline.units import done_units, failures, sweep, write_json
+from pipeline.units import (
+    done_units,
+    failures,
+    read_sealed,
+    sweep,
+    take_back,
+    write_sealed,
+)
 from schemas import errors
 from schemas.errors import RecipeError, SluiceError, did_you_mean
 
@@ -69,7 +74,12 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
     """
     if not recipe.input.files:
         raise RecipeError("no input: give --input GLOB, or input.files in the recipe")
-    return Job(recipe, find_inputs(recipe.input.files), os.path.abspath(out))
+    if storage.is_remote(recipe.dedup.history or ""):
+        raise RecipeError(
+            f"dedup.history = {recipe.dedup.history!r}: must be a folder on a file system that all workers "
+            f"share; a history is not kept in an object store"
+        )
+    return Job(recipe, find_inputs(recipe.input.files), storage.absolute(out))
 
 
 def run_phases(
@@ -87,7 +97,7 @@ def run_phases(
     load_machines(job.recipe.filters, job.recipe.language.model)
     options, results, costs = beam_options(flags), Results(), {}
     marks = fingerprints(job)
-    output.drop_stale_work(Path(job.output), (job.work(p, m) for p, m in marks.items()))
+    output.drop_stale_work(job.output, [job.work(p, m) for p, m in marks.items()])
     for name in marks:
         # What dedup reads of a history is known when clean is done.
         mark = fingerprints(job)[name]
@@ -95,7 +105,7 @@ def run_phases(
         if name == "history" and not phases.is_remembered(job, results):
             found = None
         if found is None:
-            output.reopen(Path(job.output))
+            output.reopen(job.output)
             found, reused = run_plan(PHASES[name](job, results), options)
             cost = _add_cost(job, found, meter)
         else:
@@ -130,16 +140,20 @@ def _check_classified(job: Job, results: Results) -> None:
 
 def _cost(job: Job, result: Result) -> Cost:
     """Returns what a finished phase cost in the runs that it took."""
-    path = Path(job.work(result.phase, result.fingerprint)) / "cost.json"
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(path.read_bytes(), type=Cost)
-    return Cost()
+    try:
+        return read_sealed(_cost_path(job, result), Cost)
+    except (FileNotFoundError, ValueError):  # what was measured is lost, and nothing else
+        return Cost()
+
+
+def _cost_path(job: Job, result: Result) -> str:
+    return storage.join(job.work(result.phase, result.fingerprint), "cost.json")
 
 
 def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
     """Adds what the phase cost now to what it cost in earlier runs, and keeps it beside the phase."""
     cost = meter.lap().plus(_cost(job, result))
-    write_json(Path(job.work(result.phase, result.fingerprint)) / "cost.json", cost)
+    write_sealed(_cost_path(job, result), cost)
     return cost
 
 
@@ -176,6 +190,9 @@ def _told(folders: Sequence[str]) -> Iterator[None]:
         found = failures(folders)
         if not found:
             raise
+        for about in found:
+            if "damaged" in about:
+                take_back(*about["damaged"])
         raise _error_of(found[0], failure) from failure
     finally:
         noise.setLevel(level)

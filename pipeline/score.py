@@ -3,13 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from filters import AnyFilter
@@ -27,6 +25,7 @@ from filters.base import (
 )
 from filters.normalize import normalize
 from filters.transformer import Located, TransformerScorer, load
+from pipeline import storage
 from pipeline.clean import RejectFile, load_machines
 from pipeline.inputs import InputUnit
 from pipeline.job import Job, fingerprint, fingerprints, input_units, read_options
@@ -159,7 +158,7 @@ def plan_score(job: Job) -> Plan:
     mark = fingerprint(PHASE, [marks["clean"], marks.get("classify")])
     folder = job.work(PHASE, mark)
     stage = ScoreStage(
-        folder=f"{folder}/score",
+        folder=storage.join(folder, "score"),
         output=job.output,
         root=job.inventory.root,
         options=read_options(job.recipe),
@@ -176,7 +175,8 @@ def summary(output: str, recipe: Recipe) -> list[dict[str, Any]]:
 
     A label without a threshold has None for both.
     """
-    table = ds.dataset(Path(output) / "scores", format="parquet")
+    files = [file.path for file in storage.listing(storage.join(output, "scores"))]
+    table = storage.dataset(files)
     rules: dict[str, tuple[float, Callable[[Scores], Mask]]] = {
         f.name: (f.threshold, f.accepts) for f in recipe.filters
     }

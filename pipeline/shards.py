@@ -4,6 +4,7 @@ Sequences are numbered globally by prefix sums over the partitions, permuted by 
 shards of equal length; the remainder is kept apart.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import exchange
+from pipeline import exchange, storage
+from pipeline.checksums import crc32
 from pipeline.ledger import Counts
 from pipeline.pack import GATHER_SEQUENCES, PIECE
 from pipeline.recipe import Training
@@ -201,19 +203,57 @@ def _dealt_rows(unit: Unit) -> Places:
     return partition_S[order_S], row_S[order_S]
 
 
+class _Sequences:
+    """The sequences of a packed partition: some rows are read, and each of them is checked."""
+
+    def __init__(self, done: Done, sequence_length: int):
+        manifest = done.manifest()
+        entry = manifest.files["sequences"]
+        self._done, self._length = done, sequence_length
+        self._path = storage.join(done.folder, entry.name)
+        self.sum_S = np.fromfile(done.checked(manifest.files["sums"]), np.uint32)
+        try:
+            self._remote: Any = None
+            flat = np.empty(0, np.int32)
+            if storage.is_remote(self._path):
+                self._remote = storage.open_input(self._path)
+            elif os.path.getsize(self._path) == entry.bytes:
+                flat = np.memmap(self._path, np.int32, "r")
+            else:
+                raise done.damaged(self._path, "was cut")
+        except FileNotFoundError:
+            raise done.damaged(self._path, "is missing") from None
+        self._mapped = flat.reshape(-1, sequence_length)
+
+    def rows(self, row_Q: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Returns (Q, L) int32, the sequences at these rows."""
+        tokens_QL = self._mapped[row_Q] if self._remote is None else self._fetched(row_Q.tolist())
+        found_Q = np.array([crc32(tokens_L) for tokens_L in tokens_QL], np.uint32)
+        if not np.array_equal(found_Q, self.sum_S[row_Q]):
+            raise self._done.damaged(self._path, "is not what its unit wrote: a checksum differs")
+        return tokens_QL
+
+    def _fetched(self, rows: list[int]) -> np.ndarray[Any, np.dtype[np.int32]]:
+        size, file = 4 * self._length, self._remote
+        found = storage.in_threads(lambda row: file.read_at(size, row * size), rows)
+        data = b"".join(found)
+        if len(data) != size * len(rows):
+            raise self._done.damaged(self._path, "was cut")
+        return np.frombuffer(data, np.int32).reshape(-1, self._length)
+
+
 class PackedFiles:
-    """The packed partitions, memory-mapped: sequences and pieces by (partition, row)."""
+    """The packed partitions: sequences and pieces by (partition, row)."""
 
     def __init__(self, folder: str, sequence_length: int):
         self._folder, self._length = folder, sequence_length
-        self._tokens: dict[int, np.ndarray[Any, Any]] = {}
+        self._tokens: dict[int, _Sequences] = {}
         self._pieces: dict[int, tuple[pa.RecordBatch, np.ndarray[Any, Any]]] = {}
 
-    def _sequences(self, partition: int) -> np.ndarray[Any, Any]:
+    def _sequences(self, partition: int) -> _Sequences:
         if partition not in self._tokens:
-            path = Done(self._folder, f"partition-{partition:05d}").path("sequences")
-            flat = np.memmap(path, np.int32, "r")
-            self._tokens[partition] = flat.reshape(-1, self._length)
+            done = Done(self._folder, f"partition-{partition:05d}")
+            self._tokens[partition] = _Sequences(done, self._length)
         return self._tokens[partition]
 
     def pieces(self, partition: int) -> tuple[pa.RecordBatch, np.ndarray[Any, Any]]:
@@ -222,7 +262,7 @@ class PackedFiles:
             path = Done(self._folder, f"partition-{partition:05d}").path("pieces")
             with pa.memory_map(path) as file:
                 rows = pa.ipc.open_file(file).get_batch(0)
-            num_sequences = len(self._sequences(partition))
+            num_sequences = len(self._sequences(partition).sum_S)
             starts_S1 = np.searchsorted(
                 np.asarray(rows.column("sequence")), np.arange(num_sequences + 1)
             )
@@ -236,7 +276,7 @@ class PackedFiles:
         tokens_SL = np.empty((len(row_S), self._length), np.int32)
         for partition in np.unique(partition_S).tolist():
             at_Q = np.flatnonzero(partition_S == partition)
-            tokens_SL[at_Q] = self._sequences(partition)[row_S[at_Q]]
+            tokens_SL[at_Q] = self._sequences(partition).rows(row_S[at_Q])
         pieces, counts_S = self._rows(partition_S, row_S)
         end_P = np.asarray(pieces["offset"]) + np.asarray(pieces["length"])
         at_E = np.flatnonzero(np.asarray(pieces["ends"]))

@@ -16,26 +16,30 @@ options is refused, because paths stand in logs and messages. What fails for a w
 import contextlib
 import errno
 import functools
-import glob
 import os
 import posixpath
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
 from schemas.errors import StorageError
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
 S3_ATTEMPTS = 10
 PART_BYTES = 64 << 20
 """What is sent or read at a time. Of several parts, an object is there once all are and it is completed."""
+REQUESTS_AT_ONCE = 32
 _WHOLE_PUTS = frozenset({"s3", "gs", "gcs", "abfs", "abfss"})
 """Stores where an object is there once it is whole; others get a temporary name and a move."""
-_WILD = re.compile(r"[*?\[]")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)$", re.DOTALL)
 
 
@@ -83,6 +87,17 @@ def exists(path: str) -> bool:
     return bool(_info(path).type != fs.FileType.NotFound)
 
 
+def is_file(path: str) -> bool:
+    """Returns whether there is a file; one request, where `exists` may take two."""
+    if not is_remote(path):
+        return os.path.isfile(_local(path))
+    try:
+        open_input(path).close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def is_folder(path: str) -> bool:
     """Returns whether there is a folder."""
     if not is_remote(path):
@@ -122,18 +137,6 @@ def names(folder: str) -> list[str]:
     return [name_of(entry.path) for entry in listing(folder)]
 
 
-def find(pattern: str) -> list[str]:
-    """Returns the files that a path or a pattern (`*`, `?`, `[...]`, `**` for any depth) names, sorted."""
-    if not is_remote(pattern):
-        return sorted(p for p in glob.glob(_local(pattern), recursive=True) if os.path.isfile(p))
-    head, wild, _ = _split_wild(pattern)
-    if not wild:
-        return [pattern] if size(pattern) >= 0 else []
-    deep = "/" in pattern[len(head) + 1 :]
-    matches = re.compile(_regex(pattern)).fullmatch
-    return [e.path for e in listing(head, recursive=deep) if matches(e.path)]
-
-
 def read_bytes(path: str) -> bytes:
     """Returns what is in a file.
 
@@ -160,6 +163,31 @@ def read_range(path: str, offset: int, length: int) -> bytes:
         os.close(descriptor)
 
 
+def read_ranges(places: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
+    """Yields what is at each (path, offset, length), in their order; remote ones are read ahead."""
+    places = list(places)
+    if not (places and is_remote(places[0][0])):
+        yield from (read_range(*place) for place in places)
+        return
+    yield from in_threads(lambda place: read_range(*place), places)
+
+
+def in_threads(do: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+    """Yields what requests give, in the order of the items; some are under way at a time."""
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        waiting: deque[Future[_R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(do, item))
+                if len(waiting) > REQUESTS_AT_ONCE:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 def open_input(path: str) -> Any:
     """Returns a file open for reading at any place: a pyarrow NativeFile."""
     if not is_remote(path):
@@ -167,6 +195,18 @@ def open_input(path: str) -> Any:
     filesystem, inner = _located(path)
     with _telling(path):
         return filesystem.open_input_file(inner)
+
+
+def dataset(paths: Sequence[str], *, format: str = "parquet", schema: Any = None) -> Any:
+    """Returns files of one place as a pyarrow dataset."""
+    import pyarrow.dataset as ds
+
+    if not (paths and is_remote(paths[0])):
+        return ds.dataset([_local(path) for path in paths], schema=schema, format=format)
+    found = [_located(path) for path in paths]
+    with _telling(paths[0]):
+        inner = [path for _, path in found]
+        return ds.dataset(inner, schema=schema, format=format, filesystem=found[0][0])
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -280,27 +320,6 @@ def _select(folder: str, *, recursive: bool) -> list[Any]:
         return list(filesystem.get_file_info(chosen))
 
 
-def _split_wild(pattern: str) -> tuple[str, str, str]:
-    """Returns (the folder before the first part with a wildcard, "" or that part's first one, the rest)."""
-    found = _WILD.search(pattern)
-    if found is None:
-        return pattern, "", ""
-    head, _, rest = pattern[: found.start()].rpartition("/")
-    return head, found[0], rest
-
-
-def _regex(pattern: str) -> str:
-    """Returns a regular expression for a pattern: `*` stops at a slash, `**/` is any number of folders."""
-    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", pattern)
-    known = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(t) or (_charset(t) if t[:1] == "[" else re.escape(t)) for t in tokens)
-
-
-def _charset(token: str) -> str:
-    inside = token[1:-1].replace("\\", "\\\\")
-    return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
-
-
 def _info(path: str) -> Any:
     filesystem, inner = _located(path)
     with _telling(path):
@@ -359,7 +378,7 @@ def _filesystem(scheme: str, authority: str) -> tuple[Any, str]:
 
 
 def _s3(bucket: str) -> Any:
-    """Returns S3 as the environment describes it; unlike the SDK's, pyarrow's reads no endpoint there."""
+    """Returns S3 as the environment describes it; this constructor reads no endpoint there by itself."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not bucket:

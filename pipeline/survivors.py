@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ class Survivors:
         """Returns the places in the unit's `kept` file that were dropped, ascending."""
         rows = [np.empty(0, np.uint32)]
         for folder in self.drops:
-            if (Path(folder) / f"{unit}.json").exists():
+            if Done(folder, unit).is_done():
                 rows.append(_column(Done(folder, unit).path("drops"), "row"))
         return np.unique(np.concatenate(rows))
 
@@ -76,7 +75,7 @@ class Survivors:
 
     def _copies(self, unit: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Returns (row_S, copies_S), rows ascending; others have 1."""
-        if not (self.copies and (Path(self.copies) / f"{unit}.json").exists()):
+        if not (self.copies and Done(self.copies, unit).is_done()):
             return np.empty(0, np.uint32), np.empty(0, np.int32)
         path = Done(self.copies, unit).path("copies")
         return _column(path, "row"), _column(path, "copies")

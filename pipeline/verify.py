@@ -1,8 +1,6 @@
 """Re-reads a whole output and says what is not as the manifest says: files, shapes, ids, books."""
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from filters.hashing import hash_texts
+from pipeline import spool, storage
 from pipeline.ledger import check_posts, check_tokens
 from pipeline.mixture import PHASE as MIXTURE
 from pipeline.mixture import sum_of_ids
@@ -29,9 +28,9 @@ Problems = Iterator[str]
 
 def read_manifest(output: str) -> dict[str, Any]:
     """Returns manifest.json; raises OutputError where there is none or it cannot be read."""
-    path = Path(output) / "manifest.json"
+    path = storage.join(output, "manifest.json")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
     except FileNotFoundError:
         raise OutputError(
             f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
@@ -61,23 +60,23 @@ def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
 
 
 def _files(output: str, manifest: dict[str, Any]) -> Problems:
-    if not os.path.exists(os.path.join(output, COMPLETED)):
+    if not storage.is_file(storage.join(output, COMPLETED)):
         yield f"{COMPLETED} is missing: the run did not finish"
     for entry in manifest["files"]:
-        path = os.path.join(output, entry["path"])
-        if not os.path.exists(path):
+        try:
+            size, sha256 = file_digest(storage.join(output, entry["path"]))
+        except FileNotFoundError:
             yield f"{entry['path']}: is missing"
             continue
-        size, sha256 = file_digest(path)
         if size != entry["bytes"]:
             yield f"{entry['path']}: has {size:,} bytes, the manifest says {entry['bytes']:,}"
         elif sha256 != entry["sha256"]:
             yield f"{entry['path']}: SHA-256 differs from the manifest's"
     named = {entry["path"] for entry in manifest["files"]}
     for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
-        for found in sorted((Path(output) / folder).glob("*")):
-            if f"{folder}/{found.name}" not in named:
-                yield f"{folder}/{found.name}: is not in the manifest"
+        for name in storage.names(storage.join(output, folder)):
+            if f"{folder}/{name}" not in named:
+                yield f"{folder}/{name}: is not in the manifest"
 
 
 def _books(output: str, manifest: dict[str, Any]) -> Problems:
@@ -99,7 +98,8 @@ def _books(output: str, manifest: dict[str, Any]) -> Problems:
 
 def _tokenizer(output: str, manifest: dict[str, Any]) -> Problems:
     size = manifest["format"]["vocabulary_size"]
-    tokenizer = Tokenizer.from_file(os.path.join(output, "tokenizer", "tokenizer.json"))
+    text = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
+    tokenizer = Tokenizer.from_str(text.decode())
     if tokenizer.get_vocab_size() != size:
         yield f"tokenizer.json has {tokenizer.get_vocab_size():,} entries, not {size:,}"
 
@@ -119,12 +119,13 @@ def _shard_files(manifest: dict[str, Any]) -> list[tuple[str, str]]:
 def _shards(output: str, manifest: dict[str, Any]) -> Problems:
     form = manifest["format"]
     for tokens, _ in _shard_files(manifest):
-        for problem in verify_shard(
-            os.path.join(output, tokens),
-            vocabulary_size=form["vocabulary_size"],
-            sequence_length=form["sequence_length"],
-        ):
-            yield f"{tokens}: {problem}"
+        with spool.scope():
+            problems = verify_shard(
+                spool.fetch(storage.join(output, tokens)),
+                vocabulary_size=form["vocabulary_size"],
+                sequence_length=form["sequence_length"],
+            )
+        yield from (f"{tokens}: {problem}" for problem in problems)
     counts = {s["sequences"] for s in manifest["shards"]}
     if len(counts) > 1:
         yield f"shards differ in length: {sorted(counts)}"
@@ -135,7 +136,7 @@ def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
     pieces = 0
     of_posts = manifest["recipe"]["tokens"].get("documents", "posts") == "posts"
     for tokens, provenance in _shard_files(manifest):
-        table = pq.read_table(os.path.join(output, provenance))
+        table = _table(output, provenance)
         pieces += table.num_rows
         sequence_P = table["sequence"].to_numpy()
         end_P = table["offset"].to_numpy() + table["length"].to_numpy()
@@ -144,7 +145,8 @@ def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
         if not np.array_equal(table["offset"].to_numpy(), expected_P):
             yield f"{provenance}: pieces of a sequence leave a gap or overlap"
         piece_P = _places(sequence_P, end_P)
-        document_E = _places(*_doc_ends(os.path.join(output, tokens)))
+        with spool.scope():
+            document_E = _places(*_doc_ends(spool.fetch(storage.join(output, tokens))))
         # A post is a document, or the last of a sequence ends the part of a conversation that is there.
         must_end_P = np.ones(len(piece_P), np.bool_) if of_posts else np.roll(first_P, -1)
         ends_P = np.isin(piece_P, document_E)
@@ -154,6 +156,11 @@ def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
     expected = sum(part.get("pieces", 0) for part in shard.values())
     if pieces != expected:
         yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
+
+
+def _table(output: str, name: str) -> pa.Table:
+    with storage.open_input(storage.join(output, name)) as file:
+        return pq.read_table(file)
 
 
 def _places(
@@ -178,10 +185,10 @@ def _kept_ids(output: str, manifest: dict[str, Any]) -> np.ndarray[Any, np.dtype
     """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
     hashes = [np.empty(0, np.uint64)]
     for _, provenance in _shard_files(manifest):
-        file = pq.ParquetFile(os.path.join(output, provenance))
-        for batch in file.iter_batches(columns=["post_id", "piece"]):
-            first = batch.filter(pc.equal(batch.column("piece"), 0))
-            hashes.append(hash_texts(first.column("post_id"), seed=0))
+        with storage.open_input(storage.join(output, provenance)) as source:
+            for batch in pq.ParquetFile(source).iter_batches(columns=["post_id", "piece"]):
+                first = batch.filter(pc.equal(batch.column("piece"), 0))
+                hashes.append(hash_texts(first.column("post_id"), seed=0))
     return np.sort(np.concatenate(hashes))
 
 
@@ -190,8 +197,9 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
     kept_K, posts = _kept_ids(output, manifest), manifest["posts"]
     yield from _kept(kept_K, manifest)
     found: dict[str, dict[str, int]] = {}
-    files = sorted(str(path) for path in (Path(output) / "rejects").glob("*.parquet"))
-    rows = ds.dataset(files, schema=REJECT, format="parquet")
+    rejects = storage.listing(storage.join(output, "rejects"))
+    files = [file.path for file in rejects if file.path.endswith(".parquet")]
+    rows = storage.dataset(files, schema=REJECT)
     columns = ["kind", "reason", "detail", "duplicate_of"]
     stayed_S = np.sort(np.concatenate([kept_K, _later_rejects(rows)]))
     lost = earlier = 0
@@ -252,7 +260,7 @@ def _scores(output: str, manifest: dict[str, Any]) -> Problems:
         paths = [f["path"] for f in manifest["files"] if f["path"].startswith(f"scores/{prefix}-")]
         decided = 0
         for path in paths:
-            table = pq.read_table(os.path.join(output, path))
+            table = _table(output, path)
             decided += pc.sum(table["decided"]).as_py() or 0
             for column in table.column_names[table.column_names.index("decided") + 1 :]:
                 bad = table.num_rows - (pc.sum(pc.is_finite(table[column])).as_py() or 0)

@@ -8,7 +8,6 @@ Sources: the exponent that tempers languages is that of Conneau and Lample 2019,
 Language Model Pretraining", section 3.1.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.hashing import hash_texts
-from pipeline import exchange
+from pipeline import exchange, spool, storage
 from pipeline.held_back import held_back_mask
 from pipeline.ledger import UNKNOWN, Counts, tally
 from pipeline.survivors import Survivors
@@ -357,7 +356,7 @@ class Freeze:
 
 def _freeze(stage: Freeze, unit: Unit, attempt: Attempt) -> Counts:
     made = Path(attempt.path("frozen", suffix=""))
-    counts = freeze(stage.tokenizer, output=made)
+    counts = freeze(spool.fetch(stage.tokenizer), output=made)
     publish(attempt, made, stage.output)
     shutil.rmtree(made)
     return {"vocabulary": counts._asdict()}
@@ -380,4 +379,4 @@ class Vocabulary(beam.PTransform):  # type: ignore[misc]
 
 def tokenizer_path(output: str) -> str:
     """Returns the path of the run's tokenizer.json."""
-    return os.path.join(output, "tokenizer", "tokenizer.json")
+    return storage.join(output, "tokenizer", "tokenizer.json")

@@ -38,6 +38,21 @@ class StorageError(SluiceError):
     exit_code = 2
 
 
+class DamagedError(SluiceError):
+    """A file of a finished unit that is not what the unit wrote.
+
+    Attributes:
+        folder: of the unit's stage.
+        unit: its name.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, folder: str = "", unit: str = ""):
+        super().__init__(message)
+        self.folder, self.unit = folder, unit
+
+
 class LimitError(SluiceError):
     """More errors or malformed rows than the recipe allows."""
 

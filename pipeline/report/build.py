@@ -6,6 +6,7 @@ no times, hosts or absolute paths. The report adds what a person asks: times, me
 
 import platform
 from collections.abc import Iterator
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import apache_beam
 import msgspec
 
 from filters.language import identifier_models
-from pipeline import ledger, mixture, phases
+from pipeline import ledger, mixture, phases, spool, storage
 from pipeline.job import Job, Results, history_read, run_day
 from pipeline.ledger import Counts, column
 from pipeline.metrics import cpu_seconds
@@ -28,7 +29,14 @@ from pipeline.report.training import (
 )
 from pipeline.report.vocabulary import vocabulary_section
 from pipeline.screens import fairness
-from pipeline.units import FileEntry, UnitManifest, add_counts, done_units, read_manifest
+from pipeline.units import (
+    FileEntry,
+    UnitManifest,
+    add_counts,
+    done_units,
+    manifests,
+    total_times,
+)
 from pipeline.verdicts import BAND, HIGH, LOW, bounds, reason
 from pipeline.vocabulary import reserved_warning, tokenizer_path
 from schemas.errors import LedgerError
@@ -125,13 +133,11 @@ def _equal(name: str, value: int, other: str, expected: int) -> None:
 def contract_files(job: Job, results: Results) -> Iterator[tuple[str, FileEntry, UnitManifest]]:
     """Yields (stage, file, its unit's manifest) for every file of the output contract, by stage and unit."""
     for phase, result in results.by_phase.items():
-        folder = Path(job.work(phase, result.fingerprint))
-        for stage in sorted(p for p in folder.iterdir() if p.is_dir()):
-            for done in done_units(str(stage)):
-                unit = read_manifest(Path(done.folder) / f"{done.unit}.json")
+        for stage in storage.folders(job.work(phase, result.fingerprint)):
+            for unit in manifests(done_units(stage)):
                 for entry in unit.files.values():
                     if entry.sha256:
-                        yield stage.name, entry, unit
+                        yield storage.name_of(stage), entry, unit
 
 
 def manifest(job: Job, results: Results) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def manifest(job: Job, results: Results) -> dict[str, Any]:
         if stage == "shard" and entry.name.startswith("tokens/"):
             shards.append(about | {k: unit.counts["in_shards"][k] for k in ("sequences", "tokens")})
     deal = results["tokens"].total("tokens_deal")
-    made = load_vocabulary(tokenizer_path(job.output))
+    made = load_vocabulary(spool.fetch(tokenizer_path(job.output)))
     return {
         "manifest_version": MANIFEST_VERSION,
         "sluice": version("sluice"),
@@ -402,12 +408,8 @@ def fairness_section(job: Job, results: Results) -> list[dict[str, Any]]:
 
 def stage_times(job: Job, results: Results, phase: str) -> dict[str, int]:
     """Returns the microseconds that steps of a phase took, summed over units."""
-    total: dict[str, int] = {}
-    folder = Path(job.work(phase, results[phase].fingerprint))
-    for path in sorted(folder.glob("*/times/*.json")):
-        for name, usec in msgspec.json.decode(path.read_bytes()).items():
-            total[name] = total.get(name, 0) + usec
-    return total
+    folders = storage.folders(job.work(phase, results[phase].fingerprint))
+    return reduce(add_counts, map(total_times, folders), {})
 
 
 def vocabulary_steps(job: Job, results: Results) -> dict[str, dict[str, float]]:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return made
 
 
-def run(job: Job, output: Path, *more: str, inputs: str | None = None) -> int:
+def run(job: Job, output: Path | str, *more: str, inputs: str | None = None) -> int:
     """Runs the job into a folder; with `--set` and the like in `more`."""
     files = inputs or str(job.sample / "posts-*.jsonl.gz")
     return cli.main(["run", str(job.recipe), "--input", files, "--output", str(output), *more])
@@ -108,7 +109,15 @@ def copy_plain(job: Job, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def store() -> Iterator[Store]:
+def s3() -> Iterator[Store]:
     """An S3 server with the bucket `bucket`; the environment points at it until the tests end."""
     with running() as made:
         yield made
+
+
+@pytest.fixture
+def bucket(s3: Store) -> str:
+    """A new, empty bucket, as a URI."""
+    name = uuid.uuid4().hex
+    s3.client().create_bucket(Bucket=name)
+    return f"s3://{name}"

@@ -1,6 +1,6 @@
 """An object store that runs in the test process, and says what was asked of it."""
 
-import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -25,17 +25,46 @@ class Request(NamedTuple):
     query: str
 
 
+class Written(NamedTuple):
+    """An object at the moment when a reader can see it.
+
+    Attributes:
+        key: its name.
+        data: its bytes.
+        there: the names of all objects at that moment.
+    """
+
+    key: str
+    data: bytes
+    there: frozenset[str]
+
+
 class Store:
     """A running S3 server with one bucket.
 
     Attributes:
         endpoint: its URL.
         requests: what it was asked, in order.
+        written: the objects that became visible, in order, while `watching` was true.
     """
 
-    def __init__(self, endpoint: str):
-        self.endpoint = endpoint
+    def __init__(self) -> None:
+        self.endpoint = ""
         self.requests: list[Request] = []
+        self.written: list[Written] = []
+        self.watching = False
+
+    def saw(self, request: Request) -> None:
+        """Notes a request that was answered, and what it made visible."""
+        self.requests.append(request)
+        bucket, _, key = request.path.lstrip("/").partition("/")
+        if self.watching and request.method in ("PUT", "POST") and bucket == "bucket":
+            from moto.s3.models import s3_backends
+
+            keys = s3_backends["123456789012"]["aws"].buckets["bucket"].keys
+            if key in keys:
+                there = frozenset(keys.keys())
+                self.written.append(Written(key, bytes(keys[key].value), there))
 
     def client(self) -> Any:
         """Returns boto3's client of the store: another implementation than the one under test."""
@@ -67,22 +96,18 @@ def running() -> Iterator[Store]:
         def log_request(self, *_: object) -> None:
             pass
 
-    app = DomainDispatcherApplication(create_backend_app)
-    found: list[Request] = []
+    app, store = DomainDispatcherApplication(create_backend_app), Store()
 
     def recorded(environ: dict[str, Any], start: Any) -> Any:
         answer = app(environ, start)
         about = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]
-        found.append(Request(*about))
+        store.saw(Request(*about))
         return answer
-
-    import threading
 
     server = make_server("127.0.0.1", 0, recorded, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    store = Store(f"http://127.0.0.1:{server.server_port}")
-    store.requests = found
+    store.endpoint = f"http://127.0.0.1:{server.server_port}"
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint}.items():
             patch.setenv(name, value)
@@ -92,8 +117,3 @@ def running() -> Iterator[Store]:
     storage._filesystem.cache_clear()
     server.shutdown()
     thread.join()
-
-
-def environment() -> dict[str, str]:
-    """Returns the environment for a process that is to find the store."""
-    return dict(os.environ)

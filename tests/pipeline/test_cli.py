@@ -1,7 +1,6 @@
 """The command line as a person meets it: help, wrong words, progress."""
 
 import io
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.progress import Progress, State, clock
+from pipeline.units import UnitManifest, write_sealed
 
 COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
 
@@ -88,10 +88,10 @@ def test_progress_counts_manifests(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     progress = Progress("clean", stages=stages, total=2, posts=0, out=io.StringIO())  # type: ignore[arg-type]
     assert (progress.state().done, progress.state().posts) == (0, 0)
-    (tmp_path / "a" / "unit-0.json").write_text(json.dumps({"counts": {"read": 7}}))
+    write_sealed(str(tmp_path / "a" / "unit-0.json"), UnitManifest("unit-0", {}, {"read": 7}))
     state = progress.state()
     assert (state.stage, state.done, state.total, state.posts) == ("clean", 1, 2, 7)
-    (tmp_path / "a" / "unit-1.json").write_text(json.dumps({"counts": {"read": 5}}))
+    write_sealed(str(tmp_path / "a" / "unit-1.json"), UnitManifest("unit-1", {}, {"read": 5}))
     assert progress.state().stage == "more"
 
 

@@ -14,7 +14,7 @@ from tests.pipeline.stores import Store
 @pytest.fixture(params=["local", "s3", "memory"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "s3":
-        request.getfixturevalue("store")
+        request.getfixturevalue("s3")
     name = uuid.uuid4().hex
     return {
         "local": str(tmp_path / name),
@@ -72,30 +72,6 @@ def test_a_listing_has_names_and_sizes(folder: str) -> None:
     assert storage.names(folder) == ["b"]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [
-        ("*.json", ["a.json", "b.json"]),
-        ("?.json", ["a.json", "b.json"]),
-        ("[!b].json", ["a.json"]),
-        ("**/*.json", ["a.json", "b.json", "x/c.json", "x/y/d.json"]),
-        ("x/**/*.json", ["x/c.json", "x/y/d.json"]),
-        ("*/*.json", ["x/c.json"]),
-        ("x/y/d.json", ["x/y/d.json"]),
-        ("none*", []),
-        ("none", []),
-        ("x", []),
-    ],
-)
-def test_patterns_find_files(folder: str, pattern: str, expected: list[str]) -> None:
-    """As a shell with `**` finds them, everywhere the same."""
-    for name in ("a.json", "b.json", "c.txt", "x/c.json", "x/y/d.json", "x/y/e.txt"):
-        storage.write_bytes(storage.join(folder, name), b"")
-    assert storage.find(storage.join(folder, pattern)) == [
-        storage.join(folder, n) for n in expected
-    ]
-
-
 def test_a_missing_file_is_named(folder: str) -> None:
     """As the operating system does it, with the path that was asked for."""
     path = storage.join(folder, "none")
@@ -116,14 +92,14 @@ def test_a_missing_file_is_named(folder: str) -> None:
         ("sftp://localhost/x", "a package is missing: .*paramiko"),
     ],
 )
-def test_what_cannot_be_reached_is_named(store: Store, path: str, message: str) -> None:
+def test_what_cannot_be_reached_is_named(s3: Store, path: str, message: str) -> None:
     """An error that names the URI and what is wrong with it, and no secret."""
     with pytest.raises(StorageError, match=message) as error:
         storage.write_bytes(path, b"x")
     assert "secret" not in str(error.value)
 
 
-def test_refused_credentials_are_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_are_said(s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store's answer 403 is told as what it is."""
     path = "s3://bucket/refused"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import exchange
-from pipeline.units import Attempt, Done, DoUnit, Unit, done_units, failures, sweep
-from schemas.errors import InputError, OutputError
+from pipeline.units import Attempt, Done, DoUnit, Unit, done_units, failures, sweep, taking_back
+from schemas.errors import DamagedError, InputError
 
 
 class Stage:
@@ -82,21 +82,50 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     """A file that lost bytes since its unit committed is an error that says what to do."""
     (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
     Path(done.path("out")).write_text("te")
-    with pytest.raises(OutputError, match="has 2 bytes, its unit wrote 4; delete the folder"):
+    with pytest.raises(DamagedError, match="has 2 bytes, its unit wrote 4; run the same") as error:
         done.path("out")
+    assert (error.value.folder, error.value.unit) == (str(tmp_path / "s"), "unit-00000")
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    """A file of the right size with one other bit is an error; the unit is done anew after it."""
+    stage = Stage(tmp_path / "s")
+    (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
+    Path(done.path("out")).write_text("texu")
+    with pytest.raises(DamagedError, match="its checksum differs"), taking_back():
+        done.path("out")
+    assert not done_units(stage.folder)
+    (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
+    assert Path(done.path("out")).read_text() == "text"
+
+
+def test_every_change_of_a_manifest_is_seen(tmp_path: Path) -> None:
+    """Also where the JSON stays JSON with another number: cut anywhere, or with any byte changed."""
+    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    path = Path(done.manifest_path)
+    intact = path.read_bytes()
+    for at in range(len(intact)):
+        flipped = bytearray(intact)
+        flipped[at] ^= 1
+        for damaged in (bytes(flipped), intact[:at]):
+            path.write_bytes(damaged)
+            with pytest.raises(DamagedError, match="not a unit manifest"):
+                done.manifest()
+    path.write_bytes(intact)
+    assert done.manifest().counts == {"n": 1}
 
 
 def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:
     """A manifest that is no manifest is an error that names the file."""
     (tmp_path / "u.json").write_text("{}")
-    with pytest.raises(OutputError, match=r"u\.json: not a unit manifest"):
+    with pytest.raises(DamagedError, match=r"u\.json: not a unit manifest"):
         Done(str(tmp_path), "u").manifest()
 
 
 def test_reduce_units_are_named_by_partition() -> None:
     """The order in which ranges arrive does not change the unit."""
     ranges = [
-        ["f", "unit-1", 0, 5, 1, "b.arrow", 5],
+        ["f", "unit-1", 0, 5, 1, "b.arrow", 7],
         ["f", "unit-0", 9, 5, 1, "a.arrow", 14],
         ["f", "unit-0", 0, 9, 1, "a.arrow", 14],
     ]
