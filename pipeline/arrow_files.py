@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from schemas.errors import InputError
 from schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
 from schemas.post import MEDIA
@@ -44,11 +45,12 @@ def group_layout(path: str, *, name: str, format: str) -> list[Group] | None:
     """
     with _explained(name, format):
         if format == "parquet":
-            metadata = pq.ParquetFile(path).metadata
+            with _opened(path) as source:
+                metadata = pq.ParquetFile(source).metadata
             return [_parquet_group(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
         if not _is_ipc_file(path):
             return None
-        with pa.memory_map(path) as source:
+        with _opened(path) as source:
             rows = _ipc_batch_rows(source)
             return [Group(num_rows, source.size() // len(rows)) for num_rows in rows]
 
@@ -91,8 +93,8 @@ def parquet_batches(
     Raises:
         BrokenGroupError: what follows cannot be decoded.
     """
-    with _broken_group():
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+    with _broken_group(), _opened(path) as source:
+        file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
         columns = wanted_columns(file.schema_arrow.names, mapping=mapping)
         yield from file.iter_batches(
             batch_rows, row_groups=[group], columns=columns, use_threads=False
@@ -107,7 +109,7 @@ def ipc_batches(
     Raises:
         BrokenGroupError: it cannot be decoded.
     """
-    with _broken_group(), pa.memory_map(path) as source:
+    with _broken_group(), _opened(path) as source:
         schema = pa.ipc.open_file(source).schema
         fields = [
             schema.get_field_index(name) for name in wanted_columns(schema.names, mapping=mapping)
@@ -126,7 +128,7 @@ def stream_batches(
     Raises:
         BrokenGroupError: what follows cannot be decoded.
     """
-    with _broken_group(), pa.OSFile(path) as source:
+    with _broken_group(), _opened(path) as source:
         reader = pa.ipc.open_stream(source)
         names = wanted_columns(reader.schema.names, mapping=mapping)
         for batch in reader:
@@ -289,9 +291,14 @@ def _parquet_group(group: Any) -> Group:
     return Group(group.num_rows, sum(column.total_compressed_size for column in columns))
 
 
+def _opened(path: str) -> Any:
+    """Returns a file open for reading at any place: a local one mapped, so that nothing is copied."""
+    return storage.open_input(path) if storage.is_remote(path) else pa.memory_map(path)
+
+
 def _is_ipc_file(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(_IPC_FILE_MAGIC)) == _IPC_FILE_MAGIC
+    with storage.open_input(path) as file:
+        return bool(file.read(len(_IPC_FILE_MAGIC)) == _IPC_FILE_MAGIC)
 
 
 def _ipc_batch_rows(source: Any) -> list[int]:
@@ -302,11 +309,12 @@ def _ipc_batch_rows(source: Any) -> list[int]:
 
 
 def _schema(path: str, format: str) -> pa.Schema:
-    if format == "parquet":
-        return pq.read_schema(path)
-    opener: Callable[[Any], Any] = pa.ipc.open_file if _is_ipc_file(path) else pa.ipc.open_stream
-    with pa.OSFile(path) as source:
-        return opener(source).schema
+    opener: Callable[[Any], Any] = pq.ParquetFile
+    if format == "arrow":
+        opener = pa.ipc.open_file if _is_ipc_file(path) else pa.ipc.open_stream
+    with _opened(path) as source:
+        opened = opener(source)
+        return opened.schema if format == "arrow" else opened.schema_arrow
 
 
 def _slices(batch: pa.RecordBatch, batch_rows: int) -> Iterator[pa.RecordBatch]:

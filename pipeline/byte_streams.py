@@ -5,13 +5,13 @@ break, then `StreamBrokenError`: the decoder is run again and goes in small step
 that nothing it had already decoded is lost with the call that failed.
 """
 
-import os
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import Any, Final
 
 import pyarrow as pa
 from isal import igzip_lib
 
+from pipeline import storage
 from schemas.errors import InputError
 
 _INPUT_BYTES = 1 << 20
@@ -36,7 +36,7 @@ def plain(path: str, *, start: int, stop: int, block_bytes: int) -> Iterator[byt
     Raises:
         InputError: the file is shorter than that.
     """
-    with open(path, "rb", buffering=0) as file:
+    with storage.open_input(path) as file:
         file.seek(start)
         while start < stop and (piece := file.read(min(block_bytes, stop - start))):
             start += len(piece)
@@ -115,12 +115,12 @@ def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[byt
 
 def _decoded(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
     """Yields pieces of at most `block_bytes`; near a break, small ones."""
-    if os.path.getsize(path) == 0:
+    if storage.size(path) == 0:
         raise StreamBrokenError("truncated_input")
     decode = _gunzip if codec == "gz" else _unzstd
     num_bytes = sound_bytes = 0  # bytes yielded; compressed bytes that are known to be sound
     broken = None
-    with open(path, "rb", buffering=0) as file:
+    with storage.open_input(path) as file:
         for step in (block_bytes, *_SALVAGE_STEPS):
             file.seek(0)
             source = _Source(file, coarse_bytes=sound_bytes, step=step)
@@ -144,7 +144,7 @@ class _Source:
 
     closed = False
 
-    def __init__(self, file: BinaryIO, *, coarse_bytes: int, step: int):
+    def __init__(self, file: Any, *, coarse_bytes: int, step: int):
         self._file = file
         self._coarse_bytes = coarse_bytes
         self._step = step
@@ -152,7 +152,7 @@ class _Source:
 
     def read(self, num_bytes: int) -> bytes:
         coarse = self._coarse_bytes - self.position
-        data = self._file.read(min(num_bytes, coarse if coarse > 0 else self._step))
+        data: bytes = self._file.read(min(num_bytes, coarse if coarse > 0 else self._step))
         self.position += len(data)
         return data
 

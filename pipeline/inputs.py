@@ -4,20 +4,21 @@ A unit is a piece of one file that a worker reads alone. How files are cut does 
 read: rows are numbered by their place in the file.
 """
 
-import difflib
-import glob
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Final, Literal
+from itertools import chain
+from typing import Any, Final, Literal
 
 import msgspec
 
+from pipeline import storage
 from pipeline.arrow_files import group_layout
+from pipeline.patterns import common_folder, find, relative, unreadable
+from pipeline.storage import Entry
 from schemas.errors import InputError
 from schemas.post import ROW_BITS
 
+Identity = Literal["sha256", "listing"]
 Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"]
 
 EXTENSIONS: Final[dict[str, Format]] = {
@@ -33,6 +34,7 @@ UNIT_BYTES: Final = 32_000_000
 """Bytes on disk that a unit of plain JSON lines, row groups or record batches holds at most."""
 
 _SEARCH_BYTES = 1 << 20
+_HASH_BYTES = 4 << 20
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,18 +43,30 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: relative to the inventory's root, with forward slashes.
         bytes: size on disk.
-        sha256: hexadecimal, of the bytes on disk.
+        sha256: hexadecimal, of the bytes on disk; "" where the listing is believed.
+        modified_ns: the last change as listed, nanoseconds since 1970; 0 where there is a sha256.
         format: one of EXTENSIONS.
     """
 
     path: str
     bytes: int
-    sha256: str
+    sha256: str = ""
+    modified_ns: int = 0
     format: Format
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What tells the file from another: path, size, and its sha256 or the time of its last change."""
+        return self.path, self.bytes, self.sha256 or f"modified_ns {self.modified_ns}"
+
+    def about(self) -> dict[str, str | int]:
+        """Returns what a manifest says of the file."""
+        told = {"sha256": self.sha256} if self.sha256 else {"modified_ns": self.modified_ns}
+        return {"path": self.path, "bytes": self.bytes, **told}
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """All files of a run by relative path; `root` is their longest common folder, absolute."""
+    """All files of a run by relative path; `root` is their longest common folder: absolute, or a URI."""
 
     root: str
     files: tuple[InputFile, ...]
@@ -85,31 +99,42 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-def find_inputs(patterns: Sequence[str]) -> Inventory:
-    """Finds and fingerprints the files that patterns name; reads all of their bytes once.
+def find_inputs(patterns: Sequence[str], *, identity: Identity = "sha256") -> Inventory:
+    """Finds the files that patterns name, and what tells each from another of its name.
 
     Args:
-        patterns: files, glob patterns (`**` for any depth) or folders. In a folder, at any depth,
-            names that start with `.` or `_` (`_SUCCESS`, `_temporary`) are left out.
+        patterns: files, glob patterns (`**` for any depth) or folders, as paths or URIs of one
+            filesystem. In a folder, at any depth, names that start with `.` or `_` (`_SUCCESS`,
+            `_temporary`) are left out.
+        identity: sha256 reads all bytes of all files once; listing believes the size and the time of
+            the last change that the filesystem lists, and reads nothing.
 
     Raises:
         InputError: a pattern finds no file, a file cannot be read, or its extension is unknown.
     """
     if not patterns:
         raise InputError("no input: give at least one file, folder or pattern")
-    paths = sorted({os.path.abspath(path) for pattern in patterns for path in _matches(pattern)})
-    formats = {path: _format(path) for path in paths}
-    root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    by_name = sorted((os.path.relpath(path, root).replace(os.sep, "/"), path) for path in paths)
-    if len(by_name) > 1 << (64 - ROW_BITS):
-        raise InputError(f"{len(by_name)} input files: at most {1 << (64 - ROW_BITS)} in one run")
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        prints = list(pool.map(_fingerprint, [path for _, path in by_name]))
-    files = tuple(
-        InputFile(path=name, bytes=num_bytes, sha256=sha256, format=formats[path])
-        for (name, path), (num_bytes, sha256) in zip(by_name, prints, strict=True)
+    found = find(patterns)
+    formats = [_format(file.path) for file in found]
+    root = common_folder([file.path for file in found])
+    if len(found) > 1 << (64 - ROW_BITS):
+        raise InputError(f"{len(found)} input files: at most {1 << (64 - ROW_BITS)} in one run")
+    prints = (
+        storage.in_threads(_fingerprint, found) if identity == "sha256" else map(_listed, found)
     )
-    return Inventory(root=root, files=files)
+    files = [
+        InputFile(
+            path=relative(file.path, root),
+            bytes=num_bytes,
+            sha256=sha256,
+            modified_ns=modified_ns,
+            format=format_,
+        )
+        for file, format_, (num_bytes, sha256, modified_ns) in zip(
+            found, formats, prints, strict=True
+        )
+    ]
+    return Inventory(root=root, files=tuple(sorted(files, key=lambda file: file.path)))
 
 
 def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit]:
@@ -125,73 +150,41 @@ def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit
     Raises:
         InputError: a file cannot be read, or a Parquet or Arrow file has no readable layout.
     """
-    units: list[InputUnit] = []
-    for index, file in enumerate(inventory.files):
-        path = os.path.join(inventory.root, file.path)
+
+    def cut_one(numbered: tuple[int, InputFile]) -> list[InputUnit]:
+        index, file = numbered
         try:
-            units += _cut_file(index, file, path, unit_bytes)
+            return list(_cut_file(index, file, storage.join(inventory.root, file.path), unit_bytes))
         except OSError as error:
             raise unreadable(file.path, error) from None
-    return units
 
-
-def unreadable(path: str, error: OSError) -> InputError:
-    """Returns the error of a file that the operating system does not let us read."""
-    return InputError(f"{path}: cannot be read: {error.strerror or error} (errno {error.errno})")
-
-
-def _matches(pattern: str) -> list[str]:
-    if os.path.isdir(pattern):
-        everything = glob.glob(os.path.join(glob.escape(pattern), "**"), recursive=True)
-        found = [path for path in everything if not _is_hidden(os.path.relpath(path, pattern))]
-    elif os.path.lexists(pattern):
-        return [pattern]
-    else:
-        found = glob.glob(pattern, recursive=True)
-    files = [path for path in found if not os.path.isdir(path)]
-    if files:
-        return files
-    if found:
-        raise InputError(f"{pattern}: only folders there; add /** to read what is in them")
-    raise InputError(f"no file matches {pattern}{_neighbours(pattern)}")
-
-
-def _is_hidden(relative: str) -> bool:
-    return relative != "." and any(part.startswith((".", "_")) for part in relative.split(os.sep))
-
-
-def _neighbours(pattern: str) -> str:
-    """Returns a hint: the first part of the path that is not there, and the names that are."""
-    folder, name = os.path.split(os.path.abspath(pattern))
-    while not os.path.isdir(folder):
-        folder, name = os.path.split(folder)
-    names = [n for n in sorted(os.listdir(folder)) if not _is_hidden(n)][:1000]
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if not names:
-        hint = "it is empty"
-    elif close:
-        hint = f"did you mean {', '.join(map(repr, close))}?"
-    else:
-        hint = f"it has {', '.join(map(repr, names[:3]))}{', ...' * (len(names) > 3)}"
-    return f": no {name} in {folder}; {hint}"
+    return list(chain.from_iterable(storage.in_threads(cut_one, list(enumerate(inventory.files)))))
 
 
 def _format(path: str) -> Format:
-    name = os.path.basename(path).lower()
+    name = path.rpartition("/")[2].lower()
     for extension, format_ in EXTENSIONS.items():
         if name.endswith(extension):
             return format_
     raise InputError(f"{path}: unknown extension; known: {', '.join(EXTENSIONS)}")
 
 
-def _fingerprint(path: str) -> tuple[int, str]:
-    """Returns (bytes, sha256) of a file, read in blocks."""
+def _fingerprint(file: Entry) -> tuple[int, str, int]:
+    """Returns (bytes, sha256, 0) of a file, read in blocks."""
     try:
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), sha256
+        with storage.open_input(file.path) as opened:
+            sha256, num_bytes = hashlib.sha256(), 0
+            while block := opened.read(_HASH_BYTES):
+                sha256.update(block)
+                num_bytes += len(block)
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise unreadable(file.path, error) from None
+    return num_bytes, sha256.hexdigest(), 0
+
+
+def _listed(file: Entry) -> tuple[int, str, int]:
+    """Returns (bytes, "", time of the last change) of a file, as it was listed."""
+    return file.bytes, "", file.mtime_ns
 
 
 def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterator[InputUnit]:
@@ -213,21 +206,23 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
 
 def _cut_lines(unit: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
     start = row = 0
-    with open(path, "rb") as file:
+    with storage.open_input(path) as file:
         while start < unit.stop:
-            stop, num_lines = _cut_after_line(file, start, unit.stop, unit_bytes)
+            stop, num_lines = _cut_after_line(file, start, unit.stop, unit_bytes, name=unit.path)
             yield msgspec.structs.replace(
                 unit, kind="bytes", start=start, stop=stop, first_row=row, bytes=stop - start
             )
             start, row = stop, row + num_lines
 
 
-def _cut_after_line(file: BinaryIO, start: int, end: int, unit_bytes: int) -> tuple[int, int]:
+def _cut_after_line(
+    file: Any, start: int, end: int, unit_bytes: int, *, name: str
+) -> tuple[int, int]:
     """Returns (where the unit that begins at `start` stops, the line feeds in it)."""
     file.seek(start)
     data = file.read(min(unit_bytes, end - start))
     if not data:
-        raise InputError(f"{file.name}: has become shorter since its checksum was taken")
+        raise InputError(f"{name}: has become shorter since its checksum was taken")
     if start + len(data) >= end:
         return end, data.count(b"\n")
     if stop := data.rfind(b"\n") + 1:

@@ -64,7 +64,7 @@ class Job:
     @cached_property
     def inputs_mark(self) -> str:
         """Returns a hash of the inputs' names and contents."""
-        files = [(f.path, f.bytes, f.sha256) for f in self.inventory.files]
+        files = [f.identity for f in self.inventory.files]
         return fingerprint("inputs", files)
 
     @cached_property
@@ -197,7 +197,7 @@ def _bytes_of(path: str) -> bytes:
 def _clean_part(job: Job) -> dict[str, Any]:
     recipe = job.recipe
     return {
-        "inputs": [(f.path, f.bytes, f.sha256) for f in job.inventory.files],
+        "inputs": [f.identity for f in job.inventory.files],
         "columns": recipe.input.columns,
         "max_text_bytes": recipe.input.max_text_bytes,
         "unit_bytes": recipe.input.unit_bytes,

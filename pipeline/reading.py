@@ -1,12 +1,12 @@
 """One unit of an input file to batches of posts and dead letters; every row comes out once."""
 
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 
+from pipeline import spool, storage
 from pipeline.arrow_files import (
     BrokenGroupError,
     check_columns,
@@ -23,8 +23,9 @@ from pipeline.byte_streams import (
     plain,
     without_bom,
 )
-from pipeline.inputs import InputUnit, Inventory, unreadable
+from pipeline.inputs import InputFile, InputUnit, Inventory
 from pipeline.jsonl import JsonLines, scan_lines
+from pipeline.patterns import unreadable
 from schemas.payloads.columns import (
     ColumnMapping,
     Fault,
@@ -78,9 +79,11 @@ def read_unit(root: str, unit: InputUnit, options: ReadOptions) -> Iterator[Read
     Raises:
         InputError: the file cannot be opened, or lacks a column that a post must have.
     """
-    path = os.path.join(root, unit.path)
+    path = storage.join(root, unit.path)
     mapping = column_mapping(options.columns)
     try:
+        if unit.kind == "whole":
+            path = spool.fetch(path)
         if unit.format in ("parquet", "arrow"):
             check_columns(path, name=unit.path, format=unit.format, mapping=mapping)
             yield from _read_groups(path, unit, mapping, options)
@@ -98,10 +101,14 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
         options: how they will be read.
     """
     mapping = column_mapping(options.columns)
-    for file in inventory.files:
-        if file.format in ("parquet", "arrow"):
-            path = os.path.join(inventory.root, file.path)
-            check_columns(path, name=file.path, format=file.format, mapping=mapping)
+
+    def check_one(file: InputFile) -> None:
+        path = storage.join(inventory.root, file.path)
+        check_columns(path, name=file.path, format=file.format, mapping=mapping)
+
+    with_schemas = [f for f in inventory.files if f.format in ("parquet", "arrow")]
+    for _ in storage.in_threads(check_one, with_schemas):
+        pass
 
 
 def _pieces(path: str, unit: InputUnit, options: ReadOptions) -> Iterator[bytes]:

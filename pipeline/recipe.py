@@ -28,13 +28,16 @@ class Input(Section, frozen=True):
     """Which files are read, and how their rows become posts.
 
     Attributes:
-        files: globs; `--input` replaces them.
+        files: globs, as paths or URIs; `--input` replaces them.
+        identity: what tells a file from another of its name: its sha256, for which all bytes are read
+            before the run, or the size and the time that its filesystem lists.
         columns: POST column -> the input's name for it, where it is not the default.
         max_text_bytes: a longer text is malformed (`text_too_long`).
         unit_bytes: plain JSONL and Parquet are cut into units of about this size.
     """
 
     files: tuple[str, ...] = ()
+    identity: Literal["sha256", "listing"] = "sha256"
     columns: dict[str, str] = {}
     max_text_bytes: Positive = 65_536
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20

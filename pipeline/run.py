@@ -79,7 +79,8 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
             f"dedup.history = {recipe.dedup.history!r}: must be a folder on a file system that all workers "
             f"share; a history is not kept in an object store"
         )
-    return Job(recipe, find_inputs(recipe.input.files), storage.absolute(out))
+    inventory = find_inputs(recipe.input.files, identity=recipe.input.identity)
+    return Job(recipe, inventory, storage.absolute(out))
 
 
 def run_phases(

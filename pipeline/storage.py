@@ -116,6 +116,19 @@ def size(path: str) -> int:
         return -1
 
 
+def entry(path: str) -> Entry | None:
+    """Returns a file as a listing has it, or None where there is no such file."""
+    if is_remote(path):
+        info = _info(path)
+        found = info.type == fs.FileType.File
+        return Entry(path, int(info.size), int(info.mtime_ns or 0)) if found else None
+    try:
+        about = os.stat(_local(path))
+    except FileNotFoundError:
+        return None
+    return Entry(path, about.st_size, about.st_mtime_ns)
+
+
 def listing(folder: str, *, recursive: bool = False) -> list[Entry]:
     """Returns the files in a folder, or below it, by path; none where there is no folder."""
     found = _remote_files if is_remote(folder) else _local_files

@@ -155,9 +155,7 @@ def manifest(job: Job, results: Results) -> dict[str, Any]:
         "sluice": version("sluice"),
         "recipe": canonical(_without_paths(job.recipe)),
         "fingerprints": {name: r.fingerprint for name, r in results.by_phase.items()},
-        "inputs": [
-            {"path": f.path, "bytes": f.bytes, "sha256": f.sha256} for f in job.inventory.files
-        ],
+        "inputs": [file.about() for file in job.inventory.files],
         "models": models_section(job),
         "phases": {name: r.counts for name, r in results.by_phase.items()},
         "posts": posts_section(results),
