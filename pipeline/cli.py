@@ -175,7 +175,15 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _say_if_compiling() -> None:
+    from schemas.kernel import must_compile
+
+    if must_compile():
+        _say("compiling kernels (once; a minute or two)")
+
+
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
+    _say_if_compiling()
     from pipeline import commands, storage
 
     job = commands.load_job(parsed)
@@ -239,6 +247,7 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
+    _say_if_compiling()
     from pipeline import commands
 
     job = commands.load_job(parsed)

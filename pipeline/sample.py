@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from io import BufferedWriter
 from pathlib import Path
 
@@ -285,14 +285,7 @@ def _unfinished(path: Path) -> Path:
 
 
 def _write_json(path: Path, summary: SampleSummary, wordlists: str) -> None:
-    versions = {"sample": SAMPLE_VERSION, "sluice": _version(), "wordfreq": wordlists}
+    versions = {"sample": SAMPLE_VERSION, "sluice": version("sluice"), "wordfreq": wordlists}
     content = json.dumps({"versions": versions, **asdict(summary)}, indent=2, ensure_ascii=False)
     _unfinished(path).write_text(content + "\n", encoding="utf-8")
     os.replace(_unfinished(path), path)
-
-
-def _version() -> str:
-    try:
-        return version("sluice")
-    except PackageNotFoundError:
-        return "source"

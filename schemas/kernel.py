@@ -5,12 +5,15 @@ so that it is ready before the first batch, holds no GIL, and is loaded from a c
 run. Arrow's memory is read-only, hence the read-only array types below.
 """
 
+import contextlib
 import hashlib
+import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,23 +34,46 @@ OFFSETS = types.Array(types.int32, 1, "C", readonly=True)
 
 @cache
 def _cache_dir() -> str | None:
-    """The folder of compiled kernels, by package version and by this file, or None if none can be written."""
-    try:
-        release = version("sluice")
-    except PackageNotFoundError:
-        release = "source"
+    """The folder of compiled kernels, by package version and by this file, or None if there can be none.
+
+    What lies there is executed: a folder that others can write to is not used.
+    """
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
     home = os.environ.get("SLUICE_CACHE_DIR") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"),
         "sluice",
     )
-    folder = os.path.join(home, "kernels", f"{release}-{digest}")
+    home = os.path.abspath(home)
+    kernels = os.path.join(home, "kernels")
+    folder = os.path.join(kernels, f"{version('sluice')}-{digest}")
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(home), exist_ok=True)
+        if not all(map(_made_private, (home, kernels, folder))):
+            return None
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
         return None
+
+
+def _made_private(folder: str) -> bool:
+    """Makes a folder for us alone, where there is none; returns whether only we can write to it."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.stat(folder)
+    if found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return True
+    logging.getLogger(__name__).warning(
+        "%s: kernels are compiled anew at each start: others may write to the folder (chmod go-w), or own it",
+        folder,
+    )
+    return False
+
+
+def must_compile() -> bool:
+    """Returns whether no kernel of this version was compiled yet, so that the first import takes long."""
+    folder = _cache_dir()
+    return folder is None or not any(Path(folder).iterdir())
 
 
 def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:

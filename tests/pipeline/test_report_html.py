@@ -14,7 +14,7 @@ from pipeline.report.figures import duration, number, percent, size, width
 from pipeline.report.render import render
 
 REPORT: dict[str, Any] = {
-    "sluice": "0.1.0",
+    "sluice": "1.2.3",
     "recipe": {"name": "autumn", "fingerprint": "9f2c64e1ab77d03c5e8812fa90b4d771"},
     "posts": {
         "read": 1_000_000,
