@@ -1,5 +1,7 @@
 # make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers
 # make check     format, lint, types, layers, tests: the one test command
+# make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
+# make audit     known vulnerabilities of what is installed, where the package index has such data
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
@@ -7,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers test models bench clean
+.PHONY: install check format lint types layers test dist audit models bench clean
 
 install: .venv/.dev-installed .venv-readers/.installed
 
@@ -44,6 +46,16 @@ layers: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# The same commit gives the same bytes.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+dist: install
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python .ci/sbom.py dist/*.whl
+
+audit: install
+	$(BIN)/python .ci/audit.py
 
 # The shipped models. The screens are fitted here. fastText's own package trains the language model, in a venv
 # of its own, because it installs the same module name as the prediction-only build that the tests use as an

@@ -23,9 +23,15 @@ from itertools import count
 from typing import Any, Final, NamedTuple, TypedDict
 
 import numpy as np
-import torch
 from pyarrow import fs
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+try:
+    import torch
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "tokenizer.loader needs torch: pip install 'sluice[train]', or a torch of your own"
+    ) from missing
 
 from schemas.errors import InputError, did_you_mean
 from tokenizer import loader_columns

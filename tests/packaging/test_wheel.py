@@ -1,0 +1,193 @@
+"""What is published: the files of wheel and sdist, and that the wheel alone runs the sample job."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import HeaderParser
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.wheels import PACKAGES, ROOT, Built, Installed, bare, build, install
+
+pytestmark = pytest.mark.slow
+NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def installed(built: Built, open_folder: Path) -> Installed:
+    return install(built.wheel, open_folder / "venv")
+
+
+def in_wheel(built: Built) -> set[str]:
+    with zipfile.ZipFile(built.wheel) as archive:
+        return set(archive.namelist())
+
+
+def metadata(built: Built) -> Message:
+    name = f"sluice-{version_of(built)}.dist-info/METADATA"
+    with zipfile.ZipFile(built.wheel) as archive:
+        return HeaderParser().parsestr(archive.read(name).decode())
+
+
+def version_of(built: Built) -> str:
+    return str(tomllib.loads((built.tree / "pyproject.toml").read_text())["project"]["version"])
+
+
+def files(tree: Path, *folders: str) -> set[str]:
+    """Returns the files below folders of a tree."""
+    found = (p for folder in folders for p in (tree / folder).rglob("*") if p.is_file())
+    return {str(p.relative_to(tree)) for p in found if "__pycache__" not in p.parts}
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(built: Built) -> None:
+    """Every module, model, card, recipe, template and py.typed; no tests, design notes or caches."""
+    about = {name for name in in_wheel(built) if ".dist-info/" in name}
+    assert in_wheel(built) - about == files(built.tree, *PACKAGES) - {"pipeline/DESIGN.md"}
+    assert {name.partition("/")[2] for name in about} == {
+        "METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_wheel_is_typed(built: Built, package: str) -> None:
+    """Type checkers read our annotations in each package."""
+    assert f"{package}/py.typed" in in_wheel(built)
+
+
+def test_the_sdist_holds_all_that_the_checks_need(built: Built) -> None:
+    """Code, tests, docs, benchmarks and build files; with it, but for what setuptools adds, nothing else."""
+    with tarfile.open(built.sdist) as archive:
+        names = {m.name.partition("/")[2] for m in archive if m.isfile()}
+    made = {n for n in names if n.startswith("sluice.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+    folders = (*PACKAGES, "tests", "docs", "benchmarks", ".ci")
+    top = {p.name for p in built.tree.iterdir() if p.is_file()}
+    assert names - made == files(built.tree, *folders) | top
+
+
+def test_metadata(built: Built) -> None:
+    """Version, Python, licences and the page of the index are those of the project."""
+    about = metadata(built)
+    assert about["Version"] == version_of(built)
+    assert about["Requires-Python"] == ">=3.11"
+    assert about["License-Expression"] == "Apache-2.0 AND CC-BY-SA-4.0"
+    assert about["Description-Content-Type"] == "text/markdown"
+    assert about.get_payload().strip() == (ROOT / "README.md").read_text("utf-8").strip()
+    assert set(about.get_all("Provides-Extra")) >= {"sample", "train", "transformers", "dev"}
+
+
+def test_the_same_tree_gives_the_same_wheel(built: Built, tmp_path: Path) -> None:
+    """A second build, in another folder and at another time, gives the same bytes."""
+    assert build(tmp_path).wheel.read_bytes() == built.wheel.read_bytes()
+
+
+def test_the_wheel_runs_from_an_empty_folder(installed: Installed, open_folder: Path) -> None:
+    """A normal user, an empty folder, a venv that is read-only: sample, run and verify work."""
+    work, home = open_folder / "work", open_folder / "home"
+    before = files(installed.folder, "lib")
+    for folder in (work, home):
+        folder.mkdir()
+        if os.getuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+
+    def sluice(*words: str) -> subprocess.CompletedProcess[str]:
+        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+        command = [installed.sluice, *words]
+        ran = subprocess.run(
+            command, cwd=work, env=bare(home), capture_output=True, text=True, **user
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran
+
+    assert sluice("--version").stdout == f"sluice {version('sluice')}\n"
+    sluice("sample", "--posts", "500", "posts")
+    first = sluice("run", "sample", "--input", "posts/*.jsonl.gz", "--output", "out")
+    assert first.stderr.startswith("compiling kernels")
+    assert "500 read = " in first.stdout
+    assert sluice("verify", "out").stdout.endswith("out: as its manifest says\n")
+    assert (
+        "compiling"
+        not in sluice("run", "sample", "--input", "posts/*.gz", "--output", "out").stderr
+    )
+    assert files(installed.folder, "lib") == before
+    cache = home / ".cache" / "sluice"
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert {p.name for p in work.iterdir()} == {"posts", "out"}
+
+
+def test_the_wheel_brings_no_more_than_it_says(installed: Installed) -> None:
+    """Torch and what tests need stay away from those who did not ask for them."""
+    names = {row["metadata"]["name"].lower() for row in installed.report["install"]}
+    assert {"sluice", "apache-beam", "wordfreq"} <= names
+    assert not names & {"torch", "transformers", "pytest", "scipy", "hypothesis", "pyspark"}
+
+
+def test_without_an_extra_the_message_names_it(installed: Installed) -> None:
+    """The loader without torch says which extra brings it."""
+    python = installed.folder / "bin" / "python"
+    ran = subprocess.run(
+        [python, "-c", "import tokenizer.loader"],
+        env=bare(installed.folder), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode != 0
+    assert "pip install 'sluice[train]'" in ran.stderr
+
+
+def test_the_bill_of_materials(built: Built, installed: Installed) -> None:
+    """The CycloneDX document is valid, and names what was installed with version, licence and hash."""
+    report = installed.folder / "report.json"
+    command = [sys.executable, ROOT / ".ci" / "sbom.py", built.wheel, "--report", report]
+    made = []
+    for _ in range(2):
+        subprocess.run(command, check=True, capture_output=True)
+        made.append(built.wheel.with_name(f"sluice-{version_of(built)}.cdx.json").read_bytes())
+    assert made[0] == made[1]
+    bom = json.loads(made[0])
+    digest = hashlib.sha256(built.wheel.read_bytes()).hexdigest()
+    assert bom["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    packages = {c["purl"]: c for c in bom["components"] if "purl" in c}
+    wanted = [row for row in installed.report["install"] if row["metadata"]["name"] != "sluice"]
+    assert len(packages) == len(wanted) > 50
+    for row in wanted:
+        about = row["metadata"]
+        name = about["name"].lower().replace("_", "-").replace(".", "-")
+        listed = packages[f"pkg:pypi/{name}@{about['version']}"]
+        assert (
+            listed["hashes"][0]["content"]
+            == row["download_info"]["archive_info"]["hashes"]["sha256"]
+        )
+        assert listed["licenses"]
+    models = {c["name"] for c in bom["components"] if c["type"] == "machine-learning-model"}
+    assert models == {n for n in in_wheel(built) if n.endswith(".ftz")}
+
+
+def test_make_dist_builds_as_the_tests_do() -> None:
+    """`make dist` calls the same build, and the document's maker."""
+    lines = (ROOT / "Makefile").read_text()
+    assert "-m build --no-isolation --outdir dist" in lines
+    assert ".ci/sbom.py" in lines
+    assert importlib.util.find_spec("build") is not None
