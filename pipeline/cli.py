@@ -1,7 +1,7 @@
 """The command line: run, verify, report, inspect, export, score, sample.
 
 Exit codes: 0 done; 1 the data, the books or the output are not as they must be; 2 the command,
-recipe, input or output folder is wrong; 130 interrupted (finished units are kept).
+recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finished units are kept).
 """
 
 import argparse
@@ -29,7 +29,7 @@ examples:
 
 Killed or interrupted, the same command goes on where it was: finished units are kept.
 Exit codes: 0 done; 1 limits, books or output not as they must be; 2 wrong command, recipe, input
-or output folder; 130 interrupted.
+or output folder; 130 interrupted, 143 terminated.
 """
 
 
@@ -184,13 +184,14 @@ def _say_if_compiling() -> None:
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
     _say_if_compiling()
-    from pipeline import commands, storage
+    from pipeline import commands, storage, watchdog
 
     job = commands.load_job(parsed)
     if parsed.plan:
         print("\n".join(commands.plan_lines(job)))
         return 0
-    report = commands.run(job, flags=flags, say=_say)
+    with watchdog.stopped_by_signals():
+        report = commands.run(job, flags=flags, say=_say)
     print("\n".join(commands.funnel(report)))
     print(f"\nreport: {storage.join(job.output, 'report', 'report.html')}")
     return 0
@@ -248,11 +249,12 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
     _say_if_compiling()
-    from pipeline import commands
+    from pipeline import commands, watchdog
 
     job = commands.load_job(parsed)
-    for line in commands.score_posts(job, flags=flags):
-        print(line)
+    with watchdog.stopped_by_signals():
+        for line in commands.score_posts(job, flags=flags):
+            print(line)
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import output, phases, storage
+from pipeline import output, phases, storage, watchdog
 from pipeline.clean import load_machines
 from pipeline.inputs import find_inputs
 from pipeline.job import Job, Result, Results, fingerprints
@@ -167,6 +167,7 @@ def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
     with (
         Progress(plan.name, stages=tuple(plan.stages), total=len(plan.elements), posts=plan.posts),
         _told(folders),
+        watchdog.watched(),
     ):
         pipeline = beam.Pipeline(options=options)
         _ = pipeline | beam.Create(list(plan.elements)) | plan.transform

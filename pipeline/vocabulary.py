@@ -10,7 +10,6 @@ Language Model Pretraining", section 3.1.
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filters.hashing import hash_texts
-from pipeline import exchange, spool, storage
+from pipeline import child, exchange, spool, storage
 from pipeline.held_back import held_back_mask
 from pipeline.ledger import UNKNOWN, Counts, tally
 from pipeline.survivors import Survivors
@@ -292,10 +291,15 @@ def _train(stage: Train, unit: Unit, attempt: Attempt) -> Counts:
     made.mkdir()
     listing = Path(attempt.path("words", suffix=".txt"))
     listing.write_text("\n".join(files) + "\n" * bool(files))
-    command = [sys.executable, "-m", "tokenizer.train", "--output", str(made)]
-    command += ["--list", str(listing), "--max-words", str(stage.max_words)]
-    command += ["--strict"] * stage.strict
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    arguments = ["--output", str(made), "--list", str(listing), "--max-words", str(stage.max_words)]
+    arguments += ["--strict"] * stage.strict
+    result = subprocess.run(
+        child.command("tokenizer.train", *arguments),
+        env=child.environment(),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     listing.unlink()
     if result.returncode:
         shutil.rmtree(made, ignore_errors=True)

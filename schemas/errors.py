@@ -61,6 +61,10 @@ class LedgerError(SluiceError):
     """The books do not balance: a post was lost or invented."""
 
 
+class WorkerError(SluiceError):
+    """A worker process died: killed, out of memory, or of a fault that ended it."""
+
+
 class VerifyError(SluiceError):
     """What is on disk is not what the manifest says."""
 

@@ -69,12 +69,18 @@ def test_failures_do_not_carry_the_text_of_posts(tmp_path: Path) -> None:
 
 
 def test_sweep_takes_what_no_manifest_names(tmp_path: Path) -> None:
-    """Files of attempts that died go, those of finished units stay."""
+    """Files and folders of attempts that died go, those of finished units stay."""
     (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
     stray = tmp_path / "s" / "unit-00001.dead.out.txt"
     stray.write_text("half")
-    assert sweep(str(tmp_path / "s")) == 1
+    folder = tmp_path / "s" / "unit-00001.dead.trained"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text("half")
+    (tmp_path / "s" / "times").mkdir(exist_ok=True)
+    assert sweep(str(tmp_path / "s")) == 2
     assert not stray.exists()
+    assert not folder.exists()
+    assert (tmp_path / "s" / "times").is_dir()
     assert Path(done.path("out")).read_text() == "text"
 
 
