@@ -1,4 +1,4 @@
-# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers
+# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers, .venv-dataflow
 # make check     format, lint, types, layers, tests: the one test command
 # make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
 # make audit     known vulnerabilities of what is installed, where the package index has such data
@@ -11,7 +11,7 @@ PACKAGES := schemas filters tokenizer pipeline
 
 .PHONY: install check format lint types layers test dist audit models bench clean
 
-install: .venv/.dev-installed .venv-readers/.installed
+install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed
 
 .venv/.dev-installed: pyproject.toml
 	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
@@ -19,13 +19,14 @@ install: .venv/.dev-installed .venv-readers/.installed
 
 # The libraries of the trainers that exports are for. They want other versions than ours, and cloud SDKs, so they
 # stand apart, without dependencies, and see .venv behind what is theirs. Tests run them as processes.
-.venv-readers/.installed: tests/readers/requirements.txt .venv/.dev-installed
-	rm -rf .venv-readers
-	$(BIN)/python -m venv --without-pip .venv-readers
-	$(BIN)/pip --python .venv-readers/bin/python install --quiet --disable-pip-version-check --no-deps \
+# The same for what Beam's Dataflow runner needs to check a job: see its requirements.
+.venv-%/.installed: tests/%/requirements.txt .venv/.dev-installed
+	rm -rf .venv-$*
+	$(BIN)/python -m venv --without-pip .venv-$*
+	$(BIN)/pip --python .venv-$*/bin/python install --quiet --disable-pip-version-check --no-deps \
 		--requirement $<
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-		> "$$(echo .venv-readers/lib/python*/site-packages)/behind.pth"
+		> "$$(echo .venv-$*/lib/python*/site-packages)/behind.pth"
 	touch $@
 
 check: install lint types layers test
@@ -80,4 +81,4 @@ bench: install
 	$(BIN)/python -m benchmarks.main_job
 
 clean:
-	rm -rf .venv-models .venv-peer .venv-readers build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv-models .venv-peer .venv-readers .venv-dataflow build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -188,7 +188,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
 
     job = commands.load_job(parsed)
     if parsed.plan:
-        print("\n".join(commands.plan_lines(job)))
+        print("\n".join(commands.plan_lines(job, flags)))
         return 0
     with watchdog.stopped_by_signals():
         report = commands.run(job, flags=flags, say=_say)

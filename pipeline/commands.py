@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline import history, output, phases, recipe, score, spool, storage
+from pipeline import graphs, history, output, phases, recipe, score, spool, storage
+from pipeline.engine import check_engine, phase_flags
 from pipeline.job import Job, fingerprints, input_units, read_options
 from pipeline.metrics import Meter
 from pipeline.progress import Report, clock
@@ -166,8 +167,11 @@ def _by_size(table: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(((k, n) for k, n in table.items() if n), key=lambda item: (-item[1], item[0]))
 
 
-def plan_lines(job: Job) -> Iterator[str]:
-    """Yields what a run would do: phases and units to run or reuse, time, disk and memory."""
+def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
+    """Yields what a run would do: phases and units to run or reuse, time, disk and memory.
+
+    With Beam's flags the graphs that the engine would be given are built and checked too.
+    """
     output.check_owner(job.output, _owner(job, "run"))
     phases.check_tokenizer(job)
     units, marks = input_units(job), fingerprints(job)
@@ -196,6 +200,8 @@ def plan_lines(job: Job) -> Iterator[str]:
     else:
         yield "memory   about 0.6 GB a worker"
     check_disk(job)
+    if flags:
+        yield from graphs.graph_lines(job, flags)
 
 
 def needed_bytes(job: Job) -> int:
@@ -233,11 +239,12 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     """Scores every post and yields, as a table, how the scores lie and what would be rejected."""
     out, owner = job.output, _owner(job, "score")
     output.check_owner(out, owner)
+    check_engine(beam_options(flags), job)
     with _holding(job):
         output.claim(out, owner)
         plan = score.plan_score(job)
         output.drop_stale_work(out, [plan.folder])
-        result, _ = run_plan(plan, beam_options(flags))
+        result, _ = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
         done = manifests(done_units(storage.join(plan.folder, "score")))
         output.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.total("score")

@@ -10,6 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import clean, dedup, remember, spool, storage, tokens, vocabulary
 from pipeline.candidates import Buckets, Join, Posts
@@ -67,6 +68,7 @@ class Plan:
         stages: in order; where their units' manifests appear.
         posts: posts that the phase reads, about, for the progress display.
         zero: what the counts of stages begin from, where they must be there without a unit.
+        hints: Beam's resource hints for all steps of the graph; outside of the fingerprint.
     """
 
     name: str
@@ -77,6 +79,17 @@ class Plan:
     stages: Sequence[Stage]
     posts: int
     zero: dict[str, Counts] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
+
+    def build(self, options: PipelineOptions) -> beam.Pipeline:
+        """Returns the pipeline that does the phase on the engine that the options name."""
+        pipeline = beam.Pipeline(options=options)
+        _ = (
+            pipeline
+            | beam.Create(list(self.elements))
+            | self.transform.with_resource_hints(**self.hints)
+        )
+        return pipeline
 
 
 def plan_clean(job: Job, results: Results) -> Plan:
@@ -367,6 +380,11 @@ PHASES: dict[str, Callable[[Job, Results], Plan]] = {
     "history": plan_history,
 }
 """The phases of a run, in order; classify and history are left out where the recipe names none."""
+
+
+def plan(job: Job, results: Results, name: str) -> Plan:
+    """Returns a phase, ready to run, with what the recipe asks for its workers."""
+    return dataclasses.replace(PHASES[name](job, results), hints=job.recipe.workers.hints(name))
 
 
 def finished(job: Job, phase: str, mark: str) -> Result | None:

@@ -14,14 +14,12 @@ from msgspec import Meta
 from filters import AnyFilter
 from filters.transformer import Transformer
 from pipeline.screens import MAX_SAMPLE
+from pipeline.section import Section
+from pipeline.workers import Workers
 from schemas.errors import RecipeError, did_you_mean
 
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the recipe's tables: frozen, and a key it does not know is an error."""
 
 
 class Input(Section, frozen=True):
@@ -307,6 +305,7 @@ class Recipe(Section, frozen=True):
     tokens: Tokens = Tokens()
     mixture: Mixture = Mixture()
     training: Training = Training()
+    workers: Workers = Workers()
 
 
 def shipped_recipes() -> list[str]:
@@ -342,6 +341,10 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
         )
     for i, model in enumerate(recipe.transformers):
         _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
+    has = {"transformers": bool(recipe.transformers), "history": recipe.dedup.history is not None}
+    idle = recipe.workers.without_effect(**has)
+    if idle is not None:
+        raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")
     return recipe
 
 

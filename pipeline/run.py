@@ -9,16 +9,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import output, phases, storage, watchdog
 from pipeline.clean import load_machines
+from pipeline.engine import check_engine, phase_flags
 from pipeline.inputs import find_inputs
 from pipeline.job import Job, Result, Results, fingerprints
 from pipeline.ledger import check_limits
 from pipeline.metrics import Cost, Meter
-from pipeline.phases import PHASES, Plan
+from pipeline.phases import Plan
 from pipeline.progress import Progress, Report
 from pipeline.recipe import Recipe
 from pipeline.units import (
@@ -95,8 +95,9 @@ def run_phases(
         LimitError: more errors or malformed rows than the recipe allows.
         SluiceError: a unit failed; the message says which, and why.
     """
+    check_engine(beam_options(flags), job)
     load_machines(job.recipe.filters, job.recipe.language.model)
-    options, results, costs = beam_options(flags), Results(), {}
+    results, costs = Results(), {}
     marks = fingerprints(job)
     output.drop_stale_work(job.output, [job.work(p, m) for p, m in marks.items()])
     for name in marks:
@@ -107,7 +108,8 @@ def run_phases(
             found = None
         if found is None:
             output.reopen(job.output)
-            found, reused = run_plan(PHASES[name](job, results), options)
+            plan = phases.plan(job, results, name)
+            found, reused = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
             cost = _add_cost(job, found, meter)
         else:
             say(f"{name}: done before, reused")
@@ -169,9 +171,7 @@ def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
         _told(folders),
         watchdog.watched(),
     ):
-        pipeline = beam.Pipeline(options=options)
-        _ = pipeline | beam.Create(list(plan.elements)) | plan.transform
-        pipeline.run().wait_until_finish()
+        plan.build(options).run().wait_until_finish()
     return phases.conclude(plan), reused
 
 

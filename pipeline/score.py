@@ -167,7 +167,8 @@ def plan_score(job: Job) -> Plan:
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
     units = [Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(input_units(job))]
-    return Plan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0)
+    hints = job.recipe.workers.hints(PHASE)
+    return Plan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0, hints=hints)
 
 
 def summary(output: str, recipe: Recipe) -> list[dict[str, Any]]:

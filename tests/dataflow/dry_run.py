@@ -1,0 +1,61 @@
+"""Passes the graphs of finished jobs through Beam's Dataflow runner; prints what comes out, as JSON.
+
+Run by `.venv-dataflow`, with jobs as JSON: a list of {recipe, files, output}.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pipeline import graphs, recipe, score
+from pipeline.job import Job
+from pipeline.run import make_job
+
+FLAGS = (
+    "--runner=DataflowRunner",
+    "--project=some-project",
+    "--region=us-central1",
+    "--temp_location=gs://some-bucket/temp",
+    "--sdk_container_image=us-docker.pkg.dev/some-project/images/sluice:1",
+    "--experiments=no_use_multiple_sdk_containers",
+)
+
+
+def job_of(about: dict[str, Any]) -> Job:
+    loaded = recipe.load(about["recipe"])
+    files = msgspec.structs.replace(loaded.input, files=tuple(about["files"]))
+    return make_job(msgspec.structs.replace(loaded, input=files), out=about["output"])
+
+
+def graphs_of(job: Job) -> Iterator[graphs.Graph]:
+    """Yields every phase's graph, that of `sluice score` the last; all must be there."""
+    for graph in graphs.build(job, FLAGS):
+        assert isinstance(graph, graphs.Graph), graph
+        yield graph
+    yield graphs.graph_of(job, score.plan_score(job), FLAGS)
+
+
+def described(graph: graphs.Graph) -> dict[str, Any]:
+    images = [
+        e.payload.decode(errors="replace") for e in graph.proto.components.environments.values()
+    ]
+    return {
+        "phase": graph.phase,
+        "bytes": graph.num_bytes,
+        "problems": graphs.problems(graph),
+        "steps": list(graph.steps),
+        "hints": {
+            name: {k: v.decode() for k, v in graph.hints(step).items()}
+            for name, step in graph.steps.items()
+            if step.environment_id  # the others are the engine's own
+        },
+        "images": images,
+    }
+
+
+if __name__ == "__main__":
+    found = [[described(g) for g in graphs_of(job_of(about))] for about in json.loads(sys.argv[1])]
+    json.dump(found, sys.stdout)

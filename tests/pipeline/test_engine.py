@@ -1,0 +1,156 @@
+"""What a run asks of the engine: names of jobs, labels, and refusals before any work."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import phases, recipe
+from pipeline.engine import MAX_NAME, check_engine, phase_flags, slug
+from pipeline.inputs import Inventory
+from pipeline.job import Job
+from pipeline.run import beam_options
+from pipeline.workers import HINTED
+from schemas.errors import RecipeError, SluiceError
+
+ROOT = Path(__file__).parents[2]
+DATAFLOW = ROOT / ".venv-dataflow" / "bin" / "python"
+ON_DATAFLOW = ("--runner=DataflowRunner", "--project=some-project", "--region=us-central1")
+NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+"""Dataflow's own rule for names of jobs."""
+
+
+def job_of(name: str = "trial", output: str = "/out", **sections: Any) -> Job:
+    made = recipe.decode({"name": name, **sections}, where="trial")
+    return Job(made, Inventory(root="/posts", files=()), output)
+
+
+def plan_of(phase: str) -> Any:
+    return phases.Plan(phase, "mark", "/out", [], None, [], 0)
+
+
+def google(flags: list[str]) -> GoogleCloudOptions:
+    return PipelineOptions(flags).view_as(GoogleCloudOptions)
+
+
+@given(
+    name=st.text(min_size=1, max_size=90), phase=st.sampled_from(HINTED), given_name=st.booleans()
+)
+def test_names_of_jobs(name: str, phase: str, given_name: bool) -> None:
+    """Any recipe and any given name make a name that Dataflow takes and that ends with the phase."""
+    flags = [*ON_DATAFLOW, f"--job_name={name}"] if given_name else list(ON_DATAFLOW)
+    found = google(phase_flags(flags, job_of(name=name), plan_of(phase)))
+    assert NAME.fullmatch(found.job_name)
+    assert f"-{phase}" in found.job_name
+    assert f"sluice-phase={phase}" in found.labels
+
+
+def test_phases_and_outputs_have_jobs_of_their_own() -> None:
+    """Two phases, and two outputs, never have the same name; one output always has."""
+    flags, job = list(ON_DATAFLOW), job_of()
+    names = [google(phase_flags(flags, job, plan_of(p))).job_name for p in HINTED]
+    assert len(set(names)) == len(names)
+    again = [google(phase_flags(flags, job_of(), plan_of(p))).job_name for p in HINTED]
+    assert again == names
+    other = google(phase_flags(flags, job_of(output="/other"), plan_of("clean"))).job_name
+    assert other not in names
+
+
+def test_labels_are_added_to_those_given() -> None:
+    """A person's own labels stay; other engines get none of ours."""
+    flags = [*ON_DATAFLOW, "--labels=team=data"]
+    found = google(phase_flags(flags, job_of(), plan_of("dedup"))).labels
+    assert found[:2] == ["team=data", "sluice-phase=dedup"]
+    assert not google(phase_flags(["--runner=SparkRunner"], job_of(), plan_of("dedup"))).labels
+
+
+@given(st.text(max_size=100))
+def test_slug(name: str) -> None:
+    """A slug is a name that Dataflow takes."""
+    assert NAME.fullmatch(slug(name))
+    assert len(slug(name)) <= MAX_NAME
+
+
+@pytest.mark.parametrize("flag", ["--dry_run=True", "--template_location=gs://bucket/t"])
+def test_flags_that_do_no_work_are_refused(flag: str) -> None:
+    """A dry run would mark phases as done that did nothing."""
+    with pytest.raises(RecipeError, match=r"give --plan"):
+        check_engine(beam_options([flag]), job_of())
+
+
+def test_dataflow_without_its_packages() -> None:
+    """The message says what to install."""
+    with pytest.raises(RecipeError, match=r"pip install 'sluice\[gcp\]'"):
+        check_engine(beam_options(ON_DATAFLOW), job_of())
+
+
+PLACES = (
+    ("/out", "gs://bucket/posts", "/out: is on this machine"),
+    ("gs://bucket/out", "/posts", "/posts: is on this machine"),
+    ("gs://bucket/out", "gs://bucket/posts", "no credentials"),
+)
+
+
+def refusals() -> list[str]:
+    """Returns what Dataflow is refused with at each of the places; for a process that has its packages."""
+    found = []
+    for output, root, _ in PLACES:
+        job = Job(job_of().recipe, Inventory(root=root, files=()), output)
+        with pytest.raises(SluiceError) as refused:
+            check_engine(beam_options(ON_DATAFLOW), job)
+        found.append(str(refused.value))
+    return found
+
+
+def test_dataflow_without_what_it_needs(tmp_path: Path) -> None:
+    """Files that workers cannot see, and missing credentials, are said before any work."""
+    code = "import json; from tests.pipeline.test_engine import refusals; print(json.dumps(refusals()))"
+    env = os.environ | {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": str(tmp_path)}
+    env.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
+    command = [str(DATAFLOW), "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert [said in text for (_, _, said), text in zip(PLACES, found, strict=True)] == [True] * 3
+
+
+# --- what a recipe asks for workers ------------------------------------------------------------
+
+
+def test_every_phase_may_have_hints() -> None:
+    """The phases that the recipe knows are those of the code, and `sluice score`."""
+    assert set(HINTED) == {*phases.PHASES, "score"}
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        ({"accelerator": "type:nvidia-l4"}, "$.workers.accelerator: the recipe has no phase"),
+        ({"min_ram": {"classify": "16GB"}}, "$.workers.min_ram.classify: the recipe has no phase"),
+        ({"min_ram": {"history": "16GB"}}, "$.workers.min_ram.history: the recipe has no phase"),
+        ({"min_ram": {"dedupe": "16GB"}}, "min_ram.dedupe: no such phase; did you mean 'dedup'"),
+        ({"min_ram": {"dedup": "16"}}, "min_ram.dedup: must be a size with a unit"),
+        ({"accelerator": "nvidia-l4"}, "accelerator: must begin with type:"),
+    ],
+)
+def test_workers_that_nothing_would_use(workers: dict[str, Any], said: str) -> None:
+    """A hint without an effect, an unknown phase and a size without a unit are errors."""
+    with pytest.raises(RecipeError, match=re.escape(said)):
+        job_of(workers=workers)
+
+
+def test_workers_change_no_fingerprint() -> None:
+    """What workers have is outside of all fingerprints."""
+    from pipeline.job import fingerprints
+
+    plain, asked = job_of(), job_of(workers={"min_ram": {"dedup": "32GB", "clean": "4GiB"}})
+    assert fingerprints(plain) == fingerprints(asked)
+    assert phases.plan_clean is phases.PHASES["clean"]
+    assert asked.recipe.workers.hints("dedup") == {"min_ram": "32GB"}
+    assert asked.recipe.workers.hints("tokens") == {}
