@@ -415,7 +415,7 @@ def _by_fsspec(scheme: str, uri: str) -> tuple[Any, str]:
             f"names for this scheme, it can be used"
         ) from None
     try:
-        filesystem, root = fsspec.core.url_to_fs(uri)
+        filesystem, root = fsspec.core.url_to_fs(f"{uri}/")
     except ValueError:
         known = "s3, gs, abfs, hdfs and what fsspec has"
         raise StorageError(

@@ -11,7 +11,7 @@ from schemas.errors import StorageError
 from tests.pipeline.stores import Store
 
 
-@pytest.fixture(params=["local", "s3", "memory"])
+@pytest.fixture(params=["local", "s3", "memory", "fsspec"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "s3":
         request.getfixturevalue("s3")
@@ -20,6 +20,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         "local": str(tmp_path / name),
         "s3": f"s3://bucket/{name}",
         "memory": f"memory://{name}",
+        "fsspec": f"local://{tmp_path}/{name}",
     }[request.param]
 
 
