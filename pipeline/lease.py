@@ -13,6 +13,7 @@ may do to the other is to sweep files of units that have not committed, which is
 """
 
 import contextlib
+import logging
 import signal
 import threading
 import time
@@ -23,6 +24,8 @@ import msgspec
 
 from pipeline import storage
 from schemas.errors import OutputError, StorageError
+
+_log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 10.0
 WATCHED_BEATS = 3
@@ -62,8 +65,12 @@ def held(path: str, *, of: str) -> Iterator["Keeper"]:
 def _watch(path: str, of: str) -> None:
     """Returns when there is no lease, or its holder shows no life."""
     first = read(path)
-    until = time.monotonic() + WATCHED_BEATS * BEAT_SECONDS
-    while first is not None and time.monotonic() < until:
+    if first is None:
+        return
+    seconds = WATCHED_BEATS * BEAT_SECONDS
+    _log.warning("%s: another run held it, or holds it: %g seconds will show", of, seconds)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         time.sleep(BEAT_SECONDS / 2)
         found = read(path)
         if found is None:
@@ -121,6 +128,7 @@ class Keeper:
             with contextlib.suppress(StorageError):
                 if not self._is_mine():
                     self._lost = "another run has taken it over"
+                    _log.error("%s: %s; this run stops", self._of, self._lost)
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                     return
                 self._write()

@@ -29,10 +29,12 @@ def prefix() -> str:
 
 @pytest.fixture(scope="module")
 def remote(job: Job, s3: Store) -> str:
-    """The job's output in the store, all writes watched; the output of the session is local."""
+    """The job with inputs and output in the store, all writes watched; those of the session are local."""
     out = "s3://bucket/finished"
+    for path in job.sample.glob("posts-*.jsonl.gz"):
+        storage.write_bytes(f"s3://bucket/posts/{path.name}", path.read_bytes())
     s3.watching = True
-    assert run(job, out) == 0
+    assert run(job, out, inputs="s3://bucket/posts/*.jsonl.gz") == 0
     s3.watching = False
     return out
 
