@@ -125,7 +125,7 @@ class Keeper:
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
             # A store that cannot be reached for a while is no reason to stop: the next beat may reach it.
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(StorageError, OSError):
                 if not self._is_mine():
                     self._lost = "another run has taken it over"
                     _log.error("%s: %s; this run stops", self._of, self._lost)

@@ -38,6 +38,8 @@ S3_ATTEMPTS = 10
 PART_BYTES = 64 << 20
 """What is sent or read at a time. Of several parts, an object is there once all are and it is completed."""
 REQUESTS_AT_ONCE = 32
+AHEAD_BYTES = 64 << 20
+"""What a reader of ranges holds at most, about, or one range."""
 _WHOLE_PUTS = frozenset({"s3", "gs", "gcs", "abfs", "abfss"})
 """Stores where an object is there once it is whole; others get a temporary name and a move."""
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)$", re.DOTALL)
@@ -182,17 +184,21 @@ def read_ranges(places: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
     if not (places and is_remote(places[0][0])):
         yield from (read_range(*place) for place in places)
         return
-    yield from in_threads(lambda place: read_range(*place), places)
+    longest = max(length for _, _, length in places)
+    at_once = min(REQUESTS_AT_ONCE, max(1, AHEAD_BYTES // max(1, longest)))
+    yield from in_threads(lambda place: read_range(*place), places, at_once=at_once)
 
 
-def in_threads(do: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+def in_threads(
+    do: Callable[[_T], _R], items: Sequence[_T], *, at_once: int = REQUESTS_AT_ONCE
+) -> Iterator[_R]:
     """Yields what requests give, in the order of the items; some are under way at a time."""
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         waiting: deque[Future[_R]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(do, item))
-                if len(waiting) > REQUESTS_AT_ONCE:
+                if len(waiting) > at_once:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

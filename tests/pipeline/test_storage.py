@@ -73,6 +73,20 @@ def test_a_listing_has_names_and_sizes(folder: str) -> None:
     assert storage.names(folder) == ["b"]
 
 
+@pytest.mark.parametrize("ahead", [1, 1000, storage.AHEAD_BYTES])
+def test_ranges_come_in_order(folder: str, monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
+    """However many are read ahead; a reader that stops early leaves no request behind."""
+    monkeypatch.setattr(storage, "AHEAD_BYTES", ahead)
+    path = storage.join(folder, "ranges")
+    storage.write_bytes(path, bytes(range(256)))
+    places = [(path, (7 * i) % 200, i % 50) for i in range(100)]
+    expected = [bytes(range(o, o + n)) for _, o, n in places]
+    assert list(storage.read_ranges(places)) == expected
+    some = storage.read_ranges(places)
+    assert [next(some), next(some)] == expected[:2]
+    some.close()
+
+
 def test_a_missing_file_is_named(folder: str) -> None:
     """As the operating system does it, with the path that was asked for."""
     path = storage.join(folder, "none")
