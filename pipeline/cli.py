@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline.signals import stopped_by_signals
 from schemas.errors import OutputError, SluiceError
 
 DESCRIPTION = "Turns social posts into packed token shards for pre-training."
@@ -183,14 +184,13 @@ def _say_if_compiling() -> None:
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
-    _say_if_compiling()
-    from pipeline import commands, storage, watchdog
+    with stopped_by_signals():
+        _say_if_compiling()
+        from pipeline import commands, storage
 
-    job = commands.load_job(parsed)
-    if parsed.plan:
-        print("\n".join(commands.plan_lines(job, flags)))
-        return 0
-    with watchdog.stopped_by_signals():
+    with stopped_by_signals():
+        _say_if_compiling()
+        from pipeline import commands, storage
         report = commands.run(job, flags=flags, say=_say)
     print("\n".join(commands.funnel(report)))
     print(f"\nreport: {storage.join(job.output, 'report', 'report.html')}")
@@ -248,11 +248,11 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
-    _say_if_compiling()
-    from pipeline import commands, watchdog
+    with stopped_by_signals():
+        _say_if_compiling()
+        from pipeline import commands
 
-    job = commands.load_job(parsed)
-    with watchdog.stopped_by_signals():
+        job = commands.load_job(parsed)
         for line in commands.score_posts(job, flags=flags):
             print(line)
     return 0

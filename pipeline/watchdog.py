@@ -1,8 +1,7 @@
-"""Ends a run that cannot go on: a worker process that died, and signals.
+"""Ends a run whose worker process died.
 
 Beam's local runner (`--direct_running_mode=multi_processing`) waits for ever for a worker that is gone.
-Here a dead worker ends the phase with an error that says what happened to it. Signals end the process
-at once: what is finished is committed, so that there is nothing to tidy up.
+Here a dead worker ends the phase with an error that says what became of it.
 """
 
 import contextlib
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType
 
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
@@ -160,34 +158,3 @@ def watched() -> Iterator[Workers]:
     finally:
         known[python_urns.SUBPROCESS_SDK] = before
         workers.kill()
-
-
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM end the process at once, with a line and the shell's exit code.
-
-    Threads may be deep in compiled code, and the first stage may have hours to go: there is nothing to
-    wait for, because finished units are committed and a run that goes on sweeps the rest.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    # Straight to the descriptor: the signal may have come while a line was being printed.
-    line = (
-        f"{_show_cursor()}\nsluice: {'interrupted' if number == signal.SIGINT else 'terminated'}; "
-    )
-    os.write(2, f"{line}finished units are kept: the same command goes on\n".encode())
-    os._exit(128 + number)
-
-
-def _show_cursor() -> str:
-    return "\x1b[?25h" if os.isatty(2) else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from pipeline import watchdog
+from pipeline import signals, watchdog
 from pipeline.run import beam_options
 from schemas.errors import WorkerError
 
@@ -131,11 +131,11 @@ def test_a_child_of_a_dead_parent_does_not_begin() -> None:
 def test_signals_are_left_alone_elsewhere() -> None:
     """What handled a signal before handles it after; a thread that is not the main one changes nothing."""
     before = signal.getsignal(signal.SIGTERM)
-    with watchdog.stopped_by_signals():
+    with signals.stopped_by_signals():
         assert signal.getsignal(signal.SIGTERM) is not before
 
         def elsewhere() -> None:
-            with watchdog.stopped_by_signals():
+            with signals.stopped_by_signals():
                 pass
 
         thread = threading.Thread(target=elsewhere)
