@@ -54,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError:
+        print("sluice: out of memory; finished units are kept", file=sys.stderr)
+        _debug()
+        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"sluice: {where}{error.strerror or error}; finished units are kept", file=sys.stderr)

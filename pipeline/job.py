@@ -80,6 +80,11 @@ class Job:
         history.check_sketch(version, self.sketch, folder=folder)
         return history.before(version, inputs=self.inputs_mark)
 
+    @cached_property
+    def language_mark(self) -> str:
+        """The fingerprint of the language models, read once: they are large."""
+        return identifier_fingerprint(self.recipe.language.model)
+
     @property
     def sketch(self) -> history.Sketch:
         """What the keys and texts of a history depend on."""
@@ -201,7 +206,7 @@ def _clean_part(job: Job) -> dict[str, Any]:
         "columns": recipe.input.columns,
         "max_text_bytes": recipe.input.max_text_bytes,
         "unit_bytes": recipe.input.unit_bytes,
-        "language": [LANGUAGE_VERSION, identifier_fingerprint(recipe.language.model)],
+        "language": [LANGUAGE_VERSION, job.language_mark],
         "filters": [filter_mark(f) for f in recipe.filters],
         "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
         "minhash": job.minhash,

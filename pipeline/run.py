@@ -5,6 +5,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,6 +32,11 @@ from pipeline.units import (
 )
 from schemas import errors
 from schemas.errors import RecipeError, SluiceError, did_you_mean
+
+OUT_OF_MEMORY = (
+    "finished units are kept: run the same command again, with more memory or fewer workers "
+    "(-- --direct_num_workers=N)"
+)
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
@@ -189,7 +195,7 @@ def _told(folders: Sequence[str]) -> Iterator[None]:
     except SluiceError:
         raise
     except Exception as failure:
-        found = failures(folders)
+        found = failures(folders) or _failures_in(str(failure))
         if not found:
             raise
         for about in found:
@@ -200,12 +206,24 @@ def _told(folders: Sequence[str]) -> Iterator[None]:
         noise.setLevel(level)
 
 
+_REFUSED = re.compile(r"Error: (\[Errno \d+\] .*?)(?: \[while running '([^']*)'\])?$", re.MULTILINE)
+"""The last line of an engine's text about an OSError: what was refused, and the step."""
+
+
+def _failures_in(text: str) -> list[dict[str, Any]]:
+    """Returns what an engine's text says of an OSError: a full disk keeps no unit's own word about it."""
+    found = _REFUSED.findall(text)
+    return [{"kind": "OSError", "message": what, "where": step} for what, step in found[-1:]]
+
+
 def _error_of(about: dict[str, Any], failure: Exception) -> SluiceError:
     kind = getattr(errors, about["kind"], SluiceError)
     message = about["message"] or f"{about['kind']}: run with SLUICE_DEBUG=1 for the traceback"
-    where = f"{about['stage']}, {about['unit']}"
+    where = about.get("where") or f"{about['stage']}, {about['unit']}"
     if not (isinstance(kind, type) and issubclass(kind, SluiceError)):
         kind = SluiceError
     if about["kind"] == "OSError":
         message += "; finished units are kept: mend it and run the same command again"
+    if about["kind"] == "MemoryError":
+        message = f"out of memory; {OUT_OF_MEMORY}"
     return kind(f"{where}: {message}")

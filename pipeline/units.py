@@ -364,7 +364,7 @@ def report_failure(stage: Stage, unit: Unit, failure: Exception) -> None:
     about = {
         "stage": stage.name,
         "unit": unit.name,
-        "kind": type(failure).__name__,
+        "kind": _kind(failure),
         "message": str(failure) if isinstance(failure, SluiceError | OSError) else "",
         "exit_code": getattr(failure, "exit_code", 1),
     }
@@ -372,6 +372,14 @@ def report_failure(stage: Stage, unit: Unit, failure: Exception) -> None:
         about["damaged"] = [failure.folder, failure.unit]
     with contextlib.suppress(OSError, SluiceError):
         write_json(storage.join(stage.folder, "failures", f"{unit.name}.json"), about)
+
+
+def _kind(failure: Exception) -> str:
+    """Returns the name of an error; of what the system refuses, its family's name."""
+    for family in (OSError, MemoryError):
+        if isinstance(failure, family):
+            return family.__name__
+    return type(failure).__name__
 
 
 def failures(folders: Iterable[str]) -> list[dict[str, Any]]:

@@ -8,34 +8,39 @@ import time
 from tests.faults.lab import WORKERS, Ended, Lab, LostError, Outcome, Prepare, Run, Trial
 
 RENAMES = 150
-"""More files than a small run gives their names: so that some of the kills at a commit miss."""
+"""About as many files as a small run gives their names."""
 KILLS_IN_A_ROW = 12
 
 
 def kill(lab: Lab, draw: random.Random, seed: str) -> Outcome:
     """SIGKILL for the whole run, several times in a row, then the same command again."""
     trial = lab.trial(lab.draw_recipe(draw))
-    landed, tries = 0, draw.randint(4, KILLS_IN_A_ROW)
-    for _ in range(tries):
+    landed = 0
+    for _ in range(draw.randint(4, KILLS_IN_A_ROW)):
+        if (trial.out / "COMPLETED").exists():
+            break
         landed += _kill_once(trial, draw)
     trial.go_on()
     return Outcome("kill", seed, "survived", f"{landed} kills of {trial.recipe}", landed)
 
 
 def _kill_once(trial: Trial, draw: random.Random) -> bool:
-    if draw.random() < 0.5:
-        trap = kill_at_rename(draw.randrange(RENAMES // 4), before=draw.random() < 0.5)
+    if draw.random() < 0.4:
+        trap = kill_at_rename(draw.randrange(RENAMES // KILLS_IN_A_ROW), before=draw.random() < 0.5)
         return trial.run(prepare=trap).code == -signal.SIGKILL
     run = trial.start()
-    time.sleep(draw.uniform(0, _seconds_left(trial)))
+    wait_for_units(run, trial, draw.randrange(trial.lab.units // 6))
+    time.sleep(draw.uniform(0, 0.7))
     landed = run.signal(signal.SIGKILL)
     run.wait()
     return landed
 
 
-def _seconds_left(trial: Trial) -> float:
-    """Returns how long the run would take, about: less where more is done."""
-    return trial.lab.seconds * max(0.3, 1 - len(trial.manifests()) / trial.lab.units)
+def wait_for_units(run: Run, trial: Trial, more: int) -> None:
+    """Waits until so many more units are finished, or the run is at its end."""
+    enough = len(trial.manifests()) + more
+    while run.poll() and len(trial.manifests()) < enough:
+        time.sleep(0.02)
 
 
 def kill_at_rename(n: int, *, before: bool) -> Prepare:

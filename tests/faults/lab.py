@@ -1,8 +1,8 @@
 """Where faults are tried: small runs that are started, broken, gone on with and compared.
 
 The program is loaded once and each run is a fork of it, because loading takes longer than a small run.
-A fork is a process of its own: it is killed, starved and waited for as any other. The lab itself must
-stay a process of one thread, so it reads no Arrow data: what does is forked.
+A fork is a process of its own: it is killed, starved and waited for as any other. The lab itself starts
+no threads that a fork would lack, so it reads no Arrow data: what does is forked.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import cli, verify
+from pipeline import cli, recipe, verify
+from pipeline.clean import load_machines
 from pipeline.sample import write_sample
 from tests.filters.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import RECIPE
@@ -189,6 +190,8 @@ class Lab:
         self._number = 0
         self._expected: dict[str, dict[str, str]] = {}
         (folder / "trained.toml").write_text(RECIPE + '[dedup]\nhistory = "history"\n')
+        read = recipe.load(str(folder / "trained.toml"))
+        load_machines(read.filters, read.language.model)  # forks need not
         begun = time.monotonic()
         self.expected("trained")
         self.seconds = time.monotonic() - begun

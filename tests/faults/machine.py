@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
-    """Mounts, as mount(2) does; needs root."""
+    """Mounts as the system call does; needs root."""
     made = _libc.mount(
         source.encode(), str(target).encode(), kind.encode(), flags, options.encode()
     )
