@@ -192,9 +192,10 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
         _say_if_compiling()
         from pipeline import commands, storage
 
-    with stopped_by_signals():
-        _say_if_compiling()
-        from pipeline import commands, storage
+        job = commands.load_job(parsed)
+        if parsed.plan:
+            print("\n".join(commands.plan_lines(job, flags)))
+            return 0
         report = commands.run(job, flags=flags, say=_say)
     print("\n".join(commands.funnel(report)))
     print(f"\nreport: {storage.join(job.output, 'report', 'report.html')}")
