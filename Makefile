@@ -3,13 +3,14 @@
 # make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
 # make audit     known vulnerabilities of what is installed, where the package index has such data
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
+# make faults    kills, starves and damages 200 runs and more (hours on two cores; needs root and faketime)
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers test dist audit models bench clean
+.PHONY: install check format lint types layers test dist audit models bench faults clean
 
 install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed
 
@@ -76,6 +77,9 @@ models: install $(MODELS_PYTHON) $(UDHR)
 	OMP_NUM_THREADS=1 $(BIN)/python -m filters.models.training --data "$(SLUICE_DATA)"
 	OMP_NUM_THREADS=1 $(BIN)/python -m filters.models.language_training --data "$(SLUICE_DATA)" \
 		--udhr $(UDHR) --trainer $(MODELS_PYTHON)
+
+faults: install
+	$(BIN)/python -m tests.faults --kills 200 --seed 1
 
 bench: install
 	$(BIN)/python -m benchmarks.main_job

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -71,9 +71,17 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
         write_json(storage.join(out, "manifest.json"), build.manifest(job, results))
         report = build.report(job, results, costs)
         _write_report(out, report)
+        _flush(out, files)
         completed = f"{results['tokens'].fingerprint}\n"
         storage.write_bytes(storage.join(out, output.COMPLETED), completed.encode())
     return report
+
+
+def _flush(out: str, files: Iterable[str]) -> None:
+    """Waits until the contract's files are on the disk: what COMPLETED stands for outlives a power cut."""
+    if not storage.is_remote(out):
+        paths = [storage.join(out, name) for name in (*files, "manifest.json")]
+        history.flush([*paths, *sorted({os.path.dirname(path) for path in paths})])
 
 
 @contextlib.contextmanager
