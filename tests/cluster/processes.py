@@ -86,3 +86,14 @@ def listens(port: int) -> Callable[[], bool]:
 def says(log: Path, words: str) -> Callable[[], bool]:
     """Returns a function that says whether a log has these words."""
     return lambda: log.exists() and words in log.read_text("utf-8", "replace")
+
+
+def members(session: int, words: str) -> list[int]:
+    """Returns the ids of the processes of a session whose command line has these words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            pid = int(path.parent.name)
+            if os.getsid(pid) == session and words in path.read_text("utf-8", "replace"):
+                found.append(pid)
+    return sorted(found)

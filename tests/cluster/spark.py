@@ -6,17 +6,18 @@ job service. Everything ends with the block that started it.
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.cluster.job_service import JobService
-from tests.cluster.processes import free_port, listens, says, started
+from tests.cluster.processes import free_port, listens, members, says, started
 
 WORKERS = 2
 EXECUTOR_MEMORY = "1g"
+SHORT_LIVED = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+"""Options of virtual machines that live for seconds on two cores."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,22 @@ class Cluster:
     Attributes:
         logs: `master.log`, `worker-<n>.log`, `pool.log`, a folder a job and Spark's `events`.
         flags: what follows `--` in `sluice run`.
+        pool: the process id of the worker pool.
+        workers: the process ids of Spark's workers.
     """
 
     logs: Path
     flags: tuple[str, ...]
+    pool: int
+    workers: tuple[int, ...]
+
+    def python_workers(self) -> list[int]:
+        """Returns the ids of the Python processes that do units now."""
+        return members(self.pool, "SdkHarness")
+
+    def executors(self) -> list[int]:
+        """Returns the ids of Spark's executors."""
+        return [pid for worker in self.workers for pid in members(worker, "ExecutorBackend")]
 
 
 @contextlib.contextmanager
@@ -85,15 +98,18 @@ def running(software: Software, *, logs: Path, conf: Mapping[str, str] = {}) -> 
         daemon = [software.spark / "bin" / "spark-class", "org.apache.spark.deploy"]
         options = ["--host", "127.0.0.1", "--webui-port", "0"]
         start("master", [*_class(*daemon, "master.Master"), *options, "--port", str(master_port)])
+        workers = []
         for number in range(WORKERS):
             more = ["--cores", "1", "--memory", "2g", "--work-dir", str(logs / f"work-{number}")]
-            start(f"worker-{number}", [*_class(*daemon, "worker.Worker"), *options, *more, master])
+            command = [*_class(*daemon, "worker.Worker"), *options, *more, master]
+            workers.append(start(f"worker-{number}", command))
         pool = ["-m", "apache_beam.runners.worker.worker_pool_main", "--service_port"]
         python = str(software.venv / "bin" / "python")
-        start("pool", [python, *pool, str(pool_port)], port=pool_port)
+        pool_id = start("pool", [python, *pool, str(pool_port)], port=pool_port)
         submit = partial(_submit, software, master, {**_conf(software, logs), **conf})
         endpoint = stack.enter_context(JobService(logs, submit).served())
-        yield Cluster(logs, flags(endpoint, f"localhost:{pool_port}"))
+        given = flags(endpoint, f"localhost:{pool_port}")
+        yield Cluster(logs, given, pool_id, tuple(workers))
 
 
 def flags(job_endpoint: str, pool: str) -> tuple[str, ...]:
@@ -119,11 +135,13 @@ def _start(
     command: Sequence[str],
     *,
     port: int = 0,
-) -> None:
+) -> int:
+    """Starts one of the processes; returns its id."""
     log = logs / f"{name}.log"
     words = "registered with master" if name.startswith("worker") else "elected leader"
     ready = listens(port) if port else says(log, words)
-    stack.enter_context(started(command, log=log, ready=ready, env=software.env))
+    process = stack.enter_context(started(command, log=log, ready=ready, env=software.env))
+    return process.pid
 
 
 def _conf(software: Software, logs: Path) -> dict[str, str]:
@@ -135,6 +153,13 @@ def _conf(software: Software, logs: Path) -> dict[str, str]:
         "spark.driver.extraClassPath": path,
         "spark.executor.extraClassPath": path,
         "spark.executor.memory": EXECUTOR_MEMORY,
+        "spark.driver.extraJavaOptions": SHORT_LIVED,
+        "spark.executor.extraJavaOptions": SHORT_LIVED,
+        # An executor whose Python worker died fails all that it is given: another one tries.
+        "spark.excludeOnFailure.enabled": "true",
+        "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor": "1",
+        "spark.excludeOnFailure.application.maxFailedTasksPerExecutor": "1",
+        "spark.excludeOnFailure.killExcludedExecutors": "true",
         "spark.ui.enabled": "false",
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": (logs / "events").as_uri(),
@@ -148,12 +173,3 @@ def _submit(software: Software, master: str, conf: Mapping[str, str], folder: Pa
     for key, value in conf.items():
         command += ["--conf", f"{key}={value}"]
     return [*command, "--class", "sluice.SparkDriver", "spark-internal", str(folder)]
-
-
-def errors_in(log: Path) -> list[str]:
-    """Returns the lines of a log of Spark's that are errors."""
-    return [
-        line
-        for line in log.read_text("utf-8", "replace").splitlines()
-        if re.search(r"\bERROR\b", line)
-    ]

@@ -1,6 +1,10 @@
 """The main job on a Spark cluster on this machine: the bytes of the local run, whatever dies."""
 
-from collections.abc import Iterator
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +46,38 @@ def test_spark_writes_the_bytes_of_the_local_run(folder: Path, cluster: Cluster)
     assert len(shares) == 2
     assert min(shares.values()) > 0.2 * shares.total()
     assert not failed_tasks(cluster.logs)
+
+
+def kill_once(after: Callable[[], bool], victims: Callable[[], list[int]]) -> threading.Thread:
+    """Returns a thread that kills the first of the victims when something has happened."""
+
+    def watch() -> None:
+        while not (after() and victims()):
+            time.sleep(0.02)
+        os.kill(victims()[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def has_units(output: Path, stage: str) -> Callable[[], bool]:
+    """Returns a function that says whether a unit of a stage is done: others are being done then."""
+    return lambda: any(output.glob(f"work/*/{stage}/unit-*.json"))
+
+
+def test_killed_workers_do_not_show(folder: Path, cluster: Cluster) -> None:
+    """A Python worker dies in clean, an executor in tokens: Spark tries again, no byte is another."""
+    output, before = folder / "killed", failed_tasks(cluster.logs)
+    killers = [
+        kill_once(has_units(output, "clean"), cluster.python_workers),
+        kill_once(has_units(output, "encode"), cluster.executors),
+    ]
+    run_job("sample", sample(folder, POSTS), output, cluster.flags)
+    for killer in killers:
+        killer.join(1)
+        assert not killer.is_alive(), "nobody was killed"
+    assert compare(folder / "local", output).differences == ()
+    failed = failed_tasks(cluster.logs) - before
+    assert failed["ExceptionFailure"] > 0, "the Python worker's task did not fail"
+    assert failed["ExecutorLostFailure"] > 0
