@@ -192,7 +192,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
         _say_if_compiling()
         from pipeline import commands, storage
 
-        job = commands.load_job(parsed)
+        job = commands.load_job(parsed, flags)
         if parsed.plan:
             print("\n".join(commands.plan_lines(job, flags)))
             return 0
@@ -257,7 +257,7 @@ def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
         _say_if_compiling()
         from pipeline import commands
 
-        job = commands.load_job(parsed)
+        job = commands.load_job(parsed, flags)
         for line in commands.score_posts(job, flags=flags):
             print(line)
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from pipeline import graphs, history, output, phases, recipe, score, spool, storage
-from pipeline.engine import check_engine, phase_flags
+from pipeline.engine import check_engine, check_places, phase_flags
 from pipeline.job import Job, fingerprints, input_units, read_options
 from pipeline.metrics import Meter
 from pipeline.progress import Report, clock
@@ -32,8 +32,10 @@ WORK_BYTES_PER_INPUT_BYTE = 3.5
 """Disk for work and output, per byte of plain JSONL: 2.9 measured on real posts, 3.5 on the sample."""
 
 
-def load_job(parsed: argparse.Namespace) -> Job:
-    """Returns the job that the arguments name."""
+def load_job(parsed: argparse.Namespace, flags: Sequence[str]) -> Job:
+    """Returns the job that the arguments name; with flags that no engine could do it by, an error."""
+    if not getattr(parsed, "plan", False):
+        check_engine(beam_options(flags))
     loaded = recipe.load(parsed.recipe, sets=tuple(parsed.set))
     if parsed.input:
         files = msgspec.structs.replace(loaded.input, files=tuple(parsed.input))
@@ -247,7 +249,7 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     """Scores every post and yields, as a table, how the scores lie and what would be rejected."""
     out, owner = job.output, _owner(job, "score")
     output.check_owner(out, owner)
-    check_engine(beam_options(flags), job)
+    check_places(beam_options(flags), job)
     with _holding(job):
         output.claim(out, owner)
         plan = score.plan_score(job)

@@ -61,12 +61,10 @@ def slug(name: str) -> str:
     return plain if plain[:1].isalpha() else f"s-{plain}"[:MAX_NAME].rstrip("-")
 
 
-def check_engine(options: PipelineOptions, job: "Job") -> None:
-    """Raises where the engine surely cannot do the job, before any work.
+def check_engine(options: PipelineOptions) -> None:
+    """Raises RecipeError where the engine surely cannot do a job: before anything is read.
 
-    Raises:
-        RecipeError: flags that do no work, or Dataflow without its packages or credentials.
-        InputError, OutputError: Dataflow with files on this machine, which its workers cannot see.
+    Flags that do no work are refused, and Dataflow without its packages or credentials.
     """
     given = (
         options.view_as(TestOptions).dry_run,
@@ -80,7 +78,6 @@ def check_engine(options: PipelineOptions, job: "Job") -> None:
             )
     if on_dataflow(options):
         check_packages()
-        _check_places(job)
         _check_credentials()
 
 
@@ -97,7 +94,14 @@ def check_packages() -> None:
             )
 
 
-def _check_places(job: "Job") -> None:
+def check_places(options: PipelineOptions, job: "Job") -> None:
+    """Raises where Dataflow's workers cannot see the files of a job.
+
+    Raises:
+        OutputError, InputError: the output, or the input, is on this machine.
+    """
+    if not on_dataflow(options):
+        return
     if "://" not in job.output:
         raise OutputError(
             f"{job.output}: is on this machine, and Dataflow's workers must see it: give --output gs://BUCKET/DIR"

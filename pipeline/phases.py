@@ -132,11 +132,13 @@ def plan_dedup(job: Job, results: Results) -> Plan:
         count_copies=d.count_copies,
         memory_bytes=d.memory_bytes,
     )
+    # Each stage stands in the graph, which engines bound: names of files go to the one stage that needs them.
+    numbers = dataclasses.replace(posts, files=())
     planned = dedup.DedupPlan(
-        Buckets(at("buckets"), posts, key_partitions(job), d.max_checks),
-        Join(at("join"), posts),
-        dedup.Ship(at("ship"), posts, d.keep, d.ngram, partitions),
-        dedup.Settle(at("settle"), posts, rules),
+        Buckets(at("buckets"), numbers, key_partitions(job), d.max_checks),
+        Join(at("join"), numbers),
+        dedup.Ship(at("ship"), numbers, d.keep, d.ngram, partitions),
+        dedup.Settle(at("settle"), numbers, rules),
         dedup.Drop(at("drop"), posts, job.output, d.threshold, job.screens),
     )
     stages: list[Stage] = [

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import output, phases, storage, watchdog
 from pipeline.clean import load_machines
-from pipeline.engine import check_engine, phase_flags
+from pipeline.engine import check_places, phase_flags
 from pipeline.inputs import find_inputs
 from pipeline.job import Job, Result, Results, fingerprints
 from pipeline.ledger import check_limits
@@ -101,7 +101,7 @@ def run_phases(
         LimitError: more errors or malformed rows than the recipe allows.
         SluiceError: a unit failed; the message says which, and why.
     """
-    check_engine(beam_options(flags), job)
+    check_places(beam_options(flags), job)
     load_machines(job.recipe.filters, job.recipe.language.model)
     results, costs = Results(), {}
     marks = fingerprints(job)
