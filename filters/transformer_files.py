@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.errors import InputError
+from schemas.names import inside
 
 _RELEASES = "https://github.com/unitaryai/detoxify/releases/download/"
 DETOXIFY_URLS = {
@@ -138,9 +139,9 @@ def _weights(path: Path) -> list[Path]:
     if first.suffix != ".json":
         return [first]
     try:
-        shards = sorted(set(json.loads(first.read_bytes())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{first}: is no index of weights: it has no weight_map") from None
+        shards = sorted(map(inside, set(json.loads(first.read_bytes())["weight_map"].values())))
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise InputError(f"{first}: is no index of weights: weight_map: {fault}") from None
     return [first, *(path / shard for shard in shards)]
 
 

@@ -52,6 +52,11 @@ class Transformer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         known = [DETOXIFY + name for name in DETOXIFY_URLS]
         if not self.prefix:
             raise ValueError(f"model {self.model!r} has no last part to name its columns by")
+        if not re.fullmatch(r"\w[\w.+-]*", self.prefix):
+            raise ValueError(
+                f"name must be letters, digits, `_`, `.`, `+` and `-`, as files and columns are named by it, "
+                f"got {self.prefix!r}"
+            )
         if self.is_detoxify and self.checkpoint is None and self.model not in known:
             raise ValueError(
                 f"detoxify publishes no {self.model!r}{did_you_mean(self.model, known)}"

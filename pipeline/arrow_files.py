@@ -6,7 +6,7 @@ decoded costs its own rows and no others, because the layout says how many it ha
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,12 @@ from schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts,
 from schemas.post import MEDIA
 
 _IPC_FILE_MAGIC = b"ARROW1"
+
+
+DECODED_BYTES: Final = 64 << 20
+"""Text bytes of a batch at most, but for one row: a few bytes of dictionary may stand for any number."""
+MAX_ROWS_A_BYTE: Final = 64
+"""A file that claims more rows for its size is a lie: each would become a dead letter."""
 
 
 class Group(NamedTuple):
@@ -41,18 +47,20 @@ def group_layout(path: str, *, name: str, format: str) -> list[Group] | None:
         format: parquet or arrow.
 
     Raises:
-        InputError: the file's footer cannot be read.
+        InputError: the file's footer cannot be read, or claims more rows than the file can hold.
     """
     with _explained(name, format):
         if format == "parquet":
             with _opened(path) as source:
-                metadata = pq.ParquetFile(source).metadata
-            return [_parquet_group(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
+                metadata, size = pq.ParquetFile(source).metadata, source.size()
+            groups = [_parquet_group(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
+            return _credible(groups, name=name, num_bytes=size)
         if not _is_ipc_file(path):
             return None
         with _opened(path) as source:
             rows = _ipc_batch_rows(source)
-            return [Group(num_rows, source.size() // len(rows)) for num_rows in rows]
+            groups = [Group(num_rows, source.size() // len(rows)) for num_rows in rows]
+            return _credible(groups, name=name, num_bytes=source.size())
 
 
 def check_columns(path: str, *, name: str, format: str, mapping: ColumnMapping) -> None:
@@ -94,11 +102,16 @@ def parquet_batches(
         BrokenGroupError: what follows cannot be decoded.
     """
     with _broken_group(), _opened(path) as source:
-        file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
-        columns = wanted_columns(file.schema_arrow.names, mapping=mapping)
-        yield from file.iter_batches(
-            batch_rows, row_groups=[group], columns=columns, use_threads=False
+        schema = pq.ParquetFile(source).schema_arrow
+        columns = wanted_columns(schema.names, mapping=mapping)
+        texts = [name for name in columns if _is_plain_text(schema.field(name).type)]
+        file = pq.ParquetFile(
+            source, page_checksum_verification=True, pre_buffer=True, read_dictionary=texts
         )
+        for batch in file.iter_batches(
+            batch_rows, row_groups=[group], columns=columns, use_threads=False
+        ):
+            yield from _slices(batch, batch_rows)
 
 
 def ipc_batches(
@@ -214,6 +227,10 @@ def _is_text(found: pa.DataType) -> bool:
     )
 
 
+def _is_plain_text(found: pa.DataType) -> bool:
+    return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
+
+
 def _is_whole(found: pa.DataType) -> bool:
     return bool(pa.types.is_integer(found) or (pa.types.is_decimal(found) and found.scale == 0))
 
@@ -317,9 +334,37 @@ def _schema(path: str, format: str) -> pa.Schema:
         return opened.schema if format == "arrow" else opened.schema_arrow
 
 
+def _credible(groups: list[Group], *, name: str, num_bytes: int) -> list[Group]:
+    """Returns the groups; raises InputError where they claim more rows than any file of this size holds."""
+    claimed = sum(group.rows for group in groups)
+    if claimed > MAX_ROWS_A_BYTE * num_bytes:
+        raise InputError(f"{name}: its header claims {claimed:,} rows in {num_bytes:,} bytes")
+    return groups
+
+
 def _slices(batch: pa.RecordBatch, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    for first in range(0, batch.num_rows, batch_rows):
-        yield batch.slice(first, batch_rows)
+    """Yields slices of at most `batch_rows` rows and `DECODED_BYTES` bytes of text."""
+    first, ends_N = 0, np.cumsum(_text_bytes(batch))
+    while first < batch.num_rows:
+        before = ends_N[first - 1] if first else 0
+        fits = int(np.searchsorted(ends_N, before + DECODED_BYTES, side="right"))
+        stop = max(first + 1, min(fits, first + batch_rows))
+        yield batch.slice(first, stop - first)
+        first = stop
+
+
+def _text_bytes(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns (N,) int64, the bytes of each row's strings when they stand side by side."""
+    total_N = np.zeros(batch.num_rows, np.int64)
+    for values in batch.columns:
+        if pa.types.is_dictionary(values.type) and _is_text(values.type.value_type):
+            lengths = pc.binary_length(values.dictionary).take(values.indices)
+        elif _is_plain_text(values.type):
+            lengths = pc.binary_length(values)
+        else:
+            continue
+        total_N += lengths.fill_null(0).to_numpy(zero_copy_only=False)
+    return total_N
 
 
 def _check_structure(batch: pa.RecordBatch) -> None:

@@ -10,13 +10,14 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pipeline.signals import stopped_by_signals
 from schemas.errors import OutputError, SluiceError
+from schemas.names import visible
 
 DESCRIPTION = "Turns social posts into packed token shards for pre-training."
 EPILOG = """\
@@ -45,22 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         with spool.scope():
             code: int = parsed.do(parsed, flags)
     except SluiceError as error:
-        print(f"sluice: {error}", file=sys.stderr)
+        _say(f"sluice: {error}")
         _debug()
         return error.exit_code
     except KeyboardInterrupt:
-        print("sluice: interrupted; the same command goes on where it was", file=sys.stderr)
+        _say("sluice: interrupted; the same command goes on where it was")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError:
-        print("sluice: out of memory; finished units are kept", file=sys.stderr)
+        _say("sluice: out of memory; finished units are kept")
         _debug()
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"sluice: {where}{error.strerror or error}; finished units are kept", file=sys.stderr)
+        _say(f"sluice: {where}{error.strerror or error}; finished units are kept")
         _debug()
         return 1
     return code
@@ -69,9 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _set_up_logging() -> None:
     """Warnings of ours and of libraries go to stderr; Beam's remarks on the root logger do not."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_Visible("%(name)s: %(message)s"))
     handler.addFilter(lambda record: record.name != "root" or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Visible(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _debug() -> None:
@@ -177,7 +183,12 @@ def _export_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
+
+
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(visible(line))
 
 
 def _say_if_compiling() -> None:
@@ -194,11 +205,11 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
 
         job = commands.load_job(parsed, flags)
         if parsed.plan:
-            print("\n".join(commands.plan_lines(job, flags)))
+            _show(list(commands.plan_lines(job, flags)))
             return 0
         report = commands.run(job, flags=flags, say=_say)
-    print("\n".join(commands.funnel(report)))
-    print(f"\nreport: {storage.join(job.output, 'report', 'report.html')}")
+    _show(commands.funnel(report))
+    _show(["", f"report: {storage.join(job.output, 'report', 'report.html')}"])
     return 0
 
 
@@ -207,10 +218,9 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
 
     problems = verify(parsed.output, say=print)
     for problem in problems:
-        print(f"sluice: {problem}", file=sys.stderr)
-    print(
-        f"{parsed.output}: {'as its manifest says' if not problems else f'{len(problems)} problem(s)'}"
-    )
+        _say(f"sluice: {problem}")
+    found = "as its manifest says" if not problems else f"{len(problems)} problem(s)"
+    _show([f"{parsed.output}: {found}"])
     return 1 if problems else 0
 
 
@@ -221,8 +231,8 @@ def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
     if parsed.json:
         print(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False))
         return 0
-    print("\n".join(commands.funnel(report)))
-    print(f"\nreport: {storage.join(parsed.output, 'report', 'report.html')}")
+    _show(commands.funnel(report))
+    _show(["", f"report: {storage.join(parsed.output, 'report', 'report.html')}"])
     return 0
 
 
@@ -234,7 +244,7 @@ def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
         raise OutputError(
             f"{parsed.output}: no post has the id {parsed.post_id!r} (malformed rows may have none)"
         )
-    print("\n".join(lines))
+    _show(lines)
     return 0
 
 
@@ -248,7 +258,7 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
         items=parsed.items,
         leftover=parsed.leftover,
     )
-    print("\n".join(summary(about, folder=parsed.folder)))
+    _show(summary(about, folder=parsed.folder))
     return 0
 
 
@@ -258,8 +268,7 @@ def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
         from pipeline import commands
 
         job = commands.load_job(parsed, flags)
-        for line in commands.score_posts(job, flags=flags):
-            print(line)
+        _show(commands.score_posts(job, flags=flags))
     return 0
 
 

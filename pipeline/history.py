@@ -27,9 +27,10 @@ import msgspec
 from filters.minhash import MinHashSpec
 from filters.normalize import NORMALIZE_VERSION
 from filters.text_views import TEXT_VIEWS_VERSION
-from pipeline.output import flocked
+from pipeline.output import flocked, refuse_links
 from pipeline.units import write_json
 from schemas.errors import OutputError, RecipeError
+from schemas.names import inside
 
 FORMAT = 1
 """Of version files; raised when they change shape."""
@@ -82,6 +83,7 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
 
     def __post_init__(self) -> None:
+        inside(self.name)
         if datetime.date.fromisoformat(self.day).isoformat() != self.day:
             raise ValueError(f"a day is written YYYY-MM-DD, not {self.day!r}")
 
@@ -130,6 +132,7 @@ def locked(folder: str) -> Iterator[None]:
         OutputError: it cannot be made or written, holds something else, or another run holds it.
     """
     path = Path(folder)
+    refuse_links(folder, (LOCK, SEGMENTS))
     try:
         path.mkdir(parents=True, exist_ok=True)
         names = sorted(p.name for p in path.iterdir())

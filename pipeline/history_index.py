@@ -30,6 +30,7 @@ from filters.sorted_keys import U32, U64, first_places, shared_entries
 from pipeline.history import CONTENTS, segment_folder
 from pipeline.units import whole_file
 from schemas.errors import OutputError
+from schemas.names import inside
 
 I64 = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -56,6 +57,9 @@ class PostsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        inside(self.name)
+
 
 class KeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The keys of one partition; `low` and `high` are the least and the greatest, of 48 bits."""
@@ -66,6 +70,9 @@ class KeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        inside(self.name)
 
 
 class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

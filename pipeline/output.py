@@ -80,6 +80,7 @@ def check_owner(output: str, owner: Owner) -> None:
     A changed setting of the same recipe reruns what depends on it. Another recipe, or other inputs
     over a finished run, would overwrite what somebody may still want.
     """
+    refuse_links(output, (*CONTRACT_FOLDERS, "report", "work", OWNER, LOCK, COMPLETED))
     if storage.is_file(output):
         raise OutputError(f"{output}: is a file; --output names a folder")
     held = _owner(output, owner)
@@ -102,6 +103,17 @@ def check_owner(output: str, owner: Owner) -> None:
             f"{output}: holds a finished run over other input files; "
             f"choose another --output, or delete the folder"
         )
+
+
+def refuse_links(folder: str, names: Iterable[str]) -> None:
+    """Raises OutputError where a name in a folder is a link: a run would write to, or clear, another."""
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.islink(path):
+            raise OutputError(
+                f"{path}: is a symbolic link to {os.readlink(path)}: what is there would be written to or "
+                f"deleted; choose another folder, or delete the link"
+            )
 
 
 def _names(folder: str) -> list[str]:

@@ -26,6 +26,7 @@ from apache_beam.metrics import Metrics
 from pipeline import spool, storage
 from pipeline.checksums import file_crc32, seal, unsealed
 from schemas.errors import DamagedError, OutputError, SluiceError
+from schemas.names import inside
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     ranges: tuple[Range, ...] = ()
     crc32: int | None = None
     sha256: str = ""
+
+    def __post_init__(self) -> None:
+        inside(self.name)
 
 
 class UnitManifest(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from pipeline.output import COMPLETED
 from pipeline.units import file_digest
 from pipeline.verdicts import PHASE as CLASSIFY
 from schemas.errors import LedgerError, OutputError, SluiceError
+from schemas.names import inside
 from schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from tokenizer.shards import read_shard, verify_shard
 
@@ -30,13 +31,16 @@ def read_manifest(output: str) -> dict[str, Any]:
     """Returns manifest.json; raises OutputError where there is none or it cannot be read."""
     path = storage.join(output, "manifest.json")
     try:
-        return msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
+        manifest = msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
+        for entry in (*manifest.get("files", ()), *manifest.get("shards", ())):
+            inside(entry["path"])
+        return manifest
     except FileNotFoundError:
         raise OutputError(
             f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
             f"(run the same command again: it goes on)"
         ) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
 
 

@@ -1,0 +1,31 @@
+"""Names that others wrote: whether they stay inside their folder, and how they are safe to print."""
+
+import re
+
+_DRIVE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def inside(name: str) -> str:
+    r"""Returns a relative name of a file, unchanged.
+
+    Args:
+        name: with forward slashes, as manifests and indexes have it.
+
+    Raises:
+        ValueError: joined to a folder it could lead out of it, or to another storage: it is empty or
+            absolute, begins with a drive or scheme, has an empty part, `.`, `..`, a backslash or a NUL.
+    """
+    parts = name.split("/")
+    if {"", ".", ".."} & set(parts) or "\\" in name or "\0" in name or _DRIVE.match(name):
+        raise ValueError(f"{name!r} must be a name inside its folder")
+    return name
+
+
+def visible(text: str) -> str:
+    r"""Returns a text as it is safe to print: what would move the cursor, or turn text around, is escaped.
+
+    Control characters but the tab and the line feed, separators of lines, and marks of direction become
+    `\x1b` or `\u202e`; file names and post ids are written by others.
+    """
+    return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
