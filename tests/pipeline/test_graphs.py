@@ -11,7 +11,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
-from pipeline import cli, graphs
+from pipeline import cli, graphs, phases
+from pipeline.job import Results, fingerprints
+from tests.dataflow.dry_run import job_of
 from tests.filters.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import Job
 from tests.pipeline.test_classify import recipe, table
@@ -185,3 +187,16 @@ def test_what_engines_differ_in_is_said(
     found = graphs.problems(graphs.Graph("trial", pipeline.to_runner_api()))
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_names_of_files_stand_once_in_a_graph(job: Job) -> None:
+    """Of the stages of dedup one needs them; in all five, 100,000 units would be more than Dataflow takes."""
+    about = {
+        "recipe": str(job.recipe),
+        "files": [str(job.sample / "*.gz")],
+        "output": str(job.output),
+    }
+    made, results = job_of(about), Results()
+    results.by_phase["clean"] = phases.finished(made, "clean", fingerprints(made)["clean"])
+    stages = phases.plan(made, results, "dedup").stages
+    assert [bool(stage.posts.files) for stage in stages] == [False, False, False, False, True]
