@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineResult
 
 from pipeline import output, phases, storage, watchdog
 from pipeline.clean import load_machines
@@ -177,8 +178,31 @@ def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
         _told(folders),
         watchdog.watched(),
     ):
-        plan.build(options).run().wait_until_finish()
+        _finish(plan.build(options).run(), folders)
     return phases.conclude(plan), reused
+
+
+def _finish(running: PipelineResult, folders: Sequence[str]) -> None:
+    """Waits for a pipeline on a cluster (a local one is over when it has been started).
+
+    Where the wait is broken off the job ends too: one that went on alone would write into an output
+    that nobody holds.
+
+    Raises:
+        SluiceError: the engine gave up, and no unit says why.
+    """
+    try:
+        running.wait_until_finish()
+    except Exception as failure:
+        if failures(folders):
+            raise
+        raise SluiceError(
+            f"the engine gave up: {failure}; finished units are kept, the same command goes on"
+        ) from failure
+    except BaseException:
+        with contextlib.suppress(Exception):
+            running.cancel()
+        raise
 
 
 @contextlib.contextmanager
