@@ -42,6 +42,7 @@ CLASSIFIERS = {
 
 READ = {
     "cuda-toolkit": "LicenseRef-NVIDIA-Proprietary",
+    "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "locate": "MIT",
     "mpmath": "BSD-3-Clause",

@@ -3,6 +3,7 @@
 import re
 import sys
 import tomllib
+from fnmatch import fnmatch
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +32,16 @@ def test_the_version_stands_in_one_place() -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".toml", ".html", ".md"} and path.name != "DESIGN.md":
                 assert not stated.search(path.read_text("utf-8")), path
+
+
+def test_the_top_level_is_fixed() -> None:
+    """What stands at the top of the repository is what DESIGN.md lists; tools put theirs elsewhere."""
+    top = {*PACKAGES, "tests", "docs", "benchmarks", ".ci", "README.md", "CHANGELOG.md", "LICENSE"}
+    top |= {"Makefile", "pyproject.toml", "run_local.sh", ".gitignore"}
+    with (ROOT / ".gitignore").open() as file:
+        ignored = [line.strip().strip("/") for line in file]
+    found = {path.name for path in ROOT.iterdir()} - {".git"}
+    assert {name for name in found if not any(fnmatch(name, i) for i in ignored)} == top
 
 
 def test_python_is_the_one_that_is_tested() -> None:
