@@ -32,6 +32,7 @@ from benchmarks.cost_scale import (
 )
 from benchmarks.dedup_page import table, update
 from benchmarks.makespan import Steps, makespan, spread
+from pipeline.exchange import RUN_BYTES
 from pipeline.job import MAX_UNITS
 
 DAY: Final = 500_000_000
@@ -286,13 +287,10 @@ LARGE: Final = 256 << 20
 VARIANTS: Final = (
     ("as it is built, on an object store", {}),
     ("one request after the other", {"requests_at_once": 1}),
+    ("runs of 16 MiB, whatever the partitions", {"max_run_bytes": RUN_BYTES}),
     ("units of 256 MiB", {"unit_bytes": LARGE}),
     ("key partitions of 256 MiB of input", {"key_partition_bytes": LARGE}),
-    ("units and runs of 256 MiB", {"unit_bytes": LARGE, "run_bytes": LARGE}),
-    (
-        "units, runs and key partitions of 256 MiB",
-        {"unit_bytes": LARGE, "run_bytes": LARGE, "key_partition_bytes": LARGE},
-    ),
+    ("units and key partitions of 256 MiB", {"unit_bytes": LARGE, "key_partition_bytes": LARGE}),
     (
         "as it is built, on a file system that answers in 0.5 ms",
         {"request_seconds": 0.0005, "put_1000": 0.0, "get_1000": 0.0},

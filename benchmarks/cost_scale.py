@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.cost_measure import Edge, Measured
-from pipeline.exchange import RUN_BYTES
+from pipeline.exchange import MAX_RUN_BYTES, run_bytes
 from pipeline.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
 from pipeline.phases import POSTS_IN_SETTLE_PARTITION
 from pipeline.recipe import Input, Tokens, Training, Vocabulary
@@ -23,7 +23,7 @@ class Assumptions(msgspec.Struct, frozen=True):
 
     Attributes:
         unit_bytes: plain JSON lines in a unit; `key_partition_bytes` of them in a partition of keys;
-            `run_bytes` of rows that a map unit holds before it writes a range for every partition.
+            `max_run_bytes` of rows that a map unit holds at most before it writes ranges.
         range_cpu: seconds to write a range and read it.
         range_bytes: that an Arrow stream adds to a range's rows.
         edge_cpu: seconds of union-find for an edge without locality.
@@ -43,7 +43,7 @@ class Assumptions(msgspec.Struct, frozen=True):
 
     unit_bytes: int = Input().unit_bytes
     key_partition_bytes: int = KEY_PARTITION_BYTES
-    run_bytes: int = RUN_BYTES
+    max_run_bytes: int = MAX_RUN_BYTES
     range_cpu: float = 3.5e-5
     range_bytes: float = 370.0
     edge_cpu: float = 65e-9
@@ -147,14 +147,15 @@ def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
     token_bytes = run.tokens * ratio * 4
     ranks = Training().data_parallel_ranks
     shards = math.ceil(token_bytes / Training().target_shard_bytes / ranks) * ranks
+    keys = min(MAX_PARTITIONS, max(8, math.ceil(json_bytes / assumed.key_partition_bytes)))
     return Layout(
         units=units,
-        keys=min(MAX_PARTITIONS, max(8, math.ceil(json_bytes / assumed.key_partition_bytes))),
+        keys=keys,
         settle=max(4, math.ceil(run.kept * ratio / POSTS_IN_SETTLE_PARTITION)),
         words=max(1, math.ceil(min(text, Vocabulary().sample_bytes) / PARTITION_BYTES)),
         pack=max(1, math.ceil(text / Tokens().partition_bytes)),
         shards=max(1, shards),
-        runs=max(1, math.ceil(key_bytes / assumed.run_bytes)),
+        runs=max(1, math.ceil(key_bytes / min(assumed.max_run_bytes, run_bytes(keys)))),
         sequences=math.ceil(run.sequences * ratio),
     )
 

@@ -19,7 +19,10 @@ from pipeline.checksums import crc32
 from pipeline.units import Done, Range, Unit
 
 RUN_BYTES = 16 << 20
-"""A map unit holds at most about this much before it writes a run."""
+"""A map unit holds about this much before it writes a run, and more where there are many partitions."""
+RANGE_BYTES = 64 << 10
+"""A partition's share of a run: less is not worth a request to an object store."""
+MAX_RUN_BYTES = 256 << 20
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):
@@ -43,6 +46,11 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
         return storage.join(self.folder, self.file), self.offset, self.length
 
 
+def run_bytes(num_partitions: int) -> int:
+    """Returns what a map unit holds, at most, before it writes a run: a range for each partition."""
+    return min(MAX_RUN_BYTES, max(RUN_BYTES, num_partitions * RANGE_BYTES))
+
+
 class Writer:
     """Writes rows sorted by partition.
 
@@ -58,6 +66,7 @@ class Writer:
     ):
         self._file = open(path, "wb")  # noqa: SIM115 - __exit__ closes
         self._schema, self._num_partitions = schema, num_partitions
+        self._run_bytes = run_bytes(num_partitions)
         self._options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
         # NumPy sorts 16-bit integers by radix, six times faster than wider ones.
         self._number = np.int16 if num_partitions <= 1 << 15 else np.int32
@@ -77,7 +86,7 @@ class Writer:
         if rows.num_rows:
             self._held.append((partition_N.astype(self._number), rows))
             self._held_bytes += rows.nbytes
-        if self._held_bytes >= RUN_BYTES:
+        if self._held_bytes >= self._run_bytes:
             self._flush()
 
     def _flush(self) -> None:

@@ -35,6 +35,8 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 S3_ATTEMPTS = 10
+OPEN_FILES = 8192
+"""Remote files that a process keeps open for their ranges; one holds its size, and no connection."""
 PART_BYTES = 64 << 20
 """What is sent or read at a time. Of several parts, an object is there once all are and it is completed."""
 REQUESTS_AT_ONCE = 32
@@ -169,8 +171,8 @@ def read_bytes(path: str) -> bytes:
 def read_range(path: str, offset: int, length: int) -> bytes:
     """Returns the bytes from `offset` on, fewer where the file ends before."""
     if is_remote(path):
-        with _telling(path), open_input(path) as file:
-            return bytes(file.read_at(length, offset))
+        with _telling(path):
+            return bytes(_held_open(path).read_at(length, offset))
     descriptor = os.open(_local(path), os.O_RDONLY)
     try:
         return os.pread(descriptor, length, offset)
@@ -205,6 +207,15 @@ def in_threads(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@functools.lru_cache(maxsize=OPEN_FILES)
+def _held_open(path: str) -> Any:
+    """Returns a remote file that stays open: opening it asks for its size, a request more for each range.
+
+    Ranges are read of files that a unit has finished, whose names no other file ever gets.
+    """
+    return open_input(path)
 
 
 def open_input(path: str) -> Any:

@@ -134,15 +134,15 @@ def test_more_posts_cost_more(half: Measured, posts: int, factor: int) -> None:
 def test_fewer_ranges_wait_less(half: Measured) -> None:
     """Longer runs have fewer ranges, and requests one after the other wait longer, by their number."""
     day = cost_model.DAY
-    longer = msgspec.structs.replace(PLAIN, run_bytes=1 << 30)
-    assert layout(half, day, longer).runs < layout(half, day, PLAIN).runs
+    shorter = msgspec.structs.replace(PLAIN, max_run_bytes=16 << 20)
+    assert layout(half, day, PLAIN).runs < layout(half, day, shorter).runs
 
     def wait(assumed: Assumptions) -> float:
         cut = layout(half, day, assumed)
         return sum(s.wait for s in stage_cpu(half, day, cut, assumed))
 
     one = msgspec.structs.replace(PLAIN, requests_at_once=1)
-    assert wait(longer) < wait(PLAIN)
+    assert wait(PLAIN) < wait(shorter)
     assert wait(one) == pytest.approx(wait(PLAIN) * PLAIN.requests_at_once)
 
 

@@ -1,6 +1,7 @@
 """Rows that cross machines arrive once, in their partition, in order."""
 
 import tempfile
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -40,27 +41,33 @@ def write_unit(folder: str, name: str, batches: list[list[int]], start: int) -> 
 @given(units=batches_of_units)
 def test_every_row_arrives_once(units: list[list[list[int]]], run_bytes: int) -> None:
     """Whatever the size of the runs, a partition reads its rows in the order of units and rows."""
-    kept, exchange.RUN_BYTES = exchange.RUN_BYTES, run_bytes
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            expected: dict[int, list[int]] = {}
-            found: dict[int, list[list]] = {}
-            start = 0
-            for u, batches in enumerate(units):
-                done = write_unit(folder, f"unit-{u}", batches, start)
-                for partition in (p for b in batches for p in b):
-                    expected.setdefault(partition, []).append(start)
-                    start += 1
-                for partition, source in exchange.sources(done, "rows"):
-                    found.setdefault(partition, []).append(source)
-            for partition, ranges in found.items():
-                unit = exchange.reduce_unit(partition, ranges[::-1], name="p")
-                rows = [r for _, b in exchange.read(unit) for r in b.to_pylist()]
-                assert [r["value"] for r in rows] == expected.pop(partition)
-                assert all(r["text"] == str(r["value"]) for r in rows)
-            assert not expected
-    finally:
-        exchange.RUN_BYTES = kept
+    with (
+        patch.multiple(exchange, RUN_BYTES=run_bytes, RANGE_BYTES=0),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        expected: dict[int, list[int]] = {}
+        found: dict[int, list[list]] = {}
+        start = 0
+        for u, batches in enumerate(units):
+            done = write_unit(folder, f"unit-{u}", batches, start)
+            for partition in (p for b in batches for p in b):
+                expected.setdefault(partition, []).append(start)
+                start += 1
+            for partition, source in exchange.sources(done, "rows"):
+                found.setdefault(partition, []).append(source)
+        for partition, ranges in found.items():
+            unit = exchange.reduce_unit(partition, ranges[::-1], name="p")
+            rows = [r for _, b in exchange.read(unit) for r in b.to_pylist()]
+            assert [r["value"] for r in rows] == expected.pop(partition)
+            assert all(r["text"] == str(r["value"]) for r in rows)
+        assert not expected
+
+
+def test_ranges_stay_worth_a_request() -> None:
+    """With many partitions a unit holds more before it writes, up to a bound, so that ranges stay few."""
+    assert exchange.run_bytes(8) == 16 << 20
+    assert exchange.run_bytes(2048) == 2048 * (64 << 10)
+    assert exchange.run_bytes(1 << 20) == 256 << 20
 
 
 def test_scatter_gives_each_partition_a_unit(tmp_path) -> None:
