@@ -50,7 +50,8 @@ def tried(kind: str, lab: Lab, seed: str) -> Outcome:
 def tries(kind: str, lab: Lab, seed: str, *, faults: int) -> list[Outcome]:
     """Returns tries of a kind until as many faults took place; a try of kills has several."""
     outcomes: list[Outcome] = []
-    while sum(o.faults for o in outcomes) < faults:
+    # A run may end before its fault comes, so that there are more tries than faults; but not for ever.
+    while sum(o.faults for o in outcomes) < faults and len(outcomes) < 3 * faults:
         outcome = tried(kind, lab, seed if not outcomes else f"{seed}.{len(outcomes)}")
         print(f"{time.strftime('%H:%M:%S')} {outcome}", file=sys.stderr, flush=True)
         outcomes.append(outcome)

@@ -119,7 +119,8 @@ def signals(lab: Lab, draw: random.Random, seed: str) -> Outcome:
     number, twice = draw.choice((signal.SIGINT, signal.SIGTERM)), draw.random() < 0.5
     workers = WORKERS if draw.random() < 0.2 else ()
     run = trial.start(*workers)
-    time.sleep(0.3 + draw.uniform(0, lab.seconds))
+    wait_for_units(run, trial, draw.randrange(lab.units))
+    time.sleep(draw.uniform(0.2, 0.7))
     landed = run.signal(number)
     if twice:
         run.signal(number)
@@ -128,7 +129,7 @@ def signals(lab: Lab, draw: random.Random, seed: str) -> Outcome:
         _check_stopped(ended, number)
     trial.go_on()
     what = f"{number.name}{' twice' * twice} in {trial.recipe}{' with workers' * bool(workers)}"
-    return Outcome("signal", seed, "resumed" if landed else "survived", what)
+    return Outcome("signal", seed, "resumed" if landed else "survived", what, int(landed))
 
 
 def _check_stopped(ended: Ended, number: int) -> None:

@@ -192,10 +192,7 @@ class Lab:
         (folder / "trained.toml").write_text(RECIPE + '[dedup]\nhistory = "history"\n')
         read = recipe.load(str(folder / "trained.toml"))
         load_machines(read.filters, read.language.model)  # forks need not
-        begun = time.monotonic()
         self.expected("trained")
-        self.seconds = time.monotonic() - begun
-        """What a run takes here and now, about."""
         self.units = len(list(folder.glob("trained/out/work/*/*/*.json")))
         frozen = f'[vocabulary]\ntokenizer = "{folder}/trained/out/tokenizer/tokenizer.json"\n'
         (folder / "frozen.toml").write_text((folder / "trained.toml").read_text() + frozen)

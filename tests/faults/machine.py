@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults.kills import wait_for_units
 from tests.faults.lab import Ended, Lab, LostError, Outcome, Trial, fork
 
 MB = 1 << 20
@@ -75,7 +76,7 @@ def read_only(lab: Lab, draw: random.Random, seed: str) -> Outcome:
         freeze(trial.out)
     run = trial.start()
     if not from_start:
-        time.sleep(draw.uniform(0, lab.seconds))
+        wait_for_units(run, trial, draw.randrange(lab.units))
         freeze(trial.out)
     try:
         ended = run.wait()
