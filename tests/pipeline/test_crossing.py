@@ -52,7 +52,6 @@ def test_elements_stay_small_when_one_template_is_everything(
     assert run(job, tmp_path / "out", *sets, inputs=str(posts)) == 0
     assert {"clean", "dedup_settle", "tokens_pack"} <= set(largest), sorted(largest)
     assert len(list((tmp_path / "out").glob("work/clean-*/clean/unit-*.json"))) > 20
-    print(largest)
     assert max(largest.values()) < LARGEST_ELEMENT, largest
 
 
