@@ -21,6 +21,7 @@ TEXTS = {
     "BSD-2-Clause": "BSD-2-Clause",
     "BSD 2-Clause License": "BSD-2-Clause",
     "BSD-3-Clause": "BSD-3-Clause",
+    "GPL-3.0": "GPL-3.0-only",
     "ISC License": "ISC",
     "MIT": "MIT",
     "MIT License": "MIT",

@@ -20,7 +20,10 @@ import licences
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-FOR_USERS = sorted(EXTRAS.keys() - {"dev", "models"})
+ELSEWHERE = {"gcp"}
+"""Extras that stand in a venv of their own."""
+FOR_USERS = sorted(EXTRAS.keys() - {"dev", "models"} - ELSEWHERE)
+HERE = sorted(EXTRAS.keys() - ELSEWHERE)
 SPDX = get_spdx_licensing()
 
 
@@ -28,7 +31,7 @@ def test_the_version_stands_in_one_place() -> None:
     """The installed version is pyproject's, and no other file of the program states it."""
     assert version("sluice") == PROJECT["version"]
     stated = re.compile(rf"(?<![\w.]){re.escape(PROJECT['version'])}(?![\w.])")
-    for folder in (*PACKAGES, "tests", "docs", ".ci"):
+    for folder in (*PACKAGES, "tests", ".ci"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".toml", ".html", ".md"} and path.name != "DESIGN.md":
                 assert not stated.search(path.read_text("utf-8")), path
@@ -106,7 +109,7 @@ def test_what_users_install_is_allowed(extra: str) -> None:
 def test_what_tests_install_is_named() -> None:
     """What `dev` brings has an allowed licence too, or stands in the table of exceptions with its reason."""
     names = listed("licences") | listed("licences-of-gpus")
-    others = {n: e for n, e in packages(*EXTRAS).items() if not allowed(e, names)}
+    others = {n: e for n, e in packages(*HERE).items() if not allowed(e, names)}
     assert set(others) == listed("licences-of-tests")
 
 
