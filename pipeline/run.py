@@ -23,6 +23,7 @@ from pipeline.metrics import Cost, Meter
 from pipeline.phases import Plan
 from pipeline.progress import Progress, Report
 from pipeline.recipe import Recipe
+from pipeline.signals import raised_by_signals
 from pipeline.units import (
     done_units,
     failures,
@@ -192,14 +193,15 @@ def _finish(running: PipelineResult, folders: Sequence[str]) -> None:
         SluiceError: the engine gave up, and no unit says why.
     """
     try:
-        running.wait_until_finish()
+        with raised_by_signals():
+            running.wait_until_finish()
     except Exception as failure:
         if failures(folders):
             raise
         raise SluiceError(
             f"the engine gave up: {failure}; finished units are kept, the same command goes on"
         ) from failure
-    except BaseException:
+    except KeyboardInterrupt:
         with contextlib.suppress(Exception):
             running.cancel()
         raise

@@ -28,11 +28,13 @@ class Software:
         venv: the workers' venv: the wheel of sluice and pyspark.
         jars: Beam's Spark runner.
         classes: the compiled driver.
+        modules: a folder that workers import from before the wheel; "" for none.
     """
 
     venv: Path
     jars: Path
     classes: Path
+    modules: str = ""
 
     @classmethod
     def at(cls, folder: Path) -> "Software":
@@ -52,7 +54,7 @@ class Software:
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
             "PATH": f"{self.venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": "",
+            "PYTHONPATH": self.modules,
         }
 
 

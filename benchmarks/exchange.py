@@ -1,0 +1,222 @@
+"""The exchange by files and ranges beside Beam's own shuffle of the rows, on this machine and on Spark.
+
+    python -m benchmarks.exchange OUTPUT --software .venv-spark --page benchmarks/EXCHANGE.md
+
+OUTPUT is a finished run with its `work/`. Its clean units' keys are dealt to partitions anew and every
+partition is folded to a count and a sum: by `pipeline.exchange` (a unit writes a file, ranges of it are
+grouped), and by a GroupByKey of the rows themselves, as Arrow bytes by partition. Both must find the same.
+Seconds of CPU are those of the whole machine: leave it alone while this runs.
+"""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.dedup_page import table, update
+from pipeline import exchange
+from pipeline.clean import KEYS
+from pipeline.metrics import Meter
+from pipeline.run import beam_options
+from pipeline.units import Attempt, Done, Unit, done_units, write_sealed
+from tests.cluster.__main__ import busy_seconds
+from tests.cluster.spark import Software, running
+
+Folded = tuple[int, int, int]
+"""(partition, rows, the sum of their keys modulo 2^63)."""
+
+
+def keys_of(done: Done) -> Iterator[pa.RecordBatch]:
+    """Yields the keys that a clean unit wrote."""
+    entry = done.manifest().files["keys"]
+    yield from exchange.read_ranges(os.path.join(done.folder, entry.name), entry.ranges)
+
+
+def partition_of(rows: pa.RecordBatch, num_partitions: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns (N,) int64, the partition of each row, as the clean phase deals them."""
+    high_N = np.asarray(rows.column("key")) >> np.uint64(32)
+    return ((high_N * np.uint64(num_partitions)) >> np.uint64(32)).astype(np.int64)
+
+
+def write_file(done: Done, folder: str, num_partitions: int) -> Done:
+    """Does a map unit as the pipeline does it: one file, sorted by partition, with its index."""
+    attempt = Attempt(folder, done.unit)
+    path = attempt.path("keys")
+    with exchange.Writer(path, schema=KEYS, num_partitions=num_partitions) as writer:
+        for rows in keys_of(done):
+            writer.write(rows, partition_of(rows, num_partitions))
+    attempt.add("keys", path, ranges=writer.ranges)
+    attempt.commit({})
+    return Done(folder, done.unit)
+
+
+def send_rows(done: Done, num_partitions: int) -> Iterator[tuple[int, bytes]]:
+    """Yields (partition, its rows of a unit as an Arrow stream), in runs of the same size as files have."""
+    held: list[pa.RecordBatch] = []
+    for rows in keys_of(done):
+        held.append(rows)
+        if sum(r.nbytes for r in held) >= exchange.run_bytes(num_partitions):
+            yield from _streams(pa.concat_batches(held), num_partitions)
+            held = []
+    if held:
+        yield from _streams(pa.concat_batches(held), num_partitions)
+
+
+def _streams(rows: pa.RecordBatch, num_partitions: int) -> Iterator[tuple[int, bytes]]:
+    partition_N = partition_of(rows, num_partitions)
+    order_N = np.argsort(partition_N, kind="stable")
+    starts_P1 = np.searchsorted(partition_N[order_N], np.arange(num_partitions + 1))
+    rows = rows.take(pa.array(order_N))
+    for number in range(num_partitions):
+        start, stop = int(starts_P1[number]), int(starts_P1[number + 1])
+        if stop > start:
+            made = pa.BufferOutputStream()
+            with pa.ipc.new_stream(made, KEYS) as stream:
+                stream.write_batch(rows.slice(start, stop - start))
+            yield number, made.getvalue().to_pybytes()
+
+
+def fold_unit(unit: Unit) -> Folded:
+    """Returns what the ranges of a partition hold."""
+    return _folded(unit.payload["partition"], (rows for _, rows in exchange.read(unit)))
+
+
+def fold_group(group: tuple[int, Iterable[bytes]]) -> Folded:
+    """Returns what the streams of a partition hold."""
+    number, streams = group
+    return _folded(number, (rows for data in streams for rows in pa.ipc.open_stream(data)))
+
+
+def _folded(number: int, batches: Iterable[pa.RecordBatch]) -> Folded:
+    count, total = 0, 0
+    for rows in batches:
+        count += rows.num_rows
+        total += int(np.asarray(rows.column("key")).sum(dtype=np.uint64))
+    return number, count, total % 2**63
+
+
+def record(folded: Folded, folder: str) -> None:
+    """Writes what was found in a partition."""
+    write_sealed(f"{folder}/{folded[0]:05d}.json", {"rows": folded[1], "keys": folded[2]})
+
+
+def by_files(units: Any, folder: str, num_partitions: int) -> Any:
+    """Adds the exchange that the pipeline has."""
+    written = units | beam.Map(write_file, f"{folder}/files", num_partitions).with_output_types(
+        Done
+    )
+    return written | exchange.Exchange("keys", name="fold") | beam.Map(fold_unit)
+
+
+def by_rows(units: Any, folder: str, num_partitions: int) -> Any:
+    """Adds a GroupByKey of the rows."""
+    sent = units | beam.FlatMap(send_rows, num_partitions).with_output_types(tuple[int, bytes])
+    return sent | beam.GroupByKey() | beam.Map(fold_group)
+
+
+WAYS: dict[str, Callable[[Any, str, int], Any]] = {
+    "files and ranges": by_files,
+    "GroupByKey of rows": by_rows,
+}
+
+
+class Took(NamedTuple):
+    """What a way cost once."""
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+def run(way: str, units: Sequence[Done], folder: Path, flags: Sequence[str], parts: int) -> Took:
+    """Runs one way on an engine; what it finds is in `folder`/found."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with Meter() as meter:
+        begun, busy = time.monotonic(), busy_seconds()
+        pipeline = beam.Pipeline(options=beam_options(flags))
+        folded = WAYS[way](pipeline | beam.Create(list(units)), str(folder), parts)
+        _ = folded | beam.Map(partial(record, folder=f"{folder}/found"))
+        pipeline.run().wait_until_finish()
+        wall, cpu = time.monotonic() - begun, busy_seconds() - busy
+        return Took(wall, cpu, meter.lap().peak_rss_bytes)
+
+
+def found(folder: Path) -> dict[str, bytes]:
+    """Returns what a way found, by partition."""
+    return {path.name: path.read_bytes() for path in (folder / "found").iterdir()}
+
+
+def shuffled(way: str, units: Sequence[Done], folder: Path, parts: int) -> int:
+    """Returns the bytes of the values that a way hands to the GroupByKey."""
+    if way == "files and ranges":
+        done = [Done(f"{folder}/files", unit.unit) for unit in units]
+        return sum(
+            len(msgspec.json.encode(source))
+            for d in done
+            for _, source in exchange.sources(d, "keys")
+        )
+    return sum(len(data) for unit in units for _, data in send_rows(unit, parts))
+
+
+def main() -> int:
+    """Times both ways on both engines by turns, and writes the table."""
+    parsed = _parser().parse_args()
+    (stage,) = Path(parsed.output).glob("work/clean-*/clean")
+    units = done_units(str(stage.resolve()))
+    took: dict[tuple[str, str], list[Took]] = {}
+    through: dict[str, int] = {}
+    root = str(Path(__file__).parents[1])
+    software = dataclasses.replace(Software.at(Path(parsed.software).resolve()), modules=root)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        with running(software, logs=folder / "logs") as cluster:
+            expected: dict[str, bytes] = {}
+            for engine, flags in [("this machine", ()), ("Spark", cluster.flags)] * parsed.rounds:
+                for way in WAYS:
+                    at = folder / "way"
+                    took.setdefault((engine, way), []).append(
+                        run(way, units, at, flags, parsed.partitions)
+                    )
+                    expected = expected or found(at)
+                    assert found(at) == expected, f"{engine}, {way}: other rows"
+                    through[way] = shuffled(way, units, at, parsed.partitions)
+    rows = [_row(engine, way, costs, through[way]) for (engine, way), costs in took.items()]
+    head = ("engine", "way", "wall s", "CPU s", "peak MB, all processes", "MB through the shuffle")
+    page = "\n".join(table(head, rows))
+    print(page)
+    if parsed.page:
+        update(Path(parsed.page), page, name="exchange", title="Keys of a run")
+    return 0
+
+
+def _row(engine: str, way: str, costs: Sequence[Took], through: int) -> list[str]:
+    wall, cpu, peak = (float(np.median([c[i] for c in costs])) for i in range(3))
+    return [engine, way, f"{wall:.1f}", f"{cpu:.1f}", f"{peak / 1e6:,.0f}", f"{through / 1e6:.2f}"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="benchmarks.exchange", description=__doc__.split("\n", 1)[0]
+    )
+    made.add_argument("output", help="a finished run with its work/")
+    made.add_argument("--software", default=".venv-spark", help="what make install made")
+    made.add_argument("--partitions", type=int, default=64)
+    made.add_argument("--rounds", type=int, default=3, help="of all four; medians are shown")
+    made.add_argument("--page", help="a page whose table is written")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())
