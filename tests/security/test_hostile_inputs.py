@@ -138,7 +138,8 @@ def test_a_bomb_is_read_in_bounded_memory(kind: str, tmp_path: Path) -> None:
     path = write_bomb(kind, tmp_path)
     assert path.stat().st_size < 2_000_000
     code = (
-        "import resource, sys; from pathlib import Path; from tests.security.test_hostile_inputs import read\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from tests.security.test_hostile_inputs import read\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; print(*read(Path(sys.argv[1])))\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"
     )
