@@ -327,7 +327,7 @@ _LEADERS = types.NamedTuple((_U64, _I64), _Leaders)
 
 
 @kernel()
-def _jaccard(a_S, b_S):  # type: ignore[no-untyped-def]
+def _jaccard(a_S, b_S):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the Jaccard index of two ascending sets, float32; 1 for two empty ones."""
     i, j, shared = 0, 0, 0
     while i < len(a_S) and j < len(b_S):
@@ -340,7 +340,7 @@ def _jaccard(a_S, b_S):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(_SETS, _I64, _I64, _F32))
-def _pair_jaccard(sets, left_M, right_M, jaccard_M):  # type: ignore[no-untyped-def]
+def _pair_jaccard(sets, left_M, right_M, jaccard_M):  # type: ignore[no-untyped-def]  # numba types it
     for m in range(len(left_M)):
         i, j = left_M[m], right_M[m]
         a_S = sets.shingles_S[sets.starts_N1[i] : sets.starts_N1[i + 1]]
@@ -349,7 +349,7 @@ def _pair_jaccard(sets, left_M, right_M, jaccard_M):  # type: ignore[no-untyped-
 
 
 @kernel()
-def _next_candidate(buckets, row, cursor_K):  # type: ignore[no-untyped-def]
+def _next_candidate(buckets, row, cursor_K):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the next leader in any bucket of the row, each once and in order; -1 at the end."""
     found = -1
     for k in range(len(cursor_K)):
@@ -366,7 +366,7 @@ def _next_candidate(buckets, row, cursor_K):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _add_leader(buckets, leaders, row, set_S, used, max_checks):  # type: ignore[no-untyped-def]
+def _add_leader(buckets, leaders, row, set_S, used, max_checks):  # type: ignore[no-untyped-def]  # numba types it
     """Enters a kept row in its buckets, and its shingles if a later row may be compared with it.
 
     A leader that has `max_checks` others before it in each of its buckets never is. Returns how many
@@ -388,13 +388,13 @@ def _add_leader(buckets, leaders, row, set_S, used, max_checks):  # type: ignore
 
 
 @kernel()
-def _shingles_at(words_S, start):  # type: ignore[no-untyped-def]
+def _shingles_at(words_S, start):  # type: ignore[no-untyped-def]  # numba types it
     size = np.int64(words_S[start] & np.uint64((1 << _HEAD_BITS) - 1))
     return words_S[start + 1 : start + 1 + size]
 
 
 @kernel(types.int64(_BUCKETS, _LEADERS, types.int64, types.int64))
-def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]
+def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]  # numba types it
     """Closes the ranks of the leaders that a row from `next_row` on may meet; returns the words used."""
     words_S, start, stop = leaders.words_S, 0, 0
     while start < used:
@@ -431,7 +431,7 @@ def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]
         _FLAGS,
     )
 )
-def _lead(  # type: ignore[no-untyped-def]
+def _lead(  # type: ignore[no-untyped-def]  # numba types it
     block,
     row_B,
     fixed_F,

@@ -97,7 +97,7 @@ def bucket_edges(key_M: U64, row_M: U32) -> tuple[U32, U32]:
 
 
 @kernel()
-def _slot_of(key, key_H, row_H, shift):  # type: ignore[no-untyped-def]
+def _slot_of(key, key_H, row_H, shift):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the slot of a key, or the free one where it belongs."""
     slot = (key * _GOLDEN) >> shift
     while row_H[slot] != _FREE and key_H[slot] != key:
@@ -106,7 +106,7 @@ def _slot_of(key, key_H, row_H, shift):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(_KEYS, _READ, _SLOT_KEYS, _WRITE, types.uint64))
-def _move(old_key_H, old_row_H, key_H, row_H, shift):  # type: ignore[no-untyped-def]
+def _move(old_key_H, old_row_H, key_H, row_H, shift):  # type: ignore[no-untyped-def]  # numba types it
     for h in range(len(old_key_H)):
         if old_row_H[h] != _FREE:
             slot = _slot_of(old_key_H[h], key_H, row_H, shift)
@@ -116,7 +116,7 @@ def _move(old_key_H, old_row_H, key_H, row_H, shift):  # type: ignore[no-untyped
 @kernel(
     types.int64(_KEYS, _READ, types.int64, _SLOT_KEYS, _WRITE, types.uint64, _STATE, _WRITE, _WRITE)
 )
-def _join(key_M, row_M, start, key_H, row_H, shift, state_4, left_M, right_M):  # type: ignore[no-untyped-def]
+def _join(key_M, row_M, start, key_H, row_H, shift, state_4, left_M, right_M):  # type: ignore[no-untyped-def]  # numba types it
     """Takes rows from `start` on; returns the first that the half full table has no room for."""
     num_edges, room = state_4[1], len(key_H) // 2 - state_4[0]
     last_left, last_right = np.uint32(state_4[2]), np.uint32(state_4[3])
@@ -141,7 +141,7 @@ def _join(key_M, row_M, start, key_H, row_H, shift, state_4, left_M, right_M):  
 
 
 @kernel(types.void(_WRITE, _READ, _READ))
-def _union(parent_N, left_E, right_E):  # type: ignore[no-untyped-def]
+def _union(parent_N, left_E, right_E):  # type: ignore[no-untyped-def]  # numba types it
     for e in range(left_E.shape[0]):
         a, b = left_E[e], right_E[e]
         while parent_N[a] != a:
@@ -157,7 +157,7 @@ def _union(parent_N, left_E, right_E):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(_WRITE, types.boolean[::1]))
-def _flatten(parent_N, shared_N):  # type: ignore[no-untyped-def]
+def _flatten(parent_N, shared_N):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(parent_N.shape[0]):
         root = parent_N[parent_N[i]]
         parent_N[i] = root

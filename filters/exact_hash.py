@@ -46,7 +46,7 @@ def first_of_text(texts: pa.StringArray, same_hash_N: I32, speaker_N: I32) -> I3
 
 
 @kernel()
-def _equal(data_B, start, end, other, other_end):  # type: ignore[no-untyped-def]
+def _equal(data_B, start, end, other, other_end):  # type: ignore[no-untyped-def]  # numba types it
     if end - start != other_end - other:
         return False
     b = 0
@@ -56,7 +56,7 @@ def _equal(data_B, start, end, other, other_end):  # type: ignore[no-untyped-def
 
 
 @kernel(types.void(BYTES, OFFSETS, _I32, _I32, _I32))
-def _first_rows(data_B, offsets_N1, same_hash_N, speaker_N, first_N):  # type: ignore[no-untyped-def]
+def _first_rows(data_B, offsets_N1, same_hash_N, speaker_N, first_N):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the first speaker of the same text, for speakers with a text; else the row itself.
 
     Speakers of one hash but different texts are chained from the first row of that hash.

@@ -73,7 +73,7 @@ _BUCKETS = types.NamedTuple((_uint64, types.int64, types.int64, types.int64, typ
 _TABLE = types.NamedTuple((_float32, types.int64, types.int64, types.int64), Table)
 
 
-def _adder(lanes):  # type: ignore[no-untyped-def]
+def _adder(lanes):  # type: ignore[no-untyped-def]  # numba types it
     """Returns add(table, rows, first, count, stride, sums, at, column).
 
     It adds `lanes` columns of table rows, from `column` on, to sums[at : at + lanes]. The sums stay in a
@@ -81,14 +81,14 @@ def _adder(lanes):  # type: ignore[no-untyped-def]
     """
 
     @intrinsic
-    def add(typingctx, table, rows, first, count, stride, sums, at, column):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def add(typingctx, table, rows, first, count, stride, sums, at, column):  # type: ignore[no-untyped-def]  # numba types it
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # numba types it
             vector, i64 = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
 
-            def data(k):  # type: ignore[no-untyped-def]
+            def data(k):  # type: ignore[no-untyped-def]  # numba types it
                 return context.make_array(signature.args[k])(context, builder, args[k]).data
 
-            def place(base, index):  # type: ignore[no-untyped-def]
+            def place(base, index):  # type: ignore[no-untyped-def]  # numba types it
                 return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
 
             table, sums = data(0), place(data(5), args[6])
@@ -112,7 +112,7 @@ _add4, _add8, _add16 = _adder(4), _adder(8), _adder(16)
 
 
 @kernel()
-def _popcount(x):  # type: ignore[no-untyped-def]
+def _popcount(x):  # type: ignore[no-untyped-def]  # numba types it
     x = x - ((x >> _u64(1)) & _u64(0x5555555555555555))
     x = (x & _u64(0x3333333333333333)) + ((x >> _u64(2)) & _u64(0x3333333333333333))
     x = (x + (x >> _u64(4))) & _u64(0x0F0F0F0F0F0F0F0F)
@@ -120,7 +120,7 @@ def _popcount(x):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _entry(words, data_B, start, size, h):  # type: ignore[no-untyped-def]
+def _entry(words, data_B, start, size, h):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the dictionary entry spelt data_B[start : start + size], whose hash is `h`, or -1."""
     mask = _u64(words.slots_S.shape[0] - 1)
     slot = _u64(h) & mask
@@ -142,7 +142,7 @@ def _entry(words, data_B, start, size, h):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _push_bucket(buckets, bucket, counts, rows_R, num_rows):  # type: ignore[no-untyped-def]
+def _push_bucket(buckets, bucket, counts, rows_R, num_rows):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the row of a bucket behind the rows so far; returns how many there are now.
 
     The row is written either way and counted only if the bucket has one: which buckets were pruned no
@@ -169,7 +169,7 @@ def _push_bucket(buckets, bucket, counts, rows_R, num_rows):  # type: ignore[no-
         types.uint32[::1],
     )
 )
-def rows_of_words(  # type: ignore[no-untyped-def]
+def rows_of_words(  # type: ignore[no-untyped-def]  # numba types it
     data_B, distinct, bucket_Q, length_Q, words, buckets, begin_D1, is_word_D, rows_R
 ):
     """Writes the input rows of each distinct word: its own, then those of its subwords.
@@ -199,7 +199,7 @@ def rows_of_words(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _push_ngrams(hashes_W, num_hashes, buckets, rows_R, num_rows):  # type: ignore[no-untyped-def]
+def _push_ngrams(hashes_W, num_hashes, buckets, rows_R, num_rows):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the rows of the word n-grams (2 words or more); returns how many rows there are now."""
     size = _u64(buckets.modulus)
     for i in range(num_hashes):
@@ -211,7 +211,7 @@ def _push_ngrams(hashes_W, num_hashes, buckets, rows_R, num_rows):  # type: igno
 
 
 @kernel()
-def _fill_last(words, hash_D, is_word_D, buckets, table, hashes_W, rows_R):  # type: ignore[no-untyped-def]
+def _fill_last(words, hash_D, is_word_D, buckets, table, hashes_W, rows_R):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the rows that follow those of the words: `</s>`, word n-grams; returns how many there are."""
     num_rows = _u64(0)
     if table.end_of_line >= 0:
@@ -228,7 +228,7 @@ def _fill_last(words, hash_D, is_word_D, buckets, table, hashes_W, rows_R):  # t
 
 
 @kernel()
-def _add_rows(table, rows_R, first, count, sums_NS, at, column):  # type: ignore[no-untyped-def]
+def _add_rows(table, rows_R, first, count, sums_NS, at, column):  # type: ignore[no-untyped-def]  # numba types it
     """Adds up to 16 columns, from `column` on, of some rows to the sums; returns how many columns."""
     left = table.stride - column
     if left >= 16:
@@ -257,7 +257,7 @@ def _add_rows(table, rows_R, first, count, sums_NS, at, column):  # type: ignore
         types.int64[::1],
     )
 )
-def fill_sums(  # type: ignore[no-untyped-def]
+def fill_sums(  # type: ignore[no-untyped-def]  # numba types it
     word_W, first_N1, hash_D, begin_D1, is_word_D, rows_R, buckets, table, sums_NS, num_rows_N
 ):
     """Writes the sum of the rows of each text, and how many rows it has.
@@ -293,7 +293,7 @@ def fill_sums(  # type: ignore[no-untyped-def]
         types.float32[:, ::1], types.int64, types.int64, types.int64[::1], types.float32[:, ::1]
     )
 )
-def fill_mean(sums_NS, first, dim, num_rows_N, mean_NS):  # type: ignore[no-untyped-def]
+def fill_mean(sums_NS, first, dim, num_rows_N, mean_NS):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the mean of the rows of each text: `dim` numbers, then zeros; of no rows, all zeros.
 
     The sums are those from the column `first` on, and `mean_NS` may be `sums_NS`.

@@ -49,12 +49,12 @@ DISTINCT = types.NamedTuple((_U32, _U32, _U32, types.boolean[::1], types.int64[:
 
 
 @kernel()
-def _is_blank(c):  # type: ignore[no-untyped-def]
+def _is_blank(c):  # type: ignore[no-untyped-def]  # numba types it
     return c == 32 or (9 <= c <= 13) or c == 0
 
 
 @kernel()
-def _starts(data_B, start, end, prefix):  # type: ignore[no-untyped-def]
+def _starts(data_B, start, end, prefix):  # type: ignore[no-untyped-def]  # numba types it
     """Returns whether data_B[start:end] begins with the prefix."""
     size = prefix.shape[0]
     same = end - start >= size
@@ -66,19 +66,19 @@ def _starts(data_B, start, end, prefix):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _fnv(h, c):  # type: ignore[no-untyped-def]
+def _fnv(h, c):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the hash one byte on; the library's bytes are signed, so those above 127 sign-extend."""
     wide = np.uint32(c) if c < 128 else np.uint32(c) | np.uint32(0xFFFFFF00)
     return np.uint32(np.uint32(h ^ wide) * FNV_PRIME)
 
 
 @kernel()
-def _is_continuation(c):  # type: ignore[no-untyped-def]
+def _is_continuation(c):  # type: ignore[no-untyped-def]  # numba types it
     return (c & 0xC0) == 0x80
 
 
 @kernel()
-def _chunk(data_B, at, left):  # type: ignore[no-untyped-def]
+def _chunk(data_B, at, left):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the 8 bytes at `at` as a number, those from `left` on as zero."""
     if at + 8 <= data_B.shape[0]:
         chunk = load8(data_B, at)
@@ -92,7 +92,7 @@ def _chunk(data_B, at, left):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _key(data_B, at, size):  # type: ignore[no-untyped-def]
+def _key(data_B, at, size):  # type: ignore[no-untyped-def]  # numba types it
     """Returns a number that stands for a word: never 0, and below LONG the word's bytes themselves.
 
     A word of 7 bytes or fewer is its key (it holds no zero byte). Of longer ones it is a hash, so that
@@ -111,7 +111,7 @@ def _key(data_B, at, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _are_equal(data_B, a, b, size):  # type: ignore[no-untyped-def]
+def _are_equal(data_B, a, b, size):  # type: ignore[no-untyped-def]  # numba types it
     """Returns whether the bytes at `a` and at `b` are the same."""
     same = True
     while size > 0 and same:
@@ -123,7 +123,7 @@ def _are_equal(data_B, a, b, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct):  # type: ignore[no-untyped-def]
+def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the number of a word, which is `distinct` if it is new; a new one is entered."""
     key = _key(data_B, word, size)
     mask = _u64(keys_S.shape[0] - 1)
@@ -146,7 +146,7 @@ def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct)
 
 
 @kernel(types.int64(BYTES, OFFSETS, types.uint64[::1], _U32, _U32, types.int64[::1], _U32, _U32))
-def number_words(  # type: ignore[no-untyped-def]
+def number_words(  # type: ignore[no-untyped-def]  # numba types it
     data_B, offsets_N1, keys_S, numbers_S, word_W, first_N1, start_D, size_D
 ):
     """Splits texts into words and numbers the distinct ones; returns D, how many there are.
@@ -182,7 +182,7 @@ def number_words(  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(BYTES, DISTINCT, types.int64, types.int64, types.uint32[::1], types.int32[::1]))
-def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):  # type: ignore[no-untyped-def]
+def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):  # type: ignore[no-untyped-def]  # numba types it
     """Fills in what `distinct` says of each word, and writes the hash and characters of its subwords.
 
     The brackets are not in the buffer: a subword that starts at `start - 1` begins with `<`, and one
@@ -229,7 +229,7 @@ def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):  # typ
 
 
 @kernel(types.void(_uint32, types.int64, types.uint32[::1]))
-def take_modulus(hash_Q, modulus, bucket_Q):  # type: ignore[no-untyped-def]
+def take_modulus(hash_Q, modulus, bucket_Q):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the bucket of each hash."""
     divisor = np.uint32(modulus)
     for q in range(hash_Q.shape[0]):
@@ -237,7 +237,7 @@ def take_modulus(hash_Q, modulus, bucket_Q):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(BYTES, _int64, types.uint32[::1], types.uint32[::1]))
-def fill_slots(spelling, starts_V1, hashes_V, slots_S):  # type: ignore[no-untyped-def]
+def fill_slots(spelling, starts_V1, hashes_V, slots_S):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the hash of every dictionary entry, and the entry into the first free slot from there."""
     mask = _u64(slots_S.shape[0] - 1)
     for entry in range(hashes_V.shape[0]):

@@ -40,12 +40,12 @@ def hash_texts(texts: pa.StringArray, *, seed: int = 0) -> Hashes:
 
 
 @kernel()
-def _rotl(x, bits):  # type: ignore[no-untyped-def]
+def _rotl(x, bits):  # type: ignore[no-untyped-def]  # numba types it
     return (x << np.uint64(bits)) | (x >> (_BITS - np.uint64(bits)))
 
 
 @kernel()
-def _word(data_B, j, num_bytes):  # type: ignore[no-untyped-def]
+def _word(data_B, j, num_bytes):  # type: ignore[no-untyped-def]  # numba types it
     """Returns up to 8 bytes from `j` as a little-endian integer; LLVM makes one load of it."""
     x = np.uint64(0)
     for k in range(num_bytes):
@@ -54,17 +54,17 @@ def _word(data_B, j, num_bytes):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _round(lane, x):  # type: ignore[no-untyped-def]
+def _round(lane, x):  # type: ignore[no-untyped-def]  # numba types it
     return _rotl(lane + x * _P2, 31) * _P1
 
 
 @kernel()
-def _merge(h, lane):  # type: ignore[no-untyped-def]
+def _merge(h, lane):  # type: ignore[no-untyped-def]  # numba types it
     return (h ^ _round(np.uint64(0), lane)) * _P1 + _P4
 
 
 @kernel()
-def _long(data_B, j, end, seed):  # type: ignore[no-untyped-def]
+def _long(data_B, j, end, seed):  # type: ignore[no-untyped-def]  # numba types it
     """Returns (hash, position) after the 32-byte stripes of a text of 32 bytes or more."""
     a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
     while j + 32 <= end:
@@ -78,7 +78,7 @@ def _long(data_B, j, end, seed):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _tail(data_B, j, end, h):  # type: ignore[no-untyped-def]
+def _tail(data_B, j, end, h):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the hash after the last 0 to 31 bytes."""
     while j + 8 <= end:
         h = _rotl(h ^ _round(np.uint64(0), _word(data_B, j, 8)), 27) * _P1 + _P4
@@ -93,7 +93,7 @@ def _tail(data_B, j, end, h):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(BYTES, OFFSETS, types.uint64, types.uint64[::1]))
-def _hash_rows(data_B, offsets_N1, seed, hashes_N):  # type: ignore[no-untyped-def]
+def _hash_rows(data_B, offsets_N1, seed, hashes_N):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(hashes_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         num_bytes = np.uint64(end - j)

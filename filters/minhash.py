@@ -155,7 +155,7 @@ def _leaving(ngram: int) -> np.uint64:
 
 
 @kernel()
-def _longest(offsets_N1):  # type: ignore[no-untyped-def]
+def _longest(offsets_N1):  # type: ignore[no-untyped-def]  # numba types it
     longest = 0
     for i in range(len(offsets_N1) - 1):
         longest = max(longest, offsets_N1[i + 1] - offsets_N1[i])
@@ -163,7 +163,7 @@ def _longest(offsets_N1):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _roll(data_B, start, end, ngram, leaving, code_C, x_S):  # type: ignore[no-untyped-def]
+def _roll(data_B, start, end, ngram, leaving, code_C, x_S):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the x of every n-gram to x_S, in order and with repetitions; returns how many."""
     num_codes = 0
     j = start
@@ -186,7 +186,7 @@ def _roll(data_B, start, end, ngram, leaving, code_C, x_S):  # type: ignore[no-u
 
 
 @kernel()
-def _premix(x_S, num_shingles, mixed_S):  # type: ignore[no-untyped-def]
+def _premix(x_S, num_shingles, mixed_S):  # type: ignore[no-untyped-def]  # numba types it
     """Writes fmix32(h32) of each shingle, padded to a multiple of four by repeating the first."""
     for s in range(num_shingles):
         h = np.uint32(((x_S[s] ^ (x_S[s] >> np.uint64(32))) * SPREAD) >> np.uint64(32))
@@ -200,7 +200,7 @@ def _premix(x_S, num_shingles, mixed_S):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _least(mixed_S, padded, a_P, b_P, least_P):  # type: ignore[no-untyped-def]
+def _least(mixed_S, padded, a_P, b_P, least_P):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the minimum of a * h + b over the shingles, for every permutation.
 
     Four shingles a pass, so that a, b and the minimum are loaded once for four multiplications; the
@@ -218,7 +218,7 @@ def _least(mixed_S, padded, a_P, b_P, least_P):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _write_keys(signature_P, rows, key_K):  # type: ignore[no-untyped-def]
+def _write_keys(signature_P, rows, key_K):  # type: ignore[no-untyped-def]  # numba types it
     for k in range(len(key_K)):
         h = np.uint64(k + 1) * BASE
         all_empty = True
@@ -230,7 +230,7 @@ def _write_keys(signature_P, rows, key_K):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(BYTES, OFFSETS, types.int64, types.uint64, _FIRST_32, _FIRST_32, _SECOND_32))
-def _signatures(data_B, offsets_N1, ngram, leaving, a_P, b_P, signature_NP):  # type: ignore[no-untyped-def]
+def _signatures(data_B, offsets_N1, ngram, leaving, a_P, b_P, signature_NP):  # type: ignore[no-untyped-def]  # numba types it
     longest = _longest(offsets_N1)
     code_C = np.empty(longest, np.uint64)
     x_S = np.empty(longest, np.uint64)
@@ -241,7 +241,7 @@ def _signatures(data_B, offsets_N1, ngram, leaving, a_P, b_P, signature_NP):  # 
 
 
 @kernel(types.void(_SIGNATURES, types.int64, _KEYS))
-def _band_keys(signature_NP, rows, key_NK):  # type: ignore[no-untyped-def]
+def _band_keys(signature_NP, rows, key_NK):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(signature_NP)):
         _write_keys(signature_NP[i], rows, key_NK[i])
 
@@ -249,7 +249,7 @@ def _band_keys(signature_NP, rows, key_NK):  # type: ignore[no-untyped-def]
 @kernel(
     types.void(BYTES, OFFSETS, types.int64, types.uint64, _FIRST_32, _FIRST_32, types.int64, _KEYS)
 )
-def _text_band_keys(data_B, offsets_N1, ngram, leaving, a_P, b_P, rows, key_NK):  # type: ignore[no-untyped-def]
+def _text_band_keys(data_B, offsets_N1, ngram, leaving, a_P, b_P, rows, key_NK):  # type: ignore[no-untyped-def]  # numba types it
     longest = _longest(offsets_N1)
     code_C = np.empty(longest, np.uint64)
     x_S = np.empty(longest, np.uint64)
@@ -262,7 +262,7 @@ def _text_band_keys(data_B, offsets_N1, ngram, leaving, a_P, b_P, rows, key_NK):
 
 
 @kernel(types.void(BYTES, OFFSETS, types.int64, types.uint64, _HASHES, _STARTS))
-def _shingle_sets(data_B, offsets_N1, ngram, leaving, shingles_S, starts_N1):  # type: ignore[no-untyped-def]
+def _shingle_sets(data_B, offsets_N1, ngram, leaving, shingles_S, starts_N1):  # type: ignore[no-untyped-def]  # numba types it
     longest = _longest(offsets_N1)
     code_C = np.empty(longest, np.uint64)
     x_S = np.empty(longest, np.uint64)

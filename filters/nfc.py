@@ -64,7 +64,7 @@ def _combining() -> Classes:
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, types.boolean[::1]))
-def _flag_rows(data_B, offsets_N1, combining_U, flags_N):  # type: ignore[no-untyped-def]
+def _flag_rows(data_B, offsets_N1, combining_U, flags_N):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(flags_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         before = np.int64(0)

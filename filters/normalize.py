@@ -112,7 +112,7 @@ def _actions() -> Classes:
 
 
 @kernel()
-def _digit(c, base):  # type: ignore[no-untyped-def]
+def _digit(c, base):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the value of an ASCII digit in base 10 or 16, or -1."""
     if 48 <= c <= 57:
         return np.int64(c) - 48
@@ -122,7 +122,7 @@ def _digit(c, base):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _number_at(data_B, j, end):  # type: ignore[no-untyped-def]
+def _number_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
     """Returns (code point, bytes) of the numeric entity at `j` if it stands for itself, else (0, 0)."""
     base = 16 if j + 2 < end and data_B[j + 2] | 32 == 120 else 10
     k = j + 3 if base == 16 else j + 2
@@ -141,7 +141,7 @@ def _number_at(data_B, j, end):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]
+def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
     """Returns (code point, bytes) of the plain entity at `j`.
 
     (0, 1) where none begins there, (0, 0) where Python has to judge.
@@ -167,7 +167,7 @@ def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, types.uint8[::1]))
-def _inspect(data_B, offsets_N1, actions_U, needs_N):  # type: ignore[no-untyped-def]
+def _inspect(data_B, offsets_N1, actions_U, needs_N):  # type: ignore[no-untyped-def]  # numba types it
     """Says of each row whether it must be rewritten, and who decodes its entities."""
     for i in range(len(needs_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
@@ -197,7 +197,7 @@ def _inspect(data_B, offsets_N1, actions_U, needs_N):  # type: ignore[no-untyped
 
 
 @kernel()
-def _put(out_B, o, cp):  # type: ignore[no-untyped-def]
+def _put(out_B, o, cp):  # type: ignore[no-untyped-def]  # numba types it
     """Writes a code point as UTF-8 at `o`; returns the position after it."""
     if cp < 0x80:
         out_B[o] = cp
@@ -210,7 +210,7 @@ def _put(out_B, o, cp):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[no-untyped-def]
+def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[no-untyped-def]  # numba types it
     """Writes one cleaned text at `o`; returns the position after it.
 
     White space and joiners wait until the next character shows whether they are needed.
@@ -248,7 +248,7 @@ def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[n
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, BYTES, types.uint8[::1], types.int32[::1]))
-def _rewrite(data_B, offsets_N1, actions_U, needs_N, out_B, out_offsets_N1):  # type: ignore[no-untyped-def]
+def _rewrite(data_B, offsets_N1, actions_U, needs_N, out_B, out_offsets_N1):  # type: ignore[no-untyped-def]  # numba types it
     """Writes every row: as it is, or cleaned. No row grows."""
     o = np.int64(0)
     out_offsets_N1[0] = 0

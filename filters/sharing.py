@@ -103,12 +103,12 @@ _MASK = types.Array(types.boolean, 1, "C")
 
 
 @kernel()
-def _home(key, num_slots):  # type: ignore[no-untyped-def]
+def _home(key, num_slots):  # type: ignore[no-untyped-def]  # numba types it
     return (((key * _GOLDEN) >> np.uint64(32)) * np.uint64(num_slots)) >> np.uint64(32)
 
 
 @kernel()
-def _row_slot(key, key_N, slot_row_H):  # type: ignore[no-untyped-def]
+def _row_slot(key, key_N, slot_row_H):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the slot of the first row with a key, or the free one where it belongs."""
     slot = _home(key, len(slot_row_H))
     while slot_row_H[slot] >= 0 and key_N[slot_row_H[slot]] != key:
@@ -119,7 +119,7 @@ def _row_slot(key, key_N, slot_row_H):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(_READ, _I32, _I32))
-def _first_rows(key_N, slot_row_H, first_N):  # type: ignore[no-untyped-def]
+def _first_rows(key_N, slot_row_H, first_N):  # type: ignore[no-untyped-def]  # numba types it
     slot_row_H[:] = -1
     for i in range(len(key_N)):
         slot = _row_slot(key_N[i], key_N, slot_row_H)
@@ -131,7 +131,7 @@ def _first_rows(key_N, slot_row_H, first_N):  # type: ignore[no-untyped-def]
 @kernel(
     types.int64(_READ, _I32, types.int64, types.int64, types.Array(types.int32, 2, "C"), _I32, _I32)
 )
-def _share(key_F, slot_row_H, k, num_before, bucket_FK, size_U, last_U):  # type: ignore[no-untyped-def]
+def _share(key_F, slot_row_H, k, num_before, bucket_FK, size_U, last_U):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the buckets of column k, numbered from `num_before` on; returns how many."""
     slot_row_H[:] = -1
     num = 0
@@ -156,7 +156,7 @@ def _share(key_F, slot_row_H, k, num_before, bucket_FK, size_U, last_U):  # type
 
 
 @kernel()
-def _key_slot(key, key_H):  # type: ignore[no-untyped-def]
+def _key_slot(key, key_H):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the slot of a key, or the free one where it belongs."""
     slot = _home(key, len(key_H))
     while key_H[slot] != NO_KEY and key_H[slot] != key:
@@ -167,14 +167,14 @@ def _key_slot(key, key_H):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(_READ, _U64))
-def _fill(key_M, key_H):  # type: ignore[no-untyped-def]
+def _fill(key_M, key_H):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(key_M)):
         if key_M[i] != NO_KEY:
             key_H[_key_slot(key_M[i], key_H)] = key_M[i]
 
 
 @kernel(types.void(_READ_2, _READ, _U32, types.uint32, _MASK))
-def _take(key_LK, key_H, count_H, limit, taken_L):  # type: ignore[no-untyped-def]
+def _take(key_LK, key_H, count_H, limit, taken_L):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(key_LK)):
         taken_L[i] = False
         for k in range(key_LK.shape[1]):

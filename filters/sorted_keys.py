@@ -55,7 +55,7 @@ def sort_by_key(key_M: U64, value_M: U32) -> tuple[U64, U32]:
 
 
 @kernel(types.void(_READ_64, _READ_32, types.int64, _WRITE_64, _WRITE_32))
-def _scatter(key_M, value_M, shift, to_key_M, to_value_M):  # type: ignore[no-untyped-def]
+def _scatter(key_M, value_M, shift, to_key_M, to_value_M):  # type: ignore[no-untyped-def]  # numba types it
     """Writes keys and values in the order of one digit."""
     mask = np.uint64((1 << DIGIT_BITS) - 1)
     next_D = np.zeros(1 << DIGIT_BITS, np.int64)
@@ -110,7 +110,7 @@ def shared_entries(
         _READ_64, _WRITE_32, _READ_64, _READ_32, types.uint64, types.uint32, _WRITE_32, _WRITE_64
     )
 )
-def _shared(key_U, found_U, key_H, row_H, base, limit, place_E, entry_E):  # type: ignore[no-untyped-def]
+def _shared(key_U, found_U, key_H, row_H, base, limit, place_E, entry_E):  # type: ignore[no-untyped-def]  # numba types it
     num_found = 0
     u, h = 0, 0
     while u < len(key_U) and h < len(key_H):

@@ -52,14 +52,14 @@ def num_stop_words(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 @kernel()
-def _is_word_byte(c):  # type: ignore[no-untyped-def]
+def _is_word_byte(c):  # type: ignore[no-untyped-def]  # numba types it
     return 97 <= c <= 122 or c >= 128 or 48 <= c <= 57 or c == 95 or 65 <= c <= 90
 
 
 @kernel(
     types.void(BYTES, OFFSETS, types.Array(types.uint32, 1, "C", readonly=True), types.uint8[::1])
 )
-def _count_rows(data_B, offsets_N1, packed_W, counts_N):  # type: ignore[no-untyped-def]
+def _count_rows(data_B, offsets_N1, packed_W, counts_N):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(counts_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         found = 0

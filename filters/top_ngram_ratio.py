@@ -67,7 +67,7 @@ def top_ngram_ratio(
 
 
 @kernel()
-def _split(data_B, j, end, words_W, lengths_W):  # type: ignore[no-untyped-def]
+def _split(data_B, j, end, words_W, lengths_W):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the hash and the code points of each word; returns how many words there are."""
     num_words = 0
     while j < end:
@@ -83,7 +83,7 @@ def _split(data_B, j, end, words_W, lengths_W):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _occurrence(keys_S, stamps_S, counts_S, last_slot, stamp, h):  # type: ignore[no-untyped-def]
+def _occurrence(keys_S, stamps_S, counts_S, last_slot, stamp, h):  # type: ignore[no-untyped-def]  # numba types it
     """Returns how often the row has had this hash, this time included. Old stamps are empty slots."""
     s = np.int64(h >> np.uint64(33)) & last_slot
     while stamps_S[s] == stamp and keys_S[s] != h:
@@ -100,7 +100,7 @@ def _occurrence(keys_S, stamps_S, counts_S, last_slot, stamp, h):  # type: ignor
         types.uint64[::1], types.int32[::1], types.int32[::1], types.float64[::1],
     )
 )  # fmt: skip
-def _score_rows(data_B, offsets_N1, n, words_W, lengths_W, keys_S, stamps_S, counts_S, ratios_N):  # type: ignore[no-untyped-def]
+def _score_rows(data_B, offsets_N1, n, words_W, lengths_W, keys_S, stamps_S, counts_S, ratios_N):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(len(ratios_N)):
         start, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         num_words = _split(data_B, start, end, words_W, lengths_W)

@@ -137,7 +137,7 @@ def utf8_array(data_B: np.ndarray[Any, Any], offsets_N1: np.ndarray[Any, Any]) -
 
 
 @kernel()
-def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]
+def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
     """Returns (code point, bytes) of the valid UTF-8 character at `j`; a cut one gives what is there."""
     c = np.int32(data_B[j])
     if c < 0x80:
@@ -156,10 +156,10 @@ def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def load8(typingctx, data_B, j):  # type: ignore[no-untyped-def]
+def load8(typingctx, data_B, j):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the 8 bytes from anywhere as a little-endian uint64; NumPy has no unaligned load."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # numba types it
         base = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.bitcast(builder.gep(base, [args[1]]), ir.IntType(64).as_pointer())
         return builder.load(place, align=1)

@@ -65,7 +65,7 @@ _FILLS = types.void(_READ, _READ, types.int32[:, ::1])
 
 
 @kernel(types.UniTuple(types.int64, 2)(_READ, _READ, types.int64, types.int32[::1]))
-def _cu_seqlens(offsets_B1, ends_K, length, starts_C1):  # type: ignore[no-untyped-def]
+def _cu_seqlens(offsets_B1, ends_K, length, starts_C1):  # type: ignore[no-untyped-def]  # numba types it
     c, longest = 0, 0
     for b in range(len(offsets_B1) - 1):
         start = 0
@@ -80,7 +80,7 @@ def _cu_seqlens(offsets_B1, ends_K, length, starts_C1):  # type: ignore[no-untyp
 
 
 @kernel(_FILLS)
-def _position_ids(offsets_B1, ends_K, ids_BL):  # type: ignore[no-untyped-def]
+def _position_ids(offsets_B1, ends_K, ids_BL):  # type: ignore[no-untyped-def]  # numba types it
     length = ids_BL.shape[1]
     for b in range(len(ids_BL)):  # one pass of tokens: segments are too short for wide loops
         k, stop, position = offsets_B1[b], offsets_B1[b + 1], 0
@@ -94,7 +94,7 @@ def _position_ids(offsets_B1, ends_K, ids_BL):  # type: ignore[no-untyped-def]
 
 
 @kernel(_FILLS)
-def _document_ids(offsets_B1, ends_K, ids_BL):  # type: ignore[no-untyped-def]
+def _document_ids(offsets_B1, ends_K, ids_BL):  # type: ignore[no-untyped-def]  # numba types it
     for b in range(len(ids_BL)):
         start = 0
         for k in range(offsets_B1[b], offsets_B1[b + 1]):
@@ -104,7 +104,7 @@ def _document_ids(offsets_B1, ends_K, ids_BL):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(_TABLE, _READ, _READ, types.int64[:, ::1]))
-def _labels(tokens_BL, offsets_B1, ends_K, labels_BL):  # type: ignore[no-untyped-def]
+def _labels(tokens_BL, offsets_B1, ends_K, labels_BL):  # type: ignore[no-untyped-def]  # numba types it
     length = labels_BL.shape[1]
     for b in range(len(labels_BL)):
         for j in range(length - 1):  # as if there were one document: this loop is wide

@@ -283,7 +283,7 @@ _NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
         _NUMBERS, types.int64, types.int64[::1], types.int64[::1], types.int64[::1]
     )
 )
-def _runs(numbers_B, each, batch_B, row_B, starts_R):  # type: ignore[no-untyped-def]
+def _runs(numbers_B, each, batch_B, row_B, starts_R):  # type: ignore[no-untyped-def]  # numba types it
     """Says where sequences are, and which stand together in one record batch.
 
     Writes the record batch of each, counted through all shards, its row there, and where runs of one
@@ -305,7 +305,7 @@ def _runs(numbers_B, each, batch_B, row_B, starts_R):  # type: ignore[no-untyped
 
 
 @kernel(types.boolean(_READ, _READ, types.int64))
-def _are_ends(offsets_S1, ends_K, length):  # type: ignore[no-untyped-def]
+def _are_ends(offsets_S1, ends_K, length):  # type: ignore[no-untyped-def]  # numba types it
     """Says whether every sequence has ends that increase inside it: what the kernels rely on."""
     if offsets_S1[0] < 0 or offsets_S1[-1] > len(ends_K):
         return False
@@ -332,7 +332,7 @@ def _are_ends(offsets_S1, ends_K, length):  # type: ignore[no-untyped-def]
         types.int32[::1],
     )
 )
-def _gather(  # type: ignore[no-untyped-def]
+def _gather(  # type: ignore[no-untyped-def]  # numba types it
     tokens_SL, offsets_S1, ends_K, rows_Q, first, tokens_BL, offsets_B1, ends_out_K
 ):
     """Copies rows of a record batch behind the `first` rows that are there, with their ends."""

@@ -107,7 +107,7 @@ class Order(NamedTuple):
 
 
 @kernel()
-def _mix(x):  # type: ignore[no-untyped-def]
+def _mix(x):  # type: ignore[no-untyped-def]  # numba types it
     """Returns a bijective mix of 64 bits."""
     x = (x ^ (x >> _30)) * _MIX_1
     x = (x ^ (x >> _27)) * _MIX_2
@@ -115,7 +115,7 @@ def _mix(x):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _key(seed, epoch, purpose, number):  # type: ignore[no-untyped-def]
+def _key(seed, epoch, purpose, number):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the key of one permutation of one epoch."""
     key = _mix(seed + _GOLDEN)
     key = _mix((key ^ epoch) + _GOLDEN)
@@ -124,7 +124,7 @@ def _key(seed, epoch, purpose, number):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _permute(x, size, key):  # type: ignore[no-untyped-def]
+def _permute(x, size, key):  # type: ignore[no-untyped-def]  # numba types it
     """Returns where `x` of [0, size) goes under the permutation of a key."""
     bits = _0
     while (size - _1) >> bits > _0:
@@ -145,7 +145,7 @@ def _permute(x, size, key):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _slot(x, num_blocks, window, seed, epoch):  # type: ignore[no-untyped-def]
+def _slot(x, num_blocks, window, seed, epoch):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the slot, of [0, 256 * blocks), at a place of an epoch whose blocks are all full."""
     number = x // (window * _ROWS)
     first = number * window
@@ -156,7 +156,7 @@ def _slot(x, num_blocks, window, seed, epoch):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _number(slot, num_shards, each):  # type: ignore[no-untyped-def]
+def _number(slot, num_shards, each):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the sequence of a slot: first the full record batches, then the rows of the short ones."""
     full = each // _ROWS * _ROWS
     if slot < num_shards * full:
@@ -170,7 +170,7 @@ _U = types.uint64
 
 
 @kernel(types.void(_UINTS, _U, _U, _U, _U, _U, types.uint64[::1]))
-def _order(  # type: ignore[no-untyped-def]
+def _order(  # type: ignore[no-untyped-def]  # numba types it
     positions_P, num_shards, each, kind, seed, window, numbers_P
 ):
     """Writes the number of the sequence at each position; `kind` counts the values of Shuffle."""

@@ -232,7 +232,7 @@ _INT64S = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @kernel(types.void(BYTES, _INT64S, _INT64S, _INT64S, types.uint8[::1]))
-def _place(  # type: ignore[no-untyped-def]
+def _place(  # type: ignore[no-untyped-def]  # numba types it
     source_B, start_N, length_N, target_N, out_B
 ) -> None:
     """Copies bytes of each sample to where they belong."""

@@ -140,7 +140,7 @@ def _first_pairs(
 
 
 @kernel(types.void(_TEXT, types.int64, types.int64, _I64, _I64))
-def _count_first(text, base, num_ids, count_P, number_P):  # type: ignore[no-untyped-def]
+def _count_first(text, base, num_ids, count_P, number_P):  # type: ignore[no-untyped-def]  # numba types it
     g = 0
     for s in range(1, len(text.symbol_S) - 1):
         a, b = text.symbol_S[s], text.symbol_S[s + 1]
@@ -152,7 +152,7 @@ def _count_first(text, base, num_ids, count_P, number_P):  # type: ignore[no-unt
 
 
 @kernel(types.void(_TEXT, _PAIRS_T, types.int64, types.int64, _I64))
-def _place_first(text, pairs, base, num_ids, number_P):  # type: ignore[no-untyped-def]
+def _place_first(text, pairs, base, num_ids, number_P):  # type: ignore[no-untyped-def]  # numba types it
     for s in range(1, len(text.symbol_S) - 1):
         a, b = text.symbol_S[s], text.symbol_S[s + 1]
         if a != END and b != END:
@@ -163,12 +163,12 @@ def _place_first(text, pairs, base, num_ids, number_P):  # type: ignore[no-untyp
 
 
 @kernel()
-def _comes_before(count, key, other_count, other_key):  # type: ignore[no-untyped-def]
+def _comes_before(count, key, other_count, other_key):  # type: ignore[no-untyped-def]  # numba types it
     return count > other_count or (count == other_count and key < other_key)
 
 
 @kernel()
-def _sink(queue, key_K, n, i):  # type: ignore[no-untyped-def]
+def _sink(queue, key_K, n, i):  # type: ignore[no-untyped-def]  # numba types it
     """Moves entry i of n down to its place in the heap."""
     count, pair = queue.count_K[i], queue.pair_K[i]
     key = key_K[pair]
@@ -191,7 +191,7 @@ def _sink(queue, key_K, n, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _rise(queue, key_K, i):  # type: ignore[no-untyped-def]
+def _rise(queue, key_K, i):  # type: ignore[no-untyped-def]  # numba types it
     """Moves entry i up to its place in the heap."""
     count, pair = queue.count_K[i], queue.pair_K[i]
     key = key_K[pair]
@@ -205,7 +205,7 @@ def _rise(queue, key_K, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _slot_of(pairs, key):  # type: ignore[no-untyped-def]
+def _slot_of(pairs, key):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the slot of a pair in the hash table, or the empty one where it would stand."""
     mask = np.uint64(len(pairs.slot_H) - 1)
     slot = ((key * _MIX) >> np.uint64(32)) & mask
@@ -215,12 +215,12 @@ def _slot_of(pairs, key):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _key(left, right):  # type: ignore[no-untyped-def]
+def _key(left, right):  # type: ignore[no-untyped-def]  # numba types it
     return (np.uint64(left) << np.uint64(32)) | np.uint64(right)
 
 
 @kernel(types.void(_PAIRS_T, _QUEUE, _I64))
-def _index(pairs, queue, sizes):  # type: ignore[no-untyped-def]
+def _index(pairs, queue, sizes):  # type: ignore[no-untyped-def]  # numba types it
     """Builds the hash table and the queue from the list of pairs."""
     n = sizes[PAIRS]
     pairs.slot_H[:] = 0
@@ -233,14 +233,14 @@ def _index(pairs, queue, sizes):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _stands(text, key, s):  # type: ignore[no-untyped-def]
+def _stands(text, key, s):  # type: ignore[no-untyped-def]  # numba types it
     """Returns whether the pair still stands at a place."""
     left, right = np.int32(key >> np.uint64(32)), np.int32(key & _LOW)
     return text.symbol_S[s] == left and text.symbol_S[s + text.length_V[left]] == right
 
 
 @kernel(types.void(_TEXT, _PAIRS_T, _QUEUE, _I64, types.int64, types.boolean))
-def _compact(text, pairs, queue, sizes, min_frequency, drop_places):  # type: ignore[no-untyped-def]
+def _compact(text, pairs, queue, sizes, min_frequency, drop_places):  # type: ignore[no-untyped-def]  # numba types it
     """Drops pairs that cannot be merged any more, and if it is said so places that have changed."""
     num_pairs = num_places = first = 0
     alive = np.zeros(sizes[PAIRS], np.bool_)
@@ -265,7 +265,7 @@ def _compact(text, pairs, queue, sizes, min_frequency, drop_places):  # type: ig
 
 
 @kernel()
-def _correct_top(pairs, queue, sizes, min_frequency):  # type: ignore[no-untyped-def]
+def _correct_top(pairs, queue, sizes, min_frequency):  # type: ignore[no-untyped-def]  # numba types it
     """Leaves a pair with its true count on top of the queue; drops those that became too rare."""
     while sizes[QUEUED] > 0:
         count = pairs.count_K[queue.pair_K[0]]
@@ -279,7 +279,7 @@ def _correct_top(pairs, queue, sizes, min_frequency):  # type: ignore[no-untyped
 
 
 @kernel()
-def _drop_top(pairs, queue, sizes):  # type: ignore[no-untyped-def]
+def _drop_top(pairs, queue, sizes):  # type: ignore[no-untyped-def]  # numba types it
     sizes[QUEUED] -= 1
     n = sizes[QUEUED]
     if n > 0:
@@ -288,7 +288,7 @@ def _drop_top(pairs, queue, sizes):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _group_of(end_G, g, s):  # type: ignore[no-untyped-def]
+def _group_of(end_G, g, s):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the group of a slot; it is g or a later one, by doubling steps."""
     if s >= end_G[g]:
         step, low = 1, g
@@ -307,7 +307,7 @@ def _group_of(end_G, g, s):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _before(symbol_S, s):  # type: ignore[no-untyped-def]
+def _before(symbol_S, s):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the first slot of the token before the one at s, or -1 at the start of a word."""
     last = symbol_S[s - 1]
     before = s - 1
@@ -319,7 +319,7 @@ def _before(symbol_S, s):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _meet(side, token, weight, num_met):  # type: ignore[no-untyped-def]
+def _meet(side, token, weight, num_met):  # type: ignore[no-untyped-def]  # numba types it
     if side.number_V[token] == 0:
         side.met_V[num_met] = token
         num_met += 1
@@ -329,7 +329,7 @@ def _meet(side, token, weight, num_met):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _rewrite(text, pairs, k, token, left, right):  # type: ignore[no-untyped-def]
+def _rewrite(text, pairs, k, token, left, right):  # type: ignore[no-untyped-def]  # numba types it
     """Writes the token wherever the pair stands.
 
     Leaves the places where it stood at the front of the pair's list. Returns (places, ids met on the
@@ -359,7 +359,7 @@ def _rewrite(text, pairs, k, token, left, right):  # type: ignore[no-untyped-def
 
 
 @kernel()
-def _lower(pairs, key, weight):  # type: ignore[no-untyped-def]
+def _lower(pairs, key, weight):  # type: ignore[no-untyped-def]  # numba types it
     """Takes from the count of a pair, if it is one that is kept."""
     k = pairs.slot_H[_slot_of(pairs, key)] - 1
     if k >= 0:
@@ -367,7 +367,7 @@ def _lower(pairs, key, weight):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _enter(pairs, queue, sizes, key, weight, num_places):  # type: ignore[no-untyped-def]
+def _enter(pairs, queue, sizes, key, weight, num_places):  # type: ignore[no-untyped-def]  # numba types it
     """Adds a pair that was not there before, with room for its places; returns its number."""
     k = sizes[PAIRS]
     pairs.key_K[k], pairs.count_K[k] = key, weight
@@ -383,7 +383,7 @@ def _enter(pairs, queue, sizes, key, weight, num_places):  # type: ignore[no-unt
 
 
 @kernel()
-def _settle(pairs, queue, sizes, side, num_met, old, new, min_frequency, is_left, again, undone):  # type: ignore[no-untyped-def]
+def _settle(pairs, queue, sizes, side, num_met, old, new, min_frequency, is_left, again, undone):  # type: ignore[no-untyped-def]  # numba types it
     """Lowers the counts of one side's old pairs and enters its new ones.
 
     `old` is the merged pair's own symbol on that side, `new` the token. The new pair with the id `again`
@@ -405,14 +405,14 @@ def _settle(pairs, queue, sizes, side, num_met, old, new, min_frequency, is_left
 
 
 @kernel()
-def _note(pairs, k, s):  # type: ignore[no-untyped-def]
+def _note(pairs, k, s):  # type: ignore[no-untyped-def]  # numba types it
     if k >= 0:
         pairs.place_A[pairs.start_K[k] + pairs.size_K[k]] = s
         pairs.size_K[k] += 1
 
 
 @kernel()
-def _note_all(text, pairs, start, num_places, token, left, right):  # type: ignore[no-untyped-def]
+def _note_all(text, pairs, start, num_places, token, left, right):  # type: ignore[no-untyped-def]  # numba types it
     """Lists the places of the new pairs; two new tokens side by side are listed by the right one."""
     symbol_S, size = text.symbol_S, text.length_V[token]
     for j in range(start, start + num_places):
@@ -425,13 +425,13 @@ def _note_all(text, pairs, start, num_places, token, left, right):  # type: igno
 
 
 @kernel()
-def _forget(side, num_met):  # type: ignore[no-untyped-def]
+def _forget(side, num_met):  # type: ignore[no-untyped-def]  # numba types it
     for i in range(num_met):
         side.number_V[side.met_V[i]] = 0
 
 
 @kernel(types.int64(_TEXT, _PAIRS_T, _QUEUE, _SIDE, _SIDE, _I64, types.int32[:, ::1], types.int64))
-def _merge(text, pairs, queue, left, right, sizes, merges_M2, min_frequency):  # type: ignore[no-untyped-def]
+def _merge(text, pairs, queue, left, right, sizes, merges_M2, min_frequency):  # type: ignore[no-untyped-def]  # numba types it
     """Merges until the vocabulary is full or pairs are too rare (_DONE), or room is needed (_FULL)."""
     num_ids = len(left.weight_V)
     first_id = num_ids - len(merges_M2)

@@ -111,7 +111,7 @@ def lay_out(
         types.int32[::1],
     )
 )
-def _fill(data_B, offsets_W1, order_W, id_of_byte, symbol_S):  # type: ignore[no-untyped-def]
+def _fill(data_B, offsets_W1, order_W, id_of_byte, symbol_S):  # type: ignore[no-untyped-def]  # numba types it
     symbol_S[0] = END
     s = 1
     for k in range(len(order_W)):

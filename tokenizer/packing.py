@@ -355,13 +355,13 @@ _PLACES = np.argsort([(int(_DE_BRUIJN) << place) % 2**64 >> 58 for place in rang
 
 
 @kernel()
-def _lowest(word):  # type: ignore[no-untyped-def]
+def _lowest(word):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the place of the lowest bit that is set; there is one (Leiserson et al. 1998)."""
     return _PLACES[((word & (~word + np.uint64(1))) * _DE_BRUIJN) >> np.uint64(58)]
 
 
 @kernel()
-def _next_bit(bits_W, start):  # type: ignore[no-untyped-def]
+def _next_bit(bits_W, start):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the first bit from `start` on that is set, or -1."""
     w = start >> 6
     if w >= len(bits_W):

@@ -57,7 +57,7 @@ _FLAGS = types.Array(types.uint8, 1, "C", readonly=True)
 
 
 @kernel()
-def _cased_end(flags_C, i):  # type: ignore[no-untyped-def]
+def _cased_end(flags_C, i):  # type: ignore[no-untyped-def]  # numba types it
     """Returns where capitals and then at least one small letter end, or -1; of the first alternative.
 
     Letters without case may be either: where no small letter follows, the last of them is the small one.
@@ -77,7 +77,7 @@ def _cased_end(flags_C, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _capitals_end(flags_C, i):  # type: ignore[no-untyped-def]
+def _capitals_end(flags_C, i):  # type: ignore[no-untyped-def]  # numba types it
     """Returns where at least one capital and then small letters end, or -1; of the second alternative."""
     end = i
     while flags_C[end] & _CAPITAL:
@@ -91,7 +91,7 @@ def _capitals_end(flags_C, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _letters_end(flags_C, i):  # type: ignore[no-untyped-def]
+def _letters_end(flags_C, i):  # type: ignore[no-untyped-def]  # numba types it
     """Returns where a word of letters that begins at i ends, or -1 where none does."""
     flags = flags_C[i]
     end = -1
@@ -107,7 +107,7 @@ def _letters_end(flags_C, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _ending_size(data_B, j, end):  # type: ignore[no-untyped-def]
+def _ending_size(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
     """Returns how many characters an English ending at byte j has, or 0; its s may be U+017F."""
     size = 0
     if j + 1 < end and data_B[j] == 39:  # '
@@ -123,7 +123,7 @@ def _ending_size(data_B, j, end):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _others_end(flags_C, i):  # type: ignore[no-untyped-def]
+def _others_end(flags_C, i):  # type: ignore[no-untyped-def]  # numba types it
     end = i
     while flags_C[end] & _OTHER:
         end += 1
@@ -133,7 +133,7 @@ def _others_end(flags_C, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _blanks_end(flags_C, i):  # type: ignore[no-untyped-def]
+def _blanks_end(flags_C, i):  # type: ignore[no-untyped-def]  # numba types it
     end, last = i, -1
     while flags_C[end] & _BLANK:
         if flags_C[end] & _NEWLINE:
@@ -147,7 +147,7 @@ def _blanks_end(flags_C, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _digits_end(flags_C, i):  # type: ignore[no-untyped-def]
+def _digits_end(flags_C, i):  # type: ignore[no-untyped-def]  # numba types it
     end = i + 1
     while end < i + 3 and flags_C[end] & _DIGIT:
         end += 1
@@ -155,7 +155,7 @@ def _digits_end(flags_C, i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _word_end(data_B, flags_C, at_C, i, num_chars):  # type: ignore[no-untyped-def]
+def _word_end(data_B, flags_C, at_C, i, num_chars):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the character behind the word that begins at character i."""
     end = _letters_end(flags_C, i)
     if end >= 0:
@@ -172,7 +172,7 @@ def _word_end(data_B, flags_C, at_C, i, num_chars):  # type: ignore[no-untyped-d
 
 
 @kernel()
-def _starts(data_B, j, end, text_T):  # type: ignore[no-untyped-def]
+def _starts(data_B, j, end, text_T):  # type: ignore[no-untyped-def]  # numba types it
     """Returns whether the bytes from j are those of a text."""
     same = j + len(text_T) <= end
     k = 0
@@ -183,7 +183,7 @@ def _starts(data_B, j, end, text_T):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _link_start(data_B, start, colon, end):  # type: ignore[no-untyped-def]
+def _link_start(data_B, start, colon, end):  # type: ignore[no-untyped-def]  # numba types it
     """Returns where the link token begins that has its colon at a byte, or -1; not before `start`."""
     at = -1
     if _starts(data_B, colon, end, _SLASHES):
@@ -197,7 +197,7 @@ def _link_start(data_B, start, colon, end):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _link_end(data_B, colon, end):  # type: ignore[no-untyped-def]
+def _link_end(data_B, colon, end):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the byte behind the link token that has its colon at a byte: the longest one."""
     j = colon + len(_SLASHES)
     if _starts(data_B, j, end, _WWW):
@@ -208,7 +208,7 @@ def _link_end(data_B, colon, end):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _read_chars(data_B, start, end, flags_F, flags_C, at_C):  # type: ignore[no-untyped-def]
+def _read_chars(data_B, start, end, flags_F, flags_C, at_C):  # type: ignore[no-untyped-def]  # numba types it
     """Writes flags and places of the characters up to the next link token, and a 0 behind them.
 
     Returns (characters, the byte behind the link token or `end`).
@@ -241,7 +241,7 @@ def _read_chars(data_B, start, end, flags_F, flags_C, at_C):  # type: ignore[no-
 
 
 @kernel(types.int64(BYTES, types.int64, types.int64, _FLAGS, types.uint8[::1], _I64, _I64, _I64))
-def cut_words(data_B, start, end, flags_F, flags_C, at_C, starts_W, ends_W):  # type: ignore[no-untyped-def]
+def cut_words(data_B, start, end, flags_F, flags_C, at_C, starts_W, ends_W):  # type: ignore[no-untyped-def]  # numba types it
     """Fills where the words of a text begin and end; returns how many they are."""
     num_words = 0
     while start < end:
@@ -256,7 +256,7 @@ def cut_words(data_B, start, end, flags_F, flags_C, at_C, starts_W, ends_W):  # 
 
 
 @kernel()
-def _few(data_B, j, size):  # type: ignore[no-untyped-def]
+def _few(data_B, j, size):  # type: ignore[no-untyped-def]  # numba types it
     """Returns fewer than 8 bytes from j as a little-endian number."""
     if j + 8 <= len(data_B):
         few = load8(data_B, j) & ((np.uint64(1) << np.uint64(8 * size)) - np.uint64(1))
@@ -268,7 +268,7 @@ def _few(data_B, j, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _key_of(data_B, start, size):  # type: ignore[no-untyped-def]
+def _key_of(data_B, start, size):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the key of a word: its size and its bytes, or (with the highest bit) a hash of them; not 0."""
     if size <= _MOST_IN_KEY:
         key = (np.uint64(size + 1) << np.uint64(56)) | _few(data_B, start, size)
@@ -282,7 +282,7 @@ def _key_of(data_B, start, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _are_equal(a_B, i, b_B, j, size):  # type: ignore[no-untyped-def]
+def _are_equal(a_B, i, b_B, j, size):  # type: ignore[no-untyped-def]  # numba types it
     """Returns whether two runs of 8 bytes or more are the same."""
     same = load8(a_B, i + size - 8) == load8(b_B, j + size - 8)
     k = 0
@@ -293,15 +293,15 @@ def _are_equal(a_B, i, b_B, j, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _home(key, mask):  # type: ignore[no-untyped-def]
+def _home(key, mask):  # type: ignore[no-untyped-def]  # numba types it
     return ((key * _MIX) >> np.uint64(32)) & mask
 
 
 @intrinsic
-def _fetch(typingctx, slot_H4, slot):  # type: ignore[no-untyped-def]
+def _fetch(typingctx, slot_H4, slot):  # type: ignore[no-untyped-def]  # numba types it
     """Asks the cache for a slot that is read soon; most of a look-up is waiting for memory."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # numba types it
         base = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.gep(base, [builder.mul(args[1], ir.Constant(ir.IntType(64), 4))])
         pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -315,7 +315,7 @@ def _fetch(typingctx, slot_H4, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _slot_of(table, data_B, start, size, key):  # type: ignore[no-untyped-def]
+def _slot_of(table, data_B, start, size, key):  # type: ignore[no-untyped-def]  # numba types it
     """Returns the slot of a word, or the free one where it would stand."""
     mask = np.uint64(table.slot_H4.shape[0] - 1)
     slot = _home(key, mask)
@@ -333,7 +333,7 @@ def _slot_of(table, data_B, start, size, key):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _add(table, sizes, data_B, start, size, key, count, weight):  # type: ignore[no-untyped-def]
+def _add(table, sizes, data_B, start, size, key, count, weight):  # type: ignore[no-untyped-def]  # numba types it
     """Adds to a word, which is entered if it is new; there must be room for it."""
     slot = _slot_of(table, data_B, start, size, key)
     if table.slot_H4[slot, KEY] == 0:
@@ -349,7 +349,7 @@ def _add(table, sizes, data_B, start, size, key, count, weight):  # type: ignore
 
 
 @kernel()
-def _has_room(table, sizes, num_words, num_bytes):  # type: ignore[no-untyped-def]
+def _has_room(table, sizes, num_words, num_bytes):  # type: ignore[no-untyped-def]  # numba types it
     slots, bytes_ = 2 * (sizes[NUM_WORDS] + num_words), sizes[NUM_BYTES] + num_bytes
     return slots <= table.slot_H4.shape[0] and bytes_ <= len(table.data_B)
 
@@ -368,7 +368,7 @@ def _has_room(table, sizes, num_words, num_bytes):  # type: ignore[no-untyped-de
         _I64,
     )
 )
-def add_texts(  # type: ignore[no-untyped-def]
+def add_texts(  # type: ignore[no-untyped-def]  # numba types it
     data_B, offsets_N1, weight_N, flags_F, flags_C, at_C, end_C, key_C, table, sizes
 ):
     """Counts the words of the texts from `sizes[ROW]` on; returns whether it is done or needs room."""
@@ -398,7 +398,7 @@ def add_texts(  # type: ignore[no-untyped-def]
 
 
 @kernel(types.boolean(BYTES, OFFSETS, _LONGS, _LONGS, _TABLE, _I64))
-def add_words(data_B, offsets_N1, count_N, weight_N, table, sizes):  # type: ignore[no-untyped-def]
+def add_words(data_B, offsets_N1, count_N, weight_N, table, sizes):  # type: ignore[no-untyped-def]  # numba types it
     """Adds counted words from `sizes[ROW]` on; returns whether it is done or needs room."""
     while sizes[ROW] < len(count_N):
         row = sizes[ROW]
@@ -413,7 +413,7 @@ def add_words(data_B, offsets_N1, count_N, weight_N, table, sizes):  # type: ign
 
 
 @kernel(types.void(types.uint64[:, ::1], types.uint64[:, ::1]))
-def move_words(old_H4, new_H4):  # type: ignore[no-untyped-def]
+def move_words(old_H4, new_H4):  # type: ignore[no-untyped-def]  # numba types it
     """Enters the words of a hash table into an empty, larger one."""
     mask = np.uint64(new_H4.shape[0] - 1)
     for i in range(old_H4.shape[0]):
@@ -425,7 +425,7 @@ def move_words(old_H4, new_H4):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(BYTES, OFFSETS, types.uint64[::1]))
-def draw_words(data_B, offsets_N1, draw_N):  # type: ignore[no-untyped-def]
+def draw_words(data_B, offsets_N1, draw_N):  # type: ignore[no-untyped-def]  # numba types it
     """Fills a number for each word that is as if drawn."""
     for i in range(len(draw_N)):
         start, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])

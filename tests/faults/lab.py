@@ -193,7 +193,7 @@ class Lab:
         read = recipe.load(str(folder / "trained.toml"))
         load_machines(read.filters, read.language.model)  # forks need not
         self.expected("trained")
-        self.units = len(list(folder.glob("trained/out/work/*/*/*.json")))
+        self.units = len(list((folder / "trained" / "out" / "work").glob("*/*/*.json")))
         frozen = f'[vocabulary]\ntokenizer = "{folder}/trained/out/tokenizer/tokenizer.json"\n'
         (folder / "frozen.toml").write_text((folder / "trained.toml").read_text() + frozen)
         tiny = detoxify_checkpoint(folder, "bert")
