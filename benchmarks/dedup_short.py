@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from benchmarks.dedup_page import table
 from benchmarks.dedup_systems import Settled
 from benchmarks.dedup_truth import Posts, shingles
-from filters.char_classes import PICTOGRAPHS
-from filters.clusters import EXACT_CODE, NEAR_CODE
-from filters.normalize import normalize
-from filters.text_views import classifier_text
+from sluice.filters.text.char_classes import PICTOGRAPHS
+from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
+from sluice.filters.text.normalize import normalize
+from sluice.filters.text.views import classifier_text
 
 Array = np.ndarray[Any, Any]
 

@@ -20,10 +20,10 @@ import pyarrow as pa
 from benchmarks.dedup_truth import NGRAM, Pairs, shingles
 from benchmarks.peer import make_venv
 from benchmarks.process import ROOT, run_measured
-from filters.clusters import Clusters, cluster
-from filters.components import Components, bucket_edges
-from filters.exact_hash import content_hash
-from filters.minhash import MinHashSpec, text_band_keys
+from sluice.filters.dedup.clusters import Clusters, cluster
+from sluice.filters.dedup.components import Components, bucket_edges
+from sluice.filters.dedup.exact_hash import content_hash
+from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 
 Array = np.ndarray[Any, Any]
 
@@ -72,7 +72,7 @@ class Settled(NamedTuple):
 
     Attributes:
         leader_N: int64, the kept post that each is a duplicate of; a kept one names itself.
-        reason_N: uint8, a code of `filters.clusters`.
+        reason_N: uint8, a code of `sluice.filters.dedup.clusters`.
         similarity_N: float32.
         in_components: posts that share a key with another.
         found: of the posts in components.

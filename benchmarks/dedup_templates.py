@@ -22,15 +22,15 @@ from benchmarks.dedup_page import share, table
 from benchmarks.dedup_short import KINDS, near_duplicates
 from benchmarks.dedup_systems import settle
 from benchmarks.dedup_truth import shingles
-from filters.minhash import MinHashSpec
-from filters.normalize import normalize
-from filters.text_views import dedup_text
-from pipeline.inputs import cut, find_inputs
-from pipeline.reading import ReadOptions, read_unit
-from pipeline.sample import LABELS_NAME, write_sample
-from pipeline.sample_draws import Draws
-from pipeline.sample_marks import handle_pool
-from pipeline.sample_templates import BOTS, SPAM, filled
+from sluice.filters.dedup.minhash import MinHashSpec
+from sluice.filters.text.normalize import normalize
+from sluice.filters.text.views import dedup_text
+from sluice.pipeline.inputs.inventory import cut, find_inputs
+from sluice.pipeline.inputs.reader import ReadOptions, read_unit
+from sluice.pipeline.sample.write import LABELS_NAME, write_sample
+from sluice.pipeline.sample.draws import Draws
+from sluice.pipeline.sample.marks import handle_pool
+from sluice.pipeline.sample.templates import BOTS, SPAM, filled
 
 THRESHOLDS = (0.6, 0.7, 0.8, 0.9)
 COPIES = 20

@@ -27,9 +27,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
-from filters.normalize import normalize
-from filters.text_views import dedup_text
-from schemas.kernel import kernel
+from sluice.filters.text.normalize import normalize
+from sluice.filters.text.views import dedup_text
+from sluice.schemas.kernel import kernel
 
 NGRAM = 5
 FLOOR = 0.5

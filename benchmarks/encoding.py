@@ -3,7 +3,7 @@
     SLUICE_DATA=FOLDER python -m benchmarks.encoding RUN/tokenizer/tokenizer.json [--posts N] [--results PAGE]
 
 Half of the posts are real, all of the firehose that there are; the others are made from them: two posts
-cut and joined anywhere, characters of `tokenizer.tricky_texts` put in anywhere, runs repeated, case
+cut and joined anywhere, characters of `sluice.tokenizer.vocabulary.tricky_texts` put in anywhere, runs repeated, case
 turned, any code points. CPU seconds, one thread.
 """
 
@@ -20,8 +20,8 @@ import pyarrow as pa
 from benchmarks.dedup_page import table, update
 from benchmarks.dedup_truth import read_posts
 from benchmarks.process import this_machine
-from tokenizer.bpe import Encoded, Encoder
-from tokenizer.tricky_texts import TRICKY
+from sluice.tokenizer.encode import Encoded, Encoder
+from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
 PAGE = Path(__file__).with_name("TOKENIZER.md")
 BATCH = 20_000

@@ -30,16 +30,16 @@ import pyarrow as pa
 from isal import igzip
 
 from benchmarks.process import ROOT, this_machine
-from filters.base import Batch, classifiers_of
-from filters.fasttext_classifier import FastTextClassifier, read_together
-from filters.fasttext_model import Array, read_model
-from filters.language import build_identifier, shipped_identifier_path
-from filters.models.screen import FOLDER
-from filters.normalize import normalize
-from filters.spam import Spam
-from filters.text_features import TextFeatures, text_features
-from filters.text_views import classifier_text
-from filters.toxicity import Toxicity
+from sluice.filters.base import Batch, classifiers_of
+from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
+from sluice.filters.fasttext.model import Array, read_model
+from sluice.filters.language.identify import build_identifier, shipped_identifier_path
+from sluice.filters.screens.screen import FOLDER
+from sluice.filters.text.normalize import normalize
+from sluice.filters.rules.spam import Spam
+from sluice.filters.text.features import TextFeatures, text_features
+from sluice.filters.text.views import classifier_text
+from sluice.filters.rules.toxicity import Toxicity
 
 BATCH = 16_000
 BATCHES = (4_000, 8_000, 16_000)

@@ -1,4 +1,4 @@
-"""What it costs to feed a training loop: `tokenizer.loader` beside a plain read of the mapped files.
+"""What it costs to feed a training loop: `sluice.tokenizer.loader.dataset` beside a plain read of the mapped files.
 
 python -m benchmarks.loader OUTPUT [--batches N] [--micro-batch B] [--rounds R] [--peers PYTHON]
                             [--page benchmarks/LOADER.md]
@@ -36,8 +36,8 @@ from torch.utils.data import DataLoader
 
 from benchmarks.dedup_page import table, update
 from benchmarks.process import ROOT, this_machine
-from tokenizer.loader import TokenDataset, TokenLoader
-from tokenizer.loader_files import ShardSet
+from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
+from sluice.tokenizer.loader.files import ShardSet
 
 Batches = Iterator[torch.Tensor]
 Way = Callable[[], Batches]

@@ -18,9 +18,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from benchmarks.dedup_page import table, update
-from schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
-from tokenizer.loader import TokenDataset, TokenLoader
-from tokenizer.shards import write_shard
+from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
+from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
+from sluice.tokenizer.shards import write_shard
 
 NUM_SHARDS, BATCHES_PER_SHARD = 16, 8
 FORMAT = ShardFormat(512, 100, 0, 2)

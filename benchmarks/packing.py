@@ -23,11 +23,11 @@ import pyarrow as pa
 
 from benchmarks.dedup_page import table, update
 from benchmarks.process import this_machine
-from filters.normalize import normalize
-from tokenizer.bpe import Encoder
-from tokenizer.documents import Marks, join
-from tokenizer.packing import Packing, PackPlan, pack, plan
-from tokenizer.vocabulary import load_vocabulary
+from sluice.filters.text.normalize import normalize
+from sluice.tokenizer.encode import Encoder
+from sluice.tokenizer.packing.documents import Marks, join
+from sluice.tokenizer.packing.plan import Packing, PackPlan, pack, plan
+from sluice.tokenizer.vocabulary.load import load_vocabulary
 
 LENGTHS = (2_048, 8_192, 32_768)
 WAYS: tuple[Packing, ...] = ("best_fit", "concatenate")

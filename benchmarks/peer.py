@@ -10,9 +10,9 @@ import msgspec
 from isal import igzip
 
 from benchmarks.process import ROOT, Usage, run_measured
-from filters.language import shipped_identifier_path
-from pipeline.recipe import Recipe
-from tokenizer.special import EOD
+from sluice.filters.language.identify import shipped_identifier_path
+from sluice.pipeline.recipes.schema import Recipe
+from sluice.tokenizer.vocabulary.special import EOD
 
 VENV = ROOT / ".venv-peer"
 REQUIREMENTS = ("datatrove[io,processing]==0.10.*", "spacy>=3.8,<4")

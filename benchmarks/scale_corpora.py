@@ -121,7 +121,7 @@ def _sample(sizes: Sequence[int], work: Path) -> Corpus:
 def _sample_part(folder: Path, posts: int, number: int) -> list[Path]:
     part = folder / f"part-{number:03d}"
     if not (part / "sample.json").exists():  # written last
-        command = [sys.executable, "-m", "pipeline.cli", "sample", str(part)]
+        command = [sys.executable, "-m", "sluice.pipeline.cli", "sample", str(part)]
         command += ["--posts", str(posts), "--seed", str(number)]
         run_measured(command, log=folder / f"part-{number:03d}.log")
     return sorted(part.glob("*.jsonl.gz"))

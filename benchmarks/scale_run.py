@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.process import CommandError, run_measured
 from benchmarks.whole import WholeRun, whole_run
-from pipeline import exchange
-from pipeline.units import Done, UnitManifest, done_units
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.stage import Done, UnitManifest, done_units
 
 WATCH_SECONDS = 0.2
 DISK_EVERY = 10
@@ -134,7 +134,7 @@ class RunSpec(NamedTuple):
     def command(self) -> list[str]:
         """The command line."""
         sets = (*self.sets, f'vocabulary.tokenizer="{self.tokenizer}"')
-        command = [sys.executable, "-m", "pipeline.cli", "run", self.recipe]
+        command = [sys.executable, "-m", "sluice.pipeline.cli", "run", self.recipe]
         command += ["--input", *map(str, self.files), "--output", str(self.output)]
         command += [word for setting in sets for word in ("--set", setting)]
         return [*command, "--", f"--direct_num_workers={self.workers}"]

@@ -23,8 +23,8 @@ from tokenizers import (
     trainers,
 )
 
-from tokenizer.pattern import SPLIT
-from tokenizer.special import LINK_TOKENS, NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
+from sluice.tokenizer.vocabulary.pattern import SPLIT
+from sluice.tokenizer.vocabulary.special import LINK_TOKENS, NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
 
 ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 BLANKS = r"|\s*[\r\n]+|\s+(?!\S)|\s+"

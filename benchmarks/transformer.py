@@ -31,8 +31,8 @@ from detoxify import Detoxify
 from benchmarks.dedup_page import table, update
 from benchmarks.dedup_truth import read_posts
 from benchmarks.process import this_machine
-from filters.transformer import Transformer, TransformerScorer, load, locate
-from filters.transformer_scorer import CPU_BATCH_TOKENS, CUDA_BATCH_TOKENS
+from sluice.filters.transformers.load import Transformer, TransformerScorer, load, locate
+from sluice.filters.transformers.scorer import CPU_BATCH_TOKENS, CUDA_BATCH_TOKENS
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 VOCABULARY, PAD_TO, PREDICT_BATCH = 30_522, 512, 32

@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
-from filters.hashing import hash_texts
-from pipeline.ledger import UNKNOWN
-from pipeline.survivors import Survivors
-from pipeline.units import done_units
-from pipeline.vocabulary import language_weights, once_at_most_one, weights_of
-from tokenizer.bpe import Encoder
-from tokenizer.train import train
-from tokenizer.words import WordCounter
-from tokenizer.words_files import COUNTED
+from sluice.filters.text.hashing import hash_texts
+from sluice.pipeline.ledger.balance import UNKNOWN
+from sluice.pipeline.phases.edges import Survivors
+from sluice.pipeline.units.stage import done_units
+from sluice.pipeline.phases.vocabulary.phase import language_weights, once_at_most_one, weights_of
+from sluice.tokenizer.encode import Encoder
+from sluice.tokenizer.training.train import train
+from sluice.tokenizer.training.words import WordCounter
+from sluice.tokenizer.training.words_files import COUNTED
 
 SETTINGS = ((1.0, 1.0), (0.85, 8.0), (0.7, 8.0), (0.7, 32.0), (0.5, 8.0))
 """language_exponent, max_weight."""

@@ -29,13 +29,13 @@ from pyarrow import ipc
 from tokenizers import Tokenizer, trainers
 
 from benchmarks.process import ROOT, this_machine
-from pipeline.survivors import Survivors
-from pipeline.units import done_units
-from tokenizer import pattern
-from tokenizer.special import LINK_TOKENS, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols
-from tokenizer.train import MIN_FREQUENCY
-from tokenizer.words import WordCounter, cut
-from tokenizer.words_files import COUNTED, WEIGHT_OF_ONE
+from sluice.pipeline.phases.edges import Survivors
+from sluice.pipeline.units.stage import done_units
+from sluice.tokenizer.vocabulary import pattern
+from sluice.tokenizer.vocabulary.special import LINK_TOKENS, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols
+from sluice.tokenizer.training.train import MIN_FREQUENCY
+from sluice.tokenizer.training.words import WordCounter, cut
+from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE
 
 TEXT = pa.schema([("text", pa.string())])
 ROWS = 16_384
@@ -159,7 +159,7 @@ def model_of(path: Path) -> Any:
 def compare(kept: Path, work: Path) -> Iterator[str]:
     """Yields the rows of both trainers on the kept posts."""
     size = ipc.open_file(kept).read_all()["text"].nbytes
-    ours = measured("tokenizer.train", "--output", str(work / "ours"), str(kept))
+    ours = measured("sluice.tokenizer.training.train", "--output", str(work / "ours"), str(kept))
     tokenizer = work / "ours" / "tokenizer.json"
     arguments = ("--oracle", str(work / "library.json"), str(kept), str(tokenizer))
     theirs = measured("benchmarks.vocabulary_training", *arguments)
@@ -179,7 +179,7 @@ def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterat
     yield row("sluice, counting", size, words, cost, "")
     for bound in (None, *bounds):
         more = [] if bound is None else ["--max-words", str(bound)]
-        cost = measured("tokenizer.train", "--output", str(work / "large"), str(counted), *more)
+        cost = measured("sluice.tokenizer.training.train", "--output", str(work / "large"), str(counted), *more)
         found = json.loads((work / "large" / "words.json").read_text())
         name = "sluice, from counts" + (f", max_words {bound:,}" if bound else "")
         yield row(name, size, found["distinct"] - found["left_out"], cost, "")

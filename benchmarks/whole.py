@@ -82,7 +82,7 @@ def run_whole(
     Raises:
         CommandError: the run failed.
     """
-    command = [sys.executable, "-m", "pipeline.cli", "run", recipe, "--output", str(output)]
+    command = [sys.executable, "-m", "sluice.pipeline.cli", "run", recipe, "--output", str(output)]
     command += ["--input", *map(str, files)]
     if tokenizer is not None:
         command += ["--set", f'vocabulary.tokenizer="{tokenizer}"']

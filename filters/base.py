@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.fasttext_classifier import FastTextClassifier, read_together
-from filters.fasttext_output import Hidden
-from filters.text_features import TextFeatures, text_features
-from filters.text_views import classifier_text, dedup_text
-from schemas.reject import ERROR, POLICY, reject_batch
+from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
+from sluice.filters.fasttext.output import Hidden
+from sluice.filters.text.features import TextFeatures, text_features
+from sluice.filters.text.views import classifier_text, dedup_text
+from sluice.schemas.reject import ERROR, POLICY, reject_batch
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Scores = np.ndarray[Any, np.dtype[np.float32]]
@@ -61,7 +61,7 @@ Hiddens = Mapping[FastTextClassifier, Hidden]
 
 
 class LanguageIdentifier(Protocol):
-    """A machine that names languages; `filters.language` has the shipped one.
+    """A machine that names languages; `sluice.filters.language.identify` has the shipped one.
 
     One that runs fastText models names them in an attribute `classifiers`, so that a batch reads its
     texts for all models at once.

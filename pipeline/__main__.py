@@ -2,6 +2,6 @@
 
 import sys
 
-from pipeline.cli import program
+from sluice.pipeline.cli import program
 
 sys.exit(program())

@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.signals import stopped_by_signals
-from schemas.errors import OutputError, SluiceError
-from schemas.names import visible
+from sluice.pipeline.processes.signals import stopped_by_signals
+from sluice.schemas.errors import OutputError, SluiceError
+from sluice.schemas.names import visible
 
 DESCRIPTION = "Turns social posts into packed token shards for pre-training."
 EPILOG = """\
@@ -41,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _set_up_logging()
     arguments, flags = split_flags(list(sys.argv[1:] if argv is None else argv))
     parsed = parser().parse_args(arguments)
-    from pipeline import spool  # here, as in all commands: help needs no Arrow
+    from sluice.pipeline.storage import local_copies  # here, as in all commands: help needs no Arrow
 
     try:
-        with spool.scope():
+        with local_copies.scope():
             code: int = parsed.do(parsed, flags)
     except SluiceError as error:
         _say(f"sluice: {error}")
@@ -193,7 +193,7 @@ def _show(lines: Iterable[str]) -> None:
 
 
 def _say_if_compiling() -> None:
-    from schemas.kernel import must_compile
+    from sluice.schemas.kernel import must_compile
 
     if must_compile():
         _say("compiling kernels (once; a minute or two)")
@@ -202,7 +202,8 @@ def _say_if_compiling() -> None:
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
         _say_if_compiling()
-        from pipeline import commands, storage
+        from sluice.pipeline import commands
+        from sluice.pipeline.storage import files as storage
 
         job = commands.load_job(parsed, flags)
         if parsed.plan:
@@ -215,7 +216,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline.verify import verify
+    from sluice.pipeline.outputs.verify import verify
 
     problems = verify(parsed.output, say=print)
     for problem in problems:
@@ -226,7 +227,8 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline import commands, storage
+    from sluice.pipeline import commands
+    from sluice.pipeline.storage import files as storage
 
     report = commands.write_report_again(parsed.output)
     if parsed.json:
@@ -238,7 +240,7 @@ def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline.inspection import inspect
+    from sluice.pipeline.outputs.inspect import inspect
 
     lines = list(inspect(parsed.output, parsed.post_id))
     if not lines:
@@ -250,7 +252,7 @@ def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline.export import export, summary
+    from sluice.pipeline.outputs.export import export, summary
 
     about = export(
         parsed.output,
@@ -266,7 +268,7 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
 def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
         _say_if_compiling()
-        from pipeline import commands
+        from sluice.pipeline import commands
 
         job = commands.load_job(parsed, flags)
         _show(commands.score_posts(job, flags=flags))
@@ -274,7 +276,7 @@ def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _sample(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from pipeline.sample import write_sample
+    from sluice.pipeline.sample.write import write_sample
 
     if parsed.posts < 1:
         raise OutputError(f"--posts {parsed.posts}: must be at least 1")

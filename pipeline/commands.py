@@ -8,18 +8,23 @@ from typing import Any
 
 import msgspec
 
-from pipeline import graphs, history, output, phases, recipe, score, spool, storage
-from pipeline.engine import check_engine, check_places, phase_flags
-from pipeline.job import Job, fingerprints, input_units, read_options
-from pipeline.metrics import Meter
-from pipeline.progress import Report, clock
-from pipeline.reading import check_inputs
-from pipeline.report import build
-from pipeline.report.render import render
-from pipeline.report.training_page import training_lines
-from pipeline.run import beam_options, make_job, run_phases, run_plan
-from pipeline.units import done_units, manifests, taking_back, write_json
-from schemas.errors import OutputError
+from sluice.pipeline.engine import graph_check
+from sluice.pipeline.phases.history import versions as history
+from sluice.pipeline.storage import output_folder, local_copies, files as storage
+from sluice.pipeline.phases import plan as phases
+from sluice.pipeline.recipes import schema as recipe
+from sluice.pipeline.phases.score import phase as score
+from sluice.pipeline.engine.beam_options import check_engine, check_places, phase_flags
+from sluice.pipeline.phases.job import Job, fingerprints, input_units, read_options
+from sluice.pipeline.processes.cost import Meter
+from sluice.pipeline.engine.progress import Report, clock
+from sluice.pipeline.inputs.reader import check_inputs
+from sluice.pipeline.report import build
+from sluice.pipeline.report.render import render
+from sluice.pipeline.report.training_page import training_lines
+from sluice.pipeline.engine.run import beam_options, make_job, run_phases, run_plan
+from sluice.pipeline.units.stage import done_units, manifests, taking_back, write_json
+from sluice.schemas.errors import OutputError
 
 POSTS_PER_CPU_SECOND = 20_000
 """What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
@@ -43,8 +48,8 @@ def load_job(parsed: argparse.Namespace, flags: Sequence[str]) -> Job:
     return make_job(loaded, out=parsed.output)
 
 
-def _owner(job: Job, command: str) -> output.Owner:
-    return output.Owner(command, job.recipe.name, job.inputs_mark)
+def _owner(job: Job, command: str) -> output_folder.Owner:
+    return output_folder.Owner(command, job.recipe.name, job.inputs_mark)
 
 
 def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
@@ -54,7 +59,7 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
         SluiceError: what went wrong; finished units are kept, and the same call goes on.
     """
     out, owner = job.output, _owner(job, "run")
-    output.check_owner(out, owner)
+    output_folder.check_owner(out, owner)
     check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
@@ -63,19 +68,19 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
         f"{len(job.inventory.files)} input files, {_size(sum(f.bytes for f in job.inventory.files))}"
     )
     with Meter() as meter, _holding(job):
-        output.claim(out, owner)
+        output_folder.claim(out, owner)
         for line in history_lines(job):
             say(line)
         results, costs = run_phases(job, flags=flags, say=say, meter=meter)
         build.check(results)
         files = [entry.name for _, entry, _ in build.contract_files(job, results)]
-        output.keep_only(out, files)
+        output_folder.keep_only(out, files)
         write_json(storage.join(out, "manifest.json"), build.manifest(job, results))
         report = build.report(job, results, costs)
         _write_report(out, report)
         _flush(out, files)
         completed = f"{results['tokens'].fingerprint}\n"
-        storage.write_bytes(storage.join(out, output.COMPLETED), completed.encode())
+        storage.write_bytes(storage.join(out, output_folder.COMPLETED), completed.encode())
     return report
 
 
@@ -91,7 +96,7 @@ def _holding(job: Job) -> Iterator[None]:
     """Holds the output and the history for one run; units whose files are damaged are taken back."""
     folder = job.recipe.dedup.history
     remembered = contextlib.nullcontext() if folder is None else history.locked(folder)
-    with output.locked(job.output), remembered, spool.scope(), taking_back():
+    with output_folder.locked(job.output), remembered, local_copies.scope(), taking_back():
         yield
 
 
@@ -182,7 +187,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
 
     With Beam's flags the graphs that the engine would be given are built and checked too.
     """
-    output.check_owner(job.output, _owner(job, "run"))
+    output_folder.check_owner(job.output, _owner(job, "run"))
     phases.check_tokenizer(job)
     units, marks = input_units(job), fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
@@ -211,7 +216,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
         yield "memory   about 0.6 GB a worker"
     check_disk(job)
     if flags:
-        yield from graphs.graph_lines(job, flags)
+        yield from graph_check.graph_lines(job, flags)
 
 
 def needed_bytes(job: Job) -> int:
@@ -248,15 +253,15 @@ def _size(num_bytes: float) -> str:
 def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     """Scores every post and yields, as a table, how the scores lie and what would be rejected."""
     out, owner = job.output, _owner(job, "score")
-    output.check_owner(out, owner)
+    output_folder.check_owner(out, owner)
     check_places(beam_options(flags), job)
     with _holding(job):
-        output.claim(out, owner)
+        output_folder.claim(out, owner)
         plan = score.plan_score(job)
-        output.drop_stale_work(out, [plan.folder])
+        output_folder.drop_stale_work(out, [plan.folder])
         result, _ = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
         done = manifests(done_units(storage.join(plan.folder, "score")))
-        output.keep_only(out, [e.name for unit in done for e in unit.files.values()])
+        output_folder.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.total("score")
     yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {storage.join(out, 'scores')}"
     yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"

@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from schemas.errors import VerifyError
+from sluice.schemas.errors import VerifyError
 
 VERSION: Final = 1
 ROWS_PER_BATCH: Final = 256

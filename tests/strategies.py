@@ -5,7 +5,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pyarrow as pa
 
-from schemas.post import POST
+from sluice.schemas.post import POST
 
 WORDS = (
     "the", "The", "and", "with", "free", "FREE", "Free!", "naïve", "Straße", "ǅ", "été", "rt", "RT",

@@ -1,4 +1,4 @@
-"""Writes, reads and verifies token shards; the format is specified in `schemas.token_shard`."""
+"""Writes, reads and verifies token shards; the format is specified in `sluice.schemas.token_shard`."""
 
 import hashlib
 import os
@@ -13,9 +13,9 @@ import pyarrow as pa
 from numba import types
 from pyarrow import ipc
 
-from schemas.errors import VerifyError
-from schemas.kernel import kernel
-from schemas.token_shard import ROWS_PER_BATCH, ShardFormat
+from sluice.schemas.errors import VerifyError
+from sluice.schemas.kernel import kernel
+from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
 
 Tokens = np.ndarray[Any, np.dtype[np.int32]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]

@@ -14,34 +14,24 @@ from typing import Any
 import apache_beam
 import msgspec
 
-from filters.language import identifier_models
-from pipeline import ledger, mixture, phases, spool, storage
-from pipeline.job import Job, Results, history_read, run_day
-from pipeline.ledger import Counts, column
-from pipeline.metrics import cpu_seconds
-from pipeline.recipe import Classifier, Recipe, canonical
-from pipeline.report.training import (
-    distinct,
-    left_out,
-    mixture_section,
-    training_section,
-    training_warnings,
-)
-from pipeline.report.vocabulary import vocabulary_section
-from pipeline.screens import fairness
-from pipeline.units import (
-    FileEntry,
-    UnitManifest,
-    add_counts,
-    done_units,
-    manifests,
-    total_times,
-)
-from pipeline.verdicts import BAND, HIGH, LOW, bounds, reason
-from pipeline.vocabulary import reserved_warning, tokenizer_path
-from schemas.errors import LedgerError
-from schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
-from tokenizer.vocabulary import load_vocabulary
+from sluice.filters.language.identify import identifier_models
+from sluice.pipeline.ledger import balance
+from sluice.pipeline.phases.tokens import mixture
+from sluice.pipeline.phases import plan as phases
+from sluice.pipeline.storage import local_copies, files as storage
+from sluice.pipeline.phases.job import Job, Results, history_read, run_day
+from sluice.pipeline.ledger.balance import Counts, column
+from sluice.pipeline.processes.cost import cpu_seconds
+from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
+from sluice.pipeline.report.training import distinct, left_out, mixture_section, training_section, training_warnings
+from sluice.pipeline.report.vocabulary import vocabulary_section
+from sluice.pipeline.ledger.score_histograms import fairness
+from sluice.pipeline.units.stage import FileEntry, UnitManifest, add_counts, done_units, manifests, total_times
+from sluice.pipeline.phases.classify.thresholds import BAND, HIGH, LOW, bounds, reason
+from sluice.pipeline.phases.vocabulary.phase import reserved_warning, tokenizer_path
+from sluice.schemas.errors import LedgerError
+from sluice.schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
+from sluice.tokenizer.vocabulary.load import load_vocabulary
 
 MANIFEST_VERSION = 1
 OWN_LICENCE = "Apache-2.0"
@@ -62,7 +52,7 @@ def posts_section(results: Results) -> Counts:
     mixed = left_out(results)
     if mixed:
         add_counts(rejected, {mixture.REASON: mixed["posts"]})
-    survivors = ledger.subtract(results.survivors, mixed)
+    survivors = balance.subtract(results.survivors, mixed)
     posts: Counts = {
         "read": counts["read"],
         "kept": survivors.get("posts", 0),
@@ -81,7 +71,7 @@ def tokens_section(results: Results) -> Counts:
     documents = results["tokens"].total("tokens_encode", "documents")
     encoded, posts = documents.get("tokens", 0), documents.get("posts", 0)
     packed = results["tokens"].total("tokens_pack")
-    marks = {k: packed.get(k, 0) for k in ledger.MARKS}
+    marks = {k: packed.get(k, 0) for k in balance.MARKS}
     total = encoded + sum(marks.values())
     text_bytes = documents.get("text_bytes", results.survivors.get("text_bytes", 0))
     section: Counts = {
@@ -104,7 +94,7 @@ def token_ledger(results: Results) -> Counts:
     packed = counts.total("tokens_pack")
     return {
         "encoded": tokens["encoded"],
-        **{k: tokens[k] for k in ledger.MARKS},
+        **{k: tokens[k] for k in balance.MARKS},
         "padding": packed.get("padding", 0),
         "in_shards": inside.get("tokens", 0) + inside.get("padding", 0),
         "leftover": outside.get("tokens", 0) + outside.get("padding", 0),
@@ -115,8 +105,8 @@ def token_ledger(results: Results) -> Counts:
 def check(results: Results) -> None:
     """Raises LedgerError unless posts and tokens balance, and every table sums to its total."""
     posts, tokens = posts_section(results), tokens_section(results)
-    ledger.check_posts(posts)
-    ledger.check_tokens(token_ledger(results))
+    balance.check_posts(posts)
+    balance.check_tokens(token_ledger(results))
     _equal("posts encoded", distinct(results)["posts"], "posts kept", posts["kept"])
     for by in POSTS_TABLES:
         _equal(f"posts.{by}", sum(posts[by].values()), "posts.kept", posts["kept"])
@@ -149,7 +139,7 @@ def manifest(job: Job, results: Results) -> dict[str, Any]:
         if stage == "shard" and entry.name.startswith("tokens/"):
             shards.append(about | {k: unit.counts["in_shards"][k] for k in ("sequences", "tokens")})
     deal = results["tokens"].total("tokens_deal")
-    made = load_vocabulary(spool.fetch(tokenizer_path(job.output)))
+    made = load_vocabulary(local_copies.fetch(tokenizer_path(job.output)))
     return {
         "manifest_version": MANIFEST_VERSION,
         "sluice": version("sluice"),
@@ -221,8 +211,8 @@ def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict
         "encoded_by": results["tokens"].total("tokens_encode", "engines"),
         "ledger": {
             "balanced": True,
-            "posts": ledger.posts_equation(posts),
-            "tokens": ledger.tokens_equation(books),
+            "posts": balance.posts_equation(posts),
+            "tokens": balance.tokens_equation(books),
         },
         "token_ledger": books,
         "vocabulary": vocabulary_section(results, made, steps=vocabulary_steps(job, results)),

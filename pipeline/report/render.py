@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 
-from pipeline.report.figures import DASH, digits, duration, number, percent, size, width
-from pipeline.report.training_page import mixture_tables, training_facts
+from sluice.pipeline.report.figures import DASH, digits, duration, number, percent, size, width
+from sluice.pipeline.report.training_page import mixture_tables, training_facts
 
 MAX_LANGUAGES = 30
 FAIR_LANGUAGES = 12

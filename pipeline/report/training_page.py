@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.figures import DASH, digits, large, number, percent
+from sluice.pipeline.report.figures import DASH, digits, large, number, percent
 
 LISTED_GROUPS = 30
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pipeline.job import Results
-from pipeline.ledger import Counts, column
-from pipeline.vocabulary import composition
+from sluice.pipeline.phases.job import Results
+from sluice.pipeline.ledger.balance import Counts, column
+from sluice.pipeline.phases.vocabulary.phase import composition
 
 
 def vocabulary_section(

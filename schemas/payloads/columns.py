@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
-from schemas.errors import InputError, did_you_mean
-from schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
-from schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS, POST, ROW_BITS
-from schemas.reject import MALFORMED, reject_batch
+from sluice.schemas.errors import InputError, did_you_mean
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+from sluice.schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS, POST, ROW_BITS
+from sluice.schemas.reject import MALFORMED, reject_batch
 
 REASONS: Final = {
     "line_too_long": "a line of more than max_line_bytes bytes",

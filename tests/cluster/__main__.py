@@ -32,7 +32,7 @@ class Took(NamedTuple):
 
 def run_job(recipe: str, files: Sequence[Path], output: Path, flags: Sequence[str] = ()) -> Took:
     """Runs `sluice run`; raises CalledProcessError where it fails."""
-    command = [sys.executable, "-m", "pipeline.cli", "run", recipe, "--output", str(output)]
+    command = [sys.executable, "-m", "sluice.pipeline.cli", "run", recipe, "--output", str(output)]
     command += ["--input", *map(str, files)]
     begun, busy = time.monotonic(), busy_seconds()
     subprocess.run([*command, "--", *flags] if flags else command, check=True, stdout=sys.stderr)
@@ -50,7 +50,7 @@ def sample(folder: Path, num_posts: int) -> list[Path]:
     """Returns the files of synthetic posts, written if they are not there yet."""
     made = folder / f"sample-{num_posts}"
     if not (made / "sample.json").exists():
-        command = [sys.executable, "-m", "pipeline.cli", "sample", "--posts", str(num_posts)]
+        command = [sys.executable, "-m", "sluice.pipeline.cli", "sample", "--posts", str(num_posts)]
         subprocess.run([*command, str(made)], check=True, stdout=subprocess.DEVNULL)
     return sorted(made.glob("posts-*.jsonl.gz"))
 

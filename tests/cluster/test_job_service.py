@@ -11,8 +11,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from pipeline.run import _finish
-from schemas.errors import SluiceError
+from sluice.pipeline.engine.run import _finish
+from sluice.schemas.errors import SluiceError
 from tests.cluster.job_service import STATE, JobService
 from tests.cluster.spark import flags
 

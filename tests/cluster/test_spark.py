@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.repository import ROOT
 
 from tests.cluster.__main__ import run_job, sample
 from tests.cluster.compare import compare
@@ -15,7 +16,7 @@ from tests.cluster.events import failed_tasks, records_by_worker
 from tests.cluster.spark import Cluster, Software, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
-SOFTWARE = Path(__file__).parents[2] / ".venv-spark"
+SOFTWARE = ROOT / ".venv-spark"
 POSTS = 50_000
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from pipeline import graphs, recipe, score
-from pipeline.job import Job
-from pipeline.run import make_job
+from sluice.pipeline.engine import graph_check
+from sluice.pipeline.recipes import schema as recipe
+from sluice.pipeline.phases.score import phase as score
+from sluice.pipeline.phases.job import Job
+from sluice.pipeline.engine.run import make_job
 
 FLAGS = (
     "--runner=DataflowRunner",
@@ -30,22 +32,22 @@ def job_of(about: dict[str, Any]) -> Job:
     return make_job(msgspec.structs.replace(loaded, input=files), out=about["output"])
 
 
-def graphs_of(job: Job) -> Iterator[graphs.Graph]:
+def graphs_of(job: Job) -> Iterator[graph_check.Graph]:
     """Yields every phase's graph, that of `sluice score` the last; all must be there."""
-    for graph in graphs.build(job, FLAGS):
-        assert isinstance(graph, graphs.Graph), graph
+    for graph in graph_check.build(job, FLAGS):
+        assert isinstance(graph, graph_check.Graph), graph
         yield graph
-    yield graphs.graph_of(job, score.plan_score(job), FLAGS)
+    yield graph_check.graph_of(job, score.plan_score(job), FLAGS)
 
 
-def described(graph: graphs.Graph) -> dict[str, Any]:
+def described(graph: graph_check.Graph) -> dict[str, Any]:
     images = [
         e.payload.decode(errors="replace") for e in graph.proto.components.environments.values()
     ]
     return {
         "phase": graph.phase,
         "bytes": graph.num_bytes,
-        "problems": graphs.problems(graph),
+        "problems": graph_check.problems(graph),
         "steps": list(graph.steps),
         "hints": {
             name: {k: v.decode() for k, v in graph.hints(step).items()}

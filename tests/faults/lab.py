@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline import cli, recipe, verify
-from pipeline.clean import load_machines
-from pipeline.sample import write_sample
-from tests.filters.tiny_checkpoints import detoxify_checkpoint
+from sluice.pipeline import cli
+from sluice.pipeline.recipes import schema as recipe
+from sluice.pipeline.outputs import verify
+from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.sample.write import write_sample
+from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import RECIPE
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer")

@@ -201,7 +201,7 @@ def _run_with_clock(trial: Trial, now: Path):
         "DONT_FAKE_MONOTONIC": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    command = [sys.executable, "-P", "-m", "pipeline.cli", *trial.arguments()]
+    command = [sys.executable, "-P", "-m", "sluice.pipeline.cli", *trial.arguments()]
 
     def do() -> int:
         os.execve(sys.executable, command, {**os.environ, **variables})

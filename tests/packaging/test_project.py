@@ -12,7 +12,7 @@ from license_expression import get_spdx_licensing
 from packaging.requirements import Requirement
 
 from tests.packaging.wheels import PACKAGES, ROOT
-from tests.test_docs import quoted, table
+from tests.docs.test_docs import quoted, table
 
 sys.path.insert(0, str(ROOT / ".ci"))
 import audit

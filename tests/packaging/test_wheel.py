@@ -150,7 +150,7 @@ def test_without_an_extra_the_message_names_it(installed: Installed) -> None:
     """The loader without torch says which extra brings it."""
     python = installed.folder / "bin" / "python"
     ran = subprocess.run(
-        [python, "-c", "import tokenizer.loader"],
+        [python, "-c", "import sluice.tokenizer.loader.dataset"],
         env=bare(installed.folder), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode != 0

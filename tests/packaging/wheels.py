@@ -1,5 +1,6 @@
 """The wheel and the sdist of this checkout, built as `make dist` does, and an empty venv with the wheel."""
 
+from tests.repository import ROOT
 import json
 import os
 import shutil
@@ -8,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "filters", "tokenizer", "pipeline")
 EPOCH = "1750000000"
 NOT_OURS = shutil.ignore_patterns(

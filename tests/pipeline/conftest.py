@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import cli
-from pipeline.sample import write_sample
-from tests.pipeline.stores import Store, running
+from sluice.pipeline import cli
+from sluice.pipeline.sample.write import write_sample
+from tests.pipeline.storage.stores import Store, running
 
 RECIPE = """
 name = "trial"

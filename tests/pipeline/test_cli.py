@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.progress import Progress, State, clock
-from pipeline.units import UnitManifest, write_sealed
+from sluice.pipeline import cli
+from sluice.pipeline.engine.progress import Progress, State, clock
+from sluice.pipeline.units.stage import UnitManifest, write_sealed
 
 COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
 

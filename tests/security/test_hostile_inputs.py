@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.inputs import cut, find_inputs
-from pipeline.reading import ReadOptions, read_unit
-from schemas.errors import InputError, SluiceError
-from tokenizer.train import freeze
+from sluice.pipeline.inputs.inventory import cut, find_inputs
+from sluice.pipeline.inputs.reader import ReadOptions, read_unit
+from sluice.schemas.errors import InputError, SluiceError
+from sluice.tokenizer.training.train import freeze
 
 ROWS = 20_000
 

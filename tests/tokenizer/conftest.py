@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
-from tokenizer.train import train
+from sluice.tokenizer.training.train import train
 
 VOCABULARY_SIZE = 2000
 ALPHABETS = ("abcdefghijklmno", "абвгдежзий", "กขคงจฉชซ", "あいうえおかき", "ابتثجحخد", "😀😂👍🏽❤️")

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import ipc
 
-from schemas.errors import VerifyError
-from schemas.token_shard import ROWS_PER_BATCH, ShardFormat
-from tokenizer.packing import Packed, pack, plan
-from tokenizer.shards import ShardWriter, read_shard, verify_shard, write_shard
+from sluice.schemas.errors import VerifyError
+from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
+from sluice.tokenizer.packing.plan import Packed, pack, plan
+from sluice.tokenizer.shards import ShardWriter, read_shard, verify_shard, write_shard
 
 LENGTH, SIZE, PAD, EOD = 16, 50, 0, 2
 FORMAT = ShardFormat(LENGTH, SIZE, PAD, EOD)

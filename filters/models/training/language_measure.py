@@ -1,0 +1,172 @@
+"""Fits the pool's weights and measures language identifiers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.optimize import minimize
+
+from sluice.filters.base import Languages
+from sluice.filters.language.codes import group_of
+from sluice.filters.language.pool import GROUPS, Array, Evidence, Group, Weights
+
+LENGTHS = (0, 20, 40, 80, 160)
+"""Where the classes of length begin, in characters of the classifier text."""
+THRESHOLDS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+RIDGE = 1e-4
+ENGLISH = 5
+
+
+def f1(gold_N: Array, found_N: Array) -> dict[str, dict[str, Any]]:
+    """Returns posts, precision, recall and F1 of each label that `gold_N` has."""
+    rows = {}
+    for label in sorted(set(gold_N.tolist())):
+        is_N, says_N = gold_N == label, found_N == label
+        both, posts, said = int((is_N & says_N).sum()), int(is_N.sum()), int(says_N.sum())
+        rows[label] = {
+            "posts": posts,
+            "precision": both / said if said else 0.0,
+            "recall": both / posts,
+            "f1": 2 * both / (posts + said),
+        }
+    return rows
+
+
+def macro_f1(gold_N: Array, found_N: Array) -> float:
+    """Returns the mean F1 of the labels that `gold_N` has."""
+    return float(np.mean([row["f1"] for row in f1(gold_N, found_N).values()]))
+
+
+def groups(codes_N: Array) -> Array:
+    """Returns the macrolanguages of codes: dialects of Arabic and varieties of Norwegian as one language."""
+    names_U, place_N = np.unique(codes_N, return_inverse=True)
+    return np.array([group_of(name) for name in names_U.tolist()], np.str_)[place_N]
+
+
+def by_length(
+    texts: pa.StringArray, gold_N: Array, found: dict[str, Array]
+) -> list[dict[str, Any]]:
+    """Returns a row a class of length: posts, and accuracy and macro-F1 of each identifier."""
+    chars_N = pc.utf8_length(texts).to_numpy()
+    rows = []
+    for first, end in zip(LENGTHS, (*LENGTHS[1:], None), strict=True):
+        in_N = (chars_N >= first) & (chars_N < (end or np.inf))
+        row: dict[str, Any] = {
+            "characters": f"{first} to {end - 1}" if end else f"{first} and more",
+            "posts": int(in_N.sum()),
+        }
+        for name, found_N in found.items():
+            row[f"{name}_accuracy"] = float((found_N[in_N] == gold_N[in_N]).mean())
+            row[f"{name}_macro_f1"] = macro_f1(gold_N[in_N], found_N[in_N])
+        rows.append(row)
+    return rows
+
+
+def by_threshold(right_N: Array, confidence_N: Array) -> list[dict[str, float]]:
+    """Returns a row a threshold: what share of posts is kept, how many of those are right, what is lost."""
+    rows = []
+    for threshold in THRESHOLDS:
+        kept_N = confidence_N >= np.float32(threshold)
+        rows.append(
+            {
+                "min_confidence": threshold,
+                "coverage": float(kept_N.mean()),
+                "accuracy": float(right_N[kept_N].mean()),
+                "right_kept": float((right_N & kept_N).sum() / right_N.sum()),
+                "wrong_kept": float((~right_N & kept_N).sum() / (~right_N).sum()),
+            }
+        )
+    return rows
+
+
+def calibration_error(right_N: Array, confidence_N: Array, bins: int = 10) -> float:
+    """Returns the expected calibration error in bins of equal width.
+
+    Source: Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning", AAAI 2015, section "Calibration measures".
+    """
+    bin_N = np.minimum((confidence_N * bins).astype(np.int64), bins - 1)
+    gaps = [
+        abs(float(right_N[bin_N == b].mean()) - float(confidence_N[bin_N == b].mean()))
+        * float((bin_N == b).mean())
+        for b in np.unique(bin_N)
+    ]
+    return float(sum(gaps))
+
+
+def codes(found: Languages) -> Array:
+    """Returns (N,) str, the languages as a NumPy array."""
+    return np.array(found.language.to_pylist(), np.str_)
+
+
+def fit_weights(
+    evidence: Evidence,
+    own_NL: Array,
+    lid_label_NK: Array,
+    lid_probability_NK: Array,
+    *,
+    gold_N: Array,
+    weight_N: Array,
+) -> dict[Group, Weights]:
+    """Returns the weights of the groups under which held-out texts are likeliest (with a small ridge).
+
+    Args:
+        evidence: the candidates.
+        own_NL: (N, L) float32, the shipped model's probabilities.
+        lid_label_NK: (N, K) int32, lid.176's best labels.
+        lid_probability_NK: (N, K) float32, their probabilities.
+        gold_N: (N,) int64, the places of the right candidates.
+        weight_N: (N,) float64, what a text counts for; sums to 1.
+    """
+    own_NC = evidence.own(own_NL).astype(np.float64)
+    lid_NC = evidence.lid(lid_label_NK, lid_probability_NK).astype(np.float64)
+    rows_N = np.arange(len(gold_N))
+    is_none_NC = (lid_NC == 0) & (evidence.group_C == GROUPS.index("lid"))
+    member_CG = np.eye(len(GROUPS))[evidence.group_C]
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        own_C, lid_C, offset_C = flat.reshape(3, -1) @ member_CG.T
+        share_NC = own_NC * own_C + lid_NC * lid_C + offset_C
+        share_NC[is_none_NC] = -1e3
+        share_NC -= share_NC.max(axis=1, keepdims=True)
+        np.exp(share_NC, out=share_NC)
+        share_NC /= share_NC.sum(axis=1, keepdims=True)
+        likelihood = float((weight_N * np.log(share_NC[rows_N, gold_N] + 1e-30)).sum())
+        share_NC[rows_N, gold_N] -= 1
+        share_NC *= weight_N[:, None]
+        share_NC[is_none_NC] = 0
+        slopes = [(own_NC * share_NC).sum(0), (lid_NC * share_NC).sum(0), share_NC.sum(0)]
+        gradient = np.concatenate([slope_C @ member_CG for slope_C in slopes])
+        return RIDGE * float(flat @ flat) - likelihood, gradient + 2 * RIDGE * flat
+
+    start = np.repeat([0.7, 0.5, 0.0], len(GROUPS))
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x
+    return {
+        group: Weights(**dict(zip(("own", "lid", "offset"), column, strict=True)))
+        for group, column in zip(GROUPS, _rounded(best).reshape(3, -1).T.tolist(), strict=True)
+    }
+
+
+def text_weights(labels: Sequence[str], sources: Sequence[str], generated: set[str]) -> Array:
+    """Returns (N,) float64 that sum to 1: half for posts, half for generated texts.
+
+    A language counts as much as any other of its half, however many texts it has, but English posts, most
+    of all posts, ENGLISH times as much; a source of generated texts counts as much as a language.
+    """
+    is_generated_N = np.isin(sources, sorted(generated))
+    keys = [
+        f"{label} {source}" if generated_text else label
+        for label, source, generated_text in zip(labels, sources, is_generated_N, strict=True)
+    ]
+    _, place_N, count = np.unique(np.array(keys), return_inverse=True, return_counts=True)
+    weight_N = 1.0 / count[place_N]
+    weight_N[~is_generated_N & (np.array(labels) == "en")] *= ENGLISH
+    for half_N in (is_generated_N, ~is_generated_N):
+        weight_N[half_N] *= 0.5 / weight_N[half_N].sum()
+    return np.asarray(weight_N)
+
+
+def _rounded(numbers: Array) -> Array:
+    return np.round(numbers, 4)

@@ -1,0 +1,195 @@
+"""What the card of a screen states, measured: sources never seen, test posts, ordinary posts by language."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.models.training import measure
+from sluice.filters.screens.screen import Screen
+from sluice.filters.models.training.screen_sources import Recipe
+from sluice.filters.text.features import TextFeatures, text_features
+
+ORDINARY_FILE = "langid/test.jsonl.gz"
+MIN_ORDINARY = 100  # posts of a language and source that a rate is stated for
+EVEN_RATE = 0.01  # the false-alarm rate that a language's own threshold would give it
+PRECISIONS = (0.5, 0.8, 0.9, 0.95)
+RECALLS = (0.5, 0.8, 0.9)
+FIREHOSE = "firehose/part-*.jsonl.gz"
+FIREHOSE_STEP = 10  # one post in so many
+
+Array = np.ndarray[Any, Any]
+Row = dict[str, Any]
+Train = Callable[..., Screen]
+
+
+def read_by(posts: pa.Table) -> tuple[pa.StringArray, TextFeatures]:
+    """Returns what a screen reads of posts: their classifier texts and their shape."""
+    return posts["text"].combine_chunks(), text_features(posts["whole"].combine_chunks())
+
+
+def counts(posts: pa.Table) -> dict[str, dict[str, int]]:
+    """Returns source -> posts and positives."""
+    sources, labels_N = _column(posts, "source"), posts["label"].to_numpy()
+    return {
+        str(name): {
+            "posts": int((sources == name).sum()),
+            "positives": int(labels_N[sources == name].sum()),
+        }
+        for name in np.unique(sources)
+    }
+
+
+def held_out(posts: pa.Table, scores_N: Array) -> Row:
+    """Returns size, AUC and calibration error of the posts that the curve was fitted on."""
+    labels_N = posts["label"].to_numpy()
+    return {
+        "posts": len(posts),
+        "positives": int(labels_N.sum()),
+        "auc": _rounded(measure.auc(labels_N, scores_N)),
+        "calibration_error": _rounded(measure.calibration_error(labels_N, scores_N)),
+    }
+
+
+def unseen(
+    recipe: Recipe, screen: Screen, train: pa.Table, test: pa.Table, train_screen: Train
+) -> list[Row]:
+    """Returns the AUC on the test posts of each source of a model that never saw the source.
+
+    That is the shipped model for a source it is not trained on, else one trained on the other sources.
+    A source whose language others cover is measured once more without any of that language. Made posts
+    (`screen_seeds.py`) and ordinary ones of the language stay in training.
+    """
+    trained = [s.name for s in recipe.sources if not s.as_clean]
+    langs = {
+        str(row["source"]): str(row["lang"]) for row in test.select(["source", "lang"]).to_pylist()
+    }
+    rows = []
+    for name in sorted(langs, key=lambda s: (s not in trained, s)):
+        own = test.filter(pc.equal(test["source"], name))
+        near = [
+            s for s in trained if s != name and langs[s] == langs[name] and langs[name] != "mul"
+        ]
+        without = screen if name not in trained else _without(recipe, train, [name], train_screen)
+        rows.append({
+            "source": name,
+            "lang": langs[name],
+            "trained_on": name in trained,
+            "language_seen": bool(near) or langs[name] == "mul",
+            "posts": len(own),
+            "auc": _auc(without, own),
+            "auc_language_unseen": _auc(_without(recipe, train, [name, *near], train_screen), own)
+            if near else None,
+        })  # fmt: skip
+    return rows
+
+
+def _without(recipe: Recipe, train: pa.Table, names: Sequence[str], train_screen: Train) -> Screen:
+    left = train.filter(pc.invert(pc.is_in(train["source"], pa.array(names))))
+    with tempfile.TemporaryDirectory() as folder:
+        return train_screen(left, recipe, path=Path(folder) / "model.ftz")
+
+
+def by_source(recipe: Recipe, screen: Screen, test: pa.Table, *, max_score: float) -> list[Row]:
+    """Returns a row a source and language of the test files: size, AUC, and errors at the threshold."""
+    scores_N, labels_N = screen.score(*read_by(test)), test["label"].to_numpy()
+    sources, langs = _column(test, "source"), _column(test, "lang")
+    trained = {s.name for s in recipe.sources if not s.as_clean}
+    rows = []
+    for name, lang in sorted(
+        set(zip(sources, langs, strict=True)), key=lambda k: (k[0] not in trained, *k)
+    ):
+        own_N = (sources == name) & (langs == lang)
+        errors = measure.at_threshold(labels_N[own_N], scores_N[own_N], max_score)
+        rows.append({
+            "source": str(name),
+            "lang": str(lang),
+            "trained_on": name in trained,
+            "posts": int(own_N.sum()),
+            "positives": int(labels_N[own_N].sum()),
+            "auc": _rounded(measure.auc(labels_N[own_N], scores_N[own_N])),
+            **{k: _rounded(v) for k, v in errors._asdict().items()},
+        })  # fmt: skip
+    return rows
+
+
+def thresholds(recipe: Recipe, screen: Screen, test: pa.Table) -> list[Row]:
+    """Returns the thresholds with stated precision or recall on test posts of sources trained on."""
+    trained = pa.array([s.name for s in recipe.sources if not s.as_clean])
+    own = test.filter(pc.is_in(test["source"], trained))
+    scores_N, labels_N = screen.score(*read_by(own)), own["label"].to_numpy()
+    wanted = [("precision", p) for p in PRECISIONS] + [("recall", r) for r in RECALLS]
+    rows = []
+    for name, least in wanted:
+        found = measure.thresholds_for(labels_N, scores_N, measure=name, least=least)
+        errors = measure.at_threshold(labels_N, scores_N, 1.0 if found is None else found)
+        rows.append({
+            "wanted": f"{name} {least}",
+            "max_score": _rounded(found),
+            "precision": None if found is None else _rounded(errors.precision),
+            "recall": None if found is None else _rounded(errors.recall),
+        })  # fmt: skip
+    return rows
+
+
+def ordinary(recipe: Recipe, screen: Screen, posts: pa.Table, *, max_score: float) -> list[Row]:
+    """Returns the share rejected of posts collected for another purpose, by source and language.
+
+    Sources that this model's labelled data hold, or that were made for such a model, are left out.
+    `even` is the threshold that would reject EVEN_RATE of the posts.
+    """
+    labelled = [*(s.name for s in recipe.sources if not s.as_clean), *recipe.left_out]
+    other = pa.array([*labelled, *recipe.not_ordinary])
+    posts = posts.filter(pc.invert(pc.is_in(posts["source"], other)))
+    scores_N = screen.score(*read_by(posts))
+    sources, langs = _column(posts, "source"), _column(posts, "lang")
+    rows = []
+    for name, lang in sorted(set(zip(sources, langs, strict=True))):
+        own_N = (sources == name) & (langs == lang)
+        if own_N.sum() < MIN_ORDINARY:
+            continue
+        rows.append({
+            "source": str(name),
+            "lang": str(lang),
+            "posts": int(own_N.sum()),
+            "rejected": _rounded(float((scores_N[own_N] > max_score).mean())),
+            "even": _rounded(float(np.quantile(scores_N[own_N], 1 - EVEN_RATE))),
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: -row["rejected"])
+
+
+def firehose_files(recipe: Recipe, data: Path) -> list[str]:
+    """Returns the files of unlabelled posts that the recipe does not train on."""
+    found = {str(path.relative_to(data)) for path in data.glob(FIREHOSE)}
+    return sorted(found - set(recipe.clean_files))
+
+
+def firehose(screen: Screen, posts: pa.Table, *, max_score: float) -> Row:
+    """Returns the share of unlabelled posts that the default threshold rejects, in all and by source."""
+    posts = posts.take(pa.array(np.arange(0, len(posts), FIREHOSE_STEP)))
+    rejected_N = screen.score(*read_by(posts)) > max_score
+    sources = _column(posts, "source")
+    return {
+        "posts": len(posts),
+        "rejected": _rounded(float(rejected_N.mean())),
+        "by_source": {
+            str(name): _rounded(float(rejected_N[sources == name].mean()))
+            for name in np.unique(sources)
+        },
+    }
+
+
+def _auc(screen: Screen, posts: pa.Table) -> float | None:
+    return _rounded(measure.auc(posts["label"].to_numpy(), screen.score(*read_by(posts))))
+
+
+def _column(posts: pa.Table, name: str) -> Array:
+    return np.array(posts[name].to_pylist(), np.str_)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,25 @@
+"""Alphabetic words: drops posts whose pieces are figures and marks."""
+
+from typing import ClassVar
+
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.rules.bounds import Ratio, ratio
+
+
+class AlphabeticWordsRatio(Filter, frozen=True, kw_only=True, tag="alphabetic_words_ratio"):
+    """Drops a post of few real words. Score: pieces with a letter / pieces between white space.
+
+    Attributes:
+        min_ratio: in [0, 1]; Gopher has 0.8.
+
+    Source: Gopher (Rae et al. 2021, arXiv:2112.11446, A1.1).
+    """
+
+    reason: ClassVar[str] = "too_few_alphabetic_words"
+    bound: ClassVar[str] = "min_ratio"
+
+    min_ratio: Ratio = 0.5
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, in [0, 1]."""
+        return lambda batch: ratio(batch.features.num_alphabetic_tokens, batch.features.num_tokens)

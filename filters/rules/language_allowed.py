@@ -1,0 +1,61 @@
+"""Language allowed: keeps posts in the languages that a list names."""
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.base import Batch, Filter, Scorer, Scores
+from sluice.filters.language.codes import two_letter
+
+
+class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed"):
+    """Keeps a post whose language, or its group, is in a list. Score: 1 if it is, else 0.
+
+    Attributes:
+        languages: ISO 639-1 codes, or 639-3 where there is none; a group (`ar`, `no`, `zh`) admits its
+            members too. Empty admits every language.
+
+    Source: ours; the model is lid.176 (Joulin et al. 2016, arXiv:1607.01759), CC BY-SA 3.0.
+    """
+
+    reason: ClassVar[str] = "language_not_allowed"
+    bound: ClassVar[str] = "min_allowed"
+    costly: ClassVar[bool] = True
+    min_allowed: ClassVar[float] = 1.0  # a list has no threshold to choose: in it, or not
+
+    languages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for code in self.languages:
+            _check_code(code)
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, 1 where the language is admitted and 0 elsewhere."""
+        admitted = pa.array(self.languages, pa.string())
+
+        def score(batch: Batch) -> Scores:
+            if not self.languages:
+                return np.ones(len(batch), np.float32)
+            found = batch.languages
+            is_in = pc.or_(
+                pc.is_in(found.language, admitted), pc.is_in(found.language_group, admitted)
+            )
+            return np.asarray(is_in.to_numpy(zero_copy_only=False), np.float32)
+
+        return score
+
+    def detail(self, batch: Batch) -> pa.StringArray | None:
+        """Returns (N,) string, the predicted language."""
+        return batch.languages.language
+
+
+def _check_code(code: str) -> None:
+    if not (code.isascii() and code.isalpha() and code.islower() and len(code) in (2, 3)):
+        raise ValueError(f"languages must be ISO 639 codes such as 'en' or 'yue', got {code!r}")
+    if two_letter(code) != code:
+        raise ValueError(
+            f"languages must be two letters where ISO 639-1 has a code: "
+            f"{two_letter(code)!r}, got {code!r}"
+        )

@@ -1,0 +1,25 @@
+"""Greatest length: drops posts too long to be posts."""
+
+from typing import ClassVar
+
+from sluice.filters.base import Filter, Scorer, on_grid
+from sluice.filters.rules.bounds import Count
+
+
+class MaxChars(Filter, frozen=True, kw_only=True, tag="max_chars"):
+    """Drops a post that is too long. Score: its code points, URLs and handles included.
+
+    Attributes:
+        max_chars: the greatest number of code points.
+
+    Source: ours.
+    """
+
+    reason: ClassVar[str] = "too_long"
+    bound: ClassVar[str] = "max_chars"
+
+    max_chars: Count = 100_000
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, code points."""
+        return lambda batch: on_grid(batch.features.num_chars)

@@ -1,0 +1,25 @@
+"""Own text: drops bare links, shells of reposts and calls to users."""
+
+from typing import ClassVar
+
+from sluice.filters.base import Filter, Scorer, on_grid
+from sluice.filters.rules.bounds import Count
+
+
+class OwnText(Filter, frozen=True, kw_only=True, tag="own_text"):
+    """Drops a post that says nothing itself. Score: letters, digits and emoji outside URLs, handles, RT.
+
+    Attributes:
+        min_chars: the least number of such characters.
+
+    Source: ours.
+    """
+
+    reason: ClassVar[str] = "no_own_text"
+    bound: ClassVar[str] = "min_chars"
+
+    min_chars: Count = 2
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, characters."""
+        return lambda batch: on_grid(batch.features.num_said)

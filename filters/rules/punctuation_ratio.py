@@ -1,0 +1,25 @@
+"""Punctuation: drops drawings and strings of marks."""
+
+from typing import ClassVar
+
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.rules.bounds import Ratio, ratio
+
+
+class PunctuationRatio(Filter, frozen=True, kw_only=True, tag="punctuation_ratio"):
+    """Drops a post that is mostly marks. Score: punctuation and symbols / visible characters of own text.
+
+    Attributes:
+        max_ratio: in [0, 1].
+
+    Source: ours.
+    """
+
+    reason: ClassVar[str] = "too_much_punctuation"
+    bound: ClassVar[str] = "max_ratio"
+
+    max_ratio: Ratio = 0.5
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, in [0, 1]."""
+        return lambda batch: ratio(batch.features.num_punctuation, batch.features.num_visible)

@@ -1,0 +1,25 @@
+"""Repeated lines: drops posts that say one line over and over."""
+
+from typing import ClassVar
+
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.rules.bounds import Ratio, ratio
+
+
+class RepeatedLines(Filter, frozen=True, kw_only=True, tag="repeated_lines"):
+    """Drops a post that repeats its lines. Score: lines that stood in the post before / lines, none blank.
+
+    Attributes:
+        max_ratio: in [0, 1].
+
+    Source: Gopher (Rae et al. 2021, arXiv:2112.11446, table A1), duplicate line fraction.
+    """
+
+    reason: ClassVar[str] = "repeated_lines"
+    bound: ClassVar[str] = "max_ratio"
+
+    max_ratio: Ratio = 0.3
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, in [0, 1]."""
+        return lambda batch: ratio(batch.features.num_duplicate_lines, batch.features.num_lines)

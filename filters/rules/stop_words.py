@@ -1,0 +1,76 @@
+"""Stop words: drops posts that are not English prose, as Gopher tells it."""
+
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numba import types
+
+from sluice.filters.base import Batch, Filter, Scorer, Scores
+from sluice.filters.rules.bounds import Count
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+
+_PACKED_W = np.array([int.from_bytes(word.encode(), "big") for word in STOP_WORDS], np.uint32)
+_PACKED_W.flags.writeable = False
+
+
+class StopWords(Filter, frozen=True, kw_only=True, tag="stop_words"):
+    """Drops a post with few English stop words. Score: how many of eight it has, each counted once.
+
+    A rule for English alone: put the language filter before it.
+
+    Attributes:
+        min_stop_words: of the, be, to, of, and, that, have, with.
+
+    Source: Gopher (Rae et al. 2021, arXiv:2112.11446, A1.1).
+    """
+
+    reason: ClassVar[str] = "too_few_stop_words"
+    bound: ClassVar[str] = "min_stop_words"
+
+    min_stop_words: Count = 2
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, 0 to 8."""
+
+        def score(batch: Batch) -> Scores:
+            return num_stop_words(batch.classifier_text).astype(np.float32)
+
+        return score
+
+
+def num_stop_words(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Returns (N,) uint8, how many of STOP_WORDS each lower-case text has.
+
+    A word is a run of ASCII letters with no letter or digit of any script, nor "_", beside it.
+    """
+    counts_N = np.zeros(len(texts), np.uint8)
+    _count_rows(*utf8_view(texts), _PACKED_W, counts_N)
+    return counts_N
+
+
+@kernel()
+def _is_word_byte(c):  # type: ignore[no-untyped-def]  # numba types it
+    return 97 <= c <= 122 or c >= 128 or 48 <= c <= 57 or c == 95 or 65 <= c <= 90
+
+
+@kernel(
+    types.void(BYTES, OFFSETS, types.Array(types.uint32, 1, "C", readonly=True), types.uint8[::1])
+)
+def _count_rows(data_B, offsets_N1, packed_W, counts_N):  # type: ignore[no-untyped-def]  # numba types it
+    for i in range(len(counts_N)):
+        j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
+        found = 0
+        while j < end:
+            word, start = np.int64(0), j
+            while j < end and _is_word_byte(data_B[j]):
+                word = ((word << 8) | data_B[j]) & 0xFFFFFFFF
+                j += 1
+            if 2 <= j - start <= 4:
+                for w in range(len(packed_W)):
+                    if packed_W[w] == word and not (found >> w) & 1:
+                        found |= 1 << w
+                        counts_N[i] += 1
+            j += 1

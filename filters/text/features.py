@@ -1,0 +1,148 @@
+"""Counts of characters, words, marks and lines of every post, from one pass over the UTF-8 bytes."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.filters.text import feature_kernels as k
+from sluice.filters.text.char_classes import char_classes
+from sluice.schemas.kernel import utf8_view
+
+Counts = np.ndarray[Any, np.dtype[np.int32]]
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Counters of N texts, each (N,) int32, exact to the code point.
+
+    The first six describe the whole text. All others describe its *own text*: URLs and @handles read
+    as a blank, and a leading "RT" is dropped with its handle and colon (`sluice.filters.text.feature_kernels` states
+    the rules). So a link does not make a post upper case, and a handle is not a word.
+
+    A *word* is a piece of own text between white space that holds a letter, a digit or an emoji.
+    Scripts without spaces are counted by the character, so that a least number of words does not
+    drop those languages: in a piece, two CJK characters (Han, kana, bopomofo, Yi) are one word, and
+    so are four Thai, Lao, Tibetan, Myanmar, Khmer or Javanese ones, rounded down; each hashtag is one
+    word, all that is neither is one more, and a piece is never less than one.
+
+    Attributes:
+        num_bytes: bytes of UTF-8.
+        num_chars: code points.
+        num_urls: URLs.
+        num_url_chars: code points inside URLs.
+        num_mentions: @handles, those of a leading RT too.
+        num_retweets: 1 where the text begins with RT and a handle, else 0.
+        num_visible: code points that are not white space.
+        num_letters: letters and marks (categories L, M less variation selectors and key caps).
+        num_cased: letters that have a case.
+        num_upper: upper-case and title-case letters.
+        num_digits: decimal digits of any script.
+        num_punctuation: punctuation and symbols (P, S) that are not emoji; "#" is not counted.
+        num_emoji: pictographs not joined to the one before, and flags.
+        num_symbols: "#", "…" and "..." .
+        num_hashtags: "#" or "＃", not after a letter, digit or "_", then a run of these with a letter.
+        num_said: letters, digits, other numbers and emoji: what the post says itself.
+        longest_run: how often one visible character stands in a row at most.
+        num_tokens: pieces between white space.
+        num_words: words, see above.
+        num_known_tokens: pieces with a letter, a digit or an emoji.
+        num_alphabetic_tokens: pieces with a letter.
+        num_repeated_tokens: pieces whose letters, digits and emoji, ASCII letters in lower case, are
+            those of an earlier one.
+        num_lines: lines that are not blank.
+        num_duplicate_lines: lines equal to an earlier one, white space at both ends apart.
+        num_bullet_lines: lines that begin with one of - * – · • ‣ ▪ ● ◦.
+        num_ellipsis_lines: lines that end with "…" or "...".
+        num_truncated: 1 where the last visible character ends an ellipsis, else 0.
+    """
+
+    num_bytes: Counts
+    num_chars: Counts
+    num_urls: Counts
+    num_url_chars: Counts
+    num_mentions: Counts
+    num_retweets: Counts
+    num_visible: Counts
+    num_letters: Counts
+    num_cased: Counts
+    num_upper: Counts
+    num_digits: Counts
+    num_punctuation: Counts
+    num_emoji: Counts
+    num_symbols: Counts
+    num_hashtags: Counts
+    num_said: Counts
+    longest_run: Counts
+    num_tokens: Counts
+    num_words: Counts
+    num_known_tokens: Counts
+    num_alphabetic_tokens: Counts
+    num_repeated_tokens: Counts
+    num_lines: Counts
+    num_duplicate_lines: Counts
+    num_bullet_lines: Counts
+    num_ellipsis_lines: Counts
+    num_truncated: Counts
+
+    def __len__(self) -> int:
+        return len(self.num_bytes)
+
+    def filter(self, mask_N: np.ndarray[Any, np.dtype[np.bool_]]) -> "TextFeatures":
+        """Returns the rows where the mask is true."""
+        return TextFeatures(*(getattr(self, field.name)[mask_N] for field in fields(self)))
+
+
+def text_features(texts: pa.StringArray) -> TextFeatures:
+    """Returns the counters of each text; a pure function of that text.
+
+    Args:
+        texts: (N,) string; a null reads as the empty text.
+
+    Source: ours; 1.1 us a post (real posts of 111 bytes in many scripts, one core).
+    """
+    data_B, offsets_N1 = utf8_view(texts)
+    lengths_N = np.diff(offsets_N1)
+    raw_NK = np.zeros((len(texts), k.NUM_COUNTERS), np.int32)
+    slots = 1 << max(6, (int(lengths_N.max(initial=0)) + 2).bit_length())
+    stamps_S = np.full(slots, -1, np.int32)
+    k.count_features(
+        data_B, offsets_N1, char_classes(), np.empty(slots, np.uint64), stamps_S, raw_NK
+    )
+    return _named(lengths_N, np.ascontiguousarray(raw_NK.T))
+
+
+def _named(lengths_N: Counts, raw_KN: Counts) -> TextFeatures:
+    letters_N = raw_KN[k.UPPER : k.UNSPACED + 1].sum(axis=0, dtype=np.int32)
+    emoji_N = raw_KN[k.EMOJI] + raw_KN[k.FLAGS]
+    visible_N = raw_KN[: k.PUNCT + 1].sum(axis=0, dtype=np.int32) - raw_KN[k.SPACE]
+    return TextFeatures(
+        num_bytes=lengths_N,
+        num_chars=visible_N + raw_KN[k.SPACE] + raw_KN[k.MARK_CHARS],
+        num_urls=raw_KN[k.URLS],
+        num_url_chars=raw_KN[k.URL_CHARS],
+        num_mentions=raw_KN[k.MENTIONS],
+        num_retweets=raw_KN[k.RETWEET],
+        num_visible=visible_N,
+        num_letters=letters_N,
+        num_cased=raw_KN[k.UPPER] + raw_KN[k.LOWER],
+        num_upper=raw_KN[k.UPPER],
+        num_digits=raw_KN[k.DIGIT],
+        num_punctuation=raw_KN[k.PUNCT] - raw_KN[k.HASH_SIGNS],
+        num_emoji=emoji_N,
+        num_symbols=raw_KN[k.ELLIPSES] + raw_KN[k.HASH_SIGNS],
+        num_hashtags=raw_KN[k.HASHTAGS],
+        num_said=letters_N + raw_KN[k.DIGIT] + raw_KN[k.NUMBER] + emoji_N,
+        longest_run=raw_KN[k.LONGEST_RUN],
+        num_tokens=raw_KN[k.TOKENS],
+        num_words=raw_KN[k.WORDS],
+        num_known_tokens=raw_KN[k.KNOWN],
+        num_alphabetic_tokens=raw_KN[k.ALPHABETIC],
+        num_repeated_tokens=raw_KN[k.REPEATED],
+        num_lines=raw_KN[k.LINES],
+        num_duplicate_lines=raw_KN[k.DUPLICATE_LINES],
+        num_bullet_lines=raw_KN[k.BULLET_LINES],
+        num_ellipsis_lines=raw_KN[k.ELLIPSIS_LINES],
+        num_truncated=raw_KN[k.CUT_SHORT],
+    )

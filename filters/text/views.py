@@ -1,0 +1,52 @@
+"""The two texts that are derived from a post: what models read, and what duplicates are compared by."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.text.char_classes import char_classes
+from sluice.filters.text.nfc import to_nfc
+from sluice.filters.text.feature_kernels import write_view
+from sluice.schemas.kernel import utf8_array, utf8_view
+
+TEXT_VIEWS_VERSION = 1
+"""Raised whenever a view of the same text changes."""
+
+
+def classifier_text(texts: pa.StringArray) -> pa.StringArray:
+    """Returns what the language, spam and toxicity models read.
+
+    Lower case, URLs and @handles to a blank, runs of white space (line ends too) to one blank,
+    trimmed. Hashtags, emoji, punctuation and a leading RT stay.
+
+    Args:
+        texts: (N,) string, normalised; a null reads as the empty text.
+
+    Returns:
+        (N,) string, in the order of the rows, never null; a pure function of each text.
+    """
+    return _view(pc.utf8_lower(texts), drop_retweet=False)
+
+
+def dedup_text(texts: pa.StringArray) -> pa.StringArray:
+    """Returns the text that duplicates are compared by.
+
+    As `classifier_text`, in NFC, and leading RTs are dropped with their handles and colons. Entities
+    are taken to be decoded, as `sluice.filters.text.normalize` leaves them.
+
+    Args:
+        texts: (N,) string, normalised; a null reads as the empty text.
+
+    Returns:
+        (N,) string, in the order of the rows, never null; empty for a post that is nothing but
+        links, handles and RT.
+    """
+    return _view(to_nfc(pc.utf8_lower(texts)), drop_retweet=True)
+
+
+def _view(lowered: pa.StringArray, *, drop_retweet: bool) -> pa.StringArray:
+    data_B, offsets_N1 = utf8_view(lowered)
+    out_B = np.empty(int(offsets_N1[-1] - offsets_N1[0]), np.uint8)
+    out_offsets_N1 = np.empty(len(offsets_N1), np.int32)
+    write_view(data_B, offsets_N1, char_classes(), drop_retweet, out_B, out_offsets_N1)
+    return utf8_array(out_B[: out_offsets_N1[-1]], out_offsets_N1)

@@ -1,0 +1,143 @@
+"""Scores columns of text with a transformer: batches of like lengths, tokens made while the model works."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.filters.base import Mask, Scores, on_grid
+from sluice.filters.transformers.batches import PAD_MULTIPLE, Array, pad_rows, padded, plan_batches
+from sluice.filters.transformers.forward import Forward
+from sluice.filters.transformers.tokens import Encoder, Tokens
+from sluice.schemas.errors import InputError
+
+CHUNK = 32_768
+"""Texts that are sorted by length together; the next ones are tokenised meanwhile."""
+CUDA_BATCH_TOKENS, CPU_BATCH_TOKENS = 16_384, 1_024
+"""Tokens in a batch: enough to keep a GPU busy between launches; what stays in a CPU's caches."""
+
+
+class Scored(NamedTuple):
+    """What a transformer says of N texts, with L labels.
+
+    Attributes:
+        scores_NL: (N, L) float32 on the grid: in [0, 1], but the model's own output for a regression.
+        tokens_N: (N,) int32, tokens that the model read, special tokens among them.
+        truncated_N: (N,) bool, the text was longer than the model reads, and cut.
+        seconds: that the model was busy with them.
+    """
+
+    scores_NL: Scores
+    tokens_N: Array
+    truncated_N: Mask
+    seconds: float
+
+
+class TransformerScorer:
+    """A sequence classifier that scores columns. Threads may share it: the model serves one at a time.
+
+    Args:
+        forward: the model.
+        encoder: its tokenizer.
+        labels: L labels, of the columns of the scores.
+        batch_tokens: tokens in a batch, padding counted; None for what suits the device.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        encoder: Encoder,
+        *,
+        labels: tuple[str, ...],
+        batch_tokens: int | None = None,
+    ):
+        self.labels = labels
+        self._forward = forward
+        self._encoder = encoder
+        self._pad_id = encoder.pad_id
+        cuda = forward.device == "cuda"
+        self._multiple = PAD_MULTIPLE if cuda else 1
+        usual = CUDA_BATCH_TOKENS if cuda else CPU_BATCH_TOKENS
+        self._batch_tokens = max(batch_tokens or usual, padded(encoder.max_tokens))
+        self._lock = Lock()
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, "cpu" or "cuda"."""
+        return self._forward.device
+
+    @property
+    def dtype(self) -> str:
+        """What it computes with, "float32" or "bfloat16"."""
+        return self._forward.dtype
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens that are read of a text."""
+        return self._encoder.max_tokens
+
+    def score(self, texts: pa.StringArray) -> Scored:
+        """Returns the scores of texts, in their order.
+
+        The same texts in the same call get the same bits on the same device with the same number of
+        threads. In other company a text is in another batch, and sums differ in their last bits:
+        docs/transformers.md has the bounds.
+
+        Args:
+            texts: (N,) string; a null reads as an empty text.
+
+        Raises:
+            InputError: a score is not a number.
+        """
+        chunks = [self._score(tokens) for tokens in self._tokens_ahead(texts)]
+        if not chunks:
+            nothing = np.empty((0, len(self.labels)), np.float32)
+            return Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_), 0.0)
+        scored = Scored(
+            np.concatenate([chunk.scores_NL for chunk in chunks]),
+            np.concatenate([chunk.tokens_N for chunk in chunks]),
+            np.concatenate([chunk.truncated_N for chunk in chunks]),
+            sum(chunk.seconds for chunk in chunks),
+        )
+        if not np.isfinite(scored.scores_NL).all():
+            raise InputError(f"the model gives scores that are no numbers in {self.dtype}")
+        return scored
+
+    def _tokens_ahead(self, texts: pa.StringArray) -> Iterator[Tokens]:
+        """Yields the tokens of each chunk, the next one in the making."""
+        coming: deque[Future[Tokens]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as ahead:
+            for begin in range(0, len(texts), CHUNK):
+                coming.append(ahead.submit(self._encoder.encode, texts.slice(begin, CHUNK)))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
+    def _score(self, tokens: Tokens) -> Scored:
+        """Returns the scores of a chunk."""
+        import torch
+
+        starts_N = tokens.starts()
+        plan = plan_batches(
+            tokens.lengths_N, batch_tokens=self._batch_tokens, multiple=self._multiple
+        )
+        with self._lock:
+            begun = time.perf_counter()
+            batches = []
+            for rows_B, width in plan.batches():
+                starts_B, lengths_B = starts_N[rows_B], tokens.lengths_N[rows_B]
+                ids_BW = pad_rows(
+                    tokens.ids_T, starts_B, lengths_B, width=width, pad_id=self._pad_id
+                )
+                batches.append(self._forward(ids_BW, lengths_B))
+            sorted_NL = torch.cat(batches).cpu().numpy()  # the one wait for the device
+            seconds = time.perf_counter() - begun
+        scores_NL = np.empty_like(sorted_NL)
+        scores_NL[plan.order_N] = on_grid(sorted_NL)
+        return Scored(scores_NL, tokens.lengths_N, tokens.truncated_N, seconds)

@@ -1,0 +1,125 @@
+"""What a run asks of the engine that Beam's flags name: a job a phase, and checks before the first.
+
+On Dataflow a phase is a job of its own, and two jobs of one name cannot run at once: so each gets a name
+that says what it does and to which output, and labels that bills can be divided by.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+    TestOptions,
+)
+
+from sluice.schemas.errors import InputError, OutputError, RecipeError
+
+if TYPE_CHECKING:
+    from sluice.pipeline.phases.job import Job
+    from sluice.pipeline.phases.plan import Plan
+
+MAX_NAME = 63
+"""Dataflow's names of jobs and values of labels are of at most so many characters."""
+_DATAFLOW = ("DataflowRunner", "TestDataflowRunner")
+
+
+def on_dataflow(options: PipelineOptions) -> bool:
+    """Returns whether the flags name Dataflow, by its short or its whole name."""
+    return str(options.view_as(StandardOptions).runner).rpartition(".")[2] in _DATAFLOW
+
+
+def phase_flags(flags: Sequence[str], job: "Job", plan: "Plan") -> list[str]:
+    """Returns Beam's flags for one phase: those given, with the job's name and, on Dataflow, labels.
+
+    A `--job_name` that is given becomes `NAME-PHASE`. Without one the name is made of recipe, phase and a
+    hash of the output, so that two runs of one output at once are refused by the service.
+    """
+    options = PipelineOptions(list(flags))
+    given = options.view_as(GoogleCloudOptions).job_name
+    base = slug(given or f"sluice-{job.recipe.name}")
+    mark = "" if given else f"-{hashlib.sha256(job.output.encode()).hexdigest()[:8]}"
+    end = f"-{plan.name}{mark}"
+    more = [f"--job_name={base[: MAX_NAME - len(end)].rstrip('-')}{end}"]
+    if on_dataflow(options):
+        more += [
+            f"--labels=sluice-phase={plan.name}",
+            f"--labels=sluice-recipe={slug(job.recipe.name)}",
+        ]
+        more.append(f"--labels=sluice-version={slug(version('sluice'))}")
+    return [*flags, *more]
+
+
+def slug(name: str) -> str:
+    """Returns a text as names of jobs allow it: lower-case letters, digits and dashes, a letter first."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME]
+    return plain if plain[:1].isalpha() else f"s-{plain}"[:MAX_NAME].rstrip("-")
+
+
+def check_engine(options: PipelineOptions) -> None:
+    """Raises RecipeError where the engine surely cannot do a job: before anything is read.
+
+    Flags that do no work are refused, and Dataflow without its packages or credentials.
+    """
+    given = (
+        options.view_as(TestOptions).dry_run,
+        options.view_as(GoogleCloudOptions).template_location,
+    )
+    for name, value in zip(("--dry_run", "--template_location"), given, strict=True):
+        if value:
+            raise RecipeError(
+                f"-- {name}: does no work, so that no phase after the first could begin; to check "
+                f"graphs give --plan before the --"
+            )
+    if on_dataflow(options):
+        check_packages()
+        _check_credentials()
+
+
+def check_packages() -> None:
+    """Raises RecipeError where the packages of Dataflow are not installed."""
+    for name in ("apitools", "google.cloud.dataflow_v1beta3"):
+        try:
+            found = find_spec(name)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise RecipeError(
+                "-- --runner=DataflowRunner: needs packages that are not installed: pip install 'sluice[gcp]'"
+            )
+
+
+def check_places(options: PipelineOptions, job: "Job") -> None:
+    """Raises where Dataflow's workers cannot see the files of a job.
+
+    Raises:
+        OutputError, InputError: the output, or the input, is on this machine.
+    """
+    if not on_dataflow(options):
+        return
+    if "://" not in job.output:
+        raise OutputError(
+            f"{job.output}: is on this machine, and Dataflow's workers must see it: give --output gs://BUCKET/DIR"
+        )
+    if "://" not in job.inventory.root:
+        raise InputError(
+            f"{job.inventory.root}: is on this machine, and Dataflow's workers must see it: put the "
+            f"input on gs://BUCKET/DIR"
+        )
+
+
+def _check_credentials() -> None:
+    import google.auth
+
+    try:
+        google.auth.default()
+    except google.auth.exceptions.DefaultCredentialsError:
+        raise RecipeError(
+            "-- --runner=DataflowRunner: no credentials: run `gcloud auth application-default login`, or set "
+            "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key"
+        ) from None

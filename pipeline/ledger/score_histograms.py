@@ -1,0 +1,135 @@
+"""What screens and transformers say about whom: histograms of scores, fairness, and the cascade's band.
+
+Scores in [0, 1] are counted in hundredths: bin k holds the scores from k / 100 on, both on the score
+grid, up to (k + 1) / 100; bin 100 holds 1. Counts of units sum, so every figure here is of the whole run.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.base import SCORE_GRID, Mask, Scores
+from sluice.filters.text.hashing import hash_texts
+from sluice.pipeline.ledger.balance import UNKNOWN, Counts
+
+BINS = 100
+MAX_SAMPLE = 1 / 16
+"""Of a screen's rejects, clean keeps the texts of so many at most, for the sample of a cascade."""
+SCORE_SLACK = SCORE_GRID / 2
+"""A hundredth on the grid may lie this much below the hundredth."""
+FEWEST_POSTS = 100
+"""Below so many posts of a language, its rejection rate says nothing about a threshold."""
+
+
+def bins(scores_N: Scores) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns (N,) int64, the hundredths of scores in [0, 1]."""
+    raised_N = np.asarray(scores_N, np.float64) + SCORE_SLACK
+    return np.clip(np.floor(raised_N * BINS), 0, BINS).astype(np.int64)
+
+
+def histogram(scores_N: Scores) -> dict[str, int]:
+    """Returns hundredth -> how many scores, zeros left out."""
+    count_B = np.bincount(bins(scores_N), minlength=BINS + 1)
+    return {str(k): int(count_B[k]) for k in np.flatnonzero(count_B)}
+
+
+def by_language(language: pa.Array, scores_N: Scores, rejected_N: Mask) -> Counts:
+    """Returns language -> {"posts", "rejected", "bins": hundredth -> posts}.
+
+    Args:
+        language: (N,) string; null counts as `unknown`.
+        scores_N: (N,) float32 in [0, 1].
+        rejected_N: (N,) bool.
+    """
+    encoded = pc.fill_null(language, UNKNOWN).dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    code_N = np.asarray(encoded.indices).astype(np.int64)
+    width = BINS + 1
+    flat = np.bincount(code_N * width + bins(scores_N), minlength=len(names) * width)
+    count_LB = flat.reshape(len(names), width)
+    rejected_L = np.bincount(code_N[rejected_N], minlength=len(names))
+    return {
+        name: {
+            "posts": int(count_LB[i].sum()),
+            "rejected": int(rejected_L[i]),
+            "bins": {str(k): int(count_LB[i, k]) for k in np.flatnonzero(count_LB[i])},
+        }
+        for i, name in enumerate(names)
+    }
+
+
+def sampled(post_ids: pa.StringArray, share: float, *, seed: int) -> Mask:
+    """Returns (N,) bool, true for about `share` of the posts; a post of one share is of every larger one."""
+    hashes_N = hash_texts(post_ids, seed=seed ^ _SAMPLE_SEED)
+    return np.asarray((hashes_N >> np.uint64(11)).astype(np.float64) < share * 2.0**53)
+
+
+_SAMPLE_SEED = 0x5EED0CA5CADE
+
+
+def band_edge(scores: Mapping[str, int], *, max_share: float) -> float:
+    """Returns the smallest hundredth such that at most this share of the scores is at or above it.
+
+    Args:
+        scores: a histogram of the posts.
+        max_share: in [0, 1].
+
+    Returns:
+        An edge in [0, 1.01]; 1.01 where even the scores of 1 are too many.
+    """
+    allowed, above = max_share * sum(scores.values()), 0
+    for k in range(BINS, -1, -1):
+        above += scores.get(str(k), 0)
+        if above > allowed:
+            return (k + 1) / BINS
+    return 0.0
+
+
+def fairness(counts: Counts, *, threshold: float, upper: bool = True) -> dict[str, Any]:
+    """Returns rejection rates by language, and the threshold that would give each the rate of all.
+
+    Args:
+        counts: as `by_language` gives them.
+        threshold: what was rejected: above it, or below it where `upper` is false.
+        upper: which side is rejected.
+
+    Returns:
+        posts, rejected, rate, threshold, and by_lang: language -> posts, rejected, rate, ratio (its
+        rate over that of all) and even_threshold, a hundredth, None for fewer than FEWEST_POSTS posts.
+    """
+    posts = sum(c["posts"] for c in counts.values())
+    rejected = sum(c["rejected"] for c in counts.values())
+    rate = rejected / posts if posts else 0.0
+    by_lang = {}
+    for name, count in sorted(counts.items()):
+        own = count["rejected"] / count["posts"]
+        enough = count["posts"] >= FEWEST_POSTS
+        by_lang[name] = {
+            "posts": count["posts"],
+            "rejected": count["rejected"],
+            "rate": round(own, 6),
+            "ratio": round(own / rate, 3) if rate and enough else None,
+            "even_threshold": _even(count["bins"], rate, upper=upper) if enough else None,
+        }
+    return {
+        "threshold": threshold,
+        "posts": posts,
+        "rejected": rejected,
+        "rate": round(rate, 6),
+        "by_lang": by_lang,
+    }
+
+
+def _even(scores: Mapping[str, int], rate: float, *, upper: bool) -> float:
+    """Returns the hundredth at which no more than `rate` of the scores would be rejected."""
+    if upper:
+        return min(band_edge(scores, max_share=rate), 1.0)
+    allowed, below = rate * sum(scores.values()), 0
+    for k in range(BINS):
+        below += scores.get(str(k), 0)
+        if below > allowed:
+            return k / BINS
+    return 1.0

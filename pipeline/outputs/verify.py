@@ -1,0 +1,295 @@
+"""Re-reads a whole output and says what is not as the manifest says: files, shapes, ids, books."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from sluice.filters.text.hashing import hash_texts
+from sluice.pipeline.storage import local_copies, files as storage
+from sluice.pipeline.ledger.balance import check_posts, check_tokens
+from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
+from sluice.pipeline.phases.tokens.mixture import sum_of_ids
+from sluice.pipeline.storage.output_folder import COMPLETED
+from sluice.pipeline.units.stage import file_digest
+from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
+from sluice.schemas.errors import LedgerError, OutputError, SluiceError
+from sluice.schemas.names import inside
+from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
+from sluice.tokenizer.shards import read_shard, verify_shard
+
+Problems = Iterator[str]
+
+
+def read_manifest(output: str) -> dict[str, Any]:
+    """Returns manifest.json; raises OutputError where there is none or it cannot be read."""
+    path = storage.join(output, "manifest.json")
+    try:
+        manifest = msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
+        for entry in (*manifest.get("files", ()), *manifest.get("shards", ())):
+            inside(entry["path"])
+        return manifest
+    except FileNotFoundError:
+        raise OutputError(
+            f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
+            f"(run the same command again: it goes on)"
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from None
+
+
+def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
+    """Returns every problem found; an empty list means that the output is what its manifest says.
+
+    Args:
+        output: the output folder.
+        say: told what was checked, a line a check.
+    """
+    manifest = read_manifest(output)
+    problems: list[str] = []
+    for name, check in CHECKS.items():
+        try:
+            found = list(check(output, manifest))
+        except (SluiceError, OSError, pa.ArrowException, KeyError, ValueError) as error:
+            found = [f"{name}: could not be checked: {type(error).__name__}: {error}"]
+        say(f"{'ok  ' if not found else 'FAIL'} {name}")
+        problems += found
+    return problems
+
+
+def _files(output: str, manifest: dict[str, Any]) -> Problems:
+    if not storage.is_file(storage.join(output, COMPLETED)):
+        yield f"{COMPLETED} is missing: the run did not finish"
+    for entry in manifest["files"]:
+        try:
+            size, sha256 = file_digest(storage.join(output, entry["path"]))
+        except FileNotFoundError:
+            yield f"{entry['path']}: is missing"
+            continue
+        if size != entry["bytes"]:
+            yield f"{entry['path']}: has {size:,} bytes, the manifest says {entry['bytes']:,}"
+        elif sha256 != entry["sha256"]:
+            yield f"{entry['path']}: SHA-256 differs from the manifest's"
+    named = {entry["path"] for entry in manifest["files"]}
+    for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
+        for name in storage.names(storage.join(output, folder)):
+            if f"{folder}/{name}" not in named:
+                yield f"{folder}/{name}: is not in the manifest"
+
+
+def _books(output: str, manifest: dict[str, Any]) -> Problems:
+    posts, tokens = manifest["posts"], manifest["tokens"]
+    try:
+        check_posts(posts)
+        check_tokens(manifest["token_ledger"])
+    except LedgerError as error:
+        yield str(error)
+    for by in ("by_lang", "by_day", "by_source"):
+        if sum(posts[by].values()) != posts["kept"]:
+            yield f"posts.{by} sums to {sum(posts[by].values()):,}, posts.kept is {posts['kept']:,}"
+        if sum(tokens[by].values()) != tokens["encoded"]:
+            yield (
+                f"tokens.{by} sums to {sum(tokens[by].values()):,}, "
+                f"tokens.encoded is {tokens['encoded']:,}"
+            )
+
+
+def _tokenizer(output: str, manifest: dict[str, Any]) -> Problems:
+    size = manifest["format"]["vocabulary_size"]
+    text = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
+    tokenizer = Tokenizer.from_str(text.decode())
+    if tokenizer.get_vocab_size() != size:
+        yield f"tokenizer.json has {tokenizer.get_vocab_size():,} entries, not {size:,}"
+
+
+def _shard_files(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns (tokens, provenance) of every shard and of the leftover."""
+    paths = {entry["path"] for entry in manifest["files"]}
+    pairs = [
+        (s["path"], s["path"].replace("tokens/", "provenance/", 1).replace(".arrow", ".parquet"))
+        for s in manifest["shards"]
+    ]
+    if "leftover/tokens.arrow" in paths:
+        pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
+    return pairs
+
+
+def _shards(output: str, manifest: dict[str, Any]) -> Problems:
+    form = manifest["format"]
+    for tokens, _ in _shard_files(manifest):
+        with local_copies.scope():
+            problems = verify_shard(
+                local_copies.fetch(storage.join(output, tokens)),
+                vocabulary_size=form["vocabulary_size"],
+                sequence_length=form["sequence_length"],
+            )
+        yield from (f"{tokens}: {problem}" for problem in problems)
+    counts = {s["sequences"] for s in manifest["shards"]}
+    if len(counts) > 1:
+        yield f"shards differ in length: {sorted(counts)}"
+
+
+def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
+    """The pieces of a sequence follow without a gap, and documents end where pieces do."""
+    pieces = 0
+    of_posts = manifest["recipe"]["tokens"].get("documents", "posts") == "posts"
+    for tokens, provenance in _shard_files(manifest):
+        table = _table(output, provenance)
+        pieces += table.num_rows
+        sequence_P = table["sequence"].to_numpy()
+        end_P = table["offset"].to_numpy() + table["length"].to_numpy()
+        first_P = np.diff(sequence_P, prepend=-1) != 0
+        expected_P = np.where(first_P, 0, np.roll(end_P, 1))
+        if not np.array_equal(table["offset"].to_numpy(), expected_P):
+            yield f"{provenance}: pieces of a sequence leave a gap or overlap"
+        piece_P = _places(sequence_P, end_P)
+        with local_copies.scope():
+            document_E = _places(*_doc_ends(local_copies.fetch(storage.join(output, tokens))))
+        # A post is a document, or the last of a sequence ends the part of a conversation that is there.
+        must_end_P = np.ones(len(piece_P), np.bool_) if of_posts else np.roll(first_P, -1)
+        ends_P = np.isin(piece_P, document_E)
+        if not (np.array_equal(piece_P[ends_P], document_E) and ends_P[must_end_P].all()):
+            yield f"{provenance}: does not say where the documents of {tokens} end"
+    shard = manifest["phases"]["tokens"].get("tokens_shard", {})
+    expected = sum(part.get("pieces", 0) for part in shard.values())
+    if pieces != expected:
+        yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
+
+
+def _table(output: str, name: str) -> pa.Table:
+    with storage.open_input(storage.join(output, name)) as file:
+        return pq.read_table(file)
+
+
+def _places(
+    sequence_K: np.ndarray[Any, Any], end_K: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns (K,) int64, a number that stands for the place in the shard."""
+    return np.asarray((sequence_K.astype(np.int64) << 32) | end_K)
+
+
+def _doc_ends(path: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Returns the sequence and the place of every document end in a shard, in order."""
+    owner, ends, start = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
+    for batch in read_shard(path).batches():
+        counts_S = pc.list_value_length(batch.doc_ends).to_numpy()
+        owner.append(np.repeat(np.arange(start, start + len(counts_S)), counts_S))
+        ends.append(batch.doc_ends.flatten().to_numpy())
+        start += len(counts_S)
+    return np.concatenate(owner), np.concatenate(ends)
+
+
+def _kept_ids(output: str, manifest: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
+    hashes = [np.empty(0, np.uint64)]
+    for _, provenance in _shard_files(manifest):
+        with storage.open_input(storage.join(output, provenance)) as source:
+            for batch in pq.ParquetFile(source).iter_batches(columns=["post_id", "piece"]):
+                first = batch.filter(pc.equal(batch.column("piece"), 0))
+                hashes.append(hash_texts(first.column("post_id"), seed=0))
+    return np.sort(np.concatenate(hashes))
+
+
+def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
+    """Each kept post is there, as often as it should; each reject row counts once; partners stay."""
+    kept_K, posts = _kept_ids(output, manifest), manifest["posts"]
+    yield from _kept(kept_K, manifest)
+    found: dict[str, dict[str, int]] = {}
+    rejects = storage.listing(storage.join(output, "rejects"))
+    files = [file.path for file in rejects if file.path.endswith(".parquet")]
+    rows = storage.dataset(files, schema=REJECT)
+    columns = ["kind", "reason", "detail", "duplicate_of"]
+    stayed_S = np.sort(np.concatenate([kept_K, _later_rejects(rows)]))
+    lost = earlier = 0
+    for batch in rows.to_batches(columns=columns):
+        counted = (
+            pa.table(batch)
+            .group_by(["kind", "reason"], use_threads=False)
+            .aggregate([("kind", "count")])
+        )
+        for row in counted.to_pylist():
+            table = found.setdefault(row["kind"], {})
+            table[row["reason"]] = table.get(row["reason"], 0) + row["kind_count"]
+        copies = batch.filter(pc.equal(batch.column("kind"), DUPLICATE))
+        of_this_run = pc.is_null(copies.column("detail"))
+        earlier += pc.sum(pc.invert(of_this_run)).as_py() or 0
+        partner = copies.filter(of_this_run).column("duplicate_of")
+        hash_D = hash_texts(partner, seed=0)
+        at_D = np.minimum(np.searchsorted(stayed_S, hash_D), max(len(stayed_S) - 1, 0))
+        lost += int((stayed_S[at_D] != hash_D).sum()) if len(stayed_S) else len(hash_D)
+    expected = sum(manifest["phases"]["dedup"].get("dedup_drop", {}).get("earlier", {}).values())
+    if earlier != expected:
+        yield f"{earlier:,} duplicates name a post of the history, the ledger says {expected:,}"
+    if lost:
+        yield f"{lost:,} duplicates name a post that was not kept"
+    yield from _same("rejected", found.get(POLICY, {}), posts["rejected"])
+    copies = {k: n for k, n in posts["duplicates"].items() if n}
+    yield from _same("duplicates", found.get(DUPLICATE, {}), copies)
+    for kind, name in ((MALFORMED, "malformed"), (ERROR, "errors")):
+        rows_of = sum(found.get(kind, {}).values())
+        if rows_of != posts[name]:
+            yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {posts[name]:,}"
+
+
+def _kept(kept_K: np.ndarray[Any, np.dtype[np.uint64]], manifest: dict[str, Any]) -> Problems:
+    """Every kept post stands in the shards or the leftover: once, or as often as the mixture says."""
+    encode = manifest["phases"]["tokens"].get("tokens_encode", {})
+    stand, kept = encode.get("documents", {}).get("posts", 0), manifest["posts"]["kept"]
+    different = len(np.unique(kept_K))
+    if different != kept:
+        yield f"provenance holds {different:,} different posts, {kept:,} were kept"
+    if len(kept_K) != stand:
+        yield f"posts stand {len(kept_K):,} times in provenance, the ledger says {stand:,}"
+    elif sum_of_ids(kept_K) != encode.get("id_sum", sum_of_ids(kept_K)):
+        yield "some posts stand more often than the mixture says, and others less often"
+
+
+def _later_rejects(rejects: ds.Dataset) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Returns the hashes of the posts that went after duplicates did: copies of theirs are gone too."""
+    of_phase = ds.field("phase").isin([CLASSIFY, MIXTURE])
+    ids = rejects.to_table(columns=["post_id"], filter=of_phase)["post_id"].combine_chunks()
+    return hash_texts(ids, seed=0) if len(ids) else np.empty(0, np.uint64)
+
+
+def _scores(output: str, manifest: dict[str, Any]) -> Problems:
+    """Every transformer has a score for each post that it decided on, and none that is not one."""
+    for name, counts in manifest["phases"].get(CLASSIFY, {}).items():
+        prefix = name.removeprefix(f"{CLASSIFY}_")
+        paths = [f["path"] for f in manifest["files"] if f["path"].startswith(f"scores/{prefix}-")]
+        decided = 0
+        for path in paths:
+            table = _table(output, path)
+            decided += pc.sum(table["decided"]).as_py() or 0
+            for column in table.column_names[table.column_names.index("decided") + 1 :]:
+                bad = table.num_rows - (pc.sum(pc.is_finite(table[column])).as_py() or 0)
+                if bad:
+                    yield f"{path}: {bad:,} values of {column} are missing, NaN or infinite"
+        expected = counts["band"] - sum(counts["errors"].values())
+        if decided > counts["band"] or decided < expected:
+            yield f"scores/{prefix}-*: {decided:,} posts were decided on, the ledger says {expected:,}"
+
+
+def _same(name: str, found: dict[str, int], expected: dict[str, int]) -> Problems:
+    for reason in sorted(set(found) | set(expected)):
+        if found.get(reason, 0) != expected.get(reason, 0):
+            yield (
+                f"rejects hold {found.get(reason, 0):,} rows of {name}.{reason}, "
+                f"the ledger says {expected.get(reason, 0):,}"
+            )
+
+
+CHECKS: dict[str, Callable[[str, dict[str, Any]], Problems]] = {
+    "files: every file of the manifest, its size and SHA-256, and no other": _files,
+    "ledger: posts and tokens balance, every table sums to its total": _books,
+    "tokenizer: loads, with the vocabulary's size": _tokenizer,
+    "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
+    "provenance: pieces follow without gaps, documents end where pieces do": _provenance,
+    "scores: every post that a transformer decided on has its scores": _scores,
+    "conservation: every kept post is there, one row a reject, partners kept": _conservation,
+}

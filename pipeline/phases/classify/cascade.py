@@ -1,0 +1,105 @@
+"""The cascade: which posts a transformer sees, and which of them it decides on.
+
+A transformer costs a thousand times what everything before it costs. With a `screen` it decides only
+on the posts in the band, whose screen score is at least `edge`; above the filter's own bound, the
+band's upper end, the screen has rejected the post already. A seeded sample of all posts that reached
+the screen goes to both, to measure how far they agree: it decides nothing.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.base import Mask
+from sluice.pipeline.ledger import score_histograms
+from sluice.pipeline.recipes.schema import Classifier
+from sluice.pipeline.phases.edges import SCORE, Survivors
+from sluice.pipeline.units.stage import Done
+from sluice.schemas.post import POST, ROW_BITS
+
+LANGUAGE = pa.field("language", pa.string())
+READ = pa.schema(
+    [POST.field(n) for n in ("post_id", "text", "row_key", "created_at", "source")] + [LANGUAGE]
+)
+"""What is read of a survivor, beside its screen score."""
+
+
+class Chosen(NamedTuple):
+    """Posts by why the transformer sees them.
+
+    Attributes:
+        band_N: (N,) bool, it decides on them.
+        sample_N: (N,) bool, they are in the sample.
+    """
+
+    band_N: Mask
+    sample_N: Mask
+
+    @property
+    def seen_N(self) -> Mask:
+        """(N,) bool, the transformer scores them."""
+        return np.asarray(self.band_N | self.sample_N)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Where a transformer's posts are, and which of them it sees.
+
+    Attributes:
+        survivors: the posts that came so far.
+        files: source file of each clean unit.
+        spec: the recipe's table.
+        edge: screen scores from here on are in the band; 0 without a screen.
+        seed: of the sample.
+    """
+
+    survivors: Survivors
+    files: tuple[str, ...]
+    spec: Classifier
+    edge: float
+    seed: int
+
+    def read(self, unit: str) -> pa.RecordBatch:
+        """Returns the unit's posts that are left, in one batch: READ, the screen's score, the source."""
+        schema, screen = READ, self.spec.screen
+        if screen is not None:
+            schema = schema.append(pa.field(f"{SCORE}{screen}", pa.float32()))
+        batches = list(self.survivors.read(unit, columns=schema.names))
+        posts = pa.concat_batches(batches) if batches else _nobody(schema)
+        file = self.files[int(unit.rpartition("-")[2])]
+        rows = pc.bit_wise_and(posts.column("row_key"), pa.scalar((1 << ROW_BITS) - 1, pa.uint64()))
+        return _from(posts, source_file=file, source_row=rows)
+
+    def choose(self, posts: pa.RecordBatch) -> Chosen:
+        """Returns which of N survivors the transformer sees."""
+        spec, n = self.spec, posts.num_rows
+        if spec.screen is None:
+            return Chosen(np.ones(n, np.bool_), np.zeros(n, np.bool_))
+        scores_N = np.asarray(posts.column(f"{SCORE}{spec.screen}"))
+        sample_N = score_histograms.sampled(posts.column("post_id"), spec.sample, seed=self.seed)
+        return Chosen(scores_N >= np.float32(self.edge), sample_N)
+
+    def read_screened(self, unit: str) -> pa.RecordBatch:
+        """Returns the sample of what the screen rejected in the unit."""
+        with pa.memory_map(Done(self.survivors.clean, unit).path("screened")) as file:
+            reader = pa.ipc.open_file(file)
+            found = reader.read_all().combine_chunks().to_batches() or [_nobody(reader.schema)]
+        posts = found[0]
+        mine_N = score_histograms.sampled(posts.column("post_id"), self.spec.sample, seed=self.seed)
+        mine_N &= np.asarray(pc.equal(posts.column("screen"), self.spec.screen or ""), np.bool_)
+        found = posts.filter(pa.array(mine_N))
+        nowhere = pa.repeat(pa.scalar(0, pa.int64()), found.num_rows)
+        return _from(found, source_file="", source_row=nowhere)
+
+
+def _nobody(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def _from(posts: pa.RecordBatch, *, source_file: str, source_row: pa.Array) -> pa.RecordBatch:
+    """Returns the posts with where they stood."""
+    file = pa.repeat(pa.scalar(source_file), posts.num_rows)
+    return posts.append_column("source_file", file).append_column("source_row", source_row)

@@ -1,0 +1,244 @@
+"""Which posts may be duplicates: band keys -> edges -> components.
+
+The first two steps of phase dedup. Posts that share a key are joined by an edge, and posts that any
+chain of edges connects form a component. Nothing here has seen a text.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.filters.dedup.components import Buckets as KeyBuckets
+from sluice.filters.dedup.components import Components
+from sluice.pipeline.units import exchange
+from sluice.pipeline.phases.history import segments
+from sluice.pipeline.phases.history.segments import View
+from sluice.pipeline.ledger.balance import Counts
+from sluice.pipeline.units.stage import Attempt, Unit, Work
+
+PHASE = "dedup"
+PIECE_ROWS = 1 << 20
+"""Keys that are given to the table of buckets at a time."""
+
+EDGES = pa.schema([("left", pa.uint32()), ("right", pa.uint32())])
+"""Posts of this run that share a key."""
+HISTORY_EDGES = pa.schema([("post", pa.uint32()), ("entry", pa.uint64())])
+"""A post of this run and an entry of the history that share a key."""
+COMPONENT = pa.schema([("row", pa.uint32()), ("post", pa.uint32()), ("component", pa.uint32())])
+"""`row` is the place in the clean unit's `kept` file, or in the history's segment."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Posts:
+    """The dense numbers of candidates: kept posts of this run, then entries of the history.
+
+    Post `row` of clean unit u is first_U[u] + row. The entries of the history that share a key with
+    this run follow in the order of (segment, row).
+
+    Attributes:
+        folder: of the clean units.
+        units: their names, in order.
+        first: (U + 1,) dense number of each unit's first kept post; the last is the total.
+        files: the source file of each unit.
+        history: the index that the run reads; None if the recipe has none.
+        days: of the history's segments.
+    """
+
+    folder: str
+    units: tuple[str, ...]
+    first: tuple[int, ...]
+    files: tuple[str, ...]
+    history: View | None = None
+    days: tuple[str, ...] = ()
+
+    def first_of(self, unit: str) -> int:
+        """Returns the dense number of a unit's first kept post."""
+        return self.first[self.units.index(unit)]
+
+
+@dataclass(frozen=True)
+class HistoryFile:
+    """A file of posts of the history: `rows` entries from `entry` on."""
+
+    segment: int
+    name: str
+    file: segments.PostsFile
+
+    @property
+    def entry(self) -> int:
+        """Number of its first entry."""
+        return self.segment << segments.ROW_BITS | self.file.first
+
+    @property
+    def rows(self) -> int:
+        """How many posts it has."""
+        return self.file.rows
+
+
+def history_files(view: View | None) -> list[HistoryFile]:
+    """Returns the files of posts of the history, in the order of their entries."""
+    contents = segments.contents(view) if view else []
+    return [
+        HistoryFile(segment, name, file)
+        for segment, (name, held) in enumerate(
+            zip(view.segments if view else (), contents, strict=True)
+        )
+        for file in held.posts
+    ]
+
+
+@dataclass(frozen=True)
+class DedupStage:
+    """What the stages of this phase share; each is named by its folder's last part."""
+
+    folder: str
+    posts: Posts
+
+    @property
+    def name(self) -> str:
+        """The stage's name, the last part of its folder."""
+        return f"{PHASE}_{self.folder.rpartition('/')[2]}"
+
+
+@dataclass(frozen=True)
+class Buckets(DedupStage):
+    """Keys of one partition -> edges between posts that share one, and to the history's."""
+
+    num_partitions: int
+    max_checks: int
+
+    def open(self) -> Work:
+        """Returns the function that does a partition."""
+        first = dict(zip(self.posts.units, self.posts.first, strict=False))
+        return partial(_edges, self, first)
+
+
+def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
+    rows = sum(source.rows for source in exchange.unit_sources(unit))
+    buckets = KeyBuckets(expected_keys=min(rows, PIECE_ROWS))
+    counts = {"keys": 0, "edges": 0}
+    path = attempt.path("edges")
+    with pa.ipc.new_file(path, EDGES) as file:
+        for key_M, post_M in _pieces(unit, first):
+            edges = [pa.array(end_E) for end_E in buckets.add(key_M, post_M)]
+            file.write_batch(pa.RecordBatch.from_arrays(edges, schema=EDGES))
+            counts["keys"] += len(key_M)
+            counts["edges"] += len(edges[0])
+    attempt.add("edges", path)
+    view = stage.posts.history
+    if view is not None:
+        counts["history_edges"] = _history_edges(stage, view, buckets, unit, attempt)
+    return counts
+
+
+def _pieces(unit: Unit, first: dict[str, int]) -> Iterator[tuple[Array, Array]]:
+    """Yields (key_M, post_M) of a partition in pieces of bounded size."""
+    held: list[tuple[Array, Array]] = []
+    for source, batch in exchange.read(unit):
+        post_M = np.asarray(batch.column("row")) + np.uint32(first[source.unit])
+        held.append((np.asarray(batch.column("key")), post_M))
+        if sum(len(key_M) for key_M, _ in held) >= PIECE_ROWS:
+            yield _joined(held)
+            held = []
+    yield _joined(held)
+
+
+def _joined(held: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    key_M = np.concatenate([np.empty(0, np.uint64), *(key_M for key_M, _ in held)])
+    return key_M, np.concatenate([np.empty(0, np.uint32), *(post_M for _, post_M in held)])
+
+
+def _history_edges(
+    stage: Buckets, view: View, buckets: KeyBuckets, unit: Unit, attempt: Attempt
+) -> int:
+    """Writes the entries of the history that share a key, for the first post of each key.
+
+    A post is compared with `max_checks` others at most, the most preferred first: no more entries of a
+    key can matter, but for one that tells that comparisons were left out.
+    """
+    key_V, post_V = buckets.distinct()
+    partition = unit.payload["partition"]
+    low, high = (-(-(p << 32) // stage.num_partitions) << 32 for p in (partition, partition + 1))
+    at_E, entry_E = segments.shared(
+        key_V, view, low=low, high=high, limit=stage.max_checks + 1
+    )
+    columns = [pa.array(post_V[at_E]), pa.array(entry_E)]
+    path = attempt.path("history")
+    with pa.ipc.new_file(path, HISTORY_EDGES) as file:
+        file.write_batch(pa.RecordBatch.from_arrays(columns, schema=HISTORY_EDGES))
+    attempt.add("history", path)
+    return len(at_E)
+
+
+@dataclass(frozen=True)
+class Join(DedupStage):
+    """All edges -> the component of every candidate, sorted by its file. The one global step."""
+
+    def open(self) -> Work:
+        """Returns the function that joins all edges."""
+        return partial(_components, self.posts)
+
+
+def _components(posts: Posts, unit: Unit, attempt: Attempt) -> Counts:
+    entry_H = _entries(unit)
+    num_posts = posts.first[-1]
+    components = Components(num_posts + len(entry_H))
+    for left_E, right_E in _columns(unit, "edges"):
+        components.add(left_E, right_E)
+    for post_E, entry_E in _columns(unit, "history"):
+        number_E = np.searchsorted(entry_H, entry_E) + num_posts
+        components.add(post_E, number_E.astype(np.uint32))
+    label_P, shared_P = components.labels()
+    path, num_units = attempt.path("components"), len(posts.units)
+    files = history_files(posts.history)
+    with exchange.Writer(path, schema=COMPONENT, num_partitions=num_units + len(files)) as writer:
+        for u in range(num_units):
+            row_C = np.flatnonzero(shared_P[posts.first[u] : posts.first[u + 1]])
+            _write_components(writer, u, row_C, row_C + posts.first[u], label_P)
+        for f, file in enumerate(files):
+            at = np.searchsorted(entry_H, [file.entry, file.entry + file.rows])
+            row_E = entry_H[slice(*at)] & np.uint64((1 << segments.ROW_BITS) - 1)
+            _write_components(writer, num_units + f, row_E, np.arange(*at) + num_posts, label_P)
+    attempt.add("components", path, ranges=writer.ranges)
+    candidates = int(shared_P[:num_posts].sum())
+    return {"candidates": candidates, "history_candidates": len(entry_H)}
+
+
+def _write_components(
+    writer: exchange.Writer, partition: int, row_C: Array, post_C: Array, label_P: Array
+) -> None:
+    columns = [row_C.astype(np.uint32), post_C.astype(np.uint32), label_P[post_C]]
+    rows = pa.RecordBatch.from_arrays([pa.array(c) for c in columns], schema=COMPONENT)
+    writer.write(rows, np.full(len(row_C), partition))
+
+
+def _entries(unit: Unit) -> Array:
+    """Returns the distinct entries of the history that any partition met, ascending."""
+    found = [np.empty(0, np.uint64)]
+    found += [_distinct(entry_E) for _, entry_E in _columns(unit, "history")]
+    return _distinct(np.concatenate(found))
+
+
+def _distinct(value_M: Array) -> Array:
+    """Returns the distinct values, ascending; `np.unique` hashes them first, ten times as slowly."""
+    value_M = np.sort(value_M)
+    first_M = np.ones(len(value_M), np.bool_)
+    np.not_equal(value_M[1:], value_M[:-1], out=first_M[1:])
+    return value_M[first_M]
+
+
+def _columns(unit: Unit, edge: str) -> Iterator[tuple[Array, Array]]:
+    """Yields the two columns of every batch of all partitions' edges."""
+    for done in exchange.gathered(unit):
+        if edge in done.manifest().files:
+            with pa.memory_map(done.path(edge)) as file:
+                reader = pa.ipc.open_file(file)
+                for i in range(reader.num_record_batches):
+                    batch = reader.get_batch(i)
+                    yield np.asarray(batch.column(0)), np.asarray(batch.column(1))

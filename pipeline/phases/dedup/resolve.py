@@ -1,0 +1,361 @@
+"""Settling: whole components of candidates, with their texts -> who stays, who goes, and for whom.
+
+The rows of a partition are put in order: by component, then the most preferred first, every
+redelivered row behind the one that speaks for its post id. They are settled in slices that a worker
+can hold. Slices end between components where they can. A component that does not fit is cut: its
+leaders wait in files, a piece a slice, and the rows of a later slice meet those that share a key with them,
+piece by piece, before they are settled among themselves. So the result is that of one slice, but the
+memory is that of a slice and a piece, and some 60 bytes a row, however large a component is.
+
+Shape suffixes: R rows of the partition, N rows of a slice, L leaders, M members of clusters or rows that
+found a leader, D posts that go, G redeliveries, K keys.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE, Checks, cluster, follow, pair_jaccard
+from sluice.filters.dedup.exact_hash import content_hash
+from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
+from sluice.pipeline.phases.dedup.slicing import THIS_RUN, Order, Read, cuts_of, in_order, slices_of
+from sluice.pipeline.phases.dedup.spilled_leaders import Leaders, Waiting
+
+Array = np.ndarray[Any, Any]
+
+FOUND = pa.schema(
+    [
+        ("post", pa.uint32()),
+        ("reason", pa.uint8()),
+        ("similarity", pa.float32()),
+        ("duplicate_of", pa.string()),
+        ("segment", pa.int16()),
+        ("copies", pa.int32()),
+    ]
+)
+"""What became of a post: a duplicate of a post, in which `segment` of the history if not of this run,
+or (reason KEPT_CODE) one that stays with `copies` posts in its cluster, itself included."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How duplicates are told, and how much of them is held at a time.
+
+    Attributes:
+        minhash: of the band keys that candidates share.
+        threshold: the least Jaccard index of near duplicates.
+        max_checks: comparisons that a post may cost.
+        max_copies: posts of a cluster that stay.
+        count_copies: whether posts that stay are reported with the size of their cluster.
+        memory_bytes: what a slice may hold, about.
+    """
+
+    minhash: MinHashSpec
+    threshold: float
+    max_checks: int
+    max_copies: int
+    count_copies: bool
+    memory_bytes: int
+
+
+class Settled(NamedTuple):
+    """What became of a partition.
+
+    Attributes:
+        found: FOUND batches.
+        cluster_sizes: posts in a cluster, by `size_bins`, the one that leads it included.
+        component_sizes: posts in a component, by `size_bins`.
+        num_unverified: posts that ran out of comparisons.
+        num_slices: in which the partition was settled.
+    """
+
+    found: list[pa.RecordBatch]
+    cluster_sizes: dict[str, int]
+    component_sizes: dict[str, int]
+    num_unverified: int
+    num_slices: int
+
+
+def settle(read: Read, rules: Rules, *, scratch: str) -> Settled:
+    """Settles a partition; deterministic, and the same whatever `memory_bytes` is.
+
+    Args:
+        read: yields the partition's CANDIDATE rows, in the same order each time it is called.
+        rules: what counts as a duplicate.
+        scratch: path that temporary files may begin with; none is left behind.
+    """
+    order = in_order(read())
+    cuts = cuts_of(order, rules.memory_bytes)
+    with _Partition(order, rules, scratch) as partition:
+        for start, rows in zip(cuts, slices_of(read, order, cuts, scratch), strict=False):
+            partition.settle(start, rows)
+        return partition.conclude(num_slices=len(cuts) - 1)
+
+
+class _Partition:
+    """The state of a partition while its slices are settled."""
+
+    def __init__(self, order: Order, rules: Rules, scratch: str):
+        self._order, self._rules = order, rules
+        self._waiting = Waiting(f"{scratch}.leaders")
+        num_rows = len(order.row_R)
+        self._leader_R = np.arange(num_rows, dtype=np.int64)
+        self._reason_R = np.zeros(num_rows, np.uint8)
+        self._extra_R = np.zeros(num_rows if rules.max_copies > 1 else 0, np.int32)
+        self._stays_R = np.zeros(num_rows, np.bool_)
+        self._found: list[pa.RecordBatch] = []
+        self._num_unverified = 0
+
+    def __enter__(self) -> "_Partition":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.clear()
+
+    def settle(self, start: int, rows: pa.RecordBatch) -> None:
+        """Settles a slice, `rows` (post_id, text) at the places from `start` on."""
+        if not rows.num_rows:
+            return
+        component_R = self._order.component_R
+        if start == 0 or component_R[start] != component_R[start - 1]:
+            self._waiting.clear()
+        settled = _Slice(start, rows, self._rules.minhash, max_checks=self._rules.max_checks)
+        self._meet_waiting(settled)
+        self._cluster(settled)
+        self._keep_copies(settled)
+        self._report(settled)
+        self._wait(settled)
+
+    def _meet_waiting(self, settled: "_Slice") -> None:
+        """Settles the slice's rows that have a waiting leader: first the equal texts, then the like ones."""
+        of = settled.places
+        self._leader_R[of], self._reason_R[of] = np.arange(of.start, of.stop), KEPT_CODE
+        speaks_N = self._order.speaker_R[of] == np.arange(of.start, of.stop)
+        open_N = speaks_N & (self._order.segment_R[of] == THIS_RUN) & (settled.key_NK1[:, -1] != 0)
+        for code, columns in ((EXACT_CODE, slice(-1, None)), (NEAR_CODE, slice(None, -1))):
+            limit = 1 if code == EXACT_CODE else self._rules.max_checks + 1
+            for older in self._waiting.pieces():
+                # A row that ran out of checks learns nothing more from leaders that are like it.
+                row_N = np.flatnonzero(open_N & ~settled.checks.ran_out_N)
+                found = older.sharing(settled.key_NK1[row_N][:, columns], columns, limit=limit)
+                if len(row_N) and len(found.place_L):
+                    self._meet(settled, row_N, found, code)
+                    open_N &= self._reason_R[of] == KEPT_CODE
+
+    def _meet(self, settled: "_Slice", row_N: Array, older: "Leaders", code: int) -> None:
+        """Settles those of some rows that find a leader among these."""
+        first = len(older.place_L)
+        text = pa.concat_arrays([older.text, settled.text.take(pa.array(row_N))])
+        if code == EXACT_CODE:
+            lead_N = _equal_texts(text, first)
+            similarity_N = np.ones(len(text), np.float32)
+        else:
+            none = Checks.of(first, max_checks=0)
+            mine = settled.checks.take(row_N)
+            checks = Checks(*(np.concatenate(pair) for pair in zip(none, mine, strict=True)))
+            keys = np.concatenate([older.key_LK1[:, :-1], settled.key_NK1[row_N, :-1]])
+            lead_N, similarity_N = follow(
+                text,
+                band_keys_NK=keys,
+                num_leaders=first,
+                checks=checks,
+                threshold=self._rules.threshold,
+                ngram=self._rules.minhash.ngram,
+                max_checks=self._rules.max_checks,
+            )
+            settled.checks.left_N[row_N] = checks.left_N[first:]
+            settled.checks.ran_out_N[row_N] = checks.ran_out_N[first:]
+        lead_N, similarity_N = lead_N[first:], similarity_N[first:]
+        at_M = np.flatnonzero(lead_N < first)
+        settled.name(row_N[at_M], older.post_id.take(pa.array(lead_N[at_M])), similarity_N[at_M])
+        places_M = settled.start + row_N[at_M]
+        self._leader_R[places_M], self._reason_R[places_M] = older.place_L[lead_N[at_M]], code
+        self._redeliver(settled, places_M, older, lead_N[at_M])
+
+    def _redeliver(
+        self, settled: "_Slice", place_M: Array, older: "Leaders", lead_M: Array
+    ) -> None:
+        """Settles the other deliveries of rows that found a waiting leader."""
+        start, stop = settled.start, settled.stop
+        lead_N = np.full(stop - start, -1, np.int64)
+        lead_N[place_M - start] = lead_M
+        speaker_N = self._order.speaker_R[start:stop] - start
+        again_G = np.flatnonzero((speaker_N != np.arange(stop - start)) & (lead_N[speaker_N] >= 0))
+        lead_G, first = lead_N[speaker_N[again_G]], len(older.place_L)
+        text = pa.concat_arrays([older.text, settled.text.take(pa.array(again_G))])
+        similarity_G = pair_jaccard(
+            text, np.arange(len(again_G)) + first, lead_G, ngram=self._rules.minhash.ngram
+        )
+        settled.name(again_G, older.post_id.take(pa.array(lead_G)), similarity_G)
+        self._leader_R[start + again_G] = older.place_L[lead_G]
+        self._reason_R[start + again_G] = REDELIVERED_CODE
+
+    def _cluster(self, settled: "_Slice") -> None:
+        """Settles the rows of the slice that no waiting leader was found for."""
+        own_N = np.flatnonzero(self._reason_R[settled.places] == KEPT_CODE)
+        place_N = settled.start + own_N
+        found = cluster(
+            settled.text.take(pa.array(own_N)),
+            id_code_N=self._order.speaker_R[place_N],
+            content_hash_N=settled.key_NK1[own_N, -1],
+            band_keys_NK=settled.key_NK1[own_N, :-1],
+            threshold=self._rules.threshold,
+            ngram=self._rules.minhash.ngram,
+            max_checks=self._rules.max_checks,
+            fixed_N=self._order.segment_R[place_N] != THIS_RUN,
+            checks=settled.checks.take(own_N),
+        )
+        self._num_unverified += found.num_unverified
+        self._leader_R[place_N] = place_N[found.leader_N]
+        self._reason_R[place_N] = found.reason_N
+        names = settled.post_id.take(pa.array(own_N[found.leader_N]))
+        settled.name(own_N, names, found.similarity_N)
+
+    def _keep_copies(self, settled: "_Slice") -> None:
+        """Marks the rows that stay: leaders, and members of clusters up to `max_copies`.
+
+        A redelivery of such a member names it, not the leader.
+        """
+        reason_N, leader_N = self._reason_R[settled.places], self._leader_R[settled.places]
+        stays_N = self._stays_R[settled.places]
+        stays_N[:] = reason_N == KEPT_CODE
+        if self._rules.max_copies == 1:
+            return
+        member_M = np.flatnonzero((reason_N == EXACT_CODE) | (reason_N == NEAR_CODE))
+        member_M = member_M[self._order.segment_R[leader_N[member_M]] == THIS_RUN]
+        member_M = member_M[np.argsort(leader_N[member_M], kind="stable")]
+        of_M = leader_N[member_M]
+        first_M = np.searchsorted(of_M, of_M, "left")
+        earlier_M = self._extra_R[of_M] + np.arange(len(of_M)) - first_M
+        stays_M = earlier_M < self._rules.max_copies - 1
+        stays_N[member_M[stays_M]] = True
+        np.add.at(self._extra_R, of_M[stays_M], 1)
+        # Who speaks for an id is in the slice of its other deliveries.
+        speaker_N = self._order.speaker_R[settled.places] - settled.start
+        again_G = np.flatnonzero(reason_N == REDELIVERED_CODE)
+        again_G = again_G[stays_N[speaker_N[again_G]]]
+        speaker_G = speaker_N[again_G]
+        similarity_G = pair_jaccard(
+            settled.text, again_G, speaker_G, ngram=self._rules.minhash.ngram
+        )
+        settled.name(again_G, settled.post_id.take(pa.array(speaker_G)), similarity_G)
+
+    def _report(self, settled: "_Slice") -> None:
+        """Reports the slice's posts of this run that go, each with the post that stays for it."""
+        own_N = self._order.segment_R[settled.places] == THIS_RUN
+        gone_D = np.flatnonzero(own_N & ~self._stays_R[settled.places])
+        place_D = settled.start + gone_D
+        columns = [
+            pa.array(self._order.post_R[place_D]),
+            pa.array(self._reason_R[place_D]),
+            pa.array(settled.similarity_N[gone_D]),
+            settled.names(gone_D),
+            pa.array(self._order.segment_R[self._leader_R[place_D]]),
+            pa.nulls(len(gone_D), pa.int32()),
+        ]
+        self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+
+    def _wait(self, settled: "_Slice") -> None:
+        """Puts the leaders of the last component into files, if the next slice goes on with it."""
+        stop, component_R = settled.stop, self._order.component_R
+        if stop == len(component_R) or component_R[stop] != component_R[stop - 1]:
+            return
+        leads_N = self._reason_R[settled.places] == KEPT_CODE
+        leads_N &= component_R[settled.places] == component_R[stop - 1]
+        at_L = np.flatnonzero(leads_N)
+        if len(at_L):
+            rows = pa.array(at_L)
+            self._waiting.add(
+                Leaders(
+                    at_L + settled.start,
+                    settled.key_NK1[at_L],
+                    settled.post_id.take(rows),
+                    settled.text.take(rows),
+                )
+            )
+
+    def conclude(self, *, num_slices: int) -> Settled:
+        """Returns what was found, with the posts that stay counted by cluster."""
+        order = self._order
+        counted_R = (self._reason_R != REDELIVERED_CODE) & (order.segment_R == THIS_RUN)
+        size_R = np.bincount(self._leader_R[counted_R], minlength=len(counted_R))
+        size_R += (order.segment_R != THIS_RUN) & (size_R > 0)
+        if self._rules.count_copies:
+            self._count_copies(size_R)
+        starts = np.flatnonzero(np.diff(order.component_R, prepend=-1))
+        component_sizes = np.diff(starts, append=len(order.component_R))
+        return Settled(
+            self._found,
+            size_bins(size_R[size_R > 1]),
+            size_bins(component_sizes),
+            self._num_unverified,
+            num_slices,
+        )
+
+    def _count_copies(self, size_R: Array) -> None:
+        own_R = self._order.segment_R == THIS_RUN
+        copies_R = size_R[self._leader_R]
+        kept_S = np.flatnonzero(own_R & self._stays_R & (copies_R > 1))
+        columns = [
+            pa.array(self._order.post_R[kept_S]),
+            pa.array(np.full(len(kept_S), KEPT_CODE, np.uint8)),
+            *(pa.nulls(len(kept_S), FOUND.field(n).type) for n in ("similarity", "duplicate_of")),
+            pa.array(np.full(len(kept_S), THIS_RUN, np.int16)),
+            pa.array(copies_R[kept_S].astype(np.int32)),
+        ]
+        self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+
+
+class _Slice:
+    """A slice while it is settled.
+
+    Attributes:
+        key_NK1: the band keys of each row, and the hash of its text; NO_KEY where there is no text.
+        similarity_N: to the post that each row names.
+    """
+
+    def __init__(self, start: int, rows: pa.RecordBatch, minhash: MinHashSpec, *, max_checks: int):
+        self.start, self.stop = start, start + rows.num_rows
+        self.places = slice(self.start, self.stop)
+        self.post_id, self.text = rows.column("post_id"), rows.column("text")
+        content_N = content_hash(self.text)
+        content_N[np.asarray(pc.binary_length(self.text)) == 0] = NO_KEY
+        self.key_NK1 = np.column_stack((text_band_keys(self.text, minhash), content_N))
+        self.checks = Checks.of(rows.num_rows, max_checks=max_checks)
+        self.similarity_N = np.ones(rows.num_rows, np.float32)
+        self._named = [self.post_id]
+        self._num_named = rows.num_rows
+        self._name_N = np.arange(rows.num_rows)
+
+    def name(self, row_M: Array, post_id: pa.StringArray, similarity_M: Array) -> None:
+        """Sets the post that rows name, and the similarity to it."""
+        self._name_N[row_M] = self._num_named + np.arange(len(row_M))
+        self.similarity_N[row_M] = similarity_M
+        self._named.append(post_id)
+        self._num_named += len(row_M)
+
+    def names(self, row_M: Array) -> pa.StringArray:
+        """Returns the ids of the posts that rows name."""
+        found = pa.chunked_array(self._named, pa.string()).take(pa.array(self._name_N[row_M]))
+        return pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], pa.string())
+
+
+def _equal_texts(text: pa.StringArray, num_leaders: int) -> Array:
+    """Returns (N,) the first row that has the text of each, where that is a leader's; else the row."""
+    code_N = np.asarray(text.dictionary_encode().indices)
+    _, first_V = np.unique(code_N, return_index=True)
+    lead_N = first_V[code_N]
+    return np.where(lead_N < num_leaders, lead_N, np.arange(len(text)))
+
+
+def size_bins(size_G: Array) -> dict[str, int]:
+    """Returns how many groups have 1, 2, 3, 4, 5-8, 9-16 ... members."""
+    bins: dict[str, int] = {}
+    for size, count in zip(*np.unique(size_G, return_counts=True), strict=True):
+        power = 1 << (int(size) - 1).bit_length()
+        name = str(size) if size <= 4 else f"{power // 2 + 1}-{power}"
+        bins[name] = bins.get(name, 0) + int(count)
+    return bins

@@ -1,0 +1,109 @@
+"""The posts that are left: what clean kept, less what later phases dropped."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.pipeline.units.stage import Done
+
+SCORE = "score."
+"""Begins the name of a column of the `kept` edge that holds a filter's scores; the filter's name follows."""
+DROPS = pa.schema([("row", pa.uint32())])
+"""The `drops` edge: places in the unit's `kept` file that were dropped, ascending."""
+COPIES = pa.schema([("row", pa.uint32()), ("copies", pa.int32())])
+"""The `copies` edge: posts in the cluster of a row that stayed; rows that are not there have 1."""
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Where the posts that are left are.
+
+    Attributes:
+        clean: folder of the clean units.
+        drops: folders of phases that dropped posts; a unit without a manifest there lost none.
+        copies: folder of the phase that counted copies, or "" where none did.
+    """
+
+    clean: str
+    drops: tuple[str, ...]
+    copies: str = ""
+
+    def dropped(self, unit: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Returns the places in the unit's `kept` file that were dropped, ascending."""
+        rows = [np.empty(0, np.uint32)]
+        for folder in self.drops:
+            if Done(folder, unit).is_done():
+                rows.append(_column(Done(folder, unit).path("drops"), "row"))
+        return np.unique(np.concatenate(rows))
+
+    def places(self, unit: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Returns the places in the unit's `kept` file that are left, ascending."""
+        kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
+        return np.delete(np.arange(kept, dtype=np.uint32), self.dropped(unit))
+
+    def count(self, unit: str) -> int:
+        """Returns how many of the unit's posts are left."""
+        kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
+        return kept - len(self.dropped(unit))
+
+    def read(self, unit: str, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yields the unit's posts that are left, in order.
+
+        Args:
+            unit: name of a clean unit.
+            columns: of the `kept` edge; or "copies", int32, last: posts in the post's cluster.
+        """
+        dropped_R = self.dropped(unit)
+        copies = self._copies(unit) if columns[-1] == "copies" else None
+        start = 0
+        of_kept = [c for c in columns if c != "copies"]
+        for batch in read_kept(Done(self.clean, unit), columns=of_kept):
+            stop = start + batch.num_rows
+            if copies is not None:
+                batch = batch.append_column("copies", pa.array(_dense(copies, start, stop)))
+            lo, hi = np.searchsorted(dropped_R, [start, stop])
+            if hi > lo:
+                keep_N = np.ones(batch.num_rows, np.bool_)
+                keep_N[dropped_R[lo:hi].astype(np.int64) - start] = False
+                batch = batch.filter(pa.array(keep_N))
+            start = stop
+            if batch.num_rows:
+                yield batch
+
+    def _copies(self, unit: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Returns (row_S, copies_S), rows ascending; others have 1."""
+        if not (self.copies and Done(self.copies, unit).is_done()):
+            return np.empty(0, np.uint32), np.empty(0, np.int32)
+        path = Done(self.copies, unit).path("copies")
+        return _column(path, "row"), _column(path, "copies")
+
+
+def _dense(
+    copies: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], start: int, stop: int
+) -> np.ndarray[Any, np.dtype[np.int32]]:
+    row_S, copies_S = copies
+    lo, hi = np.searchsorted(row_S, [start, stop])
+    copies_N = np.ones(stop - start, np.int32)
+    copies_N[row_S[lo:hi].astype(np.int64) - start] = copies_S[lo:hi]
+    return copies_N
+
+
+def _column(path: str, name: str) -> np.ndarray[Any, Any]:
+    with pa.memory_map(path) as file:
+        table = pa.ipc.open_file(file).read_all()
+        return np.array(table[name].combine_chunks())
+
+
+def read_kept(done: Done, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the batches of a clean unit's `kept` file, only `columns`, in that order."""
+    with pa.memory_map(done.path("kept")) as file:
+        names = pa.ipc.open_file(file).schema.names
+        options = pa.ipc.IpcReadOptions(
+            included_fields=[names.index(c) for c in columns], use_threads=False
+        )
+        reader = pa.ipc.open_file(file, options=options)
+        for i in range(reader.num_record_batches):
+            yield reader.get_batch(i).select(list(columns))

@@ -1,0 +1,298 @@
+"""How often each post stands in the shards: mixing weights by language and by source.
+
+The amounts that shares are of are text bytes of the survivors, by predicted language and by source: they
+are known before anything is encoded. A group's rate is the bytes that it is to have over the bytes that
+it has; with both tables the rates are multiplied, which gives both sets of shares where language and
+source are independent. What came out is counted, and in the report.
+
+A post of rate 2.3 stands twice, and a third time with probability 0.3, drawn by a seeded hash of its
+document: the posts of a conversation are drawn together, and neither units nor batches show.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.text.hashing import Hashes, hash_texts
+from sluice.pipeline.recipes import schema as recipe
+from sluice.pipeline.phases.clean.phase import RejectFile
+from sluice.pipeline.ledger.balance import UNKNOWN, Counts, column, tally
+from sluice.pipeline.units.stage import Attempt, Unit, add_counts
+from sluice.schemas.post import ROW_BITS
+from sluice.schemas.reject import POLICY, reject_batch
+
+PHASE, STAGE, REASON = "tokens", "mixture", "mixture"
+RATE_GRID = 2.0**-32
+"""Rates are multiples of it, so that the last bits of a power do not show."""
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Int64s = np.ndarray[Any, np.dtype[np.int64]]
+Rates = tuple[tuple[str, float], ...]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_DRAW_SEED = 0x313C7E
+
+
+def fill(weight_G: Floats, limit_G: Floats, *, total: float) -> Floats:
+    """Returns (G,) float64, shares of a total in proportion to weights, none above its limit.
+
+    What a limit cuts off goes to the others, in proportion (water-filling): min(c * weight, limit), with
+    c such that the sum is the total, or all limits where they sum to less.
+
+    Args:
+        weight_G: (G,) at least 0; a group of weight 0 gets nothing.
+        limit_G: (G,) above 0.
+        total: above 0.
+    """
+    share_G = np.zeros(len(weight_G))
+    some_K = np.flatnonzero(weight_G > 0)
+    if not len(some_K):
+        return share_G
+    some_K = some_K[np.argsort(limit_G[some_K] / weight_G[some_K], kind="stable")]
+    weight_K, limit_K = weight_G[some_K], limit_G[some_K]
+    before_K = np.cumsum(limit_K) - limit_K
+    behind_K = np.cumsum(weight_K[::-1])[::-1]
+    level_K = (total - before_K) / behind_K
+    free_F = np.flatnonzero(level_K * weight_K <= limit_K)
+    level = level_K[free_F[0]] if len(free_F) else np.inf
+    share_G[some_K] = np.minimum(level * weight_K, limit_K)
+    return share_G
+
+
+def target_shares(amounts: Mapping[str, int], shares: recipe.Shares) -> dict[str, float]:
+    """Returns the share that each group is to have; they sum to 1.
+
+    Groups with a weight get it; the others divide the rest in proportion to p ** (1 / temperature),
+    none more than `max_share`, or all the same where there are too few of them for that. A weight of a
+    group that has nothing is divided as well.
+
+    Args:
+        amounts: group -> what it has, at least 1.
+        shares: the recipe's table.
+
+    Source: tempered shares as in XLM (Conneau and Lample 2019, arXiv:1901.07291, section 3.1) and mT5
+    (Xue et al. 2021, arXiv:2010.11934, section 3.2), where the exponent is 1 / temperature.
+    """
+    total = sum(amounts.values())
+    named = {name: shares.weights[name] for name in amounts if name in shares.weights}
+    rest = [name for name in amounts if name not in named]
+    if not rest:
+        whole = sum(named.values())
+        return {name: share / whole for name, share in named.items()} if whole else {}
+    free = max(0.0, 1.0 - sum(named.values()))
+    tempered_R = np.array([amounts[n] / total for n in rest]) ** (1.0 / shares.temperature)
+    limit = max(shares.max_share, free / len(rest))
+    share_R = fill(tempered_R, np.full(len(rest), limit), total=free)
+    found = named | dict(zip(rest, share_R.tolist(), strict=True))
+    return {name: found[name] for name in amounts}
+
+
+def repeat_rates(
+    amounts: Mapping[str, int], shares: recipe.Shares, *, max_repeats: float
+) -> dict[str, float]:
+    """Returns how often a post of each group is to stand in the shards, on average.
+
+    The total stays as it is, if the limits let it: what a group cannot take, because its posts may stand
+    `max_repeats` times at most, goes to the others in proportion, but to none above `max_share`.
+
+    Args:
+        amounts: group -> what it has, at least 1.
+        shares: the recipe's table.
+        max_repeats: at least 1. Repeating up to 4 times is nearly as good as new tokens: Muennighoff et
+            al. 2023, arXiv:2305.16264.
+    """
+    total, targets = sum(amounts.values()), target_shares(amounts, shares)
+    has_G = np.array([amounts[name] / total for name in amounts])
+    aim_G = np.array([targets.get(name, 0.0) for name in amounts])
+    limit_G = np.minimum(max_repeats * has_G, np.maximum(shares.max_share, aim_G))
+    rate_G = fill(aim_G, limit_G, total=1.0) / has_G
+    rate_G = np.round(rate_G / RATE_GRID) * RATE_GRID
+    return dict(zip(amounts, rate_G.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often a post of each language and source stands in the shards.
+
+    Attributes:
+        languages: (language, rate), sorted.
+        sources: (source, rate), sorted.
+        max_repeats: no post's rate is higher.
+        seed: of the draw.
+        output: the output folder, for `rejects/`.
+        files: source file of each clean unit.
+    """
+
+    languages: Rates
+    sources: Rates
+    max_repeats: float
+    seed: int
+    output: str
+    files: tuple[str, ...]
+
+    def rates(self, batch: pa.RecordBatch) -> Floats:
+        """Returns (N,) float64, the copies of each post that are expected."""
+        by_language_N = _rates(batch.column("language"), self.languages)
+        by_source_N = _rates(batch.column("source"), self.sources)
+        return np.minimum(by_language_N * by_source_N, self.max_repeats)
+
+    def repeats(self, batch: pa.RecordBatch, order_N: Hashes) -> Int64s:
+        """Returns (N,) int64, how often each post stands in the shards: 0 where it is left out.
+
+        Args:
+            batch: with columns `language` and `source`.
+            order_N: (N,) uint64, the hash of each post's document.
+        """
+        rate_N = self.rates(batch)
+        whole_N = np.floor(rate_N)
+        drawn_N = (_mix(order_N ^ _salt(self.seed)) >> np.uint64(11)) * 2.0**-53
+        return (whole_N + (drawn_N < rate_N - whole_N)).astype(np.int64)
+
+
+def plan_mixture(
+    section: recipe.Mixture, survivors: Counts, *, seed: int, output: str, files: tuple[str, ...]
+) -> Mixture:
+    """Returns the rates that a recipe's table and the text bytes of the survivors give.
+
+    Args:
+        section: the recipe's table.
+        survivors: totals of the posts that are left, with `by_lang` and `by_source` of `text_bytes`.
+        seed: of the draw.
+        output: the output folder.
+        files: source file of each clean unit.
+    """
+    rates = [
+        tuple(sorted(_group_rates(survivors, by, shares, section.max_repeats).items()))
+        for by, shares in (("by_lang", section.language), ("by_source", section.source))
+    ]
+    return Mixture(rates[0], rates[1], section.max_repeats, seed, output, files)
+
+
+def _group_rates(
+    survivors: Counts, by: str, shares: recipe.Shares, max_repeats: float
+) -> dict[str, float]:
+    amounts = column(survivors, by, "text_bytes")
+    if shares == recipe.Shares():
+        return dict.fromkeys(amounts, 1.0)
+    return repeat_rates(amounts, shares, max_repeats=max_repeats)
+
+
+def _rates(groups: pa.StringArray, rates: Rates) -> Floats:
+    encoded = pc.fill_null(groups, UNKNOWN).dictionary_encode()
+    table = dict(rates)
+    rate_G = np.array([table[name] for name in encoded.dictionary.to_pylist()], np.float64)
+    return np.asarray(rate_G[np.asarray(encoded.indices)])
+
+
+def _salt(seed: int) -> np.uint64:
+    return np.uint64(seed ^ _DRAW_SEED)
+
+
+def _mix(hashes: Hashes) -> Hashes:
+    """Returns other hashes: SplitMix64's step (Steele, Lea and Flood, OOPSLA 2014, figure 17)."""
+    x = hashes + _GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+class Copies(NamedTuple):
+    """Posts of a batch, each as often as it stands in the shards, its copies one after the other.
+
+    Attributes:
+        row_M: (M,) int64, which post of the batch.
+        order_M: (M,) uint64, the hash of the document; each copy has its own, so that copies go to
+            different places.
+        first_M: (M,) bool, the first copy of its post.
+    """
+
+    row_M: Int64s
+    order_M: Hashes
+    first_M: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def copies(order_N: Hashes, repeats_N: Int64s) -> Copies:
+    """Returns each post as often as it repeats; the first copy keeps the hash of its document."""
+    row_M = np.repeat(np.arange(len(order_N)), repeats_N)
+    stops_N = np.cumsum(repeats_N)
+    copy_M = np.arange(len(row_M)) - (stops_N - repeats_N)[row_M]
+    order_M, first_M = order_N[row_M], copy_M == 0
+    order_M = np.where(first_M, order_M, _mix(order_M + copy_M.astype(np.uint64) * _GOLDEN))
+    return Copies(row_M, order_M, first_M)
+
+
+class Mixed(NamedTuple):
+    """The posts of a batch as they stand in the shards: M of them, see `Copies`."""
+
+    posts: pa.RecordBatch
+    order_M: Hashes
+    first_M: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class Mixing:
+    """A unit's posts, as often as the mixture says, and the books of it: a stage opens one a unit."""
+
+    def __init__(self, mixture: Mixture, unit: Unit, attempt: Attempt):
+        self._mixture, self._attempt = mixture, attempt
+        number = unit.name.rpartition("-")[2]
+        self._source_file = mixture.files[int(number)]
+        self._name = f"rejects/{PHASE}-{number}.parquet"
+        self._file = RejectFile(attempt.contract_path(mixture.output, self._name))
+        self.left_out: Counts = {}
+        self.id_sum = 0
+
+    def apply(self, batch: pa.RecordBatch, order_N: Hashes) -> "Mixed":
+        """Returns each post of a batch as often as it stands in the shards."""
+        repeats_N = self._mixture.repeats(batch, order_N)
+        self._leave_out(batch.filter(pa.array(repeats_N == 0)))
+        row_M, order_M, first_M = copies(order_N, repeats_N)
+        posts = batch.take(pa.array(row_M))
+        self.id_sum += sum_of_ids(hash_texts(posts.column("post_id")))
+        return Mixed(posts, order_M, first_M)
+
+    def _leave_out(self, posts: pa.RecordBatch) -> None:
+        if not posts.num_rows:
+            return
+        rates = pa.array(self._mixture.rates(posts).astype(np.float32))
+        row_mask = pa.scalar((1 << ROW_BITS) - 1, pa.uint64())
+        about = {
+            "post_id": posts.column("post_id"),
+            "kind": POLICY,
+            "phase": PHASE,
+            "stage": STAGE,
+            "reason": REASON,
+            "score": rates,
+            "source_file": self._source_file,
+            "source_row": pc.bit_wise_and(posts.column("row_key"), row_mask),
+        }
+        self._file.write(reject_batch(posts.num_rows, about))
+        add_counts(self.left_out, post_tally(posts))
+
+    def finish(self) -> Counts:
+        """Closes the file of what was left out; returns the counts."""
+        self._file.close()
+        size, sha256 = self._file.size_and_sha256()
+        self._attempt.add_contract("rejects", self._name, size=size, sha256=sha256)
+        return {"left_out": self.left_out, "id_sum": self.id_sum}
+
+
+def post_tally(posts: pa.RecordBatch) -> Counts:
+    """Returns posts and text bytes of a batch, by language, day and source."""
+    return tally(
+        language=posts.column("language"),
+        created_at=posts.column("created_at"),
+        source=posts.column("source"),
+        amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
+    )
+
+
+def sum_of_ids(hashes_N: Hashes) -> int:
+    """Returns the sum of the upper halves of hashes: two lists of unlike posts have unlike sums.
+
+    It does not overflow below 2^32 posts a call.
+    """
+    return int((hashes_N >> np.uint64(32)).sum())

@@ -1,0 +1,188 @@
+"""Stage of phase tokens: posts of a partition -> documents -> sequences, and where each piece went."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.pipeline.units import exchange
+from sluice.pipeline.storage.checksums import crc32
+from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
+from sluice.pipeline.ledger.balance import Counts
+from sluice.pipeline.phases.tokens.token_counts import TokenUse
+from sluice.pipeline.units.stage import Attempt, Unit, Work
+from sluice.tokenizer.encode import Encoded
+from sluice.tokenizer.packing.documents import Bools, Joined, Marks, join
+from sluice.tokenizer.packing.plan import LongDocuments, Packing, PackPlan, pack, plan
+from sluice.tokenizer.vocabulary.load import Vocabulary
+
+GATHER_SEQUENCES = 256
+"""Sequences that a shard unit holds at a time: 8 MiB at 8,192 tokens."""
+
+PIECE = pa.schema(
+    [
+        ("sequence", pa.int32()),
+        ("offset", pa.int32()),
+        ("length", pa.int32()),
+        ("post_id", pa.string()),
+        ("piece", pa.int16()),
+        ("copies", pa.int32()),
+        ("ends", pa.bool_()),
+    ]
+)
+"""The `pieces` edge: a row a piece of a post; a document, or a part of one, ends where `ends` is true."""
+
+
+KEYS: dict[DocumentsOf, tuple[str, ...]] = {
+    "posts": ("order",),
+    "conversations": ("order", *CONVERSATION_COLUMNS, "post_id"),
+}
+"""What the posts of a partition are ordered by; `CONVERSATION_COLUMNS` is which one, then when."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Posts of a partition -> packed sequences and where each piece went.
+
+    Attributes:
+        documents: what a document is made of.
+        packing: how documents go into sequences, see `sluice.tokenizer.packing.plan`.
+        marks: the special tokens around documents and between their posts.
+        vocabulary: the ids and how many there are.
+    """
+
+    folder: str
+    sequence_length: int
+    documents: DocumentsOf
+    packing: Packing
+    long_documents: LongDocuments
+    marks: Marks
+    vocabulary: Vocabulary
+    name: str = "tokens_pack"
+
+    def open(self) -> Work:
+        """Returns the function that packs a partition."""
+        return partial(_pack, self)
+
+
+class Posts(NamedTuple):
+    """The posts of a partition's documents, in the order of the documents' hashes."""
+
+    post_id: pa.StringArray
+    copies: pa.Int32Array
+    begins_N: Bools
+    joined: Joined
+
+
+def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
+    posts = _read(unit, stage.marks, stage.documents)
+    planned = plan(
+        posts.joined.lengths_N,
+        begins_N=posts.begins_N,
+        sequence_length=stage.sequence_length,
+        packing=stage.packing,
+        long_documents=stage.long_documents,
+    )
+    _write(stage, posts, planned, attempt)
+    return {
+        "sequences": planned.num_sequences,
+        "documents": planned.num_documents,
+        "begin_of_document": posts.joined.num_begins,
+        "turns": posts.joined.num_turns,
+        "end_of_document": posts.joined.num_ends,
+        "tokens": planned.num_tokens,
+        "truncated": planned.num_truncated,
+        "padding": planned.num_padding,
+    }
+
+
+def _write(stage: Pack, posts: Posts, planned: PackPlan, attempt: Attempt) -> None:
+    """Writes the sequences, how often each id stands there, and the pieces; a run of sequences at a time."""
+    path, pieces = attempt.path("sequences", suffix=".i32"), []
+    sums: list[int] = []
+    use = TokenUse(stage.vocabulary)
+    with open(path, "wb") as file:
+        for start in range(0, planned.num_sequences, GATHER_SEQUENCES):
+            packed = pack(
+                planned,
+                posts.joined.tokens_T,
+                posts.joined.starts_N,
+                pad_id=stage.vocabulary.pad_id,
+                start=start,
+                stop=min(start + GATHER_SEQUENCES, planned.num_sequences),
+            )
+            packed.tokens_SL.tofile(file)
+            sums += map(crc32, packed.tokens_SL)
+            use.add(packed.tokens_SL)
+            pieces.append(_pieces(packed.pieces, posts))
+    attempt.add("sequences", path, checked=False)  # a shard takes some rows, and checks those
+    path = attempt.path("sums", suffix=".u32")
+    np.array(sums, np.uint32).tofile(path)
+    attempt.add("sums", path)
+    path = attempt.path("use", suffix=".i64")
+    use.count_V.tofile(path)
+    attempt.add("use", path)
+    path = attempt.path("pieces")
+    # Not compressed: a shard takes some rows of every partition, from the mapped file.
+    with pa.ipc.new_file(path, PIECE) as out:
+        out.write_batch(pa.concat_batches(pieces))
+    attempt.add("pieces", path)
+
+
+def _pieces(pieces: pa.RecordBatch, posts: Posts) -> pa.RecordBatch:
+    """Returns PIECE rows: the plan's pieces with the post's id in the place of its number."""
+    number = pieces.column("post")
+    made = {"post_id": posts.post_id.take(number), "copies": posts.copies.take(number)}
+    columns = [made[n] if n in made else pieces.column(n) for n in PIECE.names]
+    return pa.RecordBatch.from_arrays(columns, schema=PIECE)
+
+
+def _read(unit: Unit, marks: Marks, documents: DocumentsOf) -> Posts:
+    """Returns the posts of a unit, joined to documents.
+
+    The unit is read twice, so that only one copy of its tokens is held.
+    """
+    posts = pa.concat_batches([_without_tokens(batch) for _, batch in exchange.read(unit)])
+    order_N = np.asarray(_order(posts.select(list(KEYS[documents]))), np.int64)
+    lengths_N = np.asarray(posts.column("length"), np.int64)
+    posts = posts.take(pa.array(order_N))
+    begins_N = _begins(posts, documents)
+    tokens = (_encoded(batch.column("tokens")) for _, batch in exchange.read(unit))
+    joined = join(tokens, lengths_N, order_N, begins_N, marks=marks)
+    return Posts(posts.column("post_id"), posts.column("copies"), begins_N, joined)
+
+
+def _without_tokens(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns the posts of a batch, with the number of their tokens as `length` in the tokens' place."""
+    lengths = pc.list_value_length(batch.column("tokens"))
+    return batch.drop_columns(["tokens"]).append_column("length", lengths)
+
+
+def _encoded(tokens: pa.ListArray) -> Encoded:
+    """Returns the tokens of a batch; they are not copied."""
+    return Encoded(np.asarray(tokens.values), np.asarray(tokens.offsets, np.int64))
+
+
+def _order(keys: pa.RecordBatch) -> Any:
+    """Returns (N,), which row comes first, which second.
+
+    By the document's hash, then in a conversation by time, nulls last, and by post id. Two
+    conversations of equal hash do not mix.
+    """
+    if keys.schema.names == ["order"]:
+        # Rows come in input order, so that a stable sort settles equal hashes by it.
+        return np.argsort(np.asarray(keys.column("order")), kind="stable")
+    return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.schema.names])
+
+
+def _begins(posts: pa.RecordBatch, documents: DocumentsOf) -> Bools:
+    """Returns (N,) bool, whether a post, in order, is the first of its document."""
+    begins_N = np.ones(posts.num_rows, np.bool_)
+    if documents == "conversations":
+        before, after = posts.slice(0, posts.num_rows - 1), posts.slice(1)
+        same = [pc.equal(before.column(n), after.column(n)) for n in ("order", "conversation_id")]
+        begins_N[1:] = ~np.asarray(pc.fill_null(pc.and_(*same), False))
+    return begins_N

@@ -1,0 +1,497 @@
+"""A recipe says what a run does: a TOML file decoded into a frozen tree, every key checked."""
+
+import os
+import re
+import tomllib
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from sluice.filters import AnyFilter
+from sluice.filters.transformers.load import Transformer
+from sluice.pipeline.ledger.score_histograms import MAX_SAMPLE
+from sluice.pipeline.recipes.section import Section
+from sluice.pipeline.recipes.workers import Workers
+from sluice.schemas.errors import RecipeError, did_you_mean
+
+Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Input(Section, frozen=True):
+    """Which files are read, and how their rows become posts.
+
+    Attributes:
+        files: globs, as paths or URIs; `--input` replaces them.
+        identity: what tells a file from another of its name: its sha256, for which all bytes are read
+            before the run, or the size and the time that its filesystem lists.
+        columns: POST column -> the input's name for it, where it is not the default.
+        max_text_bytes: a longer text is malformed (`text_too_long`).
+        unit_bytes: plain JSONL and Parquet are cut into units of about this size.
+    """
+
+    files: tuple[str, ...] = ()
+    identity: Literal["sha256", "listing"] = "sha256"
+    columns: dict[str, str] = {}
+    max_text_bytes: Positive = 65_536
+    unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
+
+
+class Limits(Section, frozen=True):
+    """When a run stops rather than go on with what is left.
+
+    Attributes:
+        max_error_ratio: posts that made a filter fail, of all posts read.
+        max_malformed_ratio: malformed rows, of the rows of one file.
+    """
+
+    max_error_ratio: Ratio = 0.001
+    max_malformed_ratio: Ratio = 0.05
+
+
+class Language(Section, frozen=True):
+    """Which fastText model names the language.
+
+    Attributes:
+        model: "combined" (lid.176 and a model that ships with Sluice), "lid.176" alone, or the path of a
+            fastText model.
+    """
+
+    model: str = "combined"
+
+
+class Dedup(Section, frozen=True):
+    """What counts as a duplicate, and which copy stays.
+
+    Attributes:
+        bands, rows: MinHash-LSH banding; bands * rows permutations.
+        ngram: code points in a shingle.
+        threshold: two posts of at least this exact Jaccard similarity are near duplicates.
+        keep: the copy that stays: the earliest `created_at` (a post without one comes last), the
+            longest text, or the most informative, that with the most distinct n-grams; ties go to the
+            first in input order.
+        max_copies: copies of a cluster that stay, the most preferred first.
+        count_copies: provenance gets a column `copies`, the posts of each one's cluster.
+        max_checks: kept posts that one post is compared with, at most; what is left is counted.
+        memory_bytes: what a worker of the phase holds for the posts it settles, about; a component
+            that needs more goes through files. Changes no byte of the output.
+        history: folder of the index of posts that earlier runs kept; read, and extended at the end.
+        history_days: days that the history remembers, counted back from the newest.
+        history_day: the day of this run's posts, YYYY-MM-DD; by default the median of their
+            `created_at`.
+    """
+
+    bands: Positive = 20
+    rows: Positive = 5
+    ngram: Positive = 5
+    threshold: Ratio = 0.8
+    keep: Literal["earliest", "longest", "informative"] = "earliest"
+    max_copies: Positive = 1
+    count_copies: bool = False
+    max_checks: Positive = 64
+    memory_bytes: Annotated[int, Meta(ge=16 << 20)] = 512 << 20
+    history: str | None = None
+    history_days: Positive = 30
+    history_day: date | None = None
+
+
+class Classifier(Transformer, frozen=True, kw_only=True):
+    """A transformer, what it rejects, and which posts it sees.
+
+    Attributes:
+        max_scores: label -> highest score that a post may have.
+        min_scores: label -> lowest score that a post must have.
+        screen: a filter of the recipe with a model, `spam` or `toxicity`: the transformer sees only
+            the posts that it passed and is unsure of. Without it the transformer sees all survivors.
+        min_screen: the screen's score from which on it is unsure.
+        max_share: of the survivors, the most that the transformer may see; those with the highest
+            screen scores go first.
+        sample: of the posts that reached the screen, so many are scored by both, to measure how far
+            they agree; decides nothing.
+    """
+
+    max_scores: dict[str, float] = {}
+    min_scores: dict[str, float] = {}
+    screen: str | None = None
+    min_screen: Ratio | None = None
+    max_share: Ratio | None = None
+    sample: Annotated[float, Meta(ge=0.0, le=MAX_SAMPLE)] = 0.01
+
+    def __post_init__(self) -> None:
+        Transformer.__post_init__(self)
+        if self.screen is None and (self.min_screen, self.max_share) != (None, None):
+            raise ValueError(
+                "min_screen and max_share need a screen: the filter whose scores they cut"
+            )
+        if self.screen is not None and (self.min_screen, self.max_share) == (None, None):
+            raise ValueError("a screen needs min_screen, max_share or both: where its band begins")
+        if self.screen is not None and not (self.max_scores or self.min_scores):
+            raise ValueError(
+                "a screen needs max_scores or min_scores: what the transformer rejects"
+            )
+
+
+class Vocabulary(Section, frozen=True):
+    """How the tokenizer is trained, or which one is taken as it is.
+
+    Attributes:
+        sample_bytes: text whose words are counted, at most; of more, a sample by the hash of the id.
+        language_exponent: a language with share p of the text gets a share of the counts in proportion
+            to p ** language_exponent: 1 leaves the shares as they are, 0 makes them equal.
+        max_weight: what an occurrence in a rare language counts for, at most.
+        max_words: distinct words that it is trained on, at most: those that count most.
+        held_back: share of the posts that it is not trained on; the report says what it makes of them.
+        strict: an error, not a warning, when more than 1% of the entries had to be reserved.
+        tokenizer: path of a frozen tokenizer.json of 131,072 entries; nothing is trained.
+    """
+
+    sample_bytes: Positive = 4_000_000_000
+    language_exponent: Ratio = 0.7
+    max_weight: Annotated[float, Meta(ge=1.0)] = 8.0
+    max_words: Positive = 10_000_000
+    held_back: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.01
+    strict: bool = False
+    tokenizer: str | None = None
+
+
+class Tokens(Section, frozen=True):
+    """How posts become documents, and documents sequences.
+
+    Attributes:
+        documents: each post is a document; or the posts of a conversation are joined to one, in the
+            order of `created_at`, with `<|turn|>` between them.
+        begin_of_document: `<|bod|>` stands before each document.
+        end_of_document: `<|eod|>` stands behind each document.
+        packing: documents stay whole where they fit a sequence; or they stand one after the other and
+            are cut at the end of each sequence.
+        long_documents: a document longer than a sequence is split into pieces, or truncated.
+        partition_bytes: text that is shuffled and packed together, about.
+    """
+
+    documents: Literal["posts", "conversations"] = "posts"
+    begin_of_document: bool = False
+    end_of_document: bool = True
+    packing: Literal["best_fit", "concatenate"] = "best_fit"
+    long_documents: Literal["split", "truncate"] = "split"
+    partition_bytes: Annotated[int, Meta(ge=1 << 16)] = 48 << 20
+
+    def __post_init__(self) -> None:
+        if self.documents == "conversations" and self.long_documents == "truncate":
+            raise ValueError(
+                'documents = "conversations" needs long_documents = "split": a conversation that is '
+                "truncated would lose whole posts"
+            )
+
+
+class Model(Section, frozen=True):
+    """The model that the tokens are for; the defaults are Grok-1's. Decides nothing: the report compares.
+
+    Attributes:
+        name: for the report.
+        total_parameters: of the whole model. Grok-1: 314e9 (README of the open release, xai-org/grok-1).
+        active_parameters: those that one token meets: attention, embeddings and the experts that are
+            chosen. Grok-1: 86e9, as is commonly stated; the layers and widths of the open release add up to
+            84e9, and its announcement says 25% of the weights, 79e9.
+        experts: of a layer; 1 for a dense model.
+        active_experts: of them, those that a token is sent to.
+    """
+
+    name: str = "Grok-1"
+    total_parameters: Annotated[float, Meta(ge=1.0)] = 314e9
+    active_parameters: Annotated[float, Meta(ge=1.0)] = 86e9
+    experts: Positive = 8
+    active_experts: Positive = 2
+
+    def __post_init__(self) -> None:
+        if self.active_parameters > self.total_parameters:
+            raise ValueError("active_parameters must be at most total_parameters")
+        if self.active_experts > self.experts:
+            raise ValueError("active_experts must be at most experts")
+
+
+class Training(Section, frozen=True):
+    """The training run that the shards are sized for.
+
+    Attributes:
+        sequence_length: tokens in a sequence.
+        global_batch_sequences: sequences in one optimiser step over all ranks.
+        data_parallel_ranks: ranks that read shards, equally.
+        workers_per_rank: readers of a rank; the number of shards is a multiple of ranks times workers.
+        target_shard_bytes: a shard is at most about this large.
+        epochs: how often the training reads the shards; for the report.
+        tokens: what the training wants to read. Less than there is: the shards hold no more, and the rest
+            is left over. More: the report says how many epochs it takes.
+        model: what the tokens are for.
+    """
+
+    sequence_length: Annotated[int, Meta(ge=16, le=1 << 20)] = 8192
+    global_batch_sequences: Positive = 1024
+    data_parallel_ranks: Positive = 8
+    workers_per_rank: Positive = 1
+    target_shard_bytes: Annotated[int, Meta(ge=1 << 16)] = 256 << 20
+    epochs: Positive | None = None
+    tokens: Positive | None = None
+    model: Model = Model()
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.tokens is not None:
+            raise ValueError("epochs and tokens both say how long the training is: set one of them")
+
+
+class Shares(Section, frozen=True):
+    """What share of the text each group of posts is to have. The defaults leave all as it is.
+
+    Attributes:
+        temperature: a group with share p gets a share in proportion to p ** (1 / temperature).
+        weights: group = its share, whatever the temperature; the others divide the rest.
+        max_share: no group gets more than this share of what there is; the others divide what it loses.
+    """
+
+    temperature: Annotated[float, Meta(gt=0.0)] = 1.0
+    weights: dict[str, Ratio] = {}
+    max_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+
+    def __post_init__(self) -> None:
+        if sum(self.weights.values()) > 1.0 + 1e-9:
+            total = sum(self.weights.values())
+            raise ValueError(f"weights are shares: their sum must be at most 1, it is {total:g}")
+        if self.weights and max(self.weights.values()) > self.max_share:
+            name = max(self.weights, key=lambda k: self.weights[k])
+            raise ValueError(f"the weight of {name!r} is above max_share = {self.max_share:g}")
+
+
+class Mixture(Section, frozen=True):
+    """How often posts of a language or a source stand in the shards. Off by default.
+
+    Attributes:
+        language: shares by predicted language.
+        source: shares by POST.source.
+        max_repeats: no post stands more often, on average; what a group cannot take goes to the others.
+    """
+
+    language: Shares = Shares()
+    source: Shares = Shares()
+    max_repeats: Annotated[float, Meta(ge=1.0)] = 4.0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether every post stands once."""
+        return self.language == Shares() == self.source
+
+
+class Recipe(Section, frozen=True):
+    """The whole of what a run does.
+
+    Attributes:
+        name: names the recipe; an output folder belongs to one name.
+        seed: of every hash, sample and permutation.
+        filters: in order; the first that says no gives the reason.
+        transformers: in order, over what is left when duplicates are gone.
+    """
+
+    name: str
+    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 1
+    input: Input = Input()
+    limits: Limits = Limits()
+    language: Language = Language()
+    filters: tuple[AnyFilter, ...] = ()
+    dedup: Dedup = Dedup()
+    transformers: tuple[Classifier, ...] = ()
+    vocabulary: Vocabulary = Vocabulary()
+    tokens: Tokens = Tokens()
+    mixture: Mixture = Mixture()
+    training: Training = Training()
+    workers: Workers = Workers()
+
+
+def shipped_recipes() -> list[str]:
+    """Returns the names of the recipes in the package."""
+    folder = resources.files("sluice.pipeline.recipes")
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def load(name_or_path: str, *, sets: tuple[str, ...] = ()) -> Recipe:
+    """Returns the recipe of a path, or of a shipped name, with `KEY=VALUE` settings applied.
+
+    Raises:
+        RecipeError: the file is missing or not TOML, or a key is unknown or its value out of range;
+            the message names the key's path.
+    """
+    tree = _read(name_or_path)
+    for setting in sets:
+        _apply(tree, setting)
+    return decode(tree, where=name_or_path)
+
+
+def decode(tree: dict[str, Any], *, where: str) -> Recipe:
+    """Returns the recipe that a decoded TOML tree holds; raises RecipeError naming the key."""
+    try:
+        recipe = msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{where}: {_explain(str(error), tree)}") from None
+    names = [f.name for f in recipe.filters]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise RecipeError(
+            f"{where}: $.filters: {twice[0]!r} stands twice; one filter, one threshold"
+        )
+    for i, model in enumerate(recipe.transformers):
+        _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
+    has = {"transformers": bool(recipe.transformers), "history": recipe.dedup.history is not None}
+    idle = recipe.workers.without_effect(**has)
+    if idle is not None:
+        raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")
+    return recipe
+
+
+def _check_transformer(recipe: Recipe, model: Classifier, *, where: str) -> None:
+    """Raises RecipeError where the name cannot be a file's, stands twice, or the screen is no screen."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", model.prefix):
+        raise RecipeError(
+            f"{where}.name: {model.prefix!r} must be letters, digits, - and _: it names files and columns"
+        )
+    if [m.prefix for m in recipe.transformers].count(model.prefix) > 1:
+        raise RecipeError(f"{where}.name: {model.prefix!r} stands twice; set another name")
+    screens = [f.name for f in recipe.filters if f.screen]
+    if model.screen is not None and model.screen not in screens:
+        hint = did_you_mean(model.screen, screens)
+        raise RecipeError(
+            f"{where}.screen: the recipe has no filter {model.screen!r} that runs a model{hint}"
+        )
+
+
+def canonical(part: Any) -> Any:
+    """Returns plain JSON types with sorted keys, the form that fingerprints are taken of."""
+    return msgspec.to_builtins(part, order="deterministic")
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or os.sep in name_or_path:
+        try:
+            text = path.read_text("utf-8")
+        except FileNotFoundError:
+            near = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+            hint = did_you_mean(path.name, near) if near else ""
+            raise RecipeError(f"{path}: no such recipe file{hint}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: cannot be read: {error}") from None
+    elif name_or_path in shipped_recipes():
+        text = (resources.files("sluice.pipeline.recipes") / f"{name_or_path}.toml").read_text("utf-8")
+    else:
+        hint = did_you_mean(name_or_path, shipped_recipes())
+        raise RecipeError(
+            f"{name_or_path}: no shipped recipe has this name (a path ends in .toml){hint}"
+        )
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name_or_path}: not TOML: {error}") from None
+
+
+def _apply(tree: dict[str, Any], setting: str) -> None:
+    """Sets one dotted key; `filters.spam.max_spam=0.9` finds the filter by its name."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(
+            f"--set {setting}: must be KEY=VALUE, for example --set dedup.threshold=0.7"
+        )
+    *parents, last = key.strip().split(".")
+    node: Any = tree
+    for depth, name in enumerate(parents):
+        node = _child(node, name, f"--set {setting}: " + ".".join(parents[: depth + 1]))
+    if not isinstance(node, dict):
+        raise RecipeError(f"--set {setting}: {'.'.join(parents)} holds no keys")
+    node[last] = _value(value.strip())
+
+
+def _child(node: Any, name: str, where: str) -> Any:
+    if isinstance(node, list):
+        if name.isdigit() and int(name) < len(node):
+            return node[int(name)]
+        found = [f for f in node if isinstance(f, dict) and _name_of(f) == name]
+        if len(found) == 1:
+            return found[0]
+        table = where.split()[-1].partition(".")[0]
+        if found:
+            places = ", ".join(f"{table}.{node.index(f)}" for f in found)
+            raise RecipeError(
+                f"{where}: stands {len(found)} times; name one by its place: {places}"
+            )
+        names = [str(_name_of(f)) for f in node if isinstance(f, dict)]
+        raise RecipeError(
+            f"{where}: the recipe has no such {table[:-1]}{did_you_mean(name, names)}"
+        )
+    if not isinstance(node, dict):
+        raise RecipeError(f"{where}: holds no keys")
+    return node.setdefault(name, {})
+
+
+def _name_of(entry: dict[str, Any]) -> Any:
+    """Returns what a filter or a transformer is called."""
+    model = str(entry.get("model", "")).rpartition("/")[2]
+    return entry.get("filter") or entry.get("name") or model
+
+
+def _value(text: str) -> Any:
+    """Returns the TOML value of a text; what is not TOML is a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(message: str, tree: dict[str, Any]) -> str:
+    """Turns msgspec's message into `path: what is wrong; did you mean`."""
+    text, _, path = message.rpartition(" - at `")
+    path = path.rstrip("`") if text else "$"
+    text = text or message
+    unknown = re.search(r"unknown field `([^`]+)`", text)
+    if unknown:
+        key = unknown.group(1)
+        return f"{path}.{key}: unknown key{did_you_mean(key, _known_keys(path, tree))}"
+    invalid = re.search(r"Invalid value '([^']+)'", text)
+    if invalid and path.endswith(".filter"):
+        return f"{path}: no filter {invalid.group(1)!r}{did_you_mean(invalid.group(1), filter_names())}"
+    choice = re.search(r"Invalid enum value '([^']+)'", text)
+    if choice:
+        names = [name for name in get_args(_type_at(path, tree)) if isinstance(name, str)]
+        return f"{path}: must be one of {', '.join(names)}, got {choice.group(1)!r}"
+    if "RFC3339 encoded date" in text:
+        return f"{path}: must be a day, YYYY-MM-DD"
+    return f"{path}: {text[0].lower()}{text[1:]}"
+
+
+def filter_classes() -> dict[str, type]:
+    """Returns every filter class by its name."""
+    return {str(c.__struct_config__.tag): c for c in AnyFilter.__args__}
+
+
+def filter_names() -> list[str]:
+    """Returns the names of all filters."""
+    return sorted(filter_classes())
+
+
+def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
+    """Returns the keys that the table at `path` may hold."""
+    node = _type_at(path, tree)
+    fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
+    return [*fields_of, "filter"] if node in filter_classes().values() else fields_of
+
+
+def _type_at(path: str, tree: dict[str, Any]) -> Any:
+    """Returns the type that the recipe declares at `path`."""
+    node: Any = Recipe
+    at: Any = tree
+    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", path):
+        if name:
+            fields = {f.name: f.type for f in msgspec.structs.fields(node)}
+            node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
+        elif isinstance(at, list) and index.isdigit():
+            at = at[int(index)]
+            node = filter_classes().get(str(at.get("filter")), Classifier)
+    return node

@@ -1,0 +1,211 @@
+"""Word lists with real frequencies, and sentences of them in the manner of each language.
+
+Every word comes from the lists of the `wordfreq` package, so no sentence is anybody's post. Words
+are drawn one by one: the sentences mean nothing, but their words, letters, lengths and marks are
+those of the language, which is what language identification, hashing and a BPE see.
+"""
+
+import importlib
+import importlib.metadata
+import unicodedata
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.pipeline.sample.draws import Draws, Ints, Mask, cumulative
+from sluice.schemas.errors import SluiceError
+
+LANGUAGE_WEIGHTS: dict[str, float] = {
+    name: weight
+    for weight, names in (
+        *((345, "en"), (140, "ja"), (90, "es"), (65, "pt"), (62, "ar"), (52, "id"), (36, "tr")),
+        *((32, "ko"), (28, "fr"), (22, "ru"), (19, "hi"), (16, "de"), (12, "fa tl it"), (10, "pl")),
+        *((8, "nl ur zh"), (7, "ms vi"), (6, "uk bn ta"), (5, "sv"), (4, "ca he fi el ro cs")),
+        *((3, "hu da no"), (2, "sk bg"), (1, "sl lt lv mk is")),
+    )
+    for name in names.split()
+}
+"""Language -> weight, skewed as on a general microblog; Thai has no list in wordfreq."""
+
+LIST_NAMES = {"tl": "fil", "no": "nb"}
+"""Where wordfreq's name of a list is not the language's."""
+
+MAX_WORDS = 20_000
+"""Words taken from the top of each list."""
+
+MIN_LENGTH, MAX_LENGTH, MEDIAN_LENGTH, LENGTH_SIGMA = 5, 60, 12.0, 0.6
+"""Words in a sentence: lognormal, cut at both ends. Under five words, posts repeat by chance."""
+
+UNSPACED_STRETCH = 1.5
+"""The lists of ja and zh cut words finer than blanks do, so their sentences have more of them."""
+
+
+class Style(NamedTuple):
+    """How a script writes a sentence.
+
+    Attributes:
+        joiner: between words.
+        comma: after a word inside the sentence.
+        ends: after the last word; repeated entries are more frequent.
+    """
+
+    joiner: str
+    comma: str
+    ends: tuple[str, ...]
+
+
+LATIN = Style(" ", ",", ("", "", ".", ".", ".", "!", "?", "...", "!!"))
+CJK = Style("", "、", ("", "。", "。", "!", "?", "…", "〜"))
+ARABIC = Style(" ", "،", ("", "", ".", ".", "!", "؟", ".."))
+INDIC = Style(" ", ",", ("", "।", "।", "!", "?", "..."))
+STYLES = {
+    "ja": CJK,
+    "zh": CJK._replace(comma="，"),
+    **dict.fromkeys(("ar", "fa", "ur"), ARABIC),
+    **dict.fromkeys(("hi", "bn"), INDIC),
+    "el": LATIN._replace(ends=("", ".", ".", "!", ";", "...")),
+}
+"""The rest is LATIN: a language with upper and lower case, or one that borrowed its marks."""
+
+
+class Lexicon(NamedTuple):
+    """The words of a language, in four forms one after the other.
+
+    Attributes:
+        forms: (4 V,) string: V words as listed, with a capital, in capitals, drawn out.
+        cumulative_V: (V,) int64, running frequencies.
+        style: how the language joins and ends.
+    """
+
+    forms: pa.StringArray
+    cumulative_V: Ints
+    style: Style
+
+
+@cache
+def lexicon(language: str) -> Lexicon:
+    """Returns the words of a language of LANGUAGE_WEIGHTS; raises SluiceError without wordfreq."""
+    words, frequencies_V = _listed_words(language)
+    dotted = language == "tr"
+    capital = pc.replace_substring_regex(words, "^i", "İ") if dotted else words
+    upper = pc.replace_substring(words, "i", "İ") if dotted else words
+    last = pc.utf8_slice_codeunits(words, -1)
+    tail = pc.if_else(pc.utf8_is_alpha(last), pc.binary_repeat(last, 4), "")
+    forms = [
+        words,
+        pc.utf8_capitalize(capital),
+        pc.utf8_upper(upper),
+        pc.binary_join_element_wise(words, tail, ""),
+    ]
+    return Lexicon(pa.concat_arrays(forms), cumulative(frequencies_V), STYLES.get(language, LATIN))
+
+
+def wordfreq_version() -> str:
+    """Returns the version of the word lists; raises SluiceError without them."""
+    _wordfreq()
+    return importlib.metadata.version("wordfreq")
+
+
+def _wordfreq() -> Any:
+    try:
+        return importlib.import_module("wordfreq")
+    except ImportError as failure:
+        raise SluiceError(
+            "sluice sample: must have the package wordfreq for its word lists, got none; "
+            "pip install 'sluice[sample]'"
+        ) from failure
+
+
+def _listed_words(language: str) -> tuple[pa.StringArray, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Returns the top words and their frequencies; list k holds the words of 10**(-k/100)."""
+    wordfreq = _wordfreq()
+    path = wordfreq.available_languages("best")[LIST_NAMES.get(language, language)]
+    words: list[str] = []
+    frequencies: list[float] = []
+    for k, bucket in enumerate(wordfreq.read_cBpack(path)):
+        usable = [word for word in bucket if _is_usable(word)][: MAX_WORDS - len(words)]
+        words += usable
+        frequencies += [10.0 ** (-k / 100)] * len(usable)
+        if len(words) == MAX_WORDS:
+            break
+    return pa.array(words, pa.string()), np.array(frequencies)
+
+
+def _is_usable(word: str) -> bool:
+    """No digits and no marks of posts, and equal to its own lower case and NFC."""
+    return (
+        word.isprintable()
+        and not any(c.isdigit() or c in '@#&<>:/\\"\u0307' for c in word)
+        and word == word.lower()
+        and unicodedata.is_normalized("NFC", word)
+    )
+
+
+def sentence_list(words: Lexicon, *, size: int, draws: Draws) -> pa.ListArray:
+    """Returns (size,) list<string>: the pieces of each sentence, which joined by "" are its text.
+
+    A piece is a word with the blank and marks that stand before it and the marks after it.
+    """
+    offsets_N1 = np.zeros(size + 1, np.int64)
+    np.cumsum(_lengths(words.style, size=size, draws=draws), out=offsets_N1[1:])
+    num_words = len(words.cumulative_V)
+    word_T = draws.index(words.cumulative_V, size=int(offsets_N1[-1]))
+    again_T = np.flatnonzero(word_T[1:] == word_T[:-1]) + 1
+    word_T[again_T] = (word_T[again_T] + 1) % num_words
+    first_T, last_T = np.zeros((2, len(word_T)), np.bool_)
+    first_T[offsets_N1[:-1]] = True
+    last_T[offsets_N1[1:] - 1] = True
+    end_T = last_T | draws.chance(1 / 14, size=len(word_T))
+    start_T = first_T | np.concatenate([[False], end_T[:-1]])[: len(word_T)]
+    form_T = _forms(start_T, draws)
+    pieces = pc.binary_join_element_wise(
+        _before(words.style, first_T, start_T, draws),
+        words.forms.take(pa.array(word_T + form_T * num_words)),
+        _after(words.style, end_T, draws),
+        "",
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets_N1, pa.int32()), pieces)
+
+
+def _lengths(style: Style, *, size: int, draws: Draws) -> Ints:
+    """Returns (size,) int64, words a sentence."""
+    lengths = np.arange(MIN_LENGTH, MAX_LENGTH + 1)
+    deviation = np.log(lengths / MEDIAN_LENGTH) / LENGTH_SIGMA
+    density = np.exp(-(deviation**2) / 2) / lengths
+    drawn_N = draws.index(cumulative(density), size=size) + MIN_LENGTH
+    return drawn_N if style.joiner else np.floor(drawn_N * UNSPACED_STRETCH).astype(np.int64)
+
+
+def _forms(start_T: Mask, draws: Draws) -> Ints:
+    """Returns (T,) int64: 0 as listed, 1 with a capital, 2 in capitals, 3 drawn out."""
+    form_T = (start_T & draws.chance(0.75, size=len(start_T))).astype(np.int64)
+    form_T[draws.chance(0.006, size=len(start_T))] = 2
+    form_T[draws.chance(0.004, size=len(start_T))] = 3
+    return form_T
+
+
+def _before(style: Style, first_T: Mask, start_T: Mask, draws: Draws) -> pa.StringArray:
+    """Returns (T,) string: the joiner, or now and then a line feed, an entity, a hash mark."""
+    size = len(first_T)
+    before = pa.array([style.joiner, "\n", " &amp; ", " &lt;3 ", ' "', " #", " ", ""])
+    kind_T = draws.index(cumulative([970, 0.5, 5, 1, 1, 12]), size=size)
+    kind_T[start_T & draws.chance(0.02, size=size)] = 1
+    if not style.joiner:
+        kind_T[np.flatnonzero(kind_T[:-1] == 5) + 1] = 6
+    kind_T[first_T] = 7
+    return before.take(pa.array(kind_T))
+
+
+def _after(style: Style, end_T: Mask, draws: Draws) -> pa.StringArray:
+    """Returns (T,) string: the end of a sentence, a comma, or nothing."""
+    comma_T = draws.chance(0.06, size=len(end_T)).astype(np.int64)
+    kind_T = np.where(end_T, draws.below(len(style.ends), size=len(end_T)) + 2, comma_T)
+    return pa.array(["", style.comma, *style.ends], pa.string()).take(pa.array(kind_T))
+
+
+def joined(pieces: pa.ListArray) -> pa.StringArray:
+    """Returns (N,) string, the pieces of each list written together."""
+    return pc.binary_join(pieces, "")

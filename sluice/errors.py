@@ -1,0 +1,27 @@
+"""What can go wrong: every error with a message for people is a `SluiceError`."""
+
+from sluice.schemas.errors import (
+    DamagedError,
+    InputError,
+    LedgerError,
+    LimitError,
+    OutputError,
+    RecipeError,
+    SluiceError,
+    StorageError,
+    VerifyError,
+    WorkerError,
+)
+
+__all__ = [
+    "DamagedError",
+    "InputError",
+    "LedgerError",
+    "LimitError",
+    "OutputError",
+    "RecipeError",
+    "SluiceError",
+    "StorageError",
+    "VerifyError",
+    "WorkerError",
+]

@@ -1,0 +1,47 @@
+import argparse
+import itertools
+
+import numpy as np
+import pytest
+
+from benchmarks import loader
+from tests.tokenizer.loader.test_files import numbers_of, write_output
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespace:
+    output = write_output(tmp_path_factory.mktemp("bench") / "out", num_shards=2, each=32)
+    return argparse.Namespace(output=output, batches=5, micro_batch=2, rounds=2, peers=None)
+
+
+def test_every_way_reads_every_sequence(options: argparse.Namespace) -> None:
+    """What is compared reads the same: each way gives each of 64 sequences once, 2 at a time."""
+    for name, way in loader._ways(options).items():
+        if "0 workers" in name or name.startswith("plain"):
+            batches = way()
+            got = np.concatenate([numbers_of(next(batches)) for _ in range(32)]).tolist()
+            assert sorted(got) == list(range(64)), name
+            in_order = got == sorted(got)
+            assert in_order == (name == "plain read, order of the files" or "`none`" in name), name
+
+
+def test_the_page_has_every_way(
+    options: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row a way; the last column is its cost over that of the plain read of the same order."""
+    names = ("plain read, shuffled", "plain read, order of the files")
+    ways = {name: way for name, way in loader._ways(options).items() if "2 workers" not in name}
+    costs = loader.rounds(ways, options)
+    assert all(cost.here > 0 and cost.workers == 0 for cost in costs.values())
+    rows = [line.split(" | ") for line in loader._page(costs, options)[4:]]
+    assert [row[0].removeprefix("| ") for row in rows] == list(ways)
+    for row, cost in zip(rows, costs.values(), strict=True):
+        base = costs[names["order" in row[0] or "none" in row[0]]]
+        assert row[-1] == f"{cost.here / base.here:.2f} |"
+
+
+def test_workers_are_counted_apart(options: argparse.Namespace) -> None:
+    """CPU seconds of living children are seen, and none where there are none."""
+    assert loader._cpu_of_workers() == 0
+    batches = loader.ours(options, num_workers=1, shuffle="none", columns=())
+    assert any(loader._cpu_of_workers() > 0 for _ in itertools.islice(batches, 5000))

@@ -1,0 +1,331 @@
+"""The documentation is true: its code runs, its commands parse, its tables are those of the code."""
+
+from tests.repository import ROOT
+import ast
+import contextlib
+import io
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from sluice.filters import AnyFilter
+from sluice.filters.base import Filter
+from sluice.filters.transformers.load import Located
+from sluice.pipeline import cli
+from sluice.pipeline.recipes import schema as recipe
+from sluice.pipeline.sample.write import write_sample
+from sluice.pipeline.phases.score.phase import score_schema
+from sluice.pipeline.phases.tokens.shard import PROVENANCE
+from sluice.pipeline.phases.classify.thresholds import score_schema as transformer_schema
+from sluice.schemas.payloads.columns import REASONS
+from sluice.schemas.post import INPUT_COLUMNS, POST
+from sluice.schemas.reject import REJECT
+from sluice.schemas.token_shard import ShardFormat
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    ROOT / "pipeline" / "DESIGN.md",
+    ROOT / "benchmarks" / "DEDUP.md",
+    ROOT / "benchmarks" / "CLASSIFIERS.md",
+    ROOT / "benchmarks" / "LOADER.md",
+    ROOT / "benchmarks" / "PACKING.md",
+    ROOT / "benchmarks" / "TOKENIZER.md",
+]
+FENCE = re.compile(r"(<!-- run -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+every_linked = pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with sluice-sample/ and sluice-out/, as ./run_local.sh leaves one, but small."""
+    folder = tmp_path_factory.mktemp("docs")
+    write_sample(folder / "sluice-sample", num_posts=1000, seed=1)
+    posts, out = folder / "sluice-sample" / "posts-*.jsonl.gz", folder / "sluice-out"
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert cli.main(["run", "sample", "--input", str(posts), "--output", str(out)]) == 0
+    return folder
+
+
+def fences(page: Path, *languages: str) -> Iterator[tuple[bool, str]]:
+    """Yields (marked to be run, text) of the fenced blocks in some languages."""
+    for marked, language, text in FENCE.findall(page.read_text("utf-8")):
+        if language in languages:
+            yield bool(marked), text
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Returns the arguments of every `sluice` command line of a page."""
+    found = []
+    for _, text in fences(page, "sh"):
+        for line in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["sluice"]:
+                found.append(words[1:])
+    return found
+
+
+def table(name: str) -> list[list[str]]:
+    """Returns the cells of the table that a page marks with `<!-- checked: NAME -->`, without its head."""
+    for page in PAGES:
+        _, marked, rest = page.read_text("utf-8").partition(f"<!-- checked: {name} -->\n")
+        if marked:
+            rows = rest.split("\n\n")[0].splitlines()[2:]
+            return [[c.strip() for c in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+    raise AssertionError(f"no page has a table marked {name}")
+
+
+def quoted(cell: str) -> list[str]:
+    """Returns what stands in backquotes in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def columns(name: str) -> list[tuple[str, str]]:
+    """Returns (name, type) of the rows of a table of columns."""
+    return [(quoted(row[0])[0], row[1]) for row in table(name)]
+
+
+def columns_of(schema: pa.Schema) -> list[tuple[str, str]]:
+    return [(field.name, str(field.type)) for field in schema]
+
+
+# --- code and commands -----------------------------------------------------------------------
+
+
+@every_page
+def test_code_runs(page: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block marked to be run does run, beside an output, after the blocks before it."""
+    monkeypatch.chdir(outputs)
+    names: dict[str, Any] = {"__name__": f"docs.{page.stem}"}
+    for marked, text in fences(page, "python"):
+        ast.parse(text)
+        if marked:
+            exec(compile(text, page.name, "exec"), names)  # our own documentation
+    if page.name == "README.md":
+        assert names["tokens"].shape[1] == 2048
+        assert names["text"].strip()
+        assert names["ids"][-1] == 2
+    if page.name == "filters.md":
+        assert names["found"].kept.posts["post_id"].to_pylist() == ["0"]
+        assert names["found"].rejected["reason"].to_pylist() == ["too_many_handles"]
+
+
+def test_the_filter_of_the_readme_is_the_file() -> None:
+    """The example is the whole file as it stands."""
+    blocks = [text for _, text in fences(ROOT / "README.md", "python")]
+    assert (ROOT / "filters" / "hashtag_ratio.py").read_text("utf-8") in blocks
+
+
+@every_page
+def test_commands_parse(page: Path) -> None:
+    """Every command line is one that the parser takes, and its settings fit its recipe."""
+    for argv in commands(page):
+        parsed = cli.parser().parse_args(cli.split_flags(argv)[0])
+        if hasattr(parsed, "recipe"):
+            recipe.load(parsed.recipe, sets=tuple(parsed.set))
+
+
+def test_there_are_commands() -> None:
+    """Each command of the parser stands in a command line of the README."""
+    shown = {argv[0] for argv in commands(ROOT / "README.md")}
+    assert shown | {"sample"} == set(subparsers())
+
+
+def subparsers() -> dict[str, Any]:
+    return next(a.choices for a in cli.parser()._actions if isinstance(a.choices, dict))
+
+
+def test_every_flag_is_mentioned() -> None:
+    """README or docs name every command and every flag of it."""
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    flags = {f for a in cli.parser()._actions for f in a.option_strings}
+    for name, command in subparsers().items():
+        assert f"sluice {name}" in text
+        flags |= {f for action in command._actions for f in action.option_strings}
+    missing = [f for f in flags if f.startswith("--") and not re.search(rf"{f}\b", text)]
+    assert missing == []
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def described(kind: type[Filter]) -> list[Any]:
+    """Returns what a filter's row must say, but for its score."""
+    fields = {f.name: f.default for f in msgspec.structs.fields(kind)}
+    fixed = kind.bound not in fields
+    default = f"{'fixed: ' * fixed}{float(getattr(kind(), kind.bound)):g}"
+    if not fixed and isinstance(fields[kind.bound], int):
+        default = str(fields[kind.bound])
+    others = [f"`{k}` = {shown(v)}" for k, v in fields.items() if k != kind.bound]
+    tag = str(kind.__struct_config__.tag)
+    return [f"`{tag}`", f"`{kind.bound}`", default, ", ".join(others), f"`{kind.reason}`"]
+
+
+def shown(value: Any) -> str:
+    """Returns a default as the pages write it."""
+    return "none" if value is None else json.dumps(msgspec.to_builtins(value))
+
+
+def test_filters() -> None:
+    """The table has every filter, with its bound, defaults and reason, in the order of names."""
+    rows = [[row[0], *row[2:]] for row in table("filters")]
+    assert rows == [described(kind) for kind in get_args(AnyFilter)]
+    assert rows == sorted(rows)
+
+
+def recipe_keys() -> Iterator[tuple[str, str]]:
+    """Yields (key, default) of the whole recipe."""
+    for field in msgspec.structs.fields(recipe.Recipe):
+        if isinstance(field.default, recipe.Section):
+            values = msgspec.structs.asdict(field.default)
+            yield from ((f"{field.name}.{k}", f"`{shown(v)}`") for k, v in values.items())
+        else:
+            required = field.default is msgspec.NODEFAULT
+            yield field.name, "required" if required else f"`{shown(field.default)}`"
+
+
+def test_recipe_keys() -> None:
+    """The table has every key with its default, in the order of the code."""
+    expected = [(key, default.replace("`none`", "none")) for key, default in recipe_keys()]
+    assert [(quoted(row[0])[0], row[1]) for row in table("recipe")] == expected
+
+
+def test_transformer_keys() -> None:
+    """The table has every key of a transformer with its default, in the order of the code."""
+    expected = []
+    for field in msgspec.structs.fields(recipe.Classifier):
+        default: Any = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        said = {None: "none", msgspec.NODEFAULT: "required"}
+        known = not isinstance(default, dict) and default in said
+        expected.append((field.name, said[default] if known else f"`{shown(default)}`"))
+    assert [(quoted(row[0])[0], row[1]) for row in table("transformers")] == expected
+
+
+TINY = recipe.Classifier(model="tiny")
+NO_MODEL = Located(folder="", configs=(), weights=(), labels=(), activation="sigmoid", header=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("post", pa.schema([POST.field(n) for n in INPUT_COLUMNS])),
+        ("reject", REJECT),
+        ("provenance", PROVENANCE),
+        ("token_shard", ShardFormat(8192, 131_072, 0, 2).schema),
+        ("scores", score_schema(())),
+        ("transformer scores", transformer_schema(TINY, NO_MODEL)),
+    ],
+)
+def test_columns(name: str, schema: pa.Schema) -> None:
+    """Every table of columns has the names and types of its schema."""
+    expected = columns_of(schema)
+    if name == "post":
+        media = expected.pop()
+        assert media[0] == columns(name)[-1][0]
+    assert columns(name)[: len(expected)] == expected
+    assert [n for n, _ in columns(name)] == schema.names
+
+
+def test_reasons_of_malformed_rows() -> None:
+    """The table has every reason that a reader gives."""
+    assert [quoted(row[0])[0] for row in table("malformed")] == list(REASONS)
+
+
+def leaves(node: Any, path: str = "") -> Iterator[str]:
+    """Yields the path of everything in a report that is no table or list."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else key)
+    elif isinstance(node, list):
+        for value in node:
+            yield from leaves(value, f"{path}[]")
+    else:
+        yield path
+
+
+def pattern(key: str) -> re.Pattern[str]:
+    """Returns the expression of a key whose parts in capitals stand for any key."""
+    parts = [r"[^.]+" if p.isupper() else re.escape(p) for p in key.split(".")]
+    return re.compile(r"\.".join(parts))
+
+
+def test_report_keys(outputs: Path) -> None:
+    """The table has every key of report.json, and none that it lacks but where a table is empty."""
+    report = json.loads((outputs / "sluice-out" / "report" / "report.json").read_text("utf-8"))
+    documented = [key for row in table("report") for key in quoted(row[0])]
+    found = list(leaves(report))
+    unknown = [path for path in found if not any(pattern(k).fullmatch(path) for k in documented)]
+    assert unknown == []
+    gone = [k for k in documented if not any(pattern(k).fullmatch(path) for path in found)]
+    assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers"}
+
+
+def test_history_keys(outputs: Path, tmp_path: Path) -> None:
+    """The table has every key of the report's part about a history, and no other."""
+    posts = outputs / "sluice-sample" / "posts-*.jsonl.gz"
+    frozen = outputs / "sluice-out" / "tokenizer" / "tokenizer.json"
+    sets = (f"vocabulary.tokenizer={frozen}", f"dedup.history={tmp_path / 'history'}")
+    arguments = ["run", "sample", "--input", str(posts), "--output", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--set", sets[0], "--set", sets[1]]) == 0
+    report = json.loads((tmp_path / "out" / "report" / "report.json").read_text("utf-8"))
+    documented = {key for row in table("history") for key in quoted(row[0])}
+    assert set(leaves(report["dedup"]["history"])) == documented
+
+
+def test_manifest_keys(outputs: Path) -> None:
+    """The table has every key of manifest.json."""
+    manifest = json.loads((outputs / "sluice-out" / "manifest.json").read_text("utf-8"))
+    assert {key for row in table("manifest") for key in quoted(row[0])} == set(manifest)
+
+
+def test_files_of_the_output(outputs: Path) -> None:
+    """What lies in an output is what the README lists."""
+    names = {path.name for path in (outputs / "sluice-out").iterdir()}
+    listed = re.findall(r"^sluice-out/([\w.]+)", (ROOT / "README.md").read_text("utf-8"), re.M)
+    assert names <= set(listed) <= names | {"leftover"}
+
+
+def test_exit_codes() -> None:
+    """The table has the exit codes that `sluice --help` names."""
+    assert [row[0] for row in table("exit codes")] == re.findall(r"\b(\d+) \w+", cli.__doc__ or "")
+
+
+# --- links -----------------------------------------------------------------------------------
+
+
+@every_linked
+def test_links_resolve(page: Path) -> None:
+    """Every relative link leads to a file."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@every_linked
+def test_named_files_and_tests_exist(page: Path) -> None:
+    """Every file of ours and every test that a page names is there."""
+    text = page.read_text("utf-8")
+    folders = "benchmarks|docs|filters|pipeline|schemas|tests|tokenizer"
+    for path, test in re.findall(rf"`((?:{folders})/[\w/.]+\.(?:py|toml|md))(?:::(\w+))?`", text):
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text("utf-8"), test
+
+
+@every_linked
+def test_plain_characters(page: Path) -> None:
+    """Pages are ASCII, so that no dash or quotation mark is typed two ways, and name no machine's paths."""
+    text = page.read_text("utf-8")
+    assert text.isascii()
+    assert not re.search(r"(?<![\w-])/(work|tmp|home|root)/", text)

@@ -1,0 +1,155 @@
+"""What every filter must do, whoever wrote it: a name in the union is enough to be tested here."""
+
+import pickle
+import sys
+from functools import cache
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice.filters import AnyFilter
+from sluice.filters.base import SCORE_GRID, Batch, Filter, Scorer, on_grid
+from sluice.filters.language.identify import build_identifier
+from tests.strategies import post_batch, post_batches
+
+NAMED_BY_A_FIELD = {"top_ngram_ratio": "top_2gram_ratio"}
+"""Tags whose filters say in their name what they count, so that a recipe can have several."""
+
+FILTERS: tuple[type[Filter], ...] = get_args(AnyFilter)
+every_filter = pytest.mark.parametrize("kind", FILTERS, ids=lambda kind: kind.__name__)
+
+
+@cache
+def machine(kind: type[Filter]) -> Scorer:
+    return kind().build()
+
+
+@cache
+def identifier() -> Any:
+    return build_identifier()
+
+
+def scores_of(kind: type[Filter], posts: pa.RecordBatch) -> np.ndarray:
+    return machine(kind)(Batch(posts, identifier()))
+
+
+def tag_of(kind: type[Filter]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+@every_filter
+def test_name_is_the_file(kind: type[Filter]) -> None:
+    """A filter's tag is the name of its file, and its name is its tag unless stated here."""
+    assert kind.__module__ == f"filters.{tag_of(kind)}"
+    assert kind().name == NAMED_BY_A_FIELD.get(tag_of(kind), tag_of(kind))
+
+
+def test_names_and_classes_are_unique() -> None:
+    """No two filters share a tag, a name or a class name."""
+    for names in (
+        [tag_of(k) for k in FILTERS],
+        [k().name for k in FILTERS],
+        [k.__name__ for k in FILTERS],
+    ):
+        assert len(set(names)) == len(FILTERS)
+
+
+@every_filter
+def test_spec_is_a_value(kind: type[Filter]) -> None:
+    """Two specs of the same settings are equal, hash alike, survive pickling, and cannot be changed."""
+    spec = kind()
+    assert spec == kind() == pickle.loads(pickle.dumps(spec))
+    assert hash(spec) == hash(kind())
+    for field in msgspec.structs.fields(kind):
+        with pytest.raises(AttributeError):
+            setattr(spec, field.name, 1)
+
+
+@every_filter
+def test_spec_comes_from_a_recipe(kind: type[Filter]) -> None:
+    """A table with the tag alone gives the defaults, goes out and comes back; an unknown key is refused."""
+    spec = msgspec.convert({"filter": tag_of(kind)}, AnyFilter)
+    assert spec == kind()
+    assert msgspec.convert(msgspec.to_builtins(spec), AnyFilter) == spec
+    with pytest.raises(msgspec.ValidationError, match="unknown field `max_ratoi`"):
+        msgspec.convert({"filter": tag_of(kind), "max_ratoi": 1}, AnyFilter)
+
+
+@every_filter
+def test_says_what_it_is(kind: type[Filter]) -> None:
+    """Reason, version and bound are set; the docstrings of file and class say what is dropped and scored."""
+    assert kind.reason.isidentifier()
+    assert kind.reason == kind.reason.lower()
+    assert kind.version >= 1
+    assert kind.bound.startswith(("min_", "max_"))
+    assert isinstance(getattr(kind(), kind.bound), (int, float))
+    assert "Score:" in str(kind.__doc__)
+    assert str(sys.modules[kind.__module__].__doc__).endswith(".")
+    for field in msgspec.structs.fields(kind):
+        assert f"{field.name}:" in str(kind.__doc__)
+
+
+@every_filter
+@settings(max_examples=15)
+@given(posts=post_batches())
+def test_scores_are_numbers_on_the_grid(kind: type[Filter], posts: pa.RecordBatch) -> None:
+    """Scores are (N,) float32, never NaN or infinite, and rounded to the score grid."""
+    scores = scores_of(kind, posts)
+    assert scores.dtype == np.float32
+    assert scores.shape == (posts.num_rows,)
+    assert np.isfinite(scores).all()
+    assert (scores == on_grid(scores)).all()
+    if tag_of(kind).endswith("_ratio"):
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@every_filter
+def test_empty_batch(kind: type[Filter]) -> None:
+    """No posts give no scores."""
+    assert scores_of(kind, post_batch([])).shape == (0,)
+
+
+@every_filter
+@settings(max_examples=15)
+@given(posts=post_batches(), data=st.data())
+def test_batch_boundaries_do_not_matter(
+    kind: type[Filter], posts: pa.RecordBatch, data: st.DataObject
+) -> None:
+    """Split anywhere, scored apart and joined, a batch has the same scores, and so has a copy of it."""
+    cut = data.draw(st.integers(0, posts.num_rows))
+    whole = scores_of(kind, posts)
+    parts = [scores_of(kind, posts.slice(0, cut)), scores_of(kind, posts.slice(cut))]
+    copy = pa.RecordBatch.from_pylist(posts.to_pylist(), schema=posts.schema)
+    assert whole.tolist() == np.concatenate(parts).tolist() == scores_of(kind, copy).tolist()
+
+
+@every_filter
+@settings(max_examples=15)
+@given(posts=post_batches(), data=st.data())
+def test_filtering_before_or_after_scoring_is_the_same(
+    kind: type[Filter], posts: pa.RecordBatch, data: st.DataObject
+) -> None:
+    """A batch that drops rows after something was derived keeps the derived values of the others."""
+    mask = np.array(
+        data.draw(st.lists(st.booleans(), min_size=len(posts), max_size=len(posts))), bool
+    )
+    batch = Batch(posts, identifier())
+    before = machine(kind)(batch)
+    assert machine(kind)(batch.filter(mask)).tolist() == before[mask].tolist()
+
+
+@every_filter
+def test_the_bound_is_inclusive(kind: type[Filter]) -> None:
+    """A score at the threshold is kept; one step of the grid beyond it is not, one within it is."""
+    spec = kind()
+    step = max(SCORE_GRID, float(np.spacing(np.float32(spec.threshold))))
+    beyond = 1 if kind.bound.startswith("max_") else -1
+    scores = on_grid(
+        [spec.threshold, spec.threshold + beyond * step, spec.threshold - beyond * step]
+    )
+    assert spec.accepts(scores).tolist() == [True, False, True]

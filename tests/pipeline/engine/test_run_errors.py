@@ -1,0 +1,89 @@
+"""What an engine's failure becomes for the person who runs the job."""
+
+import errno
+import os
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+
+from sluice.pipeline import commands
+from sluice.pipeline.engine import run
+from sluice.pipeline.engine.run import beam_options
+from sluice.pipeline.units.stage import DoUnit, Unit, failures
+from sluice.schemas.errors import SluiceError
+from tests.pipeline.units.test_units import Stage
+
+FULL = OSError(errno.ENOSPC, "No space left on device", "work/unit.arrow")
+
+
+def run_stage(folder: Path, failure: Exception) -> None:
+    """Runs one unit that fails, under Beam, as a phase does."""
+    stage = Stage(folder, fail=failure)
+    with run._told([stage.folder]):
+        pipeline = beam.Pipeline(options=beam_options(["--direct_running_mode=in_memory"]))
+        units = pipeline | beam.Create([Unit("unit-00000", "text")])
+        _ = units | beam.ParDo(DoUnit(stage))
+        pipeline.run().wait_until_finish()
+
+
+def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
+    """The error names stage, unit and file, and says that the same command goes on."""
+    with pytest.raises(SluiceError) as error:
+        run_stage(tmp_path / "s", FULL)
+    told = str(error.value)
+    assert told.startswith(
+        "stage, unit-00000: [Errno 28] No space left on device: 'work/unit.arrow'"
+    )
+    assert told.endswith("mend it and run the same command again")
+
+
+def test_a_disk_too_full_for_the_word_of_its_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not even the failure can be written, what the engine says of it is told."""
+
+    def refuse(*_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr("sluice.pipeline.units.stage.write_json", refuse)
+    with pytest.raises(SluiceError) as error:
+        run_stage(tmp_path / "s", FULL)
+    assert failures([str(tmp_path / "s")]) == []
+    assert "[Errno 28] No space left on device: 'work/unit.arrow'; finished units" in str(
+        error.value
+    )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "failure", [MemoryError(), pa.ArrowMemoryError("malloc of size 64 failed")]
+)
+def test_out_of_memory_says_what_to_do(tmp_path: Path, failure: MemoryError) -> None:
+    """Python's and Arrow's lack of memory is one message, with the way out."""
+    with pytest.raises(SluiceError, match=r"^stage, unit-00000: out of memory; .*fewer workers"):
+        run_stage(tmp_path / "s", failure)
+
+
+def test_a_fault_of_ours_is_not_hidden(tmp_path: Path) -> None:
+    """An exception that nobody foresaw names its type and how to see more, never its text."""
+    with pytest.raises(
+        SluiceError, match=r"^stage, unit-00000: ValueError: run with SLUICE_DEBUG=1"
+    ):
+        run_stage(tmp_path / "s", ValueError("the text of a post"))
+
+
+def test_the_contract_is_on_the_disk_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file of the contract is flushed, and the folders that hold their names; a store needs none."""
+    names = ["tokens/a.arrow", "rejects/b.parquet"]
+    for name in (*names, "manifest.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    flushed: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.add(os.fstat(number).st_ino))
+    commands._flush(str(tmp_path), names)
+    assert flushed == {path.stat().st_ino for path in (tmp_path, *tmp_path.rglob("*"))}
+    commands._flush("s3://bucket/out", names)

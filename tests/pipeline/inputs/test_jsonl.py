@@ -1,0 +1,335 @@
+"""JSON lines: the fast way and the line-by-line way are one function."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sluice.pipeline.inputs.jsonl import BLANK, DEEP, NOT_UTF8, OBJECT, ODD, TOO_LONG, JsonLines, Lines, scan_lines
+from sluice.schemas.payloads.columns import Fault, RawPosts, column_mapping
+
+MAPPING = column_mapping({})
+
+STRINGS = st.one_of(
+    st.text(max_size=8).map(json.dumps),
+    st.text(max_size=8).map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from(
+        [
+            r'"\u0000"',
+            r'"\ud800"',
+            r'"\udc00\ud800"',
+            r'"\ud83d\ude00"',
+            r'"\"\\\/\b\t"',
+            '"{"',
+            '"}{"',
+            '"\x01"',
+            r'"\q"',
+            '"x',
+        ]
+    ),
+)
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from(
+        [
+            "-0",
+            "1.0",
+            "1e3",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e999",
+            "NaN",
+            "-NaN",
+            "Infinity",
+            "Inf",
+            "9" * 5000,
+        ]
+    ),
+)
+ATOMS = STRINGS | NUMBERS | st.sampled_from(["null", "true", "nul", "[null]", "{}"])
+KEYS = st.sampled_from(
+    [
+        "id",
+        "post_id",
+        "text",
+        "created_at",
+        "author_id",
+        "lang",
+        "media",
+        "source",
+        "other",
+        r"te\u0078t",
+    ]
+)
+
+
+def _object(pairs: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{key}":{value}' for key, value in pairs) + "}"
+
+
+MEDIA = st.lists(
+    st.lists(st.tuples(st.sampled_from(["kind", "key", "other"]), ATOMS), max_size=3).map(_object),
+    max_size=2,
+).map(lambda items: "[" + ",".join(items) + "]")
+OBJECTS = st.lists(st.tuples(KEYS, ATOMS | MEDIA), max_size=6).map(_object)
+SOUND = st.fixed_dictionaries(
+    {
+        "id": st.text(max_size=5) | st.integers(-(2**63), 2**64 - 1),
+        "text": st.none() | st.text(max_size=9),
+    },
+    optional={
+        "author_id": st.none() | st.integers(0, 2**40),
+        "media": st.just([{"kind": "photo"}, None]),
+        "other": st.just([1.5, {"a": []}]),
+    },
+).map(json.dumps)
+JUNK = st.sampled_from(
+    [
+        "null",
+        "[]",
+        "1",
+        "",
+        "  ",
+        "\t\r",
+        "{} null {}",
+        '{"a":1}{"a":2}',
+        "{",
+        "}",
+        "\ufeff{}",
+        "[" * 300,
+        '{"a":' + "[" * 199 + "]" * 199 + "}",
+        '{"a":' + "[" * 200 + "]" * 200 + "}",
+    ]
+)
+LINES = st.lists(SOUND | OBJECTS | JUNK, min_size=1, max_size=40)
+
+
+def _block(lines: list[str]) -> bytes:
+    return "\n".join(line.replace("\n", " ") for line in lines).encode() + b"\n"
+
+
+def _one_by_one(lines: Lines) -> Lines:
+    """Returns the same lines, of a shape that keeps them from the fast way."""
+    return lines._replace(
+        shapes_L=np.where(lines.shapes_L == OBJECT, ODD, lines.shapes_L).astype(np.uint8)
+    )
+
+
+def _read(lines: Lines) -> tuple[RawPosts, list[Fault]]:
+    raw, faults = JsonLines(MAPPING).read(lines, first=0, stop=len(lines.starts_L), first_row=0)
+    return raw, sorted(faults)
+
+
+def _rows(raw: RawPosts) -> dict[str, list[Any]]:
+    return {name: values.to_pylist() for name, values in raw.columns.items()}
+
+
+@given(LINES)
+@example(['{"id":-0,"text":"x"}', '{"id":-5,"text":"x"}'])
+def test_fast_is_slow(texts: list[str]) -> None:
+    """The fast way and the line-by-line way give the same rows, columns and dead letters."""
+    lines = scan_lines(_block(texts), max_line_bytes=1 << 20)
+    fast, fast_faults = _read(lines)
+    slow, slow_faults = _read(_one_by_one(lines))
+    assert fast.source_row_N.tolist() == slow.source_row_N.tolist()
+    assert _rows(fast) == _rows(slow)
+    assert fast_faults == slow_faults
+    for values in fast.columns.values():
+        values.validate(full=True)
+
+
+@given(LINES)
+@example([r'{"id":"a","text":"x","other":"\ud800"}', '{"id":"b","text":"x","other":NaN}'])
+def test_every_line_comes_out_once(texts: list[str]) -> None:
+    """Each line that is not blank is a row or a dead letter, once, and rows ascend."""
+    lines = scan_lines(_block(texts), max_line_bytes=1 << 20)
+    raw, faults = _read(lines)
+    rows = raw.source_row_N.tolist()
+    assert rows == sorted(rows)
+    expected = [i for i, text in enumerate(texts) if text.replace("\n", " ").strip(" \t\r")]
+    assert sorted(rows + [fault.source_row for fault in faults]) == expected
+
+
+@given(st.lists(SOUND, min_size=1, max_size=60))
+def test_values_are_those_of_the_standard_library(texts: list[str]) -> None:
+    """Ids, integers as their digits, texts and authors of sound lines are what json.loads gives."""
+    raw, faults = _read(scan_lines(_block(texts), max_line_bytes=1 << 20))
+    objects = [json.loads(text) for text in texts]
+    assert faults == []
+    assert raw.columns["post_id"].to_pylist() == [str(row["id"]) for row in objects]
+    assert raw.columns["text"].to_pylist() == [row["text"] for row in objects]
+    authors = [row.get("author_id") for row in objects]
+    assert raw.columns["author_id"].to_pylist() == [None if a is None else str(a) for a in authors]
+
+
+@pytest.mark.parametrize(
+    ("line", "shape"),
+    [
+        (b'{"a":"b"}', OBJECT),
+        (b' {"a":[{"b":"\\"}"}]} \r', OBJECT),
+        (b" \t\r", BLANK),
+        (b"", BLANK),
+        (b"null", ODD),
+        (b'{"a":1} null', ODD),
+        (b'{"a":1}{"a":2}', ODD),
+        (b'{"a":"b}', ODD),
+        (b'{"a":"b\\', ODD),
+        (b'{"a":1', ODD),
+        (b'{"a":NaN}', ODD),
+        (b'{"a":"NaN"}', OBJECT),
+        (b"\xef\xbb\xbf{}", ODD),
+        (b"[" * 201, DEEP),
+        (b'{"a":"\xff"}', NOT_UTF8),
+        (b'{"a":"' + b"b" * 93 + b'"}', OBJECT),
+        (b'{"a":"' + b"b" * 94 + b'"}', TOO_LONG),
+    ],
+)
+def test_shapes(line: bytes, shape: int) -> None:
+    """The scan tells a line that is one object from every other, and never lets two lines run together."""
+    limit = 250 if len(line) > 150 else 101
+    for data in (line, line + b"\n", b"{}\n" + line + b"\n{}\n"):
+        lines = scan_lines(data, max_line_bytes=limit) if data else None
+        if lines is not None:
+            position = 1 if data.startswith(b"{}\n") else 0
+            assert lines.shapes_L[position] == shape
+            assert lines.line(position) == line
+            assert len(lines.starts_L) == (3 if position else 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "detail", "post_id"),
+    [
+        ('{"id":"7","text":"x"', "not_json", "Expecting ',' delimiter at character 20", None),
+        ("hello", "not_json", "Expecting value at character 0", None),
+        ('{"id":"7"} {"id":"8"}', "not_json", "Extra data at character 11", None),
+        (
+            '{"id":"7","z":' + "[" * 200 + "]" * 200 + "}",
+            "not_json",
+            "more than 200 brackets open",
+            None,
+        ),
+        ('["7"]', "not_object", "an array", None),
+        ("null", "not_object", "null", None),
+        ('{"id":"7","id":"8","text":"x"}', "repeated_key", "id", None),
+        ('{"id":"7","text":"x","text":"x"}', "repeated_key", "text", "7"),
+        ('{"id":"7","media":[{"key":"a","key":"b"}]}', "repeated_key", "media[].key", "7"),
+        (r'{"id":"7","text":"\ud800"}', "lone_surrogate", "text", "7"),
+        (r'{"id":"\udfff","text":"x"}', "lone_surrogate", "post_id", None),
+        ('{"id":7.0,"text":"x"}', "wrong_type", "post_id is a number", None),
+        ('{"id":true,"text":"x"}', "wrong_type", "post_id is a boolean", None),
+        ('{"id":7,"text":8}', "wrong_type", "text is an integer", "7"),
+        ('{"id":"7","text":["x"]}', "wrong_type", "text is an array", "7"),
+        ('{"id":"7","text":"x","author_id":{}}', "wrong_type", "author_id is an object", "7"),
+        ('{"id":"7","text":"x","lang":5}', "wrong_type", "declared_lang is an integer", "7"),
+        ('{"id":"7","text":"x","media":"m"}', "wrong_type", "media is a string", "7"),
+        ('{"id":"7","text":"x","media":["m"]}', "wrong_type", "media[] is a string", "7"),
+        (
+            '{"id":"7","text":"x","media":[{"kind":1}]}',
+            "wrong_type",
+            "media[].kind is an integer",
+            "7",
+        ),
+        ('{"id":"7","text":"x","source":NaN}', "wrong_type", "source is a number", "7"),
+        (
+            '{"id":"7","text":"x","created_at":1700000000}',
+            "bad_time",
+            "created_at is an integer",
+            "7",
+        ),
+    ],
+)
+def test_reasons(line: str, reason: str, detail: str, post_id: str | None) -> None:
+    """A line that is no post says why, what was found, and its id where it has a sound one."""
+    raw, faults = _read(scan_lines(line.encode(), max_line_bytes=1 << 20))
+    assert len(raw.source_row_N) == 0
+    assert faults == [Fault(0, reason, detail, post_id)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":"7","text":"x","other":NaN}',
+        '{"id":"7","text":"x","other":1e999}',
+        '{"id":"7","text":"x","other":"' + r"\ud800" + '"}',
+        '{"id":"7","text":"x","other":1,"other":2}',
+        '{"id":"7","text":"x","other":{"id":1,"id":2}}',
+        '{"id":"7","text":"x","other":' + "[" * 199 + "]" * 199 + "}",
+        '{"id":"7","text":"x","other":' + "9" * 6000 + "}",
+        '{"id":7,"text":"x"}',
+        '{"post_id":"7","id":null,"text":"x"}',
+        '{"post_id":null,"id":"7","text":"x"}',
+        '{"post_id":"7","id":{"no":1},"text":"x"}',
+    ],
+)
+def test_what_is_not_read_does_no_harm(line: str) -> None:
+    """Faults in fields that are not read, and other names of a column, cost no post."""
+    raw, faults = _read(scan_lines(line.encode(), max_line_bytes=1 << 20))
+    assert faults == []
+    assert (raw.columns["post_id"].to_pylist(), raw.columns["text"].to_pylist()) == (["7"], ["x"])
+
+
+@pytest.mark.parametrize("digits", [5, 18, 19, 20])
+def test_integer_ids_take_the_fast_way(digits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of integer ids, also beyond 2**63 and beside string authors, is never read line by line."""
+    monkeypatch.setattr(JsonLines, "_slow", None)
+    top = min(10**digits, 2**64) - 1
+    rows = [
+        {"id": top - i, "text": "x", "author_id": f"u{i}", "in_reply_to_id": None if i < 9 else i}
+        for i in range(50)
+    ]
+    reader = JsonLines(MAPPING)
+    lines = scan_lines(_block([json.dumps(row) for row in rows[:9]]), max_line_bytes=1 << 20)
+    reader.read(lines, first=0, stop=9, first_row=0)
+    lines = scan_lines(_block([json.dumps(row) for row in rows]), max_line_bytes=1 << 20)
+    raw, _ = reader.read(lines, first=9, stop=50, first_row=0)
+    assert raw.columns["post_id"].to_pylist() == [str(top - i) for i in range(9, 50)]
+    assert raw.columns["in_reply_to_id"].to_pylist() == [str(i) for i in range(9, 50)]
+
+
+@pytest.mark.parametrize(
+    ("quote", "line", "lost", "most"),
+    [
+        ('"', "no JSON", [1234], 1),
+        ('"', '{"id":"1234","text":5}', [1234], 1),
+        ("", f'{{"id":{10**30},"text":"x"}}', [], 32),
+    ],
+)
+def test_a_bad_line_costs_little(
+    monkeypatch: pytest.MonkeyPatch, quote: str, line: str, lost: list[int], most: int
+) -> None:
+    """A line that the scan, or Arrow, which names it or not, refuses sends few to the slow way."""
+    slow = JsonLines._slow
+    sent: list[int] = []
+
+    def counting(self: JsonLines, lines: Lines, lines_N: Any) -> Any:
+        sent.append(len(lines_N))
+        return slow(self, lines, lines_N)
+
+    monkeypatch.setattr(JsonLines, "_slow", counting)
+    texts = [f'{{"id":{quote}{i}{quote},"text":"x"}}' for i in range(4000)]
+    texts[1234] = line
+    raw, faults = _read(scan_lines(_block(texts), max_line_bytes=1 << 20))
+    assert [fault.source_row for fault in faults] == lost
+    assert len(raw.source_row_N) == 4000 - len(lost)
+    assert 0 < sum(sent) <= most
+
+
+@given(LINES, st.integers(1, 7))
+def test_parts_do_not_matter(texts: list[str], size: int) -> None:
+    """A block read in parts gives the rows and dead letters of the block read at once."""
+    lines = scan_lines(_block(texts), max_line_bytes=1 << 20)
+    whole, faults = _read(lines)
+    reader = JsonLines(MAPPING)
+    parts = [
+        reader.read(lines, first=i, stop=min(i + size, len(texts)), first_row=0)
+        for i in range(0, len(texts), size)
+    ]
+    assert sorted(fault for _, found in parts for fault in found) == faults
+    for name, values in whole.columns.items():
+        assert pa.concat_arrays([raw.columns[name] for raw, _ in parts]).equals(values)

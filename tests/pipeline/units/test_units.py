@@ -1,0 +1,145 @@
+"""Units commit whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.stage import Attempt, Done, DoUnit, Unit, done_units, failures, sweep, taking_back
+from sluice.schemas.errors import DamagedError, InputError
+
+
+class Stage:
+    """A stage that writes its payload, or fails."""
+
+    name = "stage"
+
+    def __init__(self, folder: Path, *, fail: Exception | None = None):
+        self.folder, self.fail, self.opened = str(folder), fail, 0
+
+    def open(self):
+        self.opened += 1
+        return self._work
+
+    def _work(self, unit: Unit, attempt: Attempt) -> dict:
+        path = attempt.path("out", suffix=".txt")
+        Path(path).write_text(str(unit.payload))
+        attempt.add("out", path)
+        Path(attempt.contract_path(self.folder + "-contract", "a/b.txt")).write_text("b")
+        if self.fail:
+            raise self.fail
+        return {"n": 1}
+
+
+def test_a_unit_is_done_once(tmp_path: Path) -> None:
+    """A second try finds the manifest, does nothing and leaves the file as it was."""
+    stage = Stage(tmp_path / "s")
+    unit = Unit("unit-00000", "text")
+    (first,) = DoUnit(stage).process(unit)
+    written = Path(first.path("out")).stat().st_mtime_ns
+    (second,) = DoUnit(stage).process(Unit("unit-00000", "other"))
+    assert first == second
+    assert Path(second.path("out")).read_text() == "text"
+    assert Path(second.path("out")).stat().st_mtime_ns == written
+    assert (tmp_path / "s-contract" / "a" / "b.txt").read_text() == "b"
+    assert first.manifest().counts == {"n": 1}
+
+
+def test_a_failed_unit_leaves_nothing_but_its_reason(tmp_path: Path) -> None:
+    """No manifest, no file, no contract file; the driver finds stage, unit and message."""
+    stage = Stage(tmp_path / "s", fail=InputError("a.jsonl: broken"))
+    with pytest.raises(InputError):
+        list(DoUnit(stage).process(Unit("unit-00000", "text")))
+    assert not done_units(stage.folder)
+    assert not list((tmp_path / "s").glob("*.txt"))
+    assert not list((tmp_path / "s-contract" / "a").iterdir())
+    (about,) = failures([stage.folder])
+    assert (about["stage"], about["unit"], about["message"]) == (
+        "stage",
+        "unit-00000",
+        "a.jsonl: broken",
+    )
+
+
+def test_failures_do_not_carry_the_text_of_posts(tmp_path: Path) -> None:
+    """An exception that is not ours is named by its type alone."""
+    with pytest.raises(ValueError, match="secret"):
+        list(DoUnit(Stage(tmp_path / "s", fail=ValueError("secret post"))).process(Unit("u", 1)))
+    assert "secret" not in str(failures([str(tmp_path / "s")]))
+
+
+def test_sweep_takes_what_no_manifest_names(tmp_path: Path) -> None:
+    """Files and folders of attempts that died go, those of finished units stay."""
+    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    stray = tmp_path / "s" / "unit-00001.dead.out.txt"
+    stray.write_text("half")
+    folder = tmp_path / "s" / "unit-00001.dead.trained"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text("half")
+    (tmp_path / "s" / "times").mkdir(exist_ok=True)
+    assert sweep(str(tmp_path / "s")) == 2
+    assert not stray.exists()
+    assert not folder.exists()
+    assert (tmp_path / "s" / "times").is_dir()
+    assert Path(done.path("out")).read_text() == "text"
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    """A file that lost bytes since its unit committed is an error that says what to do."""
+    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    Path(done.path("out")).write_text("te")
+    with pytest.raises(DamagedError, match="has 2 bytes, its unit wrote 4; run the same") as error:
+        done.path("out")
+    assert (error.value.folder, error.value.unit) == (str(tmp_path / "s"), "unit-00000")
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    """A file of the right size with one other bit is an error; the unit is done anew after it."""
+    stage = Stage(tmp_path / "s")
+    (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
+    Path(done.path("out")).write_text("texu")
+    with pytest.raises(DamagedError, match="its checksum differs"), taking_back():
+        done.path("out")
+    assert not done_units(stage.folder)
+    (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
+    assert Path(done.path("out")).read_text() == "text"
+
+
+def test_every_change_of_a_manifest_is_seen(tmp_path: Path) -> None:
+    """Also where the JSON stays JSON with another number: cut anywhere, or with any byte changed."""
+    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    path = Path(done.manifest_path)
+    intact = path.read_bytes()
+    for at in range(len(intact)):
+        flipped = bytearray(intact)
+        flipped[at] ^= 1
+        for damaged in (bytes(flipped), intact[:at]):
+            path.write_bytes(damaged)
+            with pytest.raises(DamagedError, match="not a unit manifest"):
+                done.manifest()
+    path.write_bytes(intact)
+    assert done.manifest().counts == {"n": 1}
+
+
+def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:
+    """A manifest that is no manifest is an error that names the file."""
+    (tmp_path / "u.json").write_text("{}")
+    with pytest.raises(DamagedError, match=r"u\.json: not a unit manifest"):
+        Done(str(tmp_path), "u").manifest()
+
+
+def test_reduce_units_are_named_by_partition() -> None:
+    """The order in which ranges arrive does not change the unit."""
+    ranges = [
+        ["f", "unit-1", 0, 5, 1, "b.arrow", 7],
+        ["f", "unit-0", 9, 5, 1, "a.arrow", 14],
+        ["f", "unit-0", 0, 9, 1, "a.arrow", 14],
+    ]
+    unit = exchange.reduce_unit(3, ranges, name="bucket")
+    assert unit == exchange.reduce_unit(3, ranges[::-1], name="bucket")
+    assert unit.name == "bucket-00003"
+    assert [(s.unit, s.offset) for s in exchange.unit_sources(unit)] == [
+        ("unit-0", 0),
+        ("unit-0", 9),
+        ("unit-1", 0),
+    ]

@@ -1,0 +1,83 @@
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.tokenizer.loader import columns
+from sluice.tokenizer.loader.files import Rows
+
+LENGTH = 7
+ends_of_a_sequence = st.sets(st.integers(1, LENGTH), min_size=1).map(sorted)
+batches = st.lists(ends_of_a_sequence, min_size=1, max_size=5)
+
+
+def rows_of(ends: list[list[int]]) -> Rows:
+    """Returns sequences of distinct tokens with these ends."""
+    tokens_BL = np.arange(100, 100 + len(ends) * LENGTH, dtype=np.int32).reshape(-1, LENGTH)
+    column = pa.array(ends, pa.list_(pa.int32()))
+    return Rows(tokens_BL, column.offsets.to_numpy(), column.values.to_numpy())
+
+
+def segments_of(ends: list[int]) -> list[range]:
+    """Returns the offsets of each document of a sequence and, if any, of its padding."""
+    cuts = [0, *ends] if ends[-1] == LENGTH else [0, *ends, LENGTH]
+    return [range(start, stop) for start, stop in pairwise(cuts)]
+
+
+@given(ends=batches)
+def test_cu_seqlens_are_where_segments_begin(ends: list[list[int]]) -> None:
+    """The lengths between them are those of all segments in order, and fill the batch."""
+    starts_C1, longest = columns.cu_seqlens(rows_of(ends))
+    lengths = [len(segment) for row in ends for segment in segments_of(row)]
+    assert starts_C1.dtype == np.int32
+    assert starts_C1[0] == 0
+    assert np.diff(starts_C1).tolist() == lengths
+    assert longest == max(lengths)
+
+
+@given(ends=batches)
+def test_position_ids_restart_in_every_segment(ends: list[list[int]]) -> None:
+    """They count from 0 in each document, and in padding."""
+    expected = [[p for segment in segments_of(row) for p in range(len(segment))] for row in ends]
+    got = columns.position_ids(rows_of(ends))
+    assert (got.dtype, got.tolist()) == (np.int32, expected)
+
+
+@given(ends=batches)
+def test_document_ids_count_documents(ends: list[list[int]]) -> None:
+    """They count from 0 in each sequence; padding is -1."""
+    expected = [
+        [sum(end <= j for end in row) if j < row[-1] else -1 for j in range(LENGTH)] for row in ends
+    ]
+    got = columns.document_ids(rows_of(ends))
+    assert (got.dtype, got.tolist()) == (np.int32, expected)
+
+
+@given(ends=batches)
+def test_labels_are_the_next_token_of_the_document(ends: list[list[int]]) -> None:
+    """The last token of a document has none, padding neither: torch leaves both out of the loss."""
+    rows = rows_of(ends)
+    expected = [
+        [
+            int(rows.tokens_BL[b, j + 1]) if j + 1 < row[-1] and j + 1 not in row else -100
+            for j in range(LENGTH)
+        ]
+        for b, row in enumerate(ends)
+    ]
+    got = columns.labels(rows)
+    assert (got.dtype, got.tolist()) == (np.int64, expected)
+
+
+@given(ends=batches)
+def test_columns_of_a_slice(ends: list[list[int]]) -> None:
+    """Tokens that cannot be written, as mapped ones, do as well, and nothing given is changed."""
+    rows = rows_of(ends)
+    rows.tokens_BL.flags.writeable = False
+    before = [array.copy() for array in rows]
+    for make in (columns.labels, columns.position_ids, columns.document_ids):
+        assert make(rows).flags.owndata
+    columns.cu_seqlens(rows)
+    for old, new in zip(before, rows, strict=True):
+        np.testing.assert_array_equal(old, new)

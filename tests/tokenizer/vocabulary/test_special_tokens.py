@@ -1,0 +1,27 @@
+from sluice.tokenizer.vocabulary import special
+
+
+def test_ids_of_named_tokens_are_fixed() -> None:
+    """The named tokens have the ids that shards and models rely on, and 51 names are in reserve."""
+    named = ["pad", "bod", "eod", "turn", "email", "phone", "image", "video"]
+    named += ["ip", "account", "handle", "url", "audio"]
+    reserved = [f"reserved_{n}" for n in range(51)]
+    assert list(special.SPECIAL_TOKENS) == [f"<|{name}|>" for name in named + reserved]
+    ids = (special.PAD_ID, special.BOD_ID, special.EOD_ID, special.TURN_ID)
+    names = (special.PAD, special.BOD, special.EOD, special.TURN)
+    assert tuple(special.SPECIAL_TOKENS.index(name) for name in names) == ids
+
+
+def test_fillers_repeat_no_name() -> None:
+    """Fillers go on where the reserved special tokens end."""
+    assert special.fillers(2) == ["<|reserved_51|>", "<|reserved_52|>"]
+    assert special.fillers(0) == []
+    assert not set(special.fillers(500)) & set(special.SPECIAL_TOKENS)
+
+
+def test_link_tokens_are_the_beginnings_of_links() -> None:
+    """Twelve literal strings, in an order that is fixed, none of them a special token."""
+    assert special.NUM_LINKS == len(set(special.LINK_TOKENS)) == 12
+    assert special.LINK_TOKENS[:3] == ("https://", "https://www.", "https://t.co/")
+    assert special.LINK_TOKENS[6:] == tuple(" " + link for link in special.LINK_TOKENS[:6])
+    assert not set(special.LINK_TOKENS) & set(special.SPECIAL_TOKENS)

@@ -1,0 +1,341 @@
+"""Text columns to ids, exactly as `tokenizers` would, at 0.7 to 2.3 us a post.
+
+The fast engine is gigatoken on Arrow's own buffers, reached through awkward without a copy. It is
+young, so it is never trusted: every encoder compares it with `tokenizers` on tricky texts before
+the first post, and where they differ, or gigatoken is missing, refuses the tokenizer or fails, the
+encoder uses `tokenizers` (45 us a post) and says so in the log and in `Encoder.engine`. A text with a
+code point that Unicode 16.0 has not assigned goes to `tokenizers` in any case: gigatoken seems to follow
+a later version, and takes some of them for letters or marks.
+
+A post that holds the letters of a special token gets the ids of letters: neither engine is given
+the names of special tokens to look for.
+
+What was measured of gigatoken 0.10 (526,000 real posts, 61 MB; one core):
+
+- It releases the GIL while it encodes: another Python thread never waited more than 8 ms of a call
+  of 430 ms.
+- One tokenizer may be shared by threads, and the ids stay right, but a lock lets one call in at a
+  time: 200 posts waited 379 ms for a call of 400 ms by another thread, and 1.6 ms where each thread
+  had its own. So: one Encoder a thread, where threads are to encode at the same time.
+- It remembers every distinct word with its ids and never forgets: 1 M posts of 12 random words each
+  took 0.7 GB, 10 M took 5.4 GB, with 7 GB while the table doubles; the real posts took 70 MB. So
+  the encoder makes it anew after `cache_text_bytes` of text (0.5 s).
+"""
+
+import itertools
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import types
+from tokenizers import Tokenizer
+
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
+from sluice.tokenizer.vocabulary.pattern import unassigned
+from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
+
+Tokens = np.ndarray[Any, np.dtype[np.int32]]
+Offsets = np.ndarray[Any, np.dtype[np.int64]]
+Engine = Literal["gigatoken", "tokenizers"]
+
+CACHE_TEXT_BYTES = 512 << 20
+"""Text between two renewals of gigatoken's memory: 5 M posts, at worst 2.7 GB of random words."""
+
+_ROWS_AT_ONCE = 4096
+"""Texts that `tokenizers` gets in one call; its encodings take about 1 KB a post."""
+
+_log = logging.getLogger(__name__)
+
+
+class Encoded(NamedTuple):
+    """The ids of N texts, one after the other.
+
+    Attributes:
+        tokens_T: (T,) int32, contiguous.
+        offsets_N1: (N + 1,) int64, from 0 to T: where text i starts, and the one behind the last.
+    """
+
+    tokens_T: Tokens
+    offsets_N1: Offsets
+
+    def followed_by(self, tokens_N: Tokens | int) -> "Encoded":
+        """Returns the same with one more token after each text.
+
+        It is how documents end, and how the posts of a thread are told apart: `<|eod|>` after the
+        last text of a document, `<|turn|>` after the others. The document then begins at the offset
+        of its first text.
+
+        Args:
+            tokens_N: (N,) int32, or one id for all.
+
+        Returns:
+            T + N tokens.
+        """
+        num_texts = len(self.offsets_N1) - 1
+        added_N = np.ascontiguousarray(np.broadcast_to(np.asarray(tokens_N, np.int32), num_texts))
+        out_T = np.empty(len(self.tokens_T) + num_texts, np.int32)
+        _append(self.tokens_T, self.offsets_N1, added_N, out_T)
+        return Encoded(out_T, self.offsets_N1 + np.arange(num_texts + 1))
+
+
+_TOKENS = types.Array(types.int32, 1, "C", readonly=True)
+_LONG_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
+
+
+@kernel(types.void(_TOKENS, _LONG_OFFSETS, _TOKENS, types.int32[::1]))
+def _append(tokens_T: Tokens, offsets_N1: Offsets, added_N: Tokens, out_T: Tokens) -> None:
+    k = 0
+    for i in range(len(added_N)):
+        for j in range(offsets_N1[i], offsets_N1[i + 1]):
+            out_T[k] = tokens_T[j]
+            k += 1
+        out_T[k] = added_N[i]
+        k += 1
+
+
+_FLAGS = types.Array(types.uint8, 1, "C", readonly=True)
+
+
+@kernel(types.int64(BYTES, OFFSETS, _FLAGS, types.boolean[::1]))
+def _rows_with(
+    data_B: np.ndarray[Any, Any],
+    offsets_N1: np.ndarray[Any, Any],
+    flags_F: np.ndarray[Any, Any],
+    has_N: np.ndarray[Any, Any],
+) -> int:
+    """Fills whether a text has a code point with a flag; returns how many texts have."""
+    num_rows = 0
+    for i in range(len(has_N)):
+        has_N[i] = False
+        j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
+        while j < end:
+            if data_B[j] < 0x80:
+                j += 1
+                continue
+            code, size = decode_at(data_B, j, end)
+            if flags_F[code]:
+                has_N[i] = True
+                num_rows += 1
+                break
+            j += size
+    return num_rows
+
+
+class Encoder:
+    """Encodes text columns with the vocabulary of a tokenizer.json.
+
+    Threads may share one and then wait for each other (see above). It does not pickle: make one
+    where it is used.
+    """
+
+    def __init__(
+        self,
+        tokenizer_json: str | os.PathLike[str],
+        *,
+        engine: Engine = "gigatoken",
+        cache_text_bytes: int = CACHE_TEXT_BYTES,
+    ):
+        """Loads the vocabulary into both engines and compares them: about 1 s for 131,072 entries.
+
+        Args:
+            tokenizer_json: the file; `vocabulary.load_frozen` has checked it if it is the user's.
+            engine: the engine to prefer; "tokenizers" never falls back.
+            cache_text_bytes: see CACHE_TEXT_BYTES.
+        """
+        text = Path(tokenizer_json).read_text(encoding="utf-8")
+        self._exact = _exact(text)
+        self._fast: _Gigatoken | None = None
+        if engine == "gigatoken":
+            self._fast = _checked_gigatoken(text, cache_text_bytes)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine in use."""
+        return "tokenizers" if self._fast is None else "gigatoken"
+
+    def encode(self, texts: pa.StringArray) -> Encoded:
+        """Returns the ids of (N,) `pa.string()` texts, without special tokens; a null has none.
+
+        Row i depends on text i alone. The batch may be a slice.
+        """
+        if not isinstance(texts, pa.StringArray):
+            raise TypeError(f"texts must be a pa.StringArray, got {type(texts).__name__}")
+        fast = self._fast
+        if fast is not None:
+            try:
+                return self._encode(texts, fast)
+            except BaseException as failure:
+                _reraise_if_ours(failure)
+                _log.warning(
+                    "gigatoken failed (%s): tokenizers encodes from here on", _name(failure)
+                )
+                self._fast = None
+        return self._exact.encode(texts)
+
+    def _encode(self, texts: pa.StringArray, fast: "_Gigatoken") -> Encoded:
+        """Returns the ids of (N,) texts; `tokenizers` takes those that gigatoken may cut otherwise."""
+        exact_N = np.empty(len(texts), np.bool_)
+        if not _rows_with(*utf8_view(texts), unassigned(), exact_N):
+            return fast.encode(texts)
+        by_exact = self._exact.encode(texts.filter(pa.array(exact_N)))
+        by_fast = fast.encode(texts.filter(pa.array(~exact_N)))
+        lengths_N = np.empty(len(texts), np.int64)
+        lengths_N[exact_N] = np.diff(by_exact.offsets_N1)
+        lengths_N[~exact_N] = np.diff(by_fast.offsets_N1)
+        offsets_N1 = np.concatenate([[0], np.cumsum(lengths_N)])
+        tokens_T, exact_T = np.empty(offsets_N1[-1], np.int32), np.repeat(exact_N, lengths_N)
+        tokens_T[exact_T] = by_exact.tokens_T
+        tokens_T[~exact_T] = by_fast.tokens_T
+        return Encoded(tokens_T, offsets_N1)
+
+    def decode(self, tokens_T: Tokens, *, skip_special_tokens: bool = False) -> str:
+        """Returns the text of (T,) ids; half a character, as at a cut, reads as U+FFFD."""
+        return str(self._exact.tokenizer.decode(tokens_T.tolist(), skip_special_tokens))
+
+    def decode_batch(self, encoded: Encoded, *, skip_special_tokens: bool = False) -> list[str]:
+        """Returns the text of each row; see `decode`."""
+        rows = np.split(encoded.tokens_T, encoded.offsets_N1[1:-1])[: len(encoded.offsets_N1) - 1]
+        ids = [row.tolist() for row in rows]
+        return list(self._exact.tokenizer.decode_batch(ids, skip_special_tokens))
+
+
+class _Exact:
+    """The `tokenizers` library: what the ids mean, and the fallback."""
+
+    def __init__(self, tokenizer_json: str):
+        self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.tokenizer.encode_special_tokens = True  # a typed <|eod|> is text
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+
+    def encode(self, texts: pa.StringArray) -> Encoded:
+        ids: list[list[int]] = []
+        for start in range(0, len(texts), _ROWS_AT_ONCE):
+            rows = [text or "" for text in texts.slice(start, _ROWS_AT_ONCE).to_pylist()]
+            encodings = self.tokenizer.encode_batch_fast(rows, add_special_tokens=False)
+            ids.extend(encoding.ids for encoding in encodings)
+        offsets_N1 = np.zeros(len(ids) + 1, np.int64)
+        np.cumsum([len(row) for row in ids], out=offsets_N1[1:])
+        tokens = itertools.chain.from_iterable(ids)
+        return Encoded(np.fromiter(tokens, np.int32, int(offsets_N1[-1])), offsets_N1)
+
+
+class _Gigatoken:
+    """gigatoken on Arrow buffers."""
+
+    def __init__(self, tokenizer_json: str, cache_text_bytes: int):
+        import awkward
+        import gigatoken
+
+        self._awkward = awkward
+        self._make = gigatoken.Tokenizer.from_json
+        self._json = without_special_tokens(tokenizer_json)
+        self._cache_text_bytes = cache_text_bytes
+        self._renew()
+
+    def _renew(self) -> None:
+        self._tokenizer = self._make(self._json)
+        self._text_bytes = 0
+
+    def encode(self, texts: pa.StringArray) -> Encoded:
+        if self._text_bytes > self._cache_text_bytes:
+            self._renew()
+        data_B, offsets_N1 = utf8_view(texts)
+        self._text_bytes += int(offsets_N1[-1] - offsets_N1[0])
+        # parallel=False stays on this thread: the workers of a pipeline share the cores already.
+        rows = self._tokenizer.encode_batch(
+            self._strings(data_B, offsets_N1), parallel=False
+        ).layout
+        row_offsets_N1 = np.asarray(rows.offsets.data).astype(np.int64, copy=False)
+        first, last = row_offsets_N1[0], row_offsets_N1[-1]
+        tokens_T = np.ascontiguousarray(rows.content.data[first:last]).view(np.int32)
+        return Encoded(tokens_T, row_offsets_N1 - first if first else row_offsets_N1)
+
+    def _strings(self, data_B: Any, offsets_N1: Any) -> Any:
+        """Returns the texts as awkward strings: views of the buffers; it wants int64 offsets."""
+        contents, index = self._awkward.contents, self._awkward.index
+        characters = contents.NumpyArray(data_B, parameters={"__array__": "char"})
+        offsets = index.Index64(offsets_N1.astype(np.int64))
+        layout = contents.ListOffsetArray(offsets, characters, parameters={"__array__": "string"})
+        return self._awkward.Array(layout)
+
+
+@lru_cache(maxsize=1)
+def without_special_tokens(tokenizer_json: str) -> str:
+    """Returns the tokenizer.json less its special tokens, so that no text can give their ids.
+
+    It equals `encode_special_tokens=True` of `tokenizers`. Added tokens that are not special stay:
+    a text that holds them has their ids.
+    """
+    spec = json.loads(tokenizer_json)
+    spec["added_tokens"] = [t for t in spec.get("added_tokens", []) if not t.get("special")]
+    return json.dumps(spec, ensure_ascii=False)
+
+
+@lru_cache(maxsize=1)
+def _exact(tokenizer_json: str) -> _Exact:
+    """Returns the exact engine of a vocabulary, one for all threads: it keeps no state."""
+    return _Exact(tokenizer_json)
+
+
+@lru_cache(maxsize=1)
+def _expected(tokenizer_json: str) -> tuple[pa.StringArray, Encoded]:
+    """Returns the texts of the check and their ids, worked out once for all threads."""
+    exact = _exact(tokenizer_json)
+    texts = pa.array([*TRICKY, *_imitations(exact.tokenizer)], pa.string())
+    return texts, exact.encode(texts)
+
+
+def _checked_gigatoken(text: str, cache_text_bytes: int) -> _Gigatoken | None:
+    """Returns the fast engine, or None and a line in the log where it cannot be used."""
+    try:
+        fast = _Gigatoken(text, cache_text_bytes)
+        texts, expected = _expected(text)
+        differing = _differing_rows(fast.encode(texts), expected)
+    except BaseException as failure:
+        _reraise_if_ours(failure)
+        _log.warning("gigatoken cannot be used (%s): tokenizers encodes", _name(failure))
+        return None
+    if differing:
+        _log.warning(
+            "gigatoken differs from tokenizers on %d of %d texts of its check: tokenizers encodes",
+            differing,
+            len(texts),
+        )
+        return None
+    return fast
+
+
+def _differing_rows(a: Encoded, b: Encoded) -> int:
+    """Returns how many rows differ; where lengths do, those from the first such row on."""
+    pairs = zip(_rows(a), _rows(b), strict=True)
+    return sum(not np.array_equal(x_T, y_T) for x_T, y_T in pairs)
+
+
+def _rows(encoded: Encoded) -> Iterable[Tokens]:
+    return (encoded.tokens_T[a:b] for a, b in itertools.pairwise(encoded.offsets_N1.tolist()))
+
+
+def _imitations(tokenizer: Tokenizer) -> list[str]:
+    """Returns texts that hold the names of added tokens; of thousands of fillers, a few."""
+    added: Sequence[Any] = list(tokenizer.get_added_tokens_decoder().values())[:128]
+    names = [token.content for token in added]
+    return [*names, *(f"a{name}b {name} ." for name in names)]
+
+
+def _reraise_if_ours(failure: BaseException) -> None:
+    """Lets out what is not the engine's fault; a panic of Rust code is a BaseException too."""
+    if isinstance(failure, MemoryError) or (
+        not isinstance(failure, Exception) and type(failure).__name__ != "PanicException"
+    ):
+        raise failure
+
+
+def _name(failure: BaseException) -> str:
+    return type(failure).__name__

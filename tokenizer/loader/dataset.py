@@ -1,0 +1,380 @@
+"""Feeds shards to a training loop in torch: in a computed order, to any number of ranks and workers.
+
+    loader = TokenLoader(TokenDataset("sluice-out", micro_batch_sequences=4), num_workers=2)
+    for batch in loader:
+        ...                                   # batch.tokens (4, L) int32, batch.labels (4, L) int64
+    torch.save(loader.state_dict(), ...)      # the same on every rank; load it on any number of ranks
+
+The sequences of all epochs are one endless stream of positions (`sluice.tokenizer.loader.order`). Optimiser step
+k takes positions [k * G, (k + 1) * G), G being `global_batch_sequences`; a step may cross the end of an
+epoch, so that nothing is left out or repeated in one. The G sequences, in the order of their places in
+the files, are cut into equal runs, one a rank, and a run into micro-batches. So a step holds the same
+sequences on any number of ranks, all ranks get the same number, and rank r of R reads from about the r-th
+R-th of the files, which is what its page cache or its object store then serves.
+
+Needs torch: `pip install 'sluice[train]'`, or a torch of your own. docs/training.md has a whole
+example.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any, Final, NamedTuple, TypedDict
+
+import numpy as np
+from pyarrow import fs
+
+try:
+    import torch
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "sluice.tokenizer.loader.dataset needs torch: pip install 'sluice[train]', or a torch of your own"
+    ) from missing
+
+from sluice.schemas.errors import InputError, did_you_mean
+from sluice.tokenizer.loader import columns as loader_columns
+from sluice.tokenizer.loader.files import ShardSet
+from sluice.tokenizer.loader.order import Numbers, Order, Shuffle
+from sluice.tokenizer.loader.transport import Packed, pack, unpack
+
+STATE_VERSION: Final = 1
+MAX_BATCH_TOKENS: Final = 2**31 - 1
+
+
+class TokenBatch(NamedTuple):
+    """A micro-batch of B sequences of L tokens; what was not asked for is None.
+
+    Attributes:
+        tokens: (B, L) int32. To be read: in the main process, neighbours of a file are a view of it, and a
+            write to the mapped memory ends the process.
+        cu_seqlens: (C + 1,) int32, where segments begin in the flattened batch, its length at the end; a
+            segment is a document, a part of one, or padding.
+        max_seqlen: tokens of the longest segment.
+        position_ids: (B, L) int32, from 0 in every segment.
+        document_ids: (B, L) int32, from 0 in every sequence; padding is -1.
+        labels: (B, L) int64, the next token of the same segment, -100 where there is none.
+        positions: (B,) int64, in the endless stream.
+        sequences: (B,) int64; number n is row n % S of shard n // S, S sequences being in a shard.
+    """
+
+    tokens: torch.Tensor
+    cu_seqlens: torch.Tensor | None
+    max_seqlen: int | None
+    position_ids: torch.Tensor | None
+    document_ids: torch.Tensor | None
+    labels: torch.Tensor | None
+    positions: torch.Tensor | None
+    sequences: torch.Tensor | None
+
+
+COLUMNS: Final = tuple(n for n in TokenBatch._fields if n not in ("tokens", "max_seqlen"))
+"""What can be asked for; `max_seqlen` comes with `cu_seqlens`."""
+
+
+class LoaderState(TypedDict):
+    """Where a training run stands; equal on all ranks.
+
+    Attributes:
+        version: of this format.
+        consumed: sequences of whole steps that all ranks together were given, over all epochs.
+        seed: that of the order, as are the next two.
+        shuffle: as `TokenDataset` takes it.
+        window_blocks: likewise.
+        shards: the fingerprint of the shards.
+    """
+
+    version: int
+    consumed: int
+    seed: int
+    shuffle: str
+    window_blocks: int
+    shards: str
+
+
+class TokenDataset(IterableDataset):  # type: ignore[misc]
+    """One rank's share of the stream, as micro-batches.
+
+    Iteration begins at `consumed`. In a DataLoader with W workers, worker w gives micro-batches w, w + W,
+    ...: the DataLoader takes turns, so the order is that of no workers. Use `batch_size=None`; TokenLoader
+    does, and keeps count.
+
+    Attributes:
+        format: sequence length, vocabulary size, `pad_id` and `eod_id`.
+        order: which sequence stands at which position.
+        consumed: sequences of all ranks before the first step of the next iteration.
+        global_batch_sequences: G, sequences of a step over all ranks.
+        micro_batches: of one rank in a step.
+        is_mapped: whether the shards are local files.
+        fingerprint: of the shards.
+    """
+
+    def __init__(
+        self,
+        output: str | os.PathLike[str],
+        *,
+        micro_batch_sequences: int,
+        global_batch_sequences: int | None = None,
+        columns: Sequence[str] = ("cu_seqlens", "position_ids", "labels"),
+        shuffle: Shuffle = "sequences",
+        seed: int = 0,
+        window_blocks: int = 32,
+        epochs: int | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        filesystem: fs.FileSystem | None = None,
+    ):
+        """Reads the manifest and compares the files with it.
+
+        Args:
+            output: the folder of a finished run: a path, or a URI that pyarrow knows (`s3://...`).
+            micro_batch_sequences: B, sequences of a batch of one rank.
+            global_batch_sequences: G, sequences of an optimiser step over all ranks: a multiple of ranks *
+                B, which is also the default.
+            columns: of COLUMNS; no other is computed.
+            shuffle: `sequences` over all of an epoch; `blocks`, of 256 sequences, and inside windows of
+                them, for what is slow at random access: object stores, disks that spin; `none`.
+            seed: of the order, in [0, 2^64).
+            window_blocks: blocks that are mixed with each other.
+            epochs: where the stream ends, at the last whole step; None is never.
+            rank: which share is read, of the ranks that read different data.
+            world_size: how many there are. Both by default from torch.distributed where that is
+                initialised, else from RANK and WORLD_SIZE in the environment, else 0 of 1.
+            filesystem: what `output` is a path of; see `ShardSet`.
+
+        Raises:
+            ValueError: a setting is outside its range, or the ranks cannot share a step equally.
+            InputError: there is no finished run, or too few sequences for a step.
+            VerifyError: the files are not what the manifest says.
+        """
+        self._shards = ShardSet(output, filesystem=filesystem)
+        self.format = self._shards.format
+        self.is_mapped = self._shards.is_mapped
+        self.fingerprint = self._shards.fingerprint
+        counts = (self._shards.num_shards, self._shards.sequences_per_shard)
+        self.order = Order(*counts, shuffle, seed, window_blocks).check()
+        self.consumed = 0
+        self._rank, self._world_size = _rank(rank, world_size)
+        self._micro_batch = micro_batch_sequences
+        at_once = self._world_size * micro_batch_sequences
+        self.global_batch_sequences = (
+            at_once if global_batch_sequences is None else global_batch_sequences
+        )
+        self._check(epochs)
+        self.micro_batches = self.global_batch_sequences // at_once
+        self._columns = _checked(columns)
+        self._end = None if epochs is None else epochs * self.num_sequences
+        if not self.is_mapped:
+            self._shards.keep(self._blocks_at_once())
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences of an epoch."""
+        return self.order.num_sequences
+
+    def __iter__(self) -> Iterator[TokenBatch]:
+        """Yields this worker's micro-batches of this rank, from `consumed` on."""
+        worker = get_worker_info()
+        first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        begin, step = self.consumed, -1
+        for number in count(first, every):
+            if number // self.micro_batches != step:
+                step = number // self.micro_batches
+                start = begin + step * self.global_batch_sequences
+                if self._end is not None and start + self.global_batch_sequences > self._end:
+                    return
+                positions_P, numbers_P = self._share(start)
+            at = number % self.micro_batches * self._micro_batch
+            chosen = slice(at, at + self._micro_batch)
+            yield self._batch(positions_P[chosen], numbers_P[chosen])
+
+    def _share(self, start: int) -> tuple[Numbers, Numbers]:
+        """Returns this rank's (positions_P, numbers_P) of the step at `start`, by place in the files."""
+        positions_G = np.arange(start, start + self.global_batch_sequences)
+        numbers_G = self.order.sequences(positions_G)
+        each = self.global_batch_sequences // self._world_size
+        by_place_P = np.argsort(numbers_G, kind="stable")[
+            self._rank * each : (self._rank + 1) * each
+        ]
+        return positions_G[by_place_P], numbers_G[by_place_P]
+
+    def _batch(self, positions_B: Numbers, numbers_B: Numbers) -> TokenBatch:
+        rows = self._shards.rows(numbers_B)
+        starts, longest = None, None
+        if "cu_seqlens" in self._columns:
+            starts_C1, longest = loader_columns.cu_seqlens(rows)
+            starts = _tensor(starts_C1)
+
+        def asked(name: str, make: Callable[[], Any]) -> torch.Tensor | None:
+            return _tensor(make()) if name in self._columns else None
+
+        return TokenBatch(
+            tokens=_tensor(rows.tokens_BL),
+            cu_seqlens=starts,
+            max_seqlen=longest,
+            position_ids=asked("position_ids", lambda: loader_columns.position_ids(rows)),
+            document_ids=asked("document_ids", lambda: loader_columns.document_ids(rows)),
+            labels=asked("labels", lambda: loader_columns.labels(rows)),
+            positions=asked("positions", lambda: positions_B),
+            sequences=asked("sequences", lambda: numbers_B),
+        )
+
+    def _blocks_at_once(self) -> int:
+        """Returns how many blocks a rank reads from at a time, where the shuffle is `blocks`.
+
+        Of a window its share, and as much more as the cuts between ranks wander from step to step: four
+        standard deviations of a quantile of G draws, 1 / (2 sqrt(G)). A step may stand across two windows.
+        """
+        window = self.order.window_blocks
+        share = 1 / self._world_size + 2 / math.sqrt(self.global_batch_sequences)
+        return 2 * min(window, math.ceil(window * share)) + 2
+
+    def _check(self, epochs: int | None) -> None:
+        ranks, micro, step = self._world_size, self._micro_batch, self.global_batch_sequences
+        if micro < 1 or step < 1 or (epochs is not None and epochs < 1):
+            raise ValueError(
+                "micro_batch_sequences, global_batch_sequences and epochs must be at least 1, "
+                f"got {micro}, {step}, {epochs}"
+            )
+        if step % (ranks * micro):
+            raise ValueError(
+                f"global_batch_sequences = {step} must be a multiple of world_size * "
+                f"micro_batch_sequences = {ranks} * {micro}, so that all ranks get the same number"
+            )
+        if step > self.num_sequences:
+            raise InputError(
+                f"the shards hold {self.num_sequences} sequences, fewer than a step of "
+                f"global_batch_sequences = {step}"
+            )
+        if micro * self.format.sequence_length > MAX_BATCH_TOKENS:
+            raise ValueError(
+                f"micro_batch_sequences = {micro} of {self.format.sequence_length} tokens must be "
+                "below 2^31 tokens: cu_seqlens are int32"
+            )
+
+
+class TokenLoader(DataLoader):  # type: ignore[misc]
+    """A DataLoader over a TokenDataset that knows how far the training loop is.
+
+    What counts is what the loop was given, not what workers have read ahead. A step that was not given
+    whole does not count: its gradients never reached the weights. Iterating again, and loading a state,
+    go on after the last whole step.
+
+    Only one iteration at a time.
+    """
+
+    def __init__(
+        self,
+        dataset: TokenDataset,
+        *,
+        num_workers: int = 0,
+        prefetch_factor: int | None = None,
+        pin_memory: bool = False,
+        multiprocessing_context: str | None = None,
+    ):
+        """Makes the loader; worker processes start with the iteration.
+
+        Args:
+            dataset: one rank's.
+            num_workers: processes that read; 0 reads in this one, which mapped files seldom need more than.
+            prefetch_factor: micro-batches that each worker is ahead; 2 by default.
+            pin_memory: copies batches to page-locked memory, for `.to("cuda", non_blocking=True)`.
+            multiprocessing_context: how workers start. By default as torch does, but `spawn` where shards
+                are not local: the threads of object stores' clients do not survive a fork.
+        """
+        if num_workers and not dataset.is_mapped and multiprocessing_context is None:
+            multiprocessing_context = "spawn"
+        super().__init__(
+            dataset,
+            batch_size=None,
+            num_workers=num_workers,
+            prefetch_factor=prefetch_factor,
+            pin_memory=pin_memory,
+            multiprocessing_context=multiprocessing_context,
+            collate_fn=_for_transport,
+        )
+        self._consumed = dataset.consumed
+
+    def __iter__(self) -> Iterator[TokenBatch]:
+        """Yields the rank's micro-batches, from the first step that was not given whole."""
+        begin = self.dataset.consumed = self._consumed
+        batches = super().__iter__() if self.num_workers or self.pin_memory else iter(self.dataset)
+        for number, batch in enumerate(batches, start=1):
+            steps = number // self.dataset.micro_batches
+            self._consumed = begin + steps * self.dataset.global_batch_sequences
+            yield TokenBatch(*unpack(batch)) if isinstance(batch, Packed) else batch
+
+    def state_dict(self) -> LoaderState:
+        """Returns where the run stands; a few plain numbers, the same on every rank."""
+        order = self.dataset.order
+        return LoaderState(
+            version=STATE_VERSION,
+            consumed=self._consumed,
+            seed=order.seed,
+            shuffle=order.shuffle,
+            window_blocks=order.window_blocks,
+            shards=self.dataset.fingerprint,
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on after the whole steps of a state; ranks, workers, B and G may have changed.
+
+        Raises:
+            ValueError: the state is of another order or other shards: sequences would repeat or be lost.
+        """
+        for key, must in self.state_dict().items():
+            if key != "consumed" and state.get(key) != must:
+                raise ValueError(
+                    f"{key} of the checkpoint must be {must!r}, as that of this loader, "
+                    f"got {state.get(key)!r}"
+                )
+        consumed = state.get("consumed")
+        if not isinstance(consumed, int) or consumed < 0:
+            raise ValueError(f"consumed of the checkpoint must be a number, got {consumed!r}")
+        self._consumed = consumed
+
+
+def _for_transport(batch: TokenBatch) -> TokenBatch | Packed:
+    """The collate function of batches that are made already: packs what leaves a worker."""
+    return batch if get_worker_info() is None else pack(batch)
+
+
+def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Returns (rank, world size), from torch.distributed or the environment where they are not given."""
+    if (rank is None) != (world_size is None):
+        raise ValueError(f"give both rank and world_size or none, got {rank} and {world_size}")
+    if rank is None or world_size is None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        else:
+            rank = int(os.environ.get("RANK", "0"))
+            world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank must be in [0, world_size), got {rank} of {world_size}")
+    return rank, world_size
+
+
+def _checked(columns: Sequence[str]) -> frozenset[str]:
+    for name in columns:
+        if name not in COLUMNS:
+            raise ValueError(f"columns has {name!r}{did_you_mean(name, COLUMNS)}")
+    return frozenset(columns)
+
+
+class _Mapped:
+    """An array as NumPy's array interface, without its mark that it must not be written.
+
+    torch has no tensors that cannot be written and would warn of each one. The memory itself stays
+    protected. The array made from this keeps it alive, and with it the mapped file.
+    """
+
+    def __init__(self, array: np.ndarray[Any, Any]):
+        self._array = array
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Returns a tensor over the memory of an array."""
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Mapped(array)))

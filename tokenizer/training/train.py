@@ -1,0 +1,278 @@
+"""Trains the vocabulary: byte-level BPE on words and how often they occur.
+
+    python -m sluice.tokenizer.training.train --output DIR [--strict] [--max-words N] FILE... [--list FILE]
+
+A FILE is Arrow IPC, with a column `text` whose words are counted here, or with columns `word`, `count` and
+`weight` of words that are counted already (`words_files.COUNTED`). The merges are those that the trainer of
+`tokenizers` finds for the same words. The same words and weights give the same bytes in any order and any
+cut of the files.
+
+It is a process of its own, so that its memory goes back to the system and its CPU time can be told from
+the rest.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+
+from sluice.schemas.errors import LimitError, SluiceError
+from sluice.tokenizer.training.merges import learn_merges
+from sluice.tokenizer.vocabulary.pattern import SPLIT
+from sluice.tokenizer.vocabulary.special import BOD, EOD, LINK_TOKENS, NUM_BYTES, NUM_LINKS, NUM_SPECIAL, PAD, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols, fillers
+from sluice.tokenizer.vocabulary.load import load_frozen
+from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, Words, gather
+
+Array = np.ndarray[Any, Any]
+
+MIN_FREQUENCY = 2
+MAX_RESERVED_RATIO = 0.01
+"""More reserved fillers than this is a warning, and an error under `strict`."""
+
+_NUM_FIXED = NUM_SPECIAL + NUM_LINKS + NUM_BYTES
+_NAMED = {"bos_token": BOD, "eos_token": EOD, "pad_token": PAD}
+
+_log = logging.getLogger(__name__)
+
+
+class Counts(NamedTuple):
+    """What the entries of a vocabulary are; they add up to its size.
+
+    Attributes:
+        merges: entries that training found.
+        special: the tokens of `SPECIAL_TOKENS`.
+        links: the tokens of `LINK_TOKENS`.
+        bytes: the symbols of the 256 bytes.
+        reserved: reserved tokens in the place of merges that the texts did not give.
+    """
+
+    merges: int
+    special: int
+    links: int
+    bytes: int
+    reserved: int
+
+    @property
+    def reserved_ratio(self) -> float:
+        """Share of the entries that are fillers, in [0, 1]."""
+        return self.reserved / sum(self)
+
+
+def train(
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    output: str | os.PathLike[str],
+    vocabulary_size: int = VOCABULARY_SIZE,
+    strict: bool = False,
+    max_words: int | None = None,
+) -> Counts:
+    """Trains a vocabulary and writes it as a folder that `tokenizers` and `transformers` load.
+
+    The folder gets tokenizer_config.json, special_tokens_map.json, vocabulary.json (the counts),
+    words.json (`Words`) and tokenizer.json, each written beside its place and renamed, tokenizer.json
+    last: where it stands, the others are those of the same run. Then comes times.json, the one file that
+    differs between two runs: `seconds` and `cpu_seconds` of the steps `train` and `save`.
+
+    Args:
+        files: Arrow IPC files with a `text` string column, nulls skipped, or of `words_files.COUNTED`
+            words; read batch by batch.
+        output: the folder, made if missing.
+        vocabulary_size: entries in all; smaller than `VOCABULARY_SIZE` only in tests.
+        strict: raise where fillers exceed `MAX_RESERVED_RATIO`, and write nothing.
+        max_words: distinct words to train on, at most: those that weigh most; see `words_files.gather`.
+
+    Returns:
+        What the entries are.
+
+    Raises:
+        InputError: a file cannot be read as Arrow or has neither sort of columns.
+        LimitError: `strict`, and the texts gave too few merges.
+    """
+    if vocabulary_size < _NUM_FIXED:
+        raise ValueError(f"vocabulary_size must be at least {_NUM_FIXED}, got {vocabulary_size}")
+    watch = _Watch()
+    weighed, words = gather(files, max_words=max_words)
+    _log.info("choosing merges from %d distinct words", len(weighed.weight_W))
+    merges_M2 = learn_merges(
+        weighed.data_B,
+        weighed.offsets_W1,
+        weighed.weight_W,
+        id_of_byte=_ids_of_bytes(),
+        vocabulary_size=vocabulary_size,
+        min_frequency=MIN_FREQUENCY * WEIGHT_OF_ONE,
+    )
+    reserved = vocabulary_size - _NUM_FIXED - len(merges_M2)
+    counts = Counts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
+    watch.lap("train")
+    _judge(counts, strict=strict)
+    _save(_tokenizer(merges_M2, reserved).to_str(), _NAMED, counts, Path(output), words=words)
+    watch.lap("save")
+    _write(Path(output) / "times.json", watch.steps)
+    return counts
+
+
+def freeze(
+    tokenizer_json: str | os.PathLike[str],
+    *,
+    output: str | os.PathLike[str],
+    vocabulary_size: int = VOCABULARY_SIZE,
+) -> Counts:
+    """Writes the folder of `train` around a vocabulary that exists, its tokenizer.json unchanged.
+
+    Args:
+        tokenizer_json: what the recipe's `vocabulary.tokenizer` names.
+        output: as `train`; no times.json.
+        vocabulary_size: entries that it must have.
+
+    Returns:
+        What the entries are; `reserved` are those named as `train` names its fillers.
+
+    Raises:
+        RecipeError: as `vocabulary.load_frozen`.
+    """
+    found = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
+    text = Path(tokenizer_json).read_text(encoding="utf-8")
+    added = {token["content"] for token in json.loads(text)["added_tokens"]}
+    reserved, links = (len(added & set(names)) for names in (fillers(vocabulary_size), LINK_TOKENS))
+    special = len(added) - reserved - links
+    merges = found.size - len(added) - NUM_BYTES
+    counts = Counts(merges, special, links, NUM_BYTES, reserved)
+    named = {role: token for role, token in _NAMED.items() if token in added}
+    _save(text, named, counts, Path(output))
+    return counts
+
+
+def _ids_of_bytes() -> Array:
+    """Returns (256,) int32, the id of each byte: the symbols have theirs in the order of code points."""
+    symbols = byte_symbols()
+    ids = np.empty(NUM_BYTES, np.int32)
+    first = NUM_SPECIAL + NUM_LINKS
+    ids[sorted(range(NUM_BYTES), key=symbols.__getitem__)] = first + np.arange(NUM_BYTES)
+    return ids
+
+
+def _tokenizer(merges_M2: Array, num_reserved: int) -> Tokenizer:
+    """Returns the tokenizer of special and link tokens, bytes, merges, reserved tokens, in this order."""
+    names = [*SPECIAL_TOKENS, *LINK_TOKENS, *sorted(byte_symbols())]
+    pairs = []
+    for left, right in merges_M2.tolist():
+        pairs.append((names[left], names[right]))
+        names.append(names[left] + names[right])
+    tokenizer = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.add_tokens([AddedToken(link, normalized=False) for link in LINK_TOKENS])
+    tokenizer.add_special_tokens(fillers(num_reserved))
+    return tokenizer
+
+
+def _judge(counts: Counts, *, strict: bool) -> None:
+    size = sum(counts)
+    _log.info("%d of %d entries: %d merges", size - counts.reserved, size, counts.merges)
+    if counts.reserved_ratio <= MAX_RESERVED_RATIO:
+        return
+    message = (
+        f"vocabulary: {counts.reserved} of {size} entries ({counts.reserved_ratio:.1%}) are "
+        f"reserved fillers: no more pairs occur {MIN_FREQUENCY} times; train on more text"
+    )
+    if strict:
+        raise LimitError(f"{message}, or leave out vocabulary.strict")
+    _log.warning("%s", message)
+
+
+def _save(
+    tokenizer_json: str,
+    special: Mapping[str, str],
+    counts: Counts,
+    output: Path,
+    words: Words | None = None,
+) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "tokenizer.json").unlink(missing_ok=True)
+    _write(output / "special_tokens_map.json", special)
+    config = {
+        **special,
+        "clean_up_tokenization_spaces": False,
+        "split_special_tokens": True,  # a typed <|eod|> is text
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    _write(output / "tokenizer_config.json", config)
+    _write(output / "vocabulary.json", counts._asdict())
+    if words is not None:
+        _write(output / "words.json", words._asdict())
+    _put(output / "tokenizer.json", tokenizer_json)
+
+
+def _write(path: Path, value: object) -> None:
+    _put(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    attempt = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        attempt.write_text(text, encoding="utf-8")
+        attempt.replace(path)
+    finally:
+        attempt.unlink(missing_ok=True)
+
+
+class _Watch:
+    """Seconds and CPU seconds, of all threads, from one lap to the next."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, dict[str, float]] = {}
+        self._last = (time.perf_counter(), time.process_time())
+
+    def lap(self, step: str) -> None:
+        now = (time.perf_counter(), time.process_time())
+        self.steps[step] = {
+            "seconds": round(now[0] - self._last[0], 3),
+            "cpu_seconds": round(now[1] - self._last[1], 3),
+        }
+        self._last = now
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line above; progress and errors go to stderr, nothing to stdout.
+
+    Returns:
+        0, or the exit code of the error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m sluice.tokenizer.training.train")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="Arrow IPC: texts or counted words"
+    )
+    parser.add_argument("--list", metavar="FILE", type=Path, help="text file, a FILE a line")
+    parser.add_argument("--output", required=True, metavar="DIR")
+    parser.add_argument("--max-words", type=int, metavar="N", help="distinct words to train on")
+    parser.add_argument("--strict", action="store_true", help="an error above 1%% reserved entries")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="vocabulary: %(message)s")
+    files = options.files + (options.list.read_text().splitlines() if options.list else [])
+    if not files and options.list is None:
+        parser.error("must have at least one FILE to read")
+    try:
+        train(files, output=options.output, strict=options.strict, max_words=options.max_words)
+    except SluiceError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
