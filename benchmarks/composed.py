@@ -23,24 +23,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.whole import Outcome
-from sluice.filters.base import Batch, LanguageIdentifier, Machine, Partition, Scorer, Scores, classifiers_of, partition
+from sluice.filters.base import Scorer
+from sluice.filters.batch import Batch, Scores
 from sluice.filters.dedup.clusters import cluster
 from sluice.filters.dedup.components import Components, bucket_edges
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
-from sluice.filters.text.hashing import hash_texts
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.partition import Machine, Partition, partition
+from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
-from sluice.pipeline.phases.clean.phase import load_machines
-from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
 from sluice.pipeline.inputs.inventory import InputUnit, cut, find_inputs
-from sluice.pipeline.phases.job import read_options
 from sluice.pipeline.inputs.reader import read_unit
-from sluice.pipeline.recipes.schema import Dedup, Recipe, Training, load
+from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.phases.job import read_options
+from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
+from sluice.pipeline.recipes.loader import load
+from sluice.pipeline.recipes.schema import Dedup, Recipe, Training
 from sluice.schemas.post import POST
 from sluice.tokenizer.encode import Encoded, Encoder
 from sluice.tokenizer.packing.plan import Packed, pack, plan
-from sluice.tokenizer.shards import ShardWriter
 from sluice.tokenizer.packing.sizing import deal, plan_shards
+from sluice.tokenizer.shards import ShardWriter
 from sluice.tokenizer.vocabulary.load import Vocabulary, load_vocabulary
 
 Array = np.ndarray[Any, Any]
@@ -220,8 +224,8 @@ def _filtered(
         blank = pc.equal(pc.binary_length(text), 0)
         if blank.true_count:
             posts = posts.filter(pc.invert(blank))
-        classifiers = classifiers_of(identify, *(score for _, score in machines))
-        batch = Batch(posts, identify, classifiers)
+        views = model_views(identify, *(score for _, score in machines))
+        batch = Batch(posts, views)
     with steps("features"):
         _ = batch.features
     with steps("filters"):

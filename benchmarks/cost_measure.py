@@ -15,9 +15,10 @@ import msgspec
 from apache_beam.coders import FastPrimitivesCoder
 
 from sluice.pipeline import cli
-from sluice.pipeline.units import exchange
 from sluice.pipeline.phases.job import INPUT_EXPANSION
-from sluice.pipeline.units.stage import Done, DoUnit, UnitManifest, done_units
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.manifest import Done, UnitManifest, done_units
+from sluice.pipeline.units.stage import DoUnit
 
 UNIT_COSTS = "unit-costs.json"
 

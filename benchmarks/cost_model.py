@@ -32,8 +32,8 @@ from benchmarks.cost_scale import (
 )
 from benchmarks.dedup_page import table, update
 from benchmarks.makespan import Steps, makespan, spread
-from sluice.pipeline.units.exchange import RUN_BYTES
 from sluice.pipeline.phases.job import MAX_UNITS
+from sluice.pipeline.units.exchange import RUN_BYTES
 
 DAY: Final = 500_000_000
 CORPUS_TOKENS: Final = 20e12

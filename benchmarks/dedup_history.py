@@ -69,7 +69,15 @@ def busiest(sizes: dict[date, int], num_days: int) -> list[date]:
 
 def run(files: Sequence[Path], output: Path, *sets: str) -> dict[str, Any]:
     """Runs the default recipe; returns report.json with `seconds`."""
-    command = [sys.executable, "-m", "sluice.pipeline.cli", "run", "default", "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "sluice.pipeline.cli",
+        "run",
+        "default",
+        "--output",
+        str(output),
+    ]
     for file in files:
         command += ["--input", str(file)]
     for setting in sets:

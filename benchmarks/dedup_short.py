@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from benchmarks.dedup_page import table
 from benchmarks.dedup_systems import Settled
 from benchmarks.dedup_truth import Posts, shingles
-from sluice.filters.text.char_classes import PICTOGRAPHS
 from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
+from sluice.filters.text.char_classes import PICTOGRAPHS
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 

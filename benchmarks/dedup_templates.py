@@ -27,10 +27,10 @@ from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import dedup_text
 from sluice.pipeline.inputs.inventory import cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
-from sluice.pipeline.sample.write import LABELS_NAME, write_sample
 from sluice.pipeline.sample.draws import Draws
 from sluice.pipeline.sample.marks import handle_pool
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
+from sluice.pipeline.sample.write import LABELS_NAME, write_sample
 
 THRESHOLDS = (0.6, 0.7, 0.8, 0.9)
 COPIES = 20

@@ -3,8 +3,8 @@
     SLUICE_DATA=FOLDER python -m benchmarks.encoding RUN/tokenizer/tokenizer.json [--posts N] [--results PAGE]
 
 Half of the posts are real, all of the firehose that there are; the others are made from them: two posts
-cut and joined anywhere, characters of `sluice.tokenizer.vocabulary.tricky_texts` put in anywhere, runs repeated, case
-turned, any code points. CPU seconds, one thread.
+cut and joined anywhere, characters of `sluice.tokenizer.vocabulary.tricky_texts` put in anywhere, runs
+repeated, case turned, any code points. CPU seconds, one thread.
 """
 
 import argparse

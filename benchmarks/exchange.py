@@ -3,9 +3,9 @@
     python -m benchmarks.exchange OUTPUT --software .venv-spark --page benchmarks/EXCHANGE.md
 
 OUTPUT is a finished run with its `work/`. Its clean units' keys are dealt to partitions anew and every
-partition is folded to a count and a sum: by `sluice.pipeline.units.exchange` (a unit writes a file, ranges of it are
-grouped), and by a GroupByKey of the rows themselves, as Arrow bytes by partition. Both must find the same.
-Seconds of CPU are those of the whole machine: leave it alone while this runs.
+partition is folded to a count and a sum: by `sluice.pipeline.units.exchange` (a unit writes a file,
+ranges of it are grouped), and by a GroupByKey of the rows themselves, as Arrow bytes by partition. Both
+must find the same. Seconds of CPU are those of the whole machine: leave it alone while this runs.
 """
 
 import argparse
@@ -26,11 +26,13 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.dedup_page import table, update
-from sluice.pipeline.units import exchange
-from sluice.pipeline.phases.clean.phase import KEYS
+from sluice.pipeline.engine.beam_options import beam_options
+from sluice.pipeline.phases.edges import KEYS
 from sluice.pipeline.processes.cost import Meter
-from sluice.pipeline.engine.run import beam_options
-from sluice.pipeline.units.stage import Attempt, Done, Unit, done_units, write_sealed
+from sluice.pipeline.storage.sealed import write_sealed
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit, done_units
 from tests.cluster.__main__ import busy_seconds
 from tests.cluster.spark import Software, running
 

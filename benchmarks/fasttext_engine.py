@@ -30,16 +30,17 @@ import pyarrow as pa
 from isal import igzip
 
 from benchmarks.process import ROOT, this_machine
-from sluice.filters.base import Batch, classifiers_of
+from sluice.filters.batch import Batch
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
 from sluice.filters.fasttext.model import Array, read_model
 from sluice.filters.language.identify import build_identifier, shipped_identifier_path
-from sluice.filters.screens.screen import FOLDER
-from sluice.filters.text.normalize import normalize
+from sluice.filters.language.views import model_views
 from sluice.filters.rules.spam import Spam
-from sluice.filters.text.features import TextFeatures, text_features
-from sluice.filters.text.views import classifier_text
 from sluice.filters.rules.toxicity import Toxicity
+from sluice.filters.screens.screen import FOLDER
+from sluice.filters.text.features import TextFeatures, text_features
+from sluice.filters.text.normalize import normalize
+from sluice.filters.text.views import classifier_text
 
 BATCH = 16_000
 BATCHES = (4_000, 8_000, 16_000)
@@ -162,13 +163,13 @@ def _predict(texts: pa.StringArray, machines: Sequence[FastTextClassifier]) -> l
 def _judged_seconds(texts: pa.StringArray, size: int, *, rounds: int) -> float:
     """Returns the least CPU seconds that all shipped classifiers take, asked as the pipeline asks them."""
     identify, screens = build_identifier(), (Spam().build(), Toxicity().build())
-    classifiers = classifiers_of(identify, *screens)
+    views = model_views(identify, *screens)
     seconds = []
     for _ in range(rounds):
         batches = [_batch(texts[i : i + size]) for i in range(0, len(texts), size)]
         begun = time.process_time()
         for posts, text, features in batches:
-            batch = Batch(posts, identify, classifiers)
+            batch = Batch(posts, views)
             batch.__dict__ |= {"classifier_text": text, "features": features}
             _ = batch.languages, [score(batch) for score in screens]
         seconds.append(time.process_time() - begun)

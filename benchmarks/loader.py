@@ -1,4 +1,4 @@
-"""What it costs to feed a training loop: `sluice.tokenizer.loader.dataset` beside a plain read of the mapped files.
+"""What it costs to feed a training loop: our loader beside a plain read of the mapped files.
 
 python -m benchmarks.loader OUTPUT [--batches N] [--micro-batch B] [--rounds R] [--peers PYTHON]
                             [--page benchmarks/LOADER.md]

@@ -29,7 +29,7 @@ from benchmarks.peer import run_peer
 from benchmarks.process import run_measured, this_machine
 from benchmarks.results import Comparison, MainJob
 from benchmarks.whole import WholeRun, run_whole
-from sluice.pipeline.recipes.schema import load
+from sluice.pipeline.recipes.loader import load
 
 
 class Bench(NamedTuple):

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.process import CommandError, run_measured
 from benchmarks.whole import WholeRun, whole_run
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.stage import Done, UnitManifest, done_units
+from sluice.pipeline.units.manifest import Done, UnitManifest, done_units
 
 WATCH_SECONDS = 0.2
 DISK_EVERY = 10

@@ -31,9 +31,9 @@ import tiktoken
 from benchmarks import tokenizer_trials
 from benchmarks.dedup_page import table, update
 from benchmarks.process import this_machine
-from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import done_units
+from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
+from sluice.pipeline.units.manifest import done_units
 from sluice.tokenizer.encode import Encoder
 
 JS_TIKTOKEN_SHA256 = "3b1f24b185565ca9a8d8f51466dfc4f99d67f1f05bc009258710ddb7a8d810fa"

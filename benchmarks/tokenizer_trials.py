@@ -24,7 +24,13 @@ from tokenizers import (
 )
 
 from sluice.tokenizer.vocabulary.pattern import SPLIT
-from sluice.tokenizer.vocabulary.special import LINK_TOKENS, NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
+from sluice.tokenizer.vocabulary.special import (
+    LINK_TOKENS,
+    NUM_BYTES,
+    NUM_LINKS,
+    NUM_SPECIAL,
+    VOCABULARY_SIZE,
+)
 
 ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 BLANKS = r"|\s*[\r\n]+|\s+(?!\S)|\s+"

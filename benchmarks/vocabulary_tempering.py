@@ -20,10 +20,14 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.balance import UNKNOWN
+from sluice.pipeline.ledger.tally import UNKNOWN
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import done_units
-from sluice.pipeline.phases.vocabulary.phase import language_weights, once_at_most_one, weights_of
+from sluice.pipeline.phases.vocabulary.sampling import (
+    language_weights,
+    once_at_most_one,
+    weights_of,
+)
+from sluice.pipeline.units.manifest import done_units
 from sluice.tokenizer.encode import Encoder
 from sluice.tokenizer.training.train import train
 from sluice.tokenizer.training.words import WordCounter

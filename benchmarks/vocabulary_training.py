@@ -30,12 +30,17 @@ from tokenizers import Tokenizer, trainers
 
 from benchmarks.process import ROOT, this_machine
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import done_units
-from sluice.tokenizer.vocabulary import pattern
-from sluice.tokenizer.vocabulary.special import LINK_TOKENS, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols
+from sluice.pipeline.units.manifest import done_units
 from sluice.tokenizer.training.train import MIN_FREQUENCY
 from sluice.tokenizer.training.words import WordCounter, cut
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE
+from sluice.tokenizer.vocabulary import pattern
+from sluice.tokenizer.vocabulary.special import (
+    LINK_TOKENS,
+    SPECIAL_TOKENS,
+    VOCABULARY_SIZE,
+    byte_symbols,
+)
 
 TEXT = pa.schema([("text", pa.string())])
 ROWS = 16_384
@@ -179,7 +184,9 @@ def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterat
     yield row("sluice, counting", size, words, cost, "")
     for bound in (None, *bounds):
         more = [] if bound is None else ["--max-words", str(bound)]
-        cost = measured("sluice.tokenizer.training.train", "--output", str(work / "large"), str(counted), *more)
+        cost = measured(
+            "sluice.tokenizer.training.train", "--output", str(work / "large"), str(counted), *more
+        )
         found = json.loads((work / "large" / "words.json").read_text())
         name = "sluice, from counts" + (f", max_words {bound:,}" if bound else "")
         yield row(name, size, found["distinct"] - found["left_out"], cost, "")

@@ -14,11 +14,14 @@ import traceback
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.pipeline.processes.signals import stopped_by_signals
 from sluice.schemas.errors import OutputError, SluiceError
 from sluice.schemas.names import visible
+
+if TYPE_CHECKING:
+    from sluice.pipeline.phases.job import Job
 
 DESCRIPTION = "Turns social posts into packed token shards for pre-training."
 EPILOG = """\
@@ -41,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _set_up_logging()
     arguments, flags = split_flags(list(sys.argv[1:] if argv is None else argv))
     parsed = parser().parse_args(arguments)
-    from sluice.pipeline.storage import local_copies  # here, as in all commands: help needs no Arrow
+    from sluice.pipeline.storage import (
+        local_copies,
+    )  # here, as in all commands: help needs no Arrow
 
     try:
         with local_copies.scope():
@@ -199,18 +204,27 @@ def _say_if_compiling() -> None:
         _say("compiling kernels (once; a minute or two)")
 
 
+def _job(parsed: argparse.Namespace, flags: list[str] | None) -> "Job":
+    from sluice.pipeline import commands
+
+    return commands.load_job(parsed.recipe, parsed.input, parsed.output, parsed.set, flags=flags)
+
+
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
         _say_if_compiling()
         from sluice.pipeline import commands
+        from sluice.pipeline.report import text
         from sluice.pipeline.storage import files as storage
 
-        job = commands.load_job(parsed, flags)
+        job = _job(parsed, None if parsed.plan else flags)
         if parsed.plan:
-            _show(list(commands.plan_lines(job, flags)))
+            from sluice.pipeline import preflight
+
+            _show(list(preflight.plan_lines(job, flags)))
             return 0
         report = commands.run(job, flags=flags, say=_say)
-    _show(commands.funnel(report))
+    _show(text.funnel(report))
     _show(["", f"report: {storage.join(job.output, 'report', 'report.html')}"])
     return 0
 
@@ -228,13 +242,14 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
     from sluice.pipeline import commands
+    from sluice.pipeline.report import text
     from sluice.pipeline.storage import files as storage
 
     report = commands.write_report_again(parsed.output)
     if parsed.json:
         print(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False))
         return 0
-    _show(commands.funnel(report))
+    _show(text.funnel(report))
     _show(["", f"report: {storage.join(parsed.output, 'report', 'report.html')}"])
     return 0
 
@@ -270,7 +285,7 @@ def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
         _say_if_compiling()
         from sluice.pipeline import commands
 
-        job = commands.load_job(parsed, flags)
+        job = _job(parsed, flags)
         _show(commands.score_posts(job, flags=flags))
     return 0
 

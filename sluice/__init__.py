@@ -11,12 +11,13 @@ some milliseconds and loads neither Beam nor numba:
 |---|---|
 | `run`, `score`, `verify`, `inspect` | the commands of the same names, as functions (`sluice.pipeline.api`) |
 | `Filter`, `Scorer`, `Batch` | what a filter of your own is made of (`sluice.filters`) |
-| `TokenDataset`, `TokenLoader` | feed shards to PyTorch (`sluice.tokenizer.loader`); torch is needed to make one |
+| `TokenDataset`, `TokenLoader` | feed shards to PyTorch (`sluice.tokenizer.loader`); torch is needed to
+make one |
 | `sluice.errors` | what can go wrong |
 | `sluice.testing` | what holds a filter to the rules that all filters follow |
 
-The sub-packages `schemas`, `filters`, `tokenizer` and `pipeline` are the folders of these names beside this one in
-the repository: docs/architecture.md says what lives where.
+The sub-packages `schemas`, `filters`, `tokenizer` and `pipeline` are the folders of these names beside
+this one in the repository: docs/architecture.md says what lives where.
 """
 
 from importlib import import_module

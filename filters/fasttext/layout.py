@@ -4,7 +4,14 @@ import numpy as np
 
 from sluice.filters.fasttext.kernel import LANES, Buckets, Table, Words
 from sluice.filters.fasttext.model import Array, FastTextModel
-from sluice.filters.fasttext.output import SIGMOID, SIGMOID_END, SIGMOID_STEPS, SOFTMAX, TREE, Output
+from sluice.filters.fasttext.output import (
+    SIGMOID,
+    SIGMOID_END,
+    SIGMOID_STEPS,
+    SOFTMAX,
+    TREE,
+    Output,
+)
 from sluice.filters.fasttext.words import END_OF_LINE, fill_slots
 
 CACHE_LINE = 64

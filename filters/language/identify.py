@@ -11,11 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import Hiddens, LanguageIdentifier, Languages
+from sluice.filters.batch import Languages
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
 from sluice.filters.fasttext.model import Array, read_model
+from sluice.filters.fasttext.views import NOTHING_READ, Hiddens
 from sluice.filters.language.codes import UNDETERMINED, group_of, language_of
-from sluice.filters.language.pool import FOLDER, LEAST, TOP, Evidence, LanguagePool, scores, shares, shipped_pool
+from sluice.filters.language.pool import (
+    FOLDER,
+    LEAST,
+    TOP,
+    Evidence,
+    LanguagePool,
+    scores,
+    shares,
+    shipped_pool,
+)
+from sluice.filters.language.views import LanguageIdentifier
 from sluice.schemas.errors import InputError
 
 LANGUAGE_VERSION = 2
@@ -38,8 +49,6 @@ _SCRIPTS = (
 KNOWN_SCRIPTS = "[" + "".join(rf"\p{{{script}}}" for script in _SCRIPTS.split()) + "]"
 """A character of a script that some language of either model is written in."""
 
-_NOTHING_READ: Hiddens = {}
-
 BLOCK = 4096
 """Posts that are scored at a time, to bound memory: 200 candidates of 4 bytes each."""
 
@@ -61,7 +70,7 @@ class LanguageModel:
         self._names = _Names(codes)
         self._of_nothing = classifier.predict(pa.array([""], pa.string()))
 
-    def __call__(self, texts: pa.StringArray, hidden: Hiddens = _NOTHING_READ, /) -> Languages:
+    def __call__(self, texts: pa.StringArray, hidden: Hiddens = NOTHING_READ, /) -> Languages:
         """Returns the language of each text.
 
         Args:
@@ -107,7 +116,7 @@ class CombinedIdentifier:
         self._names = _Names([*codes, "no"])
         self._of_nothing = self._said(pa.array([""], pa.string()))
 
-    def __call__(self, texts: pa.StringArray, hidden: Hiddens = _NOTHING_READ, /) -> Languages:
+    def __call__(self, texts: pa.StringArray, hidden: Hiddens = NOTHING_READ, /) -> Languages:
         """Returns the language of each text.
 
         Args:
@@ -128,7 +137,7 @@ class CombinedIdentifier:
         return self._names.languages(label_N, confidence_N, unknown_N)
 
     def _said(
-        self, texts: pa.StringArray, hidden: Hiddens = _NOTHING_READ
+        self, texts: pa.StringArray, hidden: Hiddens = NOTHING_READ
     ) -> tuple[Array, Array, Array]:
         """Returns (N, L) probabilities of the shipped model, (N, K) labels and probabilities of lid.176."""
         if all(model in hidden for model in self.classifiers):

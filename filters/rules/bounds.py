@@ -5,7 +5,8 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from sluice.filters.base import Scores, on_grid
+from sluice.filters.base import on_grid
+from sluice.filters.batch import Scores
 from sluice.filters.text.features import Counts
 
 Count = Annotated[int, Meta(ge=0)]

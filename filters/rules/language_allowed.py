@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import Batch, Filter, Scorer, Scores
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.batch import Batch, Scores
 from sluice.filters.language.codes import two_letter
 
 

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from sluice.filters.base import Batch, Filter, Scorer, Scores, on_grid
+from sluice.filters.base import Filter, Scorer, on_grid
+from sluice.filters.batch import Batch, Scores
 
 
 class LanguageConfidence(Filter, frozen=True, kw_only=True, tag="language_confidence"):

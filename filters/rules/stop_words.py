@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numba import types
 
-from sluice.filters.base import Batch, Filter, Scorer, Scores
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.batch import Batch, Scores
 from sluice.filters.rules.bounds import Count
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 

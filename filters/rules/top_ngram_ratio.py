@@ -7,7 +7,8 @@ import pyarrow as pa
 from msgspec import Meta
 from numba import types
 
-from sluice.filters.base import Batch, Filter, Scorer, Scores, on_grid
+from sluice.filters.base import Filter, Scorer, on_grid
+from sluice.filters.batch import Batch, Scores
 from sluice.filters.rules.bounds import Ratio
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from sluice.filters.base import Batch, Filter, Scorer, Scores
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.batch import Batch, Scores
 
 
 class TruncatedRetweet(Filter, frozen=True, kw_only=True, tag="truncated_retweet"):

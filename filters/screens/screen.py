@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import Batch, Scores, on_grid
+from sluice.filters.base import on_grid
+from sluice.filters.batch import Batch, Scores
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
 from sluice.filters.fasttext.output import Hidden
+from sluice.filters.fasttext.views import hiddens_of
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import TextFeatures
 from sluice.schemas.errors import InputError
@@ -84,7 +86,7 @@ class Screen:
     def __call__(self, batch: Batch) -> Scores:
         """Returns (N,) float32 in [0, 1] on the grid, higher is worse; 0 for a blank text."""
         features = batch.features if len(self.shape_K) else None
-        return self.score(batch.classifier_text, features, batch.hidden.get(self.classifier))
+        return self.score(batch.classifier_text, features, hiddens_of(batch).get(self.classifier))
 
     @property
     def classifiers(self) -> tuple[FastTextClassifier, ...]:

@@ -17,9 +17,9 @@ Counts = np.ndarray[Any, np.dtype[np.int32]]
 class TextFeatures:
     """Counters of N texts, each (N,) int32, exact to the code point.
 
-    The first six describe the whole text. All others describe its *own text*: URLs and @handles read
-    as a blank, and a leading "RT" is dropped with its handle and colon (`sluice.filters.text.feature_kernels` states
-    the rules). So a link does not make a post upper case, and a handle is not a word.
+    The first six describe the whole text. All others describe its *own text*: URLs and @handles read as a
+    blank, and a leading "RT" is dropped with its handle and colon (`sluice.filters.text.feature_kernels`
+    states the rules). So a link does not make a post upper case, and a handle is not a word.
 
     A *word* is a piece of own text between white space that holds a letter, a digit or an emoji.
     Scripts without spaces are counted by the character, so that a least number of words does not

@@ -14,9 +14,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.base import Scores
-from sluice.filters.transformers.checkpoint import DetoxifyHeader, read_config, read_header, read_model, read_pickle, read_tokenizer
-from sluice.filters.transformers.files import ModelFolder, check_pin, check_unchanged, detoxify_checkpoint, hub_folder, identify, read_folder
+from sluice.filters.batch import Scores
+from sluice.filters.transformers.checkpoint import (
+    DetoxifyHeader,
+    read_config,
+    read_header,
+    read_model,
+    read_pickle,
+    read_tokenizer,
+)
+from sluice.filters.transformers.files import (
+    ModelFolder,
+    check_pin,
+    check_unchanged,
+    detoxify_checkpoint,
+    hub_folder,
+    identify,
+    read_folder,
+)
 from sluice.filters.transformers.first_token import shorten_last_layer
 from sluice.filters.transformers.forward import Activation, Forward
 from sluice.filters.transformers.scorer import Scored, TransformerScorer

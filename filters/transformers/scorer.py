@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.base import Mask, Scores, on_grid
+from sluice.filters.base import on_grid
+from sluice.filters.batch import Mask, Scores
 from sluice.filters.transformers.batches import PAD_MULTIPLE, Array, pad_rows, padded, plan_batches
 from sluice.filters.transformers.forward import Forward
 from sluice.filters.transformers.tokens import Encoder, Tokens

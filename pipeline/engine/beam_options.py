@@ -4,7 +4,9 @@ On Dataflow a phase is a job of its own, and two jobs of one name cannot run at 
 that says what it does and to which output, and labels that bills can be divided by.
 """
 
+import argparse
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,7 +20,7 @@ from apache_beam.options.pipeline_options import (
     TestOptions,
 )
 
-from sluice.schemas.errors import InputError, OutputError, RecipeError
+from sluice.schemas.errors import InputError, OutputError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from sluice.pipeline.phases.job import Job
@@ -123,3 +125,35 @@ def _check_credentials() -> None:
             "-- --runner=DataflowRunner: no credentials: run `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key"
         ) from None
+
+
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
+    """Returns the options of every phase's pipeline.
+
+    Without `--runner` a phase runs on Beam's own FnApiRunner, one thread a core: the name DirectRunner
+    would choose an engine by what it can download.
+    """
+    given = list(flags)
+    if not any(f == "--runner" or f.startswith("--runner=") for f in given):
+        check_flags(given)
+        given.append("--runner=FnApiRunner")
+        if not any(f.startswith("--direct_running_mode") for f in given):
+            given.append("--direct_running_mode=multi_threading")
+        if not any(f.startswith("--direct_num_workers") for f in given):
+            given.append(f"--direct_num_workers={os.cpu_count() or 1}")
+    return PipelineOptions(given)
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Raises RecipeError for a flag that Beam does not know: it would leave it out without a word.
+
+    Only for the local runner: a job server has flags that are not known here.
+    """
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(known)
+    _, unknown = known.parse_known_args(flags)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        hint = did_you_mean(name, known._option_string_actions)
+        raise RecipeError(f"-- {name}: Beam has no such flag{hint}")

@@ -12,10 +12,15 @@ from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
+from sluice.pipeline.engine.beam_options import (
+    beam_options,
+    check_packages,
+    on_dataflow,
+    phase_flags,
+)
 from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.engine.beam_options import check_packages, on_dataflow, phase_flags
-from sluice.pipeline.phases.job import Job, Results, fingerprints
-from sluice.pipeline.engine.run import beam_options
+from sluice.pipeline.phases.fingerprints import Results, fingerprints
+from sluice.pipeline.phases.job import Job
 from sluice.schemas.errors import RecipeError
 
 MAX_GRAPH_BYTES: Final = 10_000_000

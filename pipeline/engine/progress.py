@@ -14,7 +14,8 @@ from typing import TextIO
 import msgspec
 
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.stage import Done, Stage, UnitManifest, done_units, found_manifests
+from sluice.pipeline.units.manifest import Done, UnitManifest, done_units, found_manifests
+from sluice.pipeline.units.stage import Stage
 from sluice.schemas.errors import StorageError
 
 TICK_SECONDS = 0.5

@@ -1,89 +1,31 @@
 """Runs the phases of a job, in order, on whatever engine the Beam flags name."""
 
-import argparse
 import contextlib
-import io
-import logging
-import os
-import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from sluice.pipeline.storage import output_folder, files as storage
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.processes import watchdog
-from sluice.pipeline.phases.clean.phase import load_machines
-from sluice.pipeline.engine.beam_options import check_places, phase_flags
-from sluice.pipeline.inputs.inventory import find_inputs
-from sluice.pipeline.phases.job import Job, Result, Results, fingerprints
-from sluice.pipeline.ledger.balance import check_limits
-from sluice.pipeline.processes.cost import Cost, Meter
-from sluice.pipeline.phases.plan import Plan
+from sluice.pipeline.engine.beam_options import beam_options, check_places, phase_flags
+from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import Progress, Report
-from sluice.pipeline.recipes.schema import Recipe
+from sluice.pipeline.ledger.balance import check_limits
+from sluice.pipeline.phases import plan as phases
+from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.phases.fingerprints import Result, Results, fingerprints
+from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.plan import Plan
+from sluice.pipeline.processes import watchdog
+from sluice.pipeline.processes.cost import Cost, Meter
 from sluice.pipeline.processes.signals import raised_by_signals
-from sluice.pipeline.units.stage import done_units, failures, read_sealed, sweep, take_back, write_sealed
-from sluice.schemas import errors
-from sluice.schemas.errors import RecipeError, SluiceError, did_you_mean
-
-OUT_OF_MEMORY = (
-    "finished units are kept: run the same command again, with more memory or fewer workers "
-    "(-- --direct_num_workers=N)"
-)
-
-
-def beam_options(flags: Sequence[str]) -> PipelineOptions:
-    """Returns the options of every phase's pipeline.
-
-    Without `--runner` a phase runs on Beam's own FnApiRunner, one thread a core: the name DirectRunner
-    would choose an engine by what it can download.
-    """
-    given = list(flags)
-    if not any(f == "--runner" or f.startswith("--runner=") for f in given):
-        check_flags(given)
-        given.append("--runner=FnApiRunner")
-        if not any(f.startswith("--direct_running_mode") for f in given):
-            given.append("--direct_running_mode=multi_threading")
-        if not any(f.startswith("--direct_num_workers") for f in given):
-            given.append(f"--direct_num_workers={os.cpu_count() or 1}")
-    return PipelineOptions(given)
-
-
-def check_flags(flags: Sequence[str]) -> None:
-    """Raises RecipeError for a flag that Beam does not know: it would leave it out without a word.
-
-    Only for the local runner: a job server has flags that are not known here.
-    """
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(known)
-    _, unknown = known.parse_known_args(flags)
-    if unknown:
-        name = unknown[0].partition("=")[0]
-        hint = did_you_mean(name, known._option_string_actions)
-        raise RecipeError(f"-- {name}: Beam has no such flag{hint}")
-
-
-def make_job(recipe: Recipe, *, out: str) -> Job:
-    """Returns the job of a recipe: its inputs found, hashed and in order.
-
-    Raises:
-        RecipeError: the recipe names no input.
-        InputError: a pattern matches nothing, or a file cannot be read.
-    """
-    if not recipe.input.files:
-        raise RecipeError("no input: give --input GLOB, or input.files in the recipe")
-    if storage.is_remote(recipe.dedup.history or ""):
-        raise RecipeError(
-            f"dedup.history = {recipe.dedup.history!r}: must be a folder on a file system that all workers "
-            f"share; a history is not kept in an object store"
-        )
-    inventory = find_inputs(recipe.input.files, identity=recipe.input.identity)
-    return Job(recipe, inventory, storage.absolute(out))
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import output_folder
+from sluice.pipeline.storage.sealed import read_sealed, write_sealed
+from sluice.pipeline.units.manifest import done_units
+from sluice.pipeline.units.recovery import sweep
+from sluice.pipeline.units.stage import failures
+from sluice.schemas.errors import SluiceError
 
 
 def run_phases(
@@ -171,7 +113,7 @@ def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
     reused = sum(len(done_units(folder)) for folder in folders)
     with (
         Progress(plan.name, stages=tuple(plan.stages), total=len(plan.elements), posts=plan.posts),
-        _told(folders),
+        translated_failures(folders),
         watchdog.watched(),
     ):
         _finish(plan.build(options).run(), folders)
@@ -200,51 +142,3 @@ def _finish(running: PipelineResult, folders: Sequence[str]) -> None:
         with contextlib.suppress(Exception):
             running.cancel()
         raise
-
-
-@contextlib.contextmanager
-def _told(folders: Sequence[str]) -> Iterator[None]:
-    """Turns an engine's exception into the error of the unit that failed."""
-    noise = logging.getLogger("apache_beam")
-    level = noise.level
-    noise.setLevel(logging.CRITICAL)
-    # Beam's workers print tracebacks to stderr, and hang if that breaks: they print to a buffer.
-    quiet = io.StringIO() if not os.environ.get("SLUICE_DEBUG") else sys.stderr
-    try:
-        with contextlib.redirect_stderr(quiet):
-            yield
-    except SluiceError:
-        raise
-    except Exception as failure:
-        found = failures(folders) or _failures_in(str(failure))
-        if not found:
-            raise
-        for about in found:
-            if "damaged" in about:
-                take_back(*about["damaged"])
-        raise _error_of(found[0], failure) from failure
-    finally:
-        noise.setLevel(level)
-
-
-_REFUSED = re.compile(r"Error: (\[Errno \d+\] .*?)(?: \[while running '([^']*)'\])?$", re.MULTILINE)
-"""The last line of an engine's text about an OSError: what was refused, and the step."""
-
-
-def _failures_in(text: str) -> list[dict[str, Any]]:
-    """Returns what an engine's text says of an OSError: a full disk keeps no unit's own word about it."""
-    found = _REFUSED.findall(text)
-    return [{"kind": "OSError", "message": what, "where": step} for what, step in found[-1:]]
-
-
-def _error_of(about: dict[str, Any], failure: Exception) -> SluiceError:
-    kind = getattr(errors, about["kind"], SluiceError)
-    message = about["message"] or f"{about['kind']}: run with SLUICE_DEBUG=1 for the traceback"
-    where = about.get("where") or f"{about['stage']}, {about['unit']}"
-    if not (isinstance(kind, type) and issubclass(kind, SluiceError)):
-        kind = SluiceError
-    if about["kind"] == "OSError":
-        message += "; finished units are kept: mend it and run the same command again"
-    if about["kind"] == "MemoryError":
-        message = f"out of memory; {OUT_OF_MEMORY}"
-    return kind(f"{where}: {message}")

@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from sluice.pipeline.storage import files as storage
 from sluice.pipeline.inputs.arrow_files import group_layout
-from sluice.pipeline.storage.globs import common_folder, find, relative, unreadable
+from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
+from sluice.pipeline.storage.globs import common_folder, find, relative, unreadable
 from sluice.schemas.errors import InputError
 from sluice.schemas.post import ROW_BITS
 

@@ -6,13 +6,37 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
-from sluice.pipeline.storage import local_copies, files as storage
-from sluice.pipeline.inputs.arrow_files import BrokenGroupError, check_columns, ipc_batches, parquet_batches, raw_posts, stream_batches
-from sluice.pipeline.inputs.byte_streams import OVERLONG, StreamBrokenError, decompressed, line_blocks, plain, without_bom
+from sluice.pipeline.inputs.arrow_files import (
+    BrokenGroupError,
+    check_columns,
+    ipc_batches,
+    parquet_batches,
+    raw_posts,
+    stream_batches,
+)
+from sluice.pipeline.inputs.byte_streams import (
+    OVERLONG,
+    StreamBrokenError,
+    decompressed,
+    line_blocks,
+    plain,
+    without_bom,
+)
 from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
-from sluice.pipeline.inputs.jsonl import JsonLines, scan_lines
+from sluice.pipeline.inputs.jsonl import JsonLines
+from sluice.pipeline.inputs.jsonl_scan import scan_lines
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.globs import unreadable
-from sluice.schemas.payloads.columns import ColumnMapping, Fault, Origin, RawPosts, column_mapping, malformed_batch, split_rows
+from sluice.schemas.payloads.columns import (
+    ColumnMapping,
+    Fault,
+    Origin,
+    RawPosts,
+    column_mapping,
+    malformed_batch,
+    split_rows,
+)
 from sluice.schemas.post import POST
 
 

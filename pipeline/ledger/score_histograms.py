@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import SCORE_GRID, Mask, Scores
+from sluice.filters.base import SCORE_GRID
+from sluice.filters.batch import Mask, Scores
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.balance import UNKNOWN, Counts
+from sluice.pipeline.ledger.tally import UNKNOWN, Counts
 
 BINS = 100
-MAX_SAMPLE = 1 / 16
-"""Of a screen's rejects, clean keeps the texts of so many at most, for the sample of a cascade."""
 SCORE_SLACK = SCORE_GRID / 2
 """A hundredth on the grid may lie this much below the hundredth."""
 FEWEST_POSTS = 100

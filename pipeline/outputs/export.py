@@ -1,7 +1,7 @@
 """What `sluice export` does: the tokens of an output as files of Megatron or of MosaicML streaming.
 
-An item is a document, see `sluice.pipeline.outputs.reassemble`, or a packed sequence. What was written is counted and
-compared with the manifest before the folder gets its name.
+An item is a document, see `sluice.pipeline.outputs.reassemble`, or a packed sequence. What was written is
+counted and compared with the manifest before the folder gets its name.
 """
 
 import shutil
@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sluice.pipeline.storage import local_copies, files as storage
 from sluice.pipeline.outputs.reassemble import Run, Sources, documents, unpadded, used_lengths
-from sluice.pipeline.units.stage import file_digest, write_json
 from sluice.pipeline.outputs.verify import read_manifest
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
+from sluice.pipeline.storage.sealed import file_digest, write_json
 from sluice.schemas.errors import LedgerError, OutputError
 from sluice.tokenizer.export.mds import Arrays, MdsWriter
 from sluice.tokenizer.export.megatron import MegatronWriter

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from sluice.pipeline.storage import files as storage
-from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
-from sluice.pipeline.phases.edges import SCORE
-from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
 from sluice.pipeline.outputs.verify import read_manifest
+from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
+from sluice.pipeline.phases.edges import SCORE
+from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
+from sluice.pipeline.storage import files as storage
 from sluice.schemas.reject import DUPLICATE
 
 

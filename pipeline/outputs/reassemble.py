@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import COMPLETED
-from sluice.pipeline.units.stage import whole_file
+from sluice.pipeline.units.manifest import whole_file
 from sluice.schemas.errors import OutputError
 from sluice.tokenizer.shards import Batch, read_shard
 

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.storage import local_copies, files as storage
 from sluice.pipeline.ledger.balance import check_posts, check_tokens
+from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
 from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
-from sluice.pipeline.units.stage import file_digest
-from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
+from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.errors import LedgerError, OutputError, SluiceError
 from sluice.schemas.names import inside
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT

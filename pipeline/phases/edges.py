@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.units.stage import Done
+from sluice.filters.registry import AnyFilter
+from sluice.pipeline.units.manifest import Done
+from sluice.schemas.post import POST
 
 SCORE = "score."
 """Begins the name of a column of the `kept` edge that holds a filter's scores; the filter's name follows."""
@@ -107,3 +109,21 @@ def read_kept(done: Done, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
         reader = pa.ipc.open_file(file, options=options)
         for i in range(reader.num_record_batches):
             yield reader.get_batch(i).select(list(columns))
+
+
+KEPT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_row"))
+"""What a clean post keeps of POST; its file is the unit's, its row is in `row_key`."""
+
+
+KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
+"""The `keys` edge: a row a key of a kept post; `row` is its place in the unit's `kept` file."""
+SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_id", "text")])
+"""The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
+
+
+def kept_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
+    """Returns the schema of the `kept` edge: POST columns, the language, a float32 column a filter."""
+    fields = [POST.field(n) for n in KEPT_COLUMNS]
+    fields += [pa.field("language", pa.string()), pa.field("language_group", pa.string())]
+    fields += [pa.field("language_confidence", pa.float32())]
+    return pa.schema(fields + [pa.field(f"{SCORE}{f.name}", pa.float32()) for f in filters])

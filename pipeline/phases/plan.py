@@ -1,4 +1,4 @@
-"""Which phases a run has, in what order, and what is done already: see `sluice.pipeline.phases.job` for why."""
+"""Which phases a run has, in what order, and what is done already: see `job.py` for why."""
 
 import dataclasses
 import hashlib
@@ -12,27 +12,47 @@ import apache_beam as beam
 import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from sluice.pipeline.ledger.score_histograms import band_edge
+from sluice.pipeline.ledger.tally import Counts, add_counts, column
+from sluice.pipeline.phases.classify.cascade import Cascade
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.dedup import phase as dedup
-from sluice.pipeline.phases.history import phase as remember
-from sluice.pipeline.storage import local_copies, files as storage
-from sluice.pipeline.phases.tokens import phase as tokens
-from sluice.pipeline.phases.vocabulary import phase as vocabulary
 from sluice.pipeline.phases.dedup.candidates import Buckets, Join, Posts
-from sluice.pipeline.phases.classify.cascade import Cascade
-from sluice.pipeline.phases.tokens.encode import Encode
-from sluice.pipeline.phases.history.segments import View
-from sluice.pipeline.phases.job import Job, Result, Results, fingerprint, fingerprints, history_read, input_units, key_partitions, read_options, read_result, run_day
-from sluice.pipeline.ledger.balance import Counts, column
-from sluice.pipeline.phases.tokens.mixture import Mixture, plan_mixture
-from sluice.pipeline.storage.output_folder import COMPLETED, CONTRACT_FOLDERS
-from sluice.pipeline.phases.tokens.pack import Pack
-from sluice.pipeline.recipes.schema import Classifier
-from sluice.pipeline.ledger.score_histograms import band_edge
 from sluice.pipeline.phases.dedup.resolve import Rules
-from sluice.pipeline.phases.tokens.shard import Deal, Shard
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import DoUnits, Stage, Unit, UnitManifest, add_counts, done_units, file_digest, found_manifests, manifests, take_back, write_sealed
+from sluice.pipeline.phases.fingerprints import (
+    Result,
+    Results,
+    fingerprints,
+    history_read,
+    read_result,
+    run_day,
+)
+from sluice.pipeline.phases.history import phase as remember
+from sluice.pipeline.phases.history.segments import View
+from sluice.pipeline.phases.job import Job, fingerprint, input_units, key_partitions, read_options
+from sluice.pipeline.phases.tokens import phase as tokens
+from sluice.pipeline.phases.tokens.deal import Deal
+from sluice.pipeline.phases.tokens.encode import Encode
+from sluice.pipeline.phases.tokens.mixture import Mixture, plan_mixture
+from sluice.pipeline.phases.tokens.pack import Pack
+from sluice.pipeline.phases.tokens.shard import Shard
+from sluice.pipeline.phases.vocabulary import phase as vocabulary
+from sluice.pipeline.phases.vocabulary import sampling
+from sluice.pipeline.recipes.schema import Classifier
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
+from sluice.pipeline.storage.output_folder import COMPLETED, CONTRACT_FOLDERS
+from sluice.pipeline.storage.sealed import file_digest, write_sealed
+from sluice.pipeline.units.manifest import (
+    Unit,
+    UnitManifest,
+    done_units,
+    found_manifests,
+    manifests,
+    take_back,
+)
+from sluice.pipeline.units.stage import DoUnits, Stage
 from sluice.tokenizer.packing.documents import Marks, marks_of
 from sluice.tokenizer.vocabulary.load import Vocabulary, load_frozen, load_vocabulary
 
@@ -165,7 +185,9 @@ def _survivor_units(job: Job, results: Results) -> list[Unit]:
 
 def plan_classify(job: Job, results: Results) -> Plan:
     """Returns the classify phase: each transformer over what those before it left."""
-    from sluice.pipeline.phases.classify import phase as classify  # Beam's inference imports torch: two seconds, 300 MB
+    from sluice.pipeline.phases.classify import (
+        phase as classify,
+    )  # Beam's inference imports torch: two seconds, 300 MB
 
     mark = fingerprints(job)["classify"]
     folder = job.work("classify", mark)
@@ -203,10 +225,10 @@ def plan_vocabulary(job: Job, results: Results) -> Plan:
         graph = DoUnits(freeze)
         return Plan("vocabulary", mark, folder, [Unit("tokenizer")], graph, [freeze], 0)
     text = column(results.survivors, "by_lang", "text_bytes")
-    rates = vocabulary.sample_rates(
+    rates = sampling.sample_rates(
         text, sample_bytes=section.sample_bytes, exponent=section.language_exponent
     )
-    found = vocabulary.language_weights(
+    found = sampling.language_weights(
         text, rates, exponent=section.language_exponent, max_weight=section.max_weight
     )
     weights = tuple(sorted(found.items()))

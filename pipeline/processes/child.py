@@ -1,4 +1,6 @@
-"""Processes that die with the run that started them: `python -m sluice.pipeline.processes.child PID MODULE ARGUMENTS`.
+"""Processes that die with the run that started them.
+
+`python -m sluice.pipeline.processes.child PID MODULE ARGUMENTS` is how they start.
 
 When the run ends, by any signal, the kernel ends its children in the same moment (Linux), so that
 nothing writes to an output that nobody holds, and no training goes on for nobody.

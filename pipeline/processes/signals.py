@@ -1,8 +1,9 @@
 """Ctrl-C and `kill` end a run at once, with a line that says how to go on.
 
 What is finished is committed, so that there is nothing to tidy up: a signal that can be caught does what
-SIGKILL does, and says so. Processes that the run started end with it (`sluice.pipeline.processes.child`). A job on a cluster
-does not: while a run waits for one, a signal is an exception, so that the job can be cancelled first.
+SIGKILL does, and says so. Processes that the run started end with it (`sluice.pipeline.processes.child`).
+A job on a cluster does not: while a run waits for one, a signal is an exception, so that the job can be
+cancelled first.
 """
 
 import contextlib

@@ -1,25 +1,20 @@
 """A recipe says what a run does: a TOML file decoded into a frozen tree, every key checked."""
 
-import os
-import re
-import tomllib
 from datetime import date
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from sluice.filters import AnyFilter
+from sluice.filters.registry import AnyFilter
 from sluice.filters.transformers.load import Transformer
-from sluice.pipeline.ledger.score_histograms import MAX_SAMPLE
 from sluice.pipeline.recipes.section import Section
 from sluice.pipeline.recipes.workers import Workers
-from sluice.schemas.errors import RecipeError, did_you_mean
 
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
+MAX_SAMPLE = 1 / 16
+"""Of a screen's rejects, clean keeps the texts of so many at most, for the sample of a cascade."""
 
 
 class Input(Section, frozen=True):
@@ -308,190 +303,6 @@ class Recipe(Section, frozen=True):
     workers: Workers = Workers()
 
 
-def shipped_recipes() -> list[str]:
-    """Returns the names of the recipes in the package."""
-    folder = resources.files("sluice.pipeline.recipes")
-    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml"))
-
-
-def load(name_or_path: str, *, sets: tuple[str, ...] = ()) -> Recipe:
-    """Returns the recipe of a path, or of a shipped name, with `KEY=VALUE` settings applied.
-
-    Raises:
-        RecipeError: the file is missing or not TOML, or a key is unknown or its value out of range;
-            the message names the key's path.
-    """
-    tree = _read(name_or_path)
-    for setting in sets:
-        _apply(tree, setting)
-    return decode(tree, where=name_or_path)
-
-
-def decode(tree: dict[str, Any], *, where: str) -> Recipe:
-    """Returns the recipe that a decoded TOML tree holds; raises RecipeError naming the key."""
-    try:
-        recipe = msgspec.convert(tree, Recipe)
-    except msgspec.ValidationError as error:
-        raise RecipeError(f"{where}: {_explain(str(error), tree)}") from None
-    names = [f.name for f in recipe.filters]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise RecipeError(
-            f"{where}: $.filters: {twice[0]!r} stands twice; one filter, one threshold"
-        )
-    for i, model in enumerate(recipe.transformers):
-        _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
-    has = {"transformers": bool(recipe.transformers), "history": recipe.dedup.history is not None}
-    idle = recipe.workers.without_effect(**has)
-    if idle is not None:
-        raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")
-    return recipe
-
-
-def _check_transformer(recipe: Recipe, model: Classifier, *, where: str) -> None:
-    """Raises RecipeError where the name cannot be a file's, stands twice, or the screen is no screen."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", model.prefix):
-        raise RecipeError(
-            f"{where}.name: {model.prefix!r} must be letters, digits, - and _: it names files and columns"
-        )
-    if [m.prefix for m in recipe.transformers].count(model.prefix) > 1:
-        raise RecipeError(f"{where}.name: {model.prefix!r} stands twice; set another name")
-    screens = [f.name for f in recipe.filters if f.screen]
-    if model.screen is not None and model.screen not in screens:
-        hint = did_you_mean(model.screen, screens)
-        raise RecipeError(
-            f"{where}.screen: the recipe has no filter {model.screen!r} that runs a model{hint}"
-        )
-
-
 def canonical(part: Any) -> Any:
     """Returns plain JSON types with sorted keys, the form that fingerprints are taken of."""
     return msgspec.to_builtins(part, order="deterministic")
-
-
-def _read(name_or_path: str) -> dict[str, Any]:
-    path = Path(name_or_path)
-    if path.suffix == ".toml" or os.sep in name_or_path:
-        try:
-            text = path.read_text("utf-8")
-        except FileNotFoundError:
-            near = [p.name for p in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-            hint = did_you_mean(path.name, near) if near else ""
-            raise RecipeError(f"{path}: no such recipe file{hint}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: cannot be read: {error}") from None
-    elif name_or_path in shipped_recipes():
-        text = (resources.files("sluice.pipeline.recipes") / f"{name_or_path}.toml").read_text("utf-8")
-    else:
-        hint = did_you_mean(name_or_path, shipped_recipes())
-        raise RecipeError(
-            f"{name_or_path}: no shipped recipe has this name (a path ends in .toml){hint}"
-        )
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name_or_path}: not TOML: {error}") from None
-
-
-def _apply(tree: dict[str, Any], setting: str) -> None:
-    """Sets one dotted key; `filters.spam.max_spam=0.9` finds the filter by its name."""
-    key, equals, value = setting.partition("=")
-    if not equals or not key.strip():
-        raise RecipeError(
-            f"--set {setting}: must be KEY=VALUE, for example --set dedup.threshold=0.7"
-        )
-    *parents, last = key.strip().split(".")
-    node: Any = tree
-    for depth, name in enumerate(parents):
-        node = _child(node, name, f"--set {setting}: " + ".".join(parents[: depth + 1]))
-    if not isinstance(node, dict):
-        raise RecipeError(f"--set {setting}: {'.'.join(parents)} holds no keys")
-    node[last] = _value(value.strip())
-
-
-def _child(node: Any, name: str, where: str) -> Any:
-    if isinstance(node, list):
-        if name.isdigit() and int(name) < len(node):
-            return node[int(name)]
-        found = [f for f in node if isinstance(f, dict) and _name_of(f) == name]
-        if len(found) == 1:
-            return found[0]
-        table = where.split()[-1].partition(".")[0]
-        if found:
-            places = ", ".join(f"{table}.{node.index(f)}" for f in found)
-            raise RecipeError(
-                f"{where}: stands {len(found)} times; name one by its place: {places}"
-            )
-        names = [str(_name_of(f)) for f in node if isinstance(f, dict)]
-        raise RecipeError(
-            f"{where}: the recipe has no such {table[:-1]}{did_you_mean(name, names)}"
-        )
-    if not isinstance(node, dict):
-        raise RecipeError(f"{where}: holds no keys")
-    return node.setdefault(name, {})
-
-
-def _name_of(entry: dict[str, Any]) -> Any:
-    """Returns what a filter or a transformer is called."""
-    model = str(entry.get("model", "")).rpartition("/")[2]
-    return entry.get("filter") or entry.get("name") or model
-
-
-def _value(text: str) -> Any:
-    """Returns the TOML value of a text; what is not TOML is a plain string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _explain(message: str, tree: dict[str, Any]) -> str:
-    """Turns msgspec's message into `path: what is wrong; did you mean`."""
-    text, _, path = message.rpartition(" - at `")
-    path = path.rstrip("`") if text else "$"
-    text = text or message
-    unknown = re.search(r"unknown field `([^`]+)`", text)
-    if unknown:
-        key = unknown.group(1)
-        return f"{path}.{key}: unknown key{did_you_mean(key, _known_keys(path, tree))}"
-    invalid = re.search(r"Invalid value '([^']+)'", text)
-    if invalid and path.endswith(".filter"):
-        return f"{path}: no filter {invalid.group(1)!r}{did_you_mean(invalid.group(1), filter_names())}"
-    choice = re.search(r"Invalid enum value '([^']+)'", text)
-    if choice:
-        names = [name for name in get_args(_type_at(path, tree)) if isinstance(name, str)]
-        return f"{path}: must be one of {', '.join(names)}, got {choice.group(1)!r}"
-    if "RFC3339 encoded date" in text:
-        return f"{path}: must be a day, YYYY-MM-DD"
-    return f"{path}: {text[0].lower()}{text[1:]}"
-
-
-def filter_classes() -> dict[str, type]:
-    """Returns every filter class by its name."""
-    return {str(c.__struct_config__.tag): c for c in AnyFilter.__args__}
-
-
-def filter_names() -> list[str]:
-    """Returns the names of all filters."""
-    return sorted(filter_classes())
-
-
-def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
-    """Returns the keys that the table at `path` may hold."""
-    node = _type_at(path, tree)
-    fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
-    return [*fields_of, "filter"] if node in filter_classes().values() else fields_of
-
-
-def _type_at(path: str, tree: dict[str, Any]) -> Any:
-    """Returns the type that the recipe declares at `path`."""
-    node: Any = Recipe
-    at: Any = tree
-    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", path):
-        if name:
-            fields = {f.name: f.type for f in msgspec.structs.fields(node)}
-            node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
-        elif isinstance(at, list) and index.isdigit():
-            at = at[int(index)]
-            node = filter_classes().get(str(at.get("filter")), Classifier)
-    return node

@@ -3,14 +3,22 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from sluice.pipeline.ledger.tally import Counts, column
 from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.recipes import schema as recipe
-from sluice.pipeline.phases.job import Job, Results, history_read
-from sluice.pipeline.ledger.balance import Counts, column
+from sluice.pipeline.phases.fingerprints import Results, history_read
+from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.tokens.deal import shards_for
 from sluice.pipeline.phases.tokens.mixture import target_shares
+from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.recipes.schema import Training
-from sluice.pipeline.phases.tokens.shard import shards_for
-from sluice.tokenizer.packing.budget import HARMLESS_EPOCHS, Budget, plan_budget, reach, training_flops, worth
+from sluice.tokenizer.packing.budget import (
+    HARMLESS_EPOCHS,
+    Budget,
+    plan_budget,
+    reach,
+    training_flops,
+    worth,
+)
 
 GROUPS = {"by_lang": "language", "by_source": "source"}
 """Table of groups -> the table of the recipe's mixture that is about it."""

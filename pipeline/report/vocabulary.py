@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sluice.pipeline.phases.job import Results
-from sluice.pipeline.ledger.balance import Counts, column
-from sluice.pipeline.phases.vocabulary.phase import composition
+from sluice.pipeline.ledger.tally import Counts, column
+from sluice.pipeline.phases.fingerprints import Results
+from sluice.pipeline.phases.vocabulary.sampling import composition
 
 
 def vocabulary_section(

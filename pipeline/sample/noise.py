@@ -8,7 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.sample.draws import Draws, Ints
-from sluice.pipeline.sample.marks import PRINTABLE, emoji, hashtags, links, mentions, only, random_characters
+from sluice.pipeline.sample.marks import (
+    PRINTABLE,
+    emoji,
+    hashtags,
+    links,
+    mentions,
+    only,
+    random_characters,
+)
 from sluice.pipeline.sample.words import Lexicon, joined, sentence_list
 
 HUGE_CHARACTERS = 1 << 16

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.pipeline.storage import lease, files as storage
-from sluice.pipeline.units.stage import read_sealed, write_sealed
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import lease
+from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import OutputError
 
 CONTRACT_FOLDERS = ("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer")

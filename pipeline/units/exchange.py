@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
-from sluice.pipeline.units.stage import Done, Range, Unit
+from sluice.pipeline.units.manifest import Done, Range, Unit
 
 RUN_BYTES = 16 << 20
 """A map unit holds about this much before it writes a run, and more where there are many partitions."""

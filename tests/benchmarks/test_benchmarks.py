@@ -20,7 +20,7 @@ from benchmarks.peer import PeerRun, write_sample
 from benchmarks.process import ROOT, CommandError, Usage, run_measured, this_machine
 from benchmarks.results import Comparison, MainJob
 from benchmarks.whole import Outcome, Phase, WholeRun, run_whole
-from sluice.pipeline.recipes.schema import load
+from sluice.pipeline.recipes.loader import load
 
 RECIPE = """
 name = "bench"

@@ -1,12 +1,10 @@
 """The cost model: its simulation against closed forms, its bytes against a run of another size."""
 
 import math
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from tests.repository import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +13,7 @@ from benchmarks.cost_measure import Measured, StageCost, measure, run_timed
 from benchmarks.cost_scale import Assumptions, edge_bytes, layout, stage_cpu
 from benchmarks.makespan import Steps, makespan, spread, stage_seconds
 from tests.pipeline.conftest import Job
+from tests.repository import ROOT
 
 PLAIN = Assumptions()
 TOLERANCE = 0.15

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.repository import ROOT
 
 from tests.cluster.__main__ import run_job, sample
 from tests.cluster.compare import compare
 from tests.cluster.events import failed_tasks, records_by_worker
 from tests.cluster.spark import Cluster, Software, running
+from tests.repository import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 SOFTWARE = ROOT / ".venv-spark"

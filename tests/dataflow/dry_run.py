@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 
 from sluice.pipeline.engine import graph_check
-from sluice.pipeline.recipes import schema as recipe
+from sluice.pipeline.phases.job import Job, make_job
 from sluice.pipeline.phases.score import phase as score
-from sluice.pipeline.phases.job import Job
-from sluice.pipeline.engine.run import make_job
+from sluice.pipeline.recipes import loader
 
 FLAGS = (
     "--runner=DataflowRunner",
@@ -27,7 +26,7 @@ FLAGS = (
 
 
 def job_of(about: dict[str, Any]) -> Job:
-    loaded = recipe.load(about["recipe"])
+    loaded = loader.load(about["recipe"])
     files = msgspec.structs.replace(loaded.input, files=tuple(about["files"]))
     return make_job(msgspec.structs.replace(loaded, input=files), out=about["output"])
 

@@ -1,6 +1,5 @@
 """The container recipe: a linter reads it, and what it names is what the project has."""
 
-from tests.repository import ROOT
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from sluice.schemas import kernel
+from tests.repository import ROOT
 
 RECIPE = ROOT / "docs" / "container" / "Dockerfile"
 CONFIG = RECIPE.with_name(".hadolint.yaml")

@@ -1,6 +1,5 @@
 """The documentation is true: its code runs, its commands parse, its tables are those of the code."""
 
-from tests.repository import ROOT
 import ast
 import contextlib
 import io
@@ -15,19 +14,21 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from sluice.filters import AnyFilter
 from sluice.filters.base import Filter
+from sluice.filters.registry import AnyFilter
 from sluice.filters.transformers.load import Located
 from sluice.pipeline import cli
+from sluice.pipeline.phases.classify.thresholds import score_schema as transformer_schema
+from sluice.pipeline.phases.score.phase import score_schema
+from sluice.pipeline.phases.tokens.packed_files import PROVENANCE
+from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.sample.write import write_sample
-from sluice.pipeline.phases.score.phase import score_schema
-from sluice.pipeline.phases.tokens.shard import PROVENANCE
-from sluice.pipeline.phases.classify.thresholds import score_schema as transformer_schema
 from sluice.schemas.payloads.columns import REASONS
 from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
 from sluice.schemas.token_shard import ShardFormat
+from tests.repository import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [
@@ -132,7 +133,7 @@ def test_commands_parse(page: Path) -> None:
     for argv in commands(page):
         parsed = cli.parser().parse_args(cli.split_flags(argv)[0])
         if hasattr(parsed, "recipe"):
-            recipe.load(parsed.recipe, sets=tuple(parsed.set))
+            loader.load(parsed.recipe, sets=tuple(parsed.set))
 
 
 def test_there_are_commands() -> None:

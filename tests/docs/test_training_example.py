@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sluice.pipeline import cli
-from tests.docs.test_docs import ROOT, quoted, table
 from sluice.tokenizer.loader.dataset import TokenBatch, TokenDataset, TokenLoader
+from tests.docs.test_docs import ROOT, quoted, table
 
 PAGE = ROOT / "docs" / "training.md"
 BLOCK = re.compile(r"<!-- trained -->\n```(\w+)\n(.*?)^```$", re.M | re.S)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sluice.pipeline import cli
-from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.outputs import verify
 from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.recipes import loader
 from sluice.pipeline.sample.write import write_sample
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import RECIPE
@@ -192,7 +192,7 @@ class Lab:
         self._number = 0
         self._expected: dict[str, dict[str, str]] = {}
         (folder / "trained.toml").write_text(RECIPE + '[dedup]\nhistory = "history"\n')
-        read = recipe.load(str(folder / "trained.toml"))
+        read = loader.load(str(folder / "trained.toml"))
         load_machines(read.filters, read.language.model)  # forks need not
         self.expected("trained")
         self.units = len(list((folder / "trained" / "out" / "work").glob("*/*/*.json")))

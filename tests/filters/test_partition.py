@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.filters import HashtagRatio, MinChars, MinWords, UrlRatio
-from sluice.filters.base import SCORE_GRID, Batch, Filter, Hiddens, Languages, Partition, Scorer, classifiers_of, isolate_failures, on_grid, partition
+from sluice.filters.base import SCORE_GRID, Filter, Scorer, on_grid
+from sluice.filters.batch import Batch, Languages
+from sluice.filters.fasttext.views import Hiddens, hiddens_of
 from sluice.filters.language.identify import build_identifier
+from sluice.filters.language.views import model_views
+from sluice.filters.partition import Partition, isolate_failures, partition
+from sluice.filters.registry import HashtagRatio, MinChars, MinWords, UrlRatio
 from sluice.filters.rules.spam import Spam
 from sluice.filters.rules.toxicity import Toxicity
 from sluice.schemas.reject import ERROR, POLICY, REJECT
@@ -171,7 +175,7 @@ def test_scores_are_compared_on_the_grid() -> None:
 
 def test_asking_for_languages_without_an_identifier_says_what_to_do() -> None:
     """The message names the remedy."""
-    with pytest.raises(TypeError, match=r"pass one to Batch\(\)"):
+    with pytest.raises(TypeError, match=r"pass it to Batch\(\)"):
         _ = Batch(post_batch(["x"])).languages
 
 
@@ -184,7 +188,7 @@ def test_a_filtered_batch_keeps_what_was_derived() -> None:
         asked.append(len(texts))
         return Languages(texts, texts, np.ones(len(texts), np.float32))
 
-    batch = Batch(post_batch(["One", "Two", "Three"]), identify)
+    batch = Batch(post_batch(["One", "Two", "Three"]), model_views(identify))
     _ = batch.languages, batch.features, batch.dedup_text
     kept = batch.filter(np.array([True, False, True]))
     assert kept.languages.language.to_pylist() == ["one", "three"]
@@ -203,12 +207,12 @@ def test_models_that_read_together_say_what_each_says_alone() -> None:
         "x",
         "42",
     ] * 3
-    alone = Batch(post_batch(texts), identify)
-    shared = Batch(post_batch(texts), identify, classifiers_of(identify, *machines, machines[0]))
-    assert len(shared.hidden) == 4
+    alone = Batch(post_batch(texts), {"languages": lambda batch: identify(batch.classifier_text)})
+    shared = Batch(post_batch(texts), model_views(identify, *machines, machines[0]))
+    assert len(hiddens_of(shared)) == 4
     odd_N = np.arange(len(texts)) % 2 == 1
     for batch, other in ((shared, alone), (shared.filter(odd_N), alone.filter(odd_N))):
-        assert "hidden" in batch.__dict__
+        assert "hidden" in batch._derived
         assert batch.languages.language == other.languages.language
         assert batch.languages.confidence_N.tolist() == other.languages.confidence_N.tolist()
         for score in machines:

@@ -11,8 +11,8 @@ import pytest
 from license_expression import get_spdx_licensing
 from packaging.requirements import Requirement
 
-from tests.packaging.wheels import PACKAGES, ROOT
 from tests.docs.test_docs import quoted, table
+from tests.packaging.wheels import PACKAGES, ROOT
 
 sys.path.insert(0, str(ROOT / ".ci"))
 import audit

@@ -1,6 +1,5 @@
 """The wheel and the sdist of this checkout, built as `make dist` does, and an empty venv with the wheel."""
 
-from tests.repository import ROOT
 import json
 import os
 import shutil
@@ -8,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.repository import ROOT
 
 PACKAGES = ("schemas", "filters", "tokenizer", "pipeline")
 EPOCH = "1750000000"

@@ -9,7 +9,8 @@ import pytest
 
 from sluice.pipeline import cli
 from sluice.pipeline.engine.progress import Progress, State, clock
-from sluice.pipeline.units.stage import UnitManifest, write_sealed
+from sluice.pipeline.storage.sealed import write_sealed
+from sluice.pipeline.units.manifest import UnitManifest
 
 COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
 

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.filters.rules.min_words import MinWords
-from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline import cli
+from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.storage import output_folder
 from tests.pipeline.conftest import Job, contract_bytes, reject_rows, run
 

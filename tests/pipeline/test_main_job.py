@@ -14,10 +14,10 @@ from tokenizers import Tokenizer
 
 from sluice.filters.text.normalize import normalize
 from sluice.pipeline import cli
-from sluice.pipeline.phases.job import fingerprints
+from sluice.pipeline.phases.fingerprints import fingerprints
+from sluice.pipeline.phases.job import make_job
 from sluice.pipeline.phases.plan import finished
-from sluice.pipeline.recipes.schema import load
-from sluice.pipeline.engine.run import make_job
+from sluice.pipeline.recipes.loader import load
 from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows, run
 
 OUTPUT = ("tokens", "provenance", "leftover")

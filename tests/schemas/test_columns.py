@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.schemas.errors import InputError
-from sluice.schemas.payloads.columns import Fault, Origin, RawPosts, column_mapping, parse_times, split_rows
+from sluice.schemas.payloads.columns import (
+    Fault,
+    Origin,
+    RawPosts,
+    column_mapping,
+    parse_times,
+    split_rows,
+)
 from sluice.schemas.post import INPUT_COLUMNS, MEDIA, POST
 from sluice.schemas.reject import REJECT
 

@@ -1,11 +1,12 @@
 """The program runs nothing that it reads: every place that could is in a list, with its reason."""
 
-from tests.repository import ROOT
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.repository import ROOT
 
 PACKAGES = ("schemas", "filters", "tokenizer", "pipeline")
 
@@ -42,8 +43,14 @@ ALLOWED = {
     ("pipeline/recipes/schema.py", "importlib"): "where the shipped recipes are",
     ("pipeline/sample/words.py", "importlib"): "whether wordfreq is installed",
     ("pipeline/phases/score/phase.py", "load"): "our scorers, from a recipe's specs",
-    ("pipeline/phases/classify/inference.py", "load"): "our model handler, which goes through read_pickle",
-    ("pipeline/phases/vocabulary/phase.py", "subprocess"): "the trainer of the BPE: our own module, no shell",
+    (
+        "pipeline/phases/classify/inference.py",
+        "load",
+    ): "our model handler, which goes through read_pickle",
+    (
+        "pipeline/phases/vocabulary/phase.py",
+        "subprocess",
+    ): "the trainer of the BPE: our own module, no shell",
     ("tokenizer/loader/files.py", "__setstate__"): "what DataLoader sends to its workers: a path",
 }
 """(file, what) -> why it is there."""

@@ -16,9 +16,9 @@ from sluice.filters.transformers.spec import Transformer
 from sluice.pipeline import cli
 from sluice.pipeline.phases.history import versions as history
 from sluice.pipeline.phases.history.segments import KeysFile, PostsFile
-from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
 from sluice.pipeline.report.render import render
-from sluice.pipeline.units.stage import FileEntry
+from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
+from sluice.pipeline.units.manifest import FileEntry
 from sluice.schemas.errors import InputError, OutputError
 from sluice.schemas.names import inside, visible
 from tests.pipeline.conftest import Job, run

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from sluice.filters.rules.hashtag_ratio import HashtagRatio
-from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline import cli
+from sluice.pipeline.phases.clean import phase as clean
 
 CANARY = "canarykzqxv"
 RECIPE = """

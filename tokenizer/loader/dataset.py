@@ -5,12 +5,12 @@
         ...                                   # batch.tokens (4, L) int32, batch.labels (4, L) int64
     torch.save(loader.state_dict(), ...)      # the same on every rank; load it on any number of ranks
 
-The sequences of all epochs are one endless stream of positions (`sluice.tokenizer.loader.order`). Optimiser step
-k takes positions [k * G, (k + 1) * G), G being `global_batch_sequences`; a step may cross the end of an
-epoch, so that nothing is left out or repeated in one. The G sequences, in the order of their places in
-the files, are cut into equal runs, one a rank, and a run into micro-batches. So a step holds the same
-sequences on any number of ranks, all ranks get the same number, and rank r of R reads from about the r-th
-R-th of the files, which is what its page cache or its object store then serves.
+The sequences of all epochs are one endless stream of positions (`sluice.tokenizer.loader.order`).
+Optimiser step k takes positions [k * G, (k + 1) * G), G being `global_batch_sequences`; a step may cross
+the end of an epoch, so that nothing is left out or repeated in one. The G sequences, in the order of
+their places in the files, are cut into equal runs, one a rank, and a run into micro-batches. So a step
+holds the same sequences on any number of ranks, all ranks get the same number, and rank r of R reads from
+about the r-th R-th of the files, which is what its page cache or its object store then serves.
 
 Needs torch: `pip install 'sluice[train]'`, or a torch of your own. docs/training.md has a whole
 example.

@@ -15,8 +15,8 @@ from numba import types
 from sluice.schemas.errors import RecipeError
 from sluice.schemas.kernel import kernel
 from sluice.tokenizer.encode import Encoded
-from sluice.tokenizer.vocabulary.special import BOD, TURN
 from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.vocabulary.special import BOD, TURN
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Int32s = np.ndarray[Any, np.dtype[np.int32]]

@@ -32,7 +32,23 @@ import numpy as np
 from numba import types
 
 from sluice.schemas.kernel import kernel
-from sluice.tokenizer.training.merges_state import END, MORE_PAIRS, MORE_PLACES, NUM_SIZES, PAIRS, PLACES, QUEUED, TOKENS, Pairs, Queue, Side, Text, empty_side, lay_out, with_room
+from sluice.tokenizer.training.merges_state import (
+    END,
+    MORE_PAIRS,
+    MORE_PLACES,
+    NUM_SIZES,
+    PAIRS,
+    PLACES,
+    QUEUED,
+    TOKENS,
+    Pairs,
+    Queue,
+    Side,
+    Text,
+    empty_side,
+    lay_out,
+    with_room,
+)
 
 Array = np.ndarray[Any, Any]
 

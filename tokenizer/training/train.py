@@ -26,10 +26,22 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
-from sluice.tokenizer.vocabulary.pattern import SPLIT
-from sluice.tokenizer.vocabulary.special import BOD, EOD, LINK_TOKENS, NUM_BYTES, NUM_LINKS, NUM_SPECIAL, PAD, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols, fillers
-from sluice.tokenizer.vocabulary.load import load_frozen
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, Words, gather
+from sluice.tokenizer.vocabulary.load import load_frozen
+from sluice.tokenizer.vocabulary.pattern import SPLIT
+from sluice.tokenizer.vocabulary.special import (
+    BOD,
+    EOD,
+    LINK_TOKENS,
+    NUM_BYTES,
+    NUM_LINKS,
+    NUM_SPECIAL,
+    PAD,
+    SPECIAL_TOKENS,
+    VOCABULARY_SIZE,
+    byte_symbols,
+    fillers,
+)
 
 Array = np.ndarray[Any, Any]
 

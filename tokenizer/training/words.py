@@ -12,8 +12,24 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.schemas.kernel import utf8_array, utf8_view
+from sluice.tokenizer.training.words_kernel import (
+    COUNT,
+    KEY,
+    NEED,
+    NUM_BYTES,
+    NUM_WORDS,
+    PLACE,
+    ROW,
+    SIZE_MASK,
+    WEIGHT,
+    Table,
+    add_texts,
+    add_words,
+    cut_words,
+    draw_words,
+    move_words,
+)
 from sluice.tokenizer.vocabulary import pattern
-from sluice.tokenizer.training.words_kernel import COUNT, KEY, NEED, NUM_BYTES, NUM_WORDS, PLACE, ROW, SIZE_MASK, WEIGHT, Table, add_texts, add_words, cut_words, draw_words, move_words
 
 Array = np.ndarray[Any, Any]
 

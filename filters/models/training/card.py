@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sluice.filters.screens.screen import Calibration
 from sluice.filters.models.training.screen_linear import MAX_ITERATIONS
 from sluice.filters.models.training.screen_ngrams import LONGEST, SHORTEST, WORDY
 from sluice.filters.models.training.screen_sources import Recipe
+from sluice.filters.screens.screen import Calibration
 
 _WHAT = {
     "spam": "Names advertising, scams, gambling adverts, giveaways and follow-for-follow in short posts.",

@@ -1,4 +1,4 @@
-"""Trains a model with the fastText library, in a venv of its own, for `sluice.filters.models.training.language`.
+"""Trains a model with the fastText library, in a venv of its own, for `language.py` beside this file.
 
 A script, not a module of ours to import: it knows the `fasttext` package and nothing else. That
 package installs the same module name as the prediction-only build that Sluice depends on, so the two

@@ -25,14 +25,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import LanguageIdentifier
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import FastTextModel, read_model
-from sluice.filters.language.identify import CombinedIdentifier, LanguageModel, shipped_identifier_path
 from sluice.filters.language.codes import language_of
+from sluice.filters.language.identify import (
+    CombinedIdentifier,
+    LanguageModel,
+    shipped_identifier_path,
+)
+from sluice.filters.language.pool import (
+    FOLDER,
+    LEAST,
+    TOP,
+    Array,
+    Evidence,
+    Group,
+    LanguagePool,
+    Weights,
+)
+from sluice.filters.language.views import LanguageIdentifier
 from sluice.filters.models.training import language_measure as measure
 from sluice.filters.models.training.language_card import card
-from sluice.filters.language.pool import FOLDER, LEAST, TOP, Array, Evidence, Group, LanguagePool, Weights
 from sluice.filters.models.training.language_sources import CUTOFF, FIT, UDHR, WORDFREQ
 from sluice.filters.models.training.language_texts import TEST_FILE, gather, read_posts
 

@@ -3,9 +3,19 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sluice.filters.models.training.card import table
 from sluice.filters.language.pool import GROUPS, LanguagePool
-from sluice.filters.models.training.language_sources import CUTOFF, EXTRAS, FIT, LEFT_OUT, LID_LICENCE, MODEL_LICENCE, POSTS, UDHR, WORDFREQ
+from sluice.filters.models.training.card import table
+from sluice.filters.models.training.language_sources import (
+    CUTOFF,
+    EXTRAS,
+    FIT,
+    LEFT_OUT,
+    LID_LICENCE,
+    MODEL_LICENCE,
+    POSTS,
+    UDHR,
+    WORDFREQ,
+)
 
 _SOURCES = {s.name: s for s in (*POSTS, UDHR, WORDFREQ, *(extra.source for extra in EXTRAS))}
 _NAMES = {"lid": "lid.176 alone", "own": "shipped model alone", "combined": "combined"}

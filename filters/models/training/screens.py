@@ -24,19 +24,19 @@ from scipy import sparse
 
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.text.hashing import hash_texts
 from sluice.filters.language.codes import UNDETERMINED
 from sluice.filters.models.training import measure, screen_figures
 from sluice.filters.models.training.card import card
-from sluice.filters.screens.screen import FOLDER, Calibration, Screen
 from sluice.filters.models.training.screen_file import write_linear
 from sluice.filters.models.training.screen_linear import block_weights, fit_logistic
 from sluice.filters.models.training.screen_ngrams import NUM_BUCKETS, count_ngrams, mean_ngrams
 from sluice.filters.models.training.screen_seeds import common_posts, hostile_posts
-from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.models.training.screen_sources import RECIPES, Recipe, Source
-from sluice.filters.text.normalize import normalize
+from sluice.filters.screens.screen import FOLDER, Calibration, Screen
+from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import text_features
+from sluice.filters.text.hashing import hash_texts
+from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text, dedup_text
 
 HELD_OUT = 10  # one text in so many

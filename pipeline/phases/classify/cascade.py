@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import Mask
+from sluice.filters.batch import Mask
 from sluice.pipeline.ledger import score_histograms
-from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.phases.edges import SCORE, Survivors
-from sluice.pipeline.units.stage import Done
+from sluice.pipeline.recipes.schema import Classifier
+from sluice.pipeline.units.manifest import Done
 from sluice.schemas.post import POST, ROW_BITS
 
 LANGUAGE = pa.field("language", pa.string())

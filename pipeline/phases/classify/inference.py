@@ -7,12 +7,15 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from sluice.filters.base import Batch, Partition, Scores, concat_rejects, isolate_failures, on_grid
+from sluice.filters.base import on_grid
+from sluice.filters.batch import Batch, Scores
+from sluice.filters.partition import Partition, concat_rejects, isolate_failures
 from sluice.filters.transformers.load import Located, TransformerScorer, load
-from sluice.pipeline.storage import local_copies
 from sluice.pipeline.phases.classify.cascade import Cascade
-from sluice.pipeline.units.stage import Done, Stage, Unit, report_failure
 from sluice.pipeline.phases.classify.thresholds import PHASE
+from sluice.pipeline.storage import local_copies
+from sluice.pipeline.units.manifest import Done, Unit
+from sluice.pipeline.units.stage import Stage, report_failure
 from sluice.schemas.reject import reject_batch
 
 

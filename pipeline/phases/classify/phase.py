@@ -1,8 +1,9 @@
 """Phase classify: survivors -> transformer scores -> what to drop.
 
 Transformers come after everything else that drops posts. Each is a stage of two steps: RunInference
-scores a unit's posts (`sluice.pipeline.phases.classify.inference`; which of them, `sluice.pipeline.phases.classify.cascade`), and the stage decides
-on them and commits the unit, as every stage does. A later transformer sees what an earlier one left.
+scores a unit's posts (`sluice.pipeline.phases.classify.inference`; which of them,
+`sluice.pipeline.phases.classify.cascade`), and the stage decides on them and commits the unit, as every
+stage does. A later transformer sees what an earlier one left.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,29 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.ml.inference.base import PredictionResult, RunInference
 
-from sluice.filters.base import Mask
+from sluice.filters.batch import Mask
 from sluice.filters.transformers.load import Located
 from sluice.pipeline.ledger import score_histograms
+from sluice.pipeline.ledger.tally import Counts, tally, value_counts
 from sluice.pipeline.phases.classify.cascade import Cascade, Chosen
-from sluice.pipeline.phases.clean.phase import RejectFile
 from sluice.pipeline.phases.classify.inference import PostScores, ScoredUnit, TransformerHandler
-from sluice.pipeline.ledger.balance import Counts, tally, value_counts
-from sluice.pipeline.recipes.schema import Classifier
+from sluice.pipeline.phases.classify.thresholds import (
+    BAND,
+    HIGH,
+    LOW,
+    PHASE,
+    bounds,
+    first_bound,
+    reason,
+    score_schema,
+)
 from sluice.pipeline.phases.edges import DROPS
-from sluice.pipeline.units.stage import Attempt, Done, DoUnits, Unit, Work, file_digest
-from sluice.pipeline.phases.classify.thresholds import BAND, HIGH, LOW, PHASE, bounds, first_bound, reason, score_schema
+from sluice.pipeline.recipes.schema import Classifier
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import DoUnits, Work
 from sluice.schemas.reject import POLICY, reject_batch
 
 
@@ -179,7 +192,9 @@ def _by_language(spec: Classifier, seen: _Seen, scored: PostScores) -> Counts:
     found = {}
     for rule in bounds(spec):
         scores_B = scored.scores[rule.label][seen.band_M]
-        found[reason(spec, rule)] = score_histograms.by_language(language, scores_B, rule.rejects(scores_B))
+        found[reason(spec, rule)] = score_histograms.by_language(
+            language, scores_B, rule.rejects(scores_B)
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """What a transformer's scores decide: thresholds, reasons, and the columns that hold the scores.
 
-Apart from `sluice.pipeline.phases.classify.phase`, which imports Beam's inference and so torch: a run without a transformer,
-and a look at its output, need neither.
+Apart from `sluice.pipeline.phases.classify.phase`, which imports Beam's inference and so torch: a run
+without a transformer, and a look at its output, need neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.base import Mask, Scores, on_grid
+from sluice.filters.base import on_grid
+from sluice.filters.batch import Mask, Scores
 from sluice.filters.transformers.load import Located
 from sluice.pipeline.recipes.schema import Classifier
 

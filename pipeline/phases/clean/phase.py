@@ -14,37 +14,35 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from sluice.filters import AnyFilter
-from sluice.filters.base import Batch, LanguageIdentifier, Machine, Partition, Screened, classifiers_of, isolate_failures, partition
+from sluice.filters.batch import Batch
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
-from sluice.filters.language.identify import build_identifier
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.filters.language.identify import build_identifier
+from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.partition import Machine, Partition, Screened, isolate_failures, partition
+from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
-from sluice.pipeline.units import exchange
-from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.inputs.inventory import InputUnit
-from sluice.pipeline.ledger.balance import Counts, tally, value_counts
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
-from sluice.pipeline.phases.edges import SCORE
-from sluice.pipeline.units.stage import Attempt, DoUnits, Unit, Work, add_counts, file_digest
+from sluice.pipeline.ledger import score_histograms
+from sluice.pipeline.ledger.tally import Counts, add_counts, tally, value_counts
+from sluice.pipeline.phases.edges import KEPT_COLUMNS, KEYS, SCREENED, kept_schema
+from sluice.pipeline.recipes.schema import MAX_SAMPLE
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import DoUnits, Work
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.post import POST
-from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, REJECT, reject_batch
+from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, reject_batch
 
 PHASE = "clean"
-KEPT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_row"))
-"""What a clean post keeps of POST; its file is the unit's, its row is in `row_key`."""
 SEEN_TEXTS = 1 << 18
 """Slots of the memory of texts in a unit; a power of two, 2 MiB."""
 LANGUAGE_COLUMNS = ("language", "language_group", "language_confidence")
 
-KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
-"""The `keys` edge: a row a key of a kept post; `row` is its place in the unit's `kept` file."""
-
-SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_id", "text")])
-"""The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
 
 NO_COUNTS: Counts = {
     "read": 0,
@@ -101,7 +99,7 @@ def clean_batch(
     """Returns the batch normalised and split by the filters; a blank text is the first reason."""
     text = normalize(batch.text)
     posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-    whole = Batch(posts, identify, classifiers_of(identify, *(score for _, score in machines)))
+    whole = Batch(posts, model_views(identify, *(score for _, score in machines)))
     blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
     if not blank_N.any():
         return partition(whole, machines, phase=PHASE)
@@ -120,14 +118,6 @@ def clean_batch(
     return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
 
 
-def kept_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
-    """Returns the schema of the `kept` edge: POST columns, the language, a float32 column a filter."""
-    fields = [POST.field(n) for n in KEPT_COLUMNS]
-    fields += [pa.field("language", pa.string()), pa.field("language_group", pa.string())]
-    fields += [pa.field("language_confidence", pa.float32())]
-    return pa.schema(fields + [pa.field(f"{SCORE}{f.name}", pa.float32()) for f in filters])
-
-
 def _clean_unit(
     stage: CleanStage,
     identify: LanguageIdentifier,
@@ -143,7 +133,7 @@ def _clean_unit(
             outputs.reject(read.rejected)
             if read.posts.num_rows:
                 for part in isolate_failures(
-                    Batch(read.posts, identify), apply, phase=PHASE, stage="normalize"
+                    Batch(read.posts), apply, phase=PHASE, stage="normalize"
                 ):
                     outputs.take(part)
     return outputs.finish()
@@ -214,7 +204,9 @@ class CleanOutputs:
                 amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
             ),
         )
-        of_screens = {s.name: score_histograms.histogram(part.scores[s.name]) for s in part.screened}
+        of_screens = {
+            s.name: score_histograms.histogram(part.scores[s.name]) for s in part.screened
+        }
         add_counts(self.counts["kept"], {"screens": of_screens})
         self._write_kept(part)
         self._write_keys(part.kept)
@@ -223,11 +215,13 @@ class CleanOutputs:
         """Counts a screen's scores by language, and samples what it rejected."""
         reached_N = seen.reached_N
         language = seen.batch.languages.language.filter(pa.array(reached_N))
-        found = score_histograms.by_language(language, seen.scores_N[reached_N], seen.rejected_N[reached_N])
+        found = score_histograms.by_language(
+            language, seen.scores_N[reached_N], seen.rejected_N[reached_N]
+        )
         add_counts(self.counts["screens"], {seen.name: found})
         rejected = seen.batch.posts.filter(pa.array(seen.rejected_N))
         of_sample_R = score_histograms.sampled(
-            rejected.column("post_id"), score_histograms.MAX_SAMPLE, seed=self._stage.seed
+            rejected.column("post_id"), MAX_SAMPLE, seed=self._stage.seed
         )
         if of_sample_R.any():
             rows = rejected.filter(pa.array(of_sample_R))
@@ -295,35 +289,6 @@ class CleanOutputs:
         size, sha256 = self._rejects.size_and_sha256()
         self._attempt.add_contract("rejects", self._rejects_name, size=size, sha256=sha256)
         return self.counts
-
-
-class RejectFile:
-    """A Parquet file of REJECT rows."""
-
-    def __init__(self, path: str):
-        self._path = path
-        self._writer = pq.ParquetWriter(path, REJECT, compression="zstd", compression_level=1)
-        self._held: list[pa.RecordBatch] = []
-
-    def write(self, rows: pa.RecordBatch) -> None:
-        """Holds rows until a row group is full."""
-        self._held.append(rows)
-        if sum(b.num_rows for b in self._held) >= 1 << 16:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._writer.write_table(pa.Table.from_batches(self._held))
-            self._held = []
-
-    def close(self) -> None:
-        """Writes what is held and the footer."""
-        self._flush()
-        self._writer.close()
-
-    def size_and_sha256(self) -> tuple[int, str]:
-        """Returns the size in bytes and the SHA-256 of the closed file."""
-        return file_digest(self._path)
 
 
 class Clean(beam.PTransform):  # type: ignore[misc]

@@ -1,9 +1,10 @@
 """Phase dedup: band keys -> candidates -> components -> verified duplicates -> what to drop.
 
-A shared key is only a candidate. Posts that any chain of keys connects form a component; a component
-is brought together once, with its texts, and settled there by exact comparison with the posts that
-stay (`sluice.pipeline.phases.dedup.resolve`). So every text of a candidate crosses machines once, whatever number of bands
-it has. Posts that earlier runs kept are candidates too, where the recipe names a history; they stay.
+A shared key is only a candidate. Posts that any chain of keys connects form a component; a component is
+brought together once, with its texts, and settled there by exact comparison with the posts that stay
+(`sluice.pipeline.phases.dedup.resolve`). So every text of a candidate crosses machines once, whatever
+number of bands it has. Posts that earlier runs kept are candidates too, where the recipe names a history;
+they stay.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,19 +19,28 @@ import pyarrow.compute as pc
 
 from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
 from sluice.filters.dedup.exact_hash import ID_SEED, id_hash
-from sluice.filters.text.hashing import hash_texts
 from sluice.filters.dedup.minhash import num_shingles
+from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.views import dedup_text
-from sluice.pipeline.units import exchange
-from sluice.pipeline.phases.history import segments
-from sluice.pipeline.phases.dedup.candidates import PHASE, Buckets, DedupStage, HistoryFile, Join, history_files
-from sluice.pipeline.phases.clean.phase import RejectFile
-from sluice.pipeline.ledger.balance import Counts, tally, value_counts
 from sluice.pipeline.ledger.score_histograms import histogram
+from sluice.pipeline.ledger.tally import Counts, tally, value_counts
+from sluice.pipeline.phases.dedup.candidates import (
+    PHASE,
+    Buckets,
+    DedupStage,
+    HistoryFile,
+    Join,
+    history_files,
+)
 from sluice.pipeline.phases.dedup.resolve import FOUND, Rules, settle
 from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
 from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, read_kept
-from sluice.pipeline.units.stage import Attempt, Done, DoUnits, Unit, Work
+from sluice.pipeline.phases.history import segments
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import DoUnits, Work
 from sluice.schemas.post import ROW_BITS
 from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
 

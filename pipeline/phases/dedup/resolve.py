@@ -18,7 +18,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE, Checks, cluster, follow, pair_jaccard
+from sluice.filters.dedup.clusters import (
+    EXACT_CODE,
+    KEPT_CODE,
+    NEAR_CODE,
+    REDELIVERED_CODE,
+    Checks,
+    cluster,
+    follow,
+    pair_jaccard,
+)
 from sluice.filters.dedup.exact_hash import content_hash
 from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
 from sluice.pipeline.phases.dedup.slicing import THIS_RUN, Order, Read, cuts_of, in_order, slices_of

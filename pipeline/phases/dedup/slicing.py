@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.units import exchange
 from sluice.pipeline.phases.dedup.spilled_leaders import SPILLED
+from sluice.pipeline.units import exchange
 
 Array = np.ndarray[Any, Any]
 Read = Callable[[], Iterator[pa.RecordBatch]]

@@ -30,14 +30,17 @@ from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
 from sluice.filters.dedup.sorted_keys import sort_by_key
 from sluice.filters.text.views import dedup_text
-from sluice.pipeline.units import exchange
-from sluice.pipeline.phases.history import versions as history, segments
-from sluice.pipeline.phases.clean.phase import KEYS
-from sluice.pipeline.phases.history.versions import CONTENTS, Segment, Sketch, segment_folder
+from sluice.pipeline.ledger.tally import Counts
+from sluice.pipeline.phases.edges import KEYS, Survivors
+from sluice.pipeline.phases.history import segments
+from sluice.pipeline.phases.history import versions as history
 from sluice.pipeline.phases.history.segments import Contents, KeysFile, PostsFile
-from sluice.pipeline.ledger.balance import Counts
-from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import Attempt, Done, DoUnits, FileEntry, Stage, Unit, Work, done_units, file_digest, whole_file
+from sluice.pipeline.phases.history.versions import CONTENTS, Segment, Sketch, segment_folder
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
+from sluice.pipeline.units.stage import DoUnits, Stage, Work
 from sluice.schemas.errors import SluiceError
 from sluice.schemas.kernel import utf8_view
 
@@ -98,8 +101,8 @@ def post_keys(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Returns (key_M uint64, row_M uint32): the keys by which posts meet, and whose each is.
 
-    Those of `sluice.pipeline.phases.clean.phase`: of the id, and unless the text is empty of the text and of its bands.
-    By row, so that the rows of equal keys ascend wherever a stable sort leaves them.
+    Those of `sluice.pipeline.phases.clean.phase`: of the id, and unless the text is empty of the text and
+    of its bands. By row, so that the rows of equal keys ascend wherever a stable sort leaves them.
     """
     content_N = content_hash(text)
     content_N[np.diff(utf8_view(text).offsets_N1) == 0] = NO_KEY

@@ -28,7 +28,7 @@ from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.storage.output_folder import flocked, refuse_links
-from sluice.pipeline.units.stage import write_json
+from sluice.pipeline.storage.sealed import write_json
 from sluice.schemas.errors import OutputError, RecipeError
 from sluice.schemas.names import inside
 

@@ -10,20 +10,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sluice.filters import AnyFilter
-from sluice.filters.base import Batch, Filter, LanguageIdentifier, Machine, Mask, Partition, Scores, classifiers_of, isolate_failures, on_grid
+from sluice.filters.base import Filter, on_grid
+from sluice.filters.batch import Batch, Mask, Scores
+from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.partition import Machine, Partition, isolate_failures
+from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
 from sluice.filters.transformers.load import Located, TransformerScorer, load
-from sluice.pipeline.storage import files as storage
-from sluice.pipeline.phases.clean.phase import RejectFile, load_machines
 from sluice.pipeline.inputs.inventory import InputUnit
-from sluice.pipeline.phases.job import Job, fingerprint, fingerprints, input_units, read_options
-from sluice.pipeline.ledger.balance import Counts
-from sluice.pipeline.phases.plan import Plan
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
-from sluice.pipeline.recipes.schema import Classifier, Recipe
-from sluice.pipeline.units.stage import Attempt, DoUnits, Unit, Work, file_digest
+from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.classify.thresholds import bounds, reason, score_columns
+from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.phases.fingerprints import fingerprints
+from sluice.pipeline.phases.job import Job, fingerprint, input_units, read_options
+from sluice.pipeline.phases.plan import Plan
+from sluice.pipeline.recipes.schema import Classifier, Recipe
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import DoUnits, Work
 from sluice.schemas.post import POST
 from sluice.schemas.reject import reject_batch
 
@@ -120,14 +128,14 @@ def _score_unit(
         return Partition(batch, {}, reject_batch(0, {}), {})
 
     counts = {"read": 0, "scored": 0}
-    classifiers = classifiers_of(identify, *(score for _, score in machines))
+    views = model_views(identify, *(score for _, score in machines))
     with pq.ParquetWriter(paths["scores"], schema, compression="zstd") as writer:
         for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
             rejects.write(read.rejected)
             counts["read"] += read.rejected.num_rows + read.posts.num_rows
             text = normalize(read.posts.column("text"))
             posts = read.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-            batch = Batch(posts, identify, classifiers)
+            batch = Batch(posts, views)
             for part in isolate_failures(batch, apply, phase=PHASE, stage=PHASE):
                 rejects.write(part.rejected)
             for rows in scored:

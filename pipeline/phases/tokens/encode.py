@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import Hashes, hash_texts
-from sluice.pipeline.units import exchange
-from sluice.pipeline.storage import local_copies
-from sluice.pipeline.phases.vocabulary.holdout import count_held_back, held_back_mask
-from sluice.pipeline.ledger.balance import Counts, tally
-from sluice.pipeline.phases.tokens.mixture import Mixing, Mixture
+from sluice.pipeline.ledger.tally import Counts, add_counts, tally
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import Attempt, Unit, Work, add_counts
+from sluice.pipeline.phases.tokens.mixture import Mixing, Mixture
+from sluice.pipeline.phases.vocabulary.holdout import count_held_back, held_back_mask
+from sluice.pipeline.storage import local_copies
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import Work
 from sluice.tokenizer.encode import Encoded, Encoder
 
 ENCODER_CACHE_BYTES = 64 << 20

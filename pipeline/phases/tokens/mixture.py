@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import Hashes, hash_texts
+from sluice.pipeline.ledger.tally import UNKNOWN, Counts, add_counts, column, tally
 from sluice.pipeline.recipes import schema as recipe
-from sluice.pipeline.phases.clean.phase import RejectFile
-from sluice.pipeline.ledger.balance import UNKNOWN, Counts, column, tally
-from sluice.pipeline.units.stage import Attempt, Unit, add_counts
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.post import ROW_BITS
 from sluice.schemas.reject import POLICY, reject_batch
 

@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.units import exchange
-from sluice.pipeline.storage.checksums import crc32
+from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
-from sluice.pipeline.ledger.balance import Counts
 from sluice.pipeline.phases.tokens.token_counts import TokenUse
-from sluice.pipeline.units.stage import Attempt, Unit, Work
+from sluice.pipeline.storage.checksums import crc32
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import Work
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.packing.documents import Bools, Joined, Marks, join
 from sluice.tokenizer.packing.plan import LongDocuments, Packing, PackPlan, pack, plan

@@ -6,10 +6,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from sluice.pipeline.units import exchange
+from sluice.pipeline.phases.tokens.deal import Deal
 from sluice.pipeline.phases.tokens.encode import Encode
 from sluice.pipeline.phases.tokens.pack import Pack
-from sluice.pipeline.phases.tokens.shard import Deal, Shard
+from sluice.pipeline.phases.tokens.shard import Shard
+from sluice.pipeline.units import exchange
 from sluice.pipeline.units.stage import DoUnits
 
 PHASE = "tokens"

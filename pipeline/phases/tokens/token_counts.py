@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.pipeline.ledger.balance import Counts
-from sluice.pipeline.units.stage import Attempt, file_digest
+from sluice.pipeline.ledger.tally import Counts
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units.attempt import Attempt
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
 FEW = 10

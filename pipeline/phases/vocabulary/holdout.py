@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.balance import Counts, tally
+from sluice.pipeline.ledger.tally import Counts, tally
 
 _SEED = 0x68656C64
 """Tells this draw from others with the seed of the recipe."""

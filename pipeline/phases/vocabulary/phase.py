@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import msgspec
@@ -25,17 +24,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.processes import child
-from sluice.pipeline.units import exchange
-from sluice.pipeline.storage import local_copies, files as storage
-from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
-from sluice.pipeline.ledger.balance import UNKNOWN, Counts, tally
+from sluice.pipeline.ledger.tally import Counts, add_counts, tally
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.stage import Attempt, DoUnits, Unit, Work, add_counts, file_digest
+from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
+from sluice.pipeline.phases.vocabulary.sampling import once_at_most_one, taken_mask, weights_of
+from sluice.pipeline.processes import child
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import DoUnits, Work
 from sluice.schemas.errors import SluiceError
 from sluice.tokenizer.training.train import freeze
 from sluice.tokenizer.training.words import WordCounter, WordCounts
-from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE
+from sluice.tokenizer.training.words_files import COUNTED
 
 PHASE = "vocabulary"
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -44,92 +48,6 @@ HELD_BYTES = 16 << 20
 PARTITION_BYTES = 128 << 20
 """Text whose words are summed together, about."""
 ROWS_AT_ONCE = 65_536
-
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
-
-
-def sample_rates(
-    bytes_by_lang: Mapping[str, int], *, sample_bytes: int, exponent: float
-) -> dict[str, float]:
-    """Returns the share of each language's posts to take, in (0, 1].
-
-    A language gets a part of `sample_bytes` in proportion to its share of the text to the power of
-    `exponent`; what a small language cannot fill goes to the others, by the same rule.
-    """
-    left = {lang: n for lang, n in sorted(bytes_by_lang.items()) if n > 0}
-    total, rates, budget = sum(left.values()), dict.fromkeys(left, 1.0), float(sample_bytes)
-    if total <= sample_bytes:
-        return rates
-    weights = {lang: (n / total) ** exponent for lang, n in left.items()}
-    while left:
-        norm = sum(weights[lang] for lang in left)
-        full = [lang for lang, n in left.items() if budget * weights[lang] / norm >= n]
-        if not full:
-            rates |= {lang: budget * weights[lang] / norm / n for lang, n in left.items()}
-            return rates
-        for lang in full:
-            budget -= left.pop(lang)
-    return rates
-
-
-def language_weights(
-    bytes_by_lang: Mapping[str, int],
-    rates: Mapping[str, float],
-    *,
-    exponent: float,
-    max_weight: float,
-) -> dict[str, int]:
-    """Returns what an occurrence of a word weighs in each language, in parts of WEIGHT_OF_ONE.
-
-    A language that has share p of the text gets a share of the weights in proportion to p ** exponent, as
-    far as `max_weight` allows. The least weight is 1, so that a pair that occurs twice can be merged in
-    every language.
-
-    Args:
-        bytes_by_lang: text of each language.
-        rates: the share of it that is sampled.
-        exponent: in [0, 1].
-        max_weight: at least 1; 1 leaves all weights at 1.
-    """
-    total = sum(bytes_by_lang.values())
-    found = {
-        lang: (n / total) ** exponent / (rates[lang] * n)
-        for lang, n in sorted(bytes_by_lang.items())
-        if n > 0
-    }
-    least = min(found.values(), default=1.0)
-    return {lang: round(min(w / least, max_weight) * WEIGHT_OF_ONE) for lang, w in found.items()}
-
-
-def composition(
-    bytes_by_lang: Mapping[str, int],
-    sampled_by_lang: Mapping[str, Mapping[str, int]],
-    weights: Mapping[str, int],
-) -> dict[str, dict[str, float]]:
-    """Returns what each language is of the training text, most text first.
-
-    Args:
-        bytes_by_lang: text that is left when duplicates are gone.
-        sampled_by_lang: language -> {"posts", "text_bytes"} of the sample.
-        weights: as `language_weights` returns them.
-
-    Returns:
-        language -> {posts, text_bytes, weight, share_of_text, share_of_training}: the sample's posts and
-        bytes; what a word weighs; shares in [0, 1] of all text, and of the weighted sample.
-    """
-    total = max(1, sum(bytes_by_lang.values()))
-    weighed = {lang: weights[lang] * n["text_bytes"] for lang, n in sampled_by_lang.items()}
-    all_weighed = max(1, sum(weighed.values()))
-    return {
-        lang: {
-            "posts": sampled_by_lang[lang]["posts"],
-            "text_bytes": sampled_by_lang[lang]["text_bytes"],
-            "weight": round(weights[lang] / WEIGHT_OF_ONE, 3),
-            "share_of_text": round(bytes_by_lang[lang] / total, 6),
-            "share_of_training": round(weighed[lang] / all_weighed, 6),
-        }
-        for lang in sorted(weighed, key=lambda lang: (-weighed[lang], lang))
-    }
 
 
 @dataclass(frozen=True)
@@ -190,20 +108,6 @@ def _batch(words: WordCounts) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=COUNTED)
 
 
-def weights_of(language: pa.Array, weights: Mapping[str, int]) -> Int64s:
-    """Returns (N,) int64, what a word of each post weighs; one without a language has that of `unknown`."""
-    return _by_language(language, weights, WEIGHT_OF_ONE).astype(np.int64)
-
-
-def _by_language(
-    language: pa.Array, values: Mapping[str, float], default: float
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Returns (N,) float64, the value of each post's language."""
-    encoded = pc.fill_null(language, UNKNOWN).dictionary_encode()
-    value_L = [values.get(lang, default) for lang in encoded.dictionary.to_pylist()]
-    return np.asarray(np.array(value_L, np.float64)[np.asarray(encoded.indices)])
-
-
 @dataclass(frozen=True)
 class Merge:
     """A partition's words of all units -> each word once, with the sums."""
@@ -229,12 +133,6 @@ def _merge(unit: Unit, attempt: Attempt) -> Counts:
     return {}
 
 
-def once_at_most_one(words: WordCounts) -> WordCounts:
-    """Returns the same, but a word that occurs once weighs 1 at most: no merge rests on one occurrence."""
-    most_W = np.where(words.count_W == 1, WEIGHT_OF_ONE, np.iinfo(np.int64).max)
-    return words._replace(weight_W=np.minimum(words.weight_W, most_W))
-
-
 @contextmanager
 def _timed(attempt: Attempt, step: str) -> Iterator[None]:
     """Adds to the attempt what the block takes, of this thread."""
@@ -254,14 +152,6 @@ def _add(counts: Counts, taken: pa.RecordBatch) -> Counts:
             amounts={"text_bytes": pc.binary_length(taken.column("text")).cast(pa.int64())},
         ),
     )
-
-
-def taken_mask(
-    batch: pa.RecordBatch, rates: Mapping[str, float], *, seed: int
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Returns (N,) bool: a post is taken when the seeded hash of its id falls below its language's rate."""
-    hash_N = hash_texts(batch.column("post_id"), seed=seed) >> np.uint64(11)
-    return np.asarray(hash_N * 2.0**-53 < _by_language(batch.column("language"), rates, 1.0))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.filters.dedup import clusters
-from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE, Clusters, cluster, pair_jaccard
+from sluice.filters.dedup.clusters import (
+    EXACT_CODE,
+    KEPT_CODE,
+    NEAR_CODE,
+    REDELIVERED_CODE,
+    Clusters,
+    cluster,
+    pair_jaccard,
+)
 from sluice.filters.dedup.exact_hash import content_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 

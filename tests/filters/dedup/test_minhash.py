@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.filters.dedup import minhash
-from sluice.filters.dedup.minhash import EMPTY, NO_KEY, MinHashSpec, band_keys, num_shingles, permutations, shingle_sets, signatures, text_band_keys
+from sluice.filters.dedup.minhash import (
+    EMPTY,
+    NO_KEY,
+    MinHashSpec,
+    band_keys,
+    num_shingles,
+    permutations,
+    shingle_sets,
+    signatures,
+    text_band_keys,
+)
 
 TEXTS = st.lists(st.text(max_size=40), max_size=12)
 SPECS = st.builds(

@@ -18,7 +18,16 @@ from sluice.filters.fasttext.classifier import read_together
 from sluice.filters.fasttext.model import read_model
 from sluice.schemas.errors import InputError
 from tests.filters.fasttext.model_files import Kind, write
-from tests.filters.fasttext.oracle import KINDS, SHIPPED, TRAPS, assert_like_library, by_library, classifier, column, write_models
+from tests.filters.fasttext.oracle import (
+    KINDS,
+    SHIPPED,
+    TRAPS,
+    assert_like_library,
+    by_library,
+    classifier,
+    column,
+    write_models,
+)
 from tests.strategies import sliced_texts, text_arrays, texts
 
 LANGUAGES = """

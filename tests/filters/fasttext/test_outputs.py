@@ -13,7 +13,16 @@ from hypothesis import given, settings
 
 from sluice.filters.fasttext.layout import fixed, integers
 from sluice.filters.fasttext.output import SOFTMAX, Hidden, Output, fill_all
-from tests.filters.fasttext.oracle import KINDS, SHIPPED, TRAPS, assert_row_like_library, by_library, classifier, column, write_models
+from tests.filters.fasttext.oracle import (
+    KINDS,
+    SHIPPED,
+    TRAPS,
+    assert_row_like_library,
+    by_library,
+    classifier,
+    column,
+    write_models,
+)
 
 ROWS = (*TRAPS, b"the free a", "free 日本語 привет x".encode(), b"spam ham and more of it", b"a")
 EPSILON = 1e-5  # what the library adds to a probability before it lists it

@@ -13,16 +13,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.filters.language import identify as language
-from sluice.filters.base import Languages
+from sluice.filters.batch import Languages
 from sluice.filters.fasttext.classifier import read_together
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.language.identify import LID_176, OWN_FILE, build_identifier, identifier_fingerprint, shipped_identifier_path
+from sluice.filters.language import identify as language
 from sluice.filters.language.codes import _TWO_LETTER, language_of
+from sluice.filters.language.identify import (
+    LID_176,
+    OWN_FILE,
+    build_identifier,
+    identifier_fingerprint,
+    shipped_identifier_path,
+)
+from sluice.filters.language.pool import (
+    FOLDER,
+    GROUPS,
+    Evidence,
+    Weights,
+    scores,
+    shares,
+    shipped_pool,
+)
 from sluice.filters.models.training import language_sources as sources
 from sluice.filters.models.training.language_card import card
 from sluice.filters.models.training.language_measure import codes, groups, macro_f1
-from sluice.filters.language.pool import FOLDER, GROUPS, Evidence, Weights, scores, shares, shipped_pool
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 from sluice.schemas.errors import InputError

@@ -14,11 +14,18 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
-from sluice.filters.base import SCORE_GRID, Batch, partition
+from sluice.filters.base import SCORE_GRID
+from sluice.filters.batch import Batch
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.language.identify import build_identifier, identifier_fingerprint, shipped_identifier_path
-from sluice.filters.rules.language_allowed import LanguageAllowed
 from sluice.filters.language.codes import _TWO_LETTER, group_of, language_of
+from sluice.filters.language.identify import (
+    build_identifier,
+    identifier_fingerprint,
+    shipped_identifier_path,
+)
+from sluice.filters.language.views import model_views
+from sluice.filters.partition import partition
+from sluice.filters.rules.language_allowed import LanguageAllowed
 from sluice.filters.rules.language_confidence import LanguageConfidence
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
@@ -41,7 +48,7 @@ IDENTIFY = build_identifier("lid.176")
 
 
 def batch(rows: list[str]) -> Batch:
-    return Batch(post_batch(rows), IDENTIFY)
+    return Batch(post_batch(rows), model_views(IDENTIFY))
 
 
 def test_sentences_are_named() -> None:

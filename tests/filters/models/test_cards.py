@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 
 from sluice.filters.models.training import measure, screen_figures, screens
 from sluice.filters.models.training.card import card
+from sluice.filters.models.training.screen_sources import (
+    ALLOWED_LICENCES,
+    RECIPES,
+    SPAM,
+    TOXICITY,
+    Recipe,
+)
 from sluice.filters.screens.screen import FOLDER, build_screen, calibration, model_sha256
 from sluice.filters.screens.shape import SHAPE_NAMES
-from sluice.filters.models.training.screen_sources import ALLOWED_LICENCES, RECIPES, SPAM, TOXICITY, Recipe
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 

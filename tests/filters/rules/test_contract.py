@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.filters import AnyFilter
-from sluice.filters.base import SCORE_GRID, Batch, Filter, Scorer, on_grid
+from sluice.filters.base import SCORE_GRID, Filter, Scorer, on_grid
+from sluice.filters.batch import Batch
 from sluice.filters.language.identify import build_identifier
+from sluice.filters.language.views import model_views
+from sluice.filters.registry import AnyFilter
 from tests.strategies import post_batch, post_batches
 
 NAMED_BY_A_FIELD = {"top_ngram_ratio": "top_2gram_ratio"}
@@ -35,7 +37,7 @@ def identifier() -> Any:
 
 
 def scores_of(kind: type[Filter], posts: pa.RecordBatch) -> np.ndarray:
-    return machine(kind)(Batch(posts, identifier()))
+    return machine(kind)(Batch(posts, model_views(identifier())))
 
 
 def tag_of(kind: type[Filter]) -> str:
@@ -138,7 +140,7 @@ def test_filtering_before_or_after_scoring_is_the_same(
     mask = np.array(
         data.draw(st.lists(st.booleans(), min_size=len(posts), max_size=len(posts))), bool
     )
-    batch = Batch(posts, identifier())
+    batch = Batch(posts, model_views(identifier()))
     before = machine(kind)(batch)
     assert machine(kind)(batch.filter(mask)).tolist() == before[mask].tolist()
 

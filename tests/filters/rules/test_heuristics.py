@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 
-import sluice.filters as f
-from sluice.filters.base import Batch, Filter
+from sluice.filters import registry as f
+from sluice.filters.base import Filter
+from sluice.filters.batch import Batch
 from sluice.filters.rules.stop_words import STOP_WORDS, num_stop_words
-from sluice.filters.text.views import classifier_text
 from sluice.filters.rules.top_ngram_ratio import top_ngram_ratio
+from sluice.filters.text.views import classifier_text
 from tests.strategies import post_batch, texts
 
 

@@ -7,14 +7,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
-from sluice.filters.base import SCORE_GRID, Batch, Filter, partition
+from sluice.filters.base import SCORE_GRID, Filter
+from sluice.filters.batch import Batch
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
+from sluice.filters.partition import partition
+from sluice.filters.rules.spam import Spam
+from sluice.filters.rules.toxicity import Toxicity
 from sluice.filters.screens import screen as screen_module
 from sluice.filters.screens.screen import Screen, build_screen, calibration
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
-from sluice.filters.rules.spam import Spam
-from sluice.filters.rules.toxicity import Toxicity
 from sluice.schemas.errors import InputError
 from tests.filters.fasttext.model_files import Kind, write
 from tests.strategies import post_batch, text_arrays

@@ -21,7 +21,12 @@ import torch
 import sluice.filters.transformers.files
 from sluice.filters.transformers.load import Transformer, load, locate
 from sluice.schemas.errors import InputError
-from tests.filters.transformers.tiny_checkpoints import Tiny, detoxify_checkpoint, hub_folder, tokenizer
+from tests.filters.transformers.tiny_checkpoints import (
+    Tiny,
+    detoxify_checkpoint,
+    hub_folder,
+    tokenizer,
+)
 
 LABELS = ("bad", "good", "neither")
 CLOSED = "http://127.0.0.1:9"

@@ -22,13 +22,22 @@ from tokenizers.processors import ByteLevel
 
 import sluice.filters.transformers.scorer
 from sluice.filters.base import SCORE_GRID
-from sluice.filters.transformers.load import Located, Transformer, TransformerScorer, load, locate
 from sluice.filters.transformers.first_token import shorten_last_layer
 from sluice.filters.transformers.forward import Forward
+from sluice.filters.transformers.load import Located, Transformer, TransformerScorer, load, locate
 from sluice.filters.transformers.scorer import Scored
 from sluice.filters.transformers.tokens import Encoder
 from sluice.schemas.errors import InputError
-from tests.filters.transformers.tiny_checkpoints import CLASSES, KINDS, POSITIONS, Tiny, classifier, detoxify_checkpoint, hub_folder, tokenizer
+from tests.filters.transformers.tiny_checkpoints import (
+    CLASSES,
+    KINDS,
+    POSITIONS,
+    Tiny,
+    classifier,
+    detoxify_checkpoint,
+    hub_folder,
+    tokenizer,
+)
 
 TEXTS = [
     "You are the kind!",
@@ -342,7 +351,8 @@ def test_what_was_located_travels_and_has_a_fingerprint(
 def test_filters_need_no_torch_until_a_model_is_located() -> None:
     """Importing the module and making a spec imports neither library."""
     code = (
-        "import sys; from sluice.filters.transformers.load import Transformer; Transformer(model='detoxify/original');"
+        "import sys; from sluice.filters.transformers.load import Transformer;"
+        "Transformer(model='detoxify/original');"
         "assert not {'torch', 'transformers', 'detoxify'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

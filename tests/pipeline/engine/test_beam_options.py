@@ -1,6 +1,5 @@
 """What a run asks of the engine: names of jobs, labels, and refusals before any work."""
 
-from tests.repository import ROOT
 import os
 import re
 import subprocess
@@ -12,14 +11,21 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.recipes import schema as recipe
-from sluice.pipeline.engine.beam_options import MAX_NAME, check_engine, check_places, phase_flags, slug
+from sluice.pipeline.engine.beam_options import (
+    MAX_NAME,
+    beam_options,
+    check_engine,
+    check_places,
+    phase_flags,
+    slug,
+)
 from sluice.pipeline.inputs.inventory import Inventory
+from sluice.pipeline.phases import plan as phases
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.engine.run import beam_options
+from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes.workers import HINTED
 from sluice.schemas.errors import RecipeError, SluiceError
+from tests.repository import ROOT
 
 DATAFLOW = ROOT / ".venv-dataflow" / "bin" / "python"
 ON_DATAFLOW = ("--runner=DataflowRunner", "--project=some-project", "--region=us-central1")
@@ -28,7 +34,7 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def job_of(name: str = "trial", output: str = "/out", **sections: Any) -> Job:
-    made = recipe.decode({"name": name, **sections}, where="trial")
+    made = loader.decode({"name": name, **sections}, where="trial")
     return Job(made, Inventory(root="/posts", files=()), output)
 
 
@@ -150,7 +156,7 @@ def test_workers_that_nothing_would_use(workers: dict[str, Any], said: str) -> N
 
 def test_workers_change_no_fingerprint() -> None:
     """What workers have is outside of all fingerprints."""
-    from sluice.pipeline.phases.job import fingerprints
+    from sluice.pipeline.phases.fingerprints import fingerprints
 
     plain, asked = job_of(), job_of(workers={"min_ram": {"dedup": "32GB", "clean": "4GiB"}})
     assert fingerprints(plain) == fingerprints(asked)

@@ -1,6 +1,5 @@
 """The graph of every phase: what any engine can run, and what Dataflow takes."""
 
-from tests.repository import ROOT
 import json
 import os
 import subprocess
@@ -15,12 +14,13 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from sluice.pipeline import cli
 from sluice.pipeline.engine import graph_check
 from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.job import Results, fingerprints
+from sluice.pipeline.phases.fingerprints import Results, fingerprints
 from tests.dataflow.dry_run import job_of
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import Job
 from tests.pipeline.phases.classify.test_classify import recipe, table
 from tests.pipeline.phases.classify.test_classify import run as run_recipe
+from tests.repository import ROOT
 
 DATAFLOW = ROOT / ".venv-dataflow" / "bin" / "python"
 ACCELERATOR = "type:nvidia-l4;count:1;install-nvidia-driver"

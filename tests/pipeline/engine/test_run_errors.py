@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from sluice.pipeline import commands
-from sluice.pipeline.engine import run
-from sluice.pipeline.engine.run import beam_options
-from sluice.pipeline.units.stage import DoUnit, Unit, failures
+from sluice.pipeline.engine.beam_options import beam_options
+from sluice.pipeline.engine.failures import translated_failures
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import DoUnit, failures
 from sluice.schemas.errors import SluiceError
 from tests.pipeline.units.test_units import Stage
 
@@ -21,7 +22,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "work/unit.arrow")
 def run_stage(folder: Path, failure: Exception) -> None:
     """Runs one unit that fails, under Beam, as a phase does."""
     stage = Stage(folder, fail=failure)
-    with run._told([stage.folder]):
+    with translated_failures([stage.folder]):
         pipeline = beam.Pipeline(options=beam_options(["--direct_running_mode=in_memory"]))
         units = pipeline | beam.Create([Unit("unit-00000", "text")])
         _ = units | beam.ParDo(DoUnit(stage))
@@ -47,7 +48,7 @@ def test_a_disk_too_full_for_the_word_of_its_unit(
     def refuse(*_: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("sluice.pipeline.units.stage.write_json", refuse)
+    monkeypatch.setattr("sluice.pipeline.storage.sealed.write_json", refuse)
     with pytest.raises(SluiceError) as error:
         run_stage(tmp_path / "s", FULL)
     assert failures([str(tmp_path / "s")]) == []

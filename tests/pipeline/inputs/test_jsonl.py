@@ -9,7 +9,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sluice.pipeline.inputs.jsonl import BLANK, DEEP, NOT_UTF8, OBJECT, ODD, TOO_LONG, JsonLines, Lines, scan_lines
+from sluice.pipeline.inputs.jsonl import JsonLines
+from sluice.pipeline.inputs.jsonl_scan import (
+    BLANK,
+    DEEP,
+    NOT_UTF8,
+    OBJECT,
+    ODD,
+    TOO_LONG,
+    Lines,
+    scan_lines,
+)
 from sluice.schemas.payloads.columns import Fault, RawPosts, column_mapping
 
 MAPPING = column_mapping({})

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sluice.pipeline.storage import local_copies, files as storage
 from sluice.pipeline.inputs.inventory import cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions, check_inputs, read_unit
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
 from sluice.schemas.errors import InputError
 from tests.pipeline.conftest import Job, contract_bytes, run
 

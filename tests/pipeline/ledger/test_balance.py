@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.ledger import balance
-from sluice.pipeline.units.stage import add_counts
+from sluice.pipeline.ledger import balance, tally
+from sluice.pipeline.ledger.tally import add_counts
 from sluice.schemas.errors import LedgerError, LimitError
 
 POSTS = {
@@ -40,9 +40,9 @@ rows = st.lists(
 )
 
 
-def tally(chosen: list[tuple]) -> balance.Counts:
+def tally(chosen: list[tuple]) -> tally.Counts:
     columns = list(zip(*chosen, strict=True)) or [(), (), (), ()]
-    return balance.tally(
+    return tally.tally(
         language=pa.array(columns[0], pa.string()),
         created_at=pa.array(columns[1], pa.timestamp("us", tz="UTC")),
         source=pa.array(columns[2], pa.string()),
@@ -73,8 +73,8 @@ def test_batches_add_up(chosen: list[tuple], cut: int) -> None:
 def test_subtract_undoes_add(kept: list[tuple], dropped: list[tuple]) -> None:
     """What is left after taking some posts away is the tally of the others."""
     total = tally(kept + dropped)
-    left = balance.subtract(total, tally(dropped))
-    assert balance.column(left, "by_lang", "posts") == balance.column(tally(kept), "by_lang", "posts")
+    left = tally.subtract(total, tally(dropped))
+    assert tally.column(left, "by_lang", "posts") == tally.column(tally(kept), "by_lang", "posts")
 
 
 def test_a_balanced_ledger_passes() -> None:

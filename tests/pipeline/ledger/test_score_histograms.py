@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sluice.filters.base import on_grid
 from sluice.pipeline.ledger import score_histograms
-from sluice.pipeline.units.stage import add_counts
+from sluice.pipeline.ledger.tally import add_counts
 
 scores = st.lists(st.floats(0, 1, width=32), max_size=60).map(lambda s: on_grid(np.array(s)))
 shares = st.floats(0, 1)
@@ -83,7 +83,9 @@ def test_the_even_threshold_evens() -> None:
 def test_a_lower_bound_is_evened_from_below() -> None:
     """Where posts below a threshold are rejected, the even threshold is the mirror image."""
     scores_N = on_grid(np.arange(1000) / 1000)
-    counts = score_histograms.by_language(pa.array(["a"] * 1000), scores_N, scores_N < np.float32(0.2))
+    counts = score_histograms.by_language(
+        pa.array(["a"] * 1000), scores_N, scores_N < np.float32(0.2)
+    )
     found = score_histograms.fairness(counts, threshold=0.2, upper=False)
     assert found["by_lang"]["a"]["even_threshold"] == 0.2
 
@@ -91,7 +93,9 @@ def test_a_lower_bound_is_evened_from_below() -> None:
 def test_few_posts_have_no_even_threshold() -> None:
     """Ninety-nine posts of a language are too few to set a threshold by."""
     scores_N = on_grid(np.linspace(0, 1, 99))
-    counts = score_histograms.by_language(pa.array(["a"] * 99), scores_N, scores_N > np.float32(0.5))
+    counts = score_histograms.by_language(
+        pa.array(["a"] * 99), scores_N, scores_N > np.float32(0.5)
+    )
     row = score_histograms.fairness(counts, threshold=0.5)["by_lang"]["a"]
     assert (row["even_threshold"], row["ratio"]) == (None, None)
     assert row["rate"] > 0

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from sluice.pipeline import cli
 from sluice.pipeline.outputs.export import export
-from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.outputs.reassemble import Sources
-from sluice.pipeline.phases.tokens.shard import PROVENANCE
-from sluice.pipeline.units.stage import file_digest
+from sluice.pipeline.phases.tokens.packed_files import PROVENANCE
+from sluice.pipeline.storage.output_folder import COMPLETED
+from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.errors import LedgerError, OutputError
 from sluice.schemas.token_shard import ShardFormat
 from sluice.tokenizer.shards import write_shard

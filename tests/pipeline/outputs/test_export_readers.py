@@ -1,6 +1,5 @@
 """What a run exports, read back with the trainers' own libraries."""
 
-from tests.repository import ROOT
 import contextlib
 import itertools
 import json
@@ -17,10 +16,11 @@ import pytest
 
 from sluice.pipeline import cli
 from sluice.pipeline.outputs.export import Items
-from tests.pipeline.conftest import Job
-from tests.pipeline.outputs.test_export import exported
 from sluice.tokenizer.shards import read_shard
 from sluice.tokenizer.vocabulary.special import EOD_ID
+from tests.pipeline.conftest import Job
+from tests.pipeline.outputs.test_export import exported
+from tests.repository import ROOT
 
 PAGE = ROOT / "docs" / "export.md"
 READERS = ROOT / ".venv-readers" / "bin" / "python"

@@ -12,8 +12,8 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
+from sluice.pipeline.engine.beam_options import beam_options
 from sluice.pipeline.processes import signals, watchdog
-from sluice.pipeline.engine.run import beam_options
 from sluice.schemas.errors import WorkerError
 
 FLAGS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")

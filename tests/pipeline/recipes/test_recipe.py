@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes import schema as recipe
 from sluice.schemas.errors import RecipeError
 
@@ -29,16 +30,16 @@ def small(tmp_path: Path) -> str:
 
 def test_every_shipped_recipe_loads() -> None:
     """The shipped recipes decode, name themselves as their files do, and build."""
-    assert {"default", "sample", "gopher"} <= set(recipe.shipped_recipes())
-    for name in recipe.shipped_recipes():
-        loaded = recipe.load(name)
+    assert {"default", "sample", "gopher"} <= set(loader.shipped_recipes())
+    for name in loader.shipped_recipes():
+        loaded = loader.load(name)
         assert loaded.name == name
         assert loaded.filters
 
 
 def test_set_changes_one_key(small: str) -> None:
     """--set reaches sections, new sections, and filters by name; values are TOML."""
-    loaded = recipe.load(
+    loaded = loader.load(
         small,
         sets=(
             "dedup.threshold=0.9",
@@ -50,7 +51,7 @@ def test_set_changes_one_key(small: str) -> None:
     assert loaded.dedup.threshold == 0.9
     assert loaded.filters[1].threshold == 0.25
     assert (loaded.language.model, loaded.seed) == ("other.ftz", 7)
-    assert loaded.filters[0] == recipe.load(small).filters[0]
+    assert loaded.filters[0] == loader.load(small).filters[0]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_set_changes_one_key(small: str) -> None:
 def test_a_typo_is_named(small: str, setting: str, message: str) -> None:
     """An unknown key, filter or value fails with its path and, where there is one, the closest match."""
     with pytest.raises(RecipeError, match=message):
-        recipe.load(small, sets=(setting,))
+        loader.load(small, sets=(setting,))
 
 
 def test_an_unknown_filter_is_named(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_an_unknown_filter_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"\$\.filters\[0\]\.filter: no filter 'min_char'; did you mean"
     ):
-        recipe.load(str(path))
+        loader.load(str(path))
 
 
 def test_a_filter_stands_once(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_filter_stands_once(tmp_path: Path) -> None:
     path = tmp_path / "twice.toml"
     path.write_text('name = "t"\n' + '[[filters]]\nfilter = "min_chars"\n' * 2)
     with pytest.raises(RecipeError, match="'min_chars' stands twice"):
-        recipe.load(str(path))
+        loader.load(str(path))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_filter_stands_once(tmp_path: Path) -> None:
 def test_a_recipe_that_is_not_there(name: str, message: str) -> None:
     """A wrong name or path says which recipes there are."""
     with pytest.raises(RecipeError, match=message):
-        recipe.load(name)
+        loader.load(name)
 
 
 def test_not_toml(tmp_path: Path) -> None:
@@ -119,12 +120,12 @@ def test_not_toml(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("name = \n")
     with pytest.raises(RecipeError, match=r"not TOML: .*line 1"):
-        recipe.load(str(path))
+        loader.load(str(path))
 
 
 def test_recipes_are_values(small: str) -> None:
     """Equal files give equal, hashable filters and the same canonical form."""
-    one, two = recipe.load(small), recipe.load(small)
+    one, two = loader.load(small), loader.load(small)
     assert one == two
     assert hash(one.filters) == hash(two.filters)
     assert msgspec.json.encode(recipe.canonical(one)) == msgspec.json.encode(recipe.canonical(two))

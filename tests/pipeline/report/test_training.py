@@ -7,17 +7,18 @@ import msgspec
 import pytest
 
 from sluice.pipeline import cli
-from sluice.pipeline.commands import funnel
+from sluice.pipeline.phases.fingerprints import Results, fingerprints, read_result
 from sluice.pipeline.phases.job import Job as PipelineJob
-from sluice.pipeline.phases.job import Results, fingerprints, read_result
-from sluice.pipeline.recipes.schema import Training, decode, load
+from sluice.pipeline.phases.job import make_job
+from sluice.pipeline.phases.tokens.deal import shards_for
+from sluice.pipeline.recipes.loader import decode, load
+from sluice.pipeline.recipes.schema import Training
 from sluice.pipeline.report import training
 from sluice.pipeline.report.figures import digits, large
 from sluice.pipeline.report.render import render
+from sluice.pipeline.report.text import funnel
 from sluice.pipeline.report.training import budget_of, training_section, training_warnings
 from sluice.pipeline.report.training_page import mixture_tables, training_facts, training_lines
-from sluice.pipeline.engine.run import make_job
-from sluice.pipeline.phases.tokens.shard import shards_for
 from sluice.schemas.errors import RecipeError
 from tests.pipeline.conftest import Job
 

@@ -23,15 +23,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sluice.pipeline.sample.write
-from tests.repository import ROOT
 from sluice.filters.text.views import dedup_text
-from sluice.pipeline.sample.write import LABELS, SampleSummary, write_sample
 from sluice.pipeline.sample.block import SHARES
 from sluice.pipeline.sample.broken import BREAKAGES
 from sluice.pipeline.sample.draws import Draws, cumulative, shares
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
 from sluice.pipeline.sample.words import LANGUAGE_WEIGHTS, joined, lexicon, sentence_list
+from sluice.pipeline.sample.write import LABELS, SampleSummary, write_sample
 from sluice.schemas.errors import OutputError, SluiceError
+from tests.repository import ROOT
 
 NUM_POSTS = 6_000
 HANDLE = set("abcdefghijklmnopqrstuvwxyz0123456789_")

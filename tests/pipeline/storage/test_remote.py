@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.pipeline import cli
-from sluice.pipeline.storage import lease, output_folder, files as storage
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import lease, output_folder
 from sluice.schemas.errors import OutputError
+from sluice.tokenizer.loader.files import ShardSet
 from tests.pipeline.conftest import Job, contract_bytes, run
 from tests.pipeline.storage.stores import Store
-from sluice.tokenizer.loader.files import ShardSet
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
 

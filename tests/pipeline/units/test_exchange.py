@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.stage import Attempt, Done
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done
 
 SCHEMA = pa.schema([("value", pa.int64()), ("text", pa.string())])
 NUM_PARTITIONS = 5

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.stage import Attempt, Done, DoUnit, Unit, done_units, failures, sweep, taking_back
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit, done_units
+from sluice.pipeline.units.recovery import sweep, taking_back
+from sluice.pipeline.units.stage import DoUnit, failures
 from sluice.schemas.errors import DamagedError, InputError
 
 

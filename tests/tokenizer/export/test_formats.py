@@ -1,4 +1,4 @@
-"""Megatron's and MDS's files, parsed by hand; tests/pipeline/outputs/test_export.py reads them with the libraries."""
+"""Megatron's and MDS's files, parsed by hand; test_export_readers.py reads them with the libraries."""
 
 import hashlib
 import itertools
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def parse_megatron(prefix: Path) -> tuple[list[Item], list[int]]:
-    """Returns items and document indices, read as the docstring of `sluice.tokenizer.export.megatron` says."""
+    """Returns items and document indices, read as the docstring of `megatron.py` says."""
     index, tokens = prefix.with_suffix(".idx").read_bytes(), prefix.with_suffix(".bin").read_bytes()
     assert index[:9] == b"MMIDIDX\0\0"
     version, kind, num_items, num_indices = struct.unpack_from("<QBQQ", index, 9)

@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from sluice.schemas.errors import InputError
-from tests.tokenizer.loader.test_files import numbers_of, write_output
 from sluice.tokenizer.loader import columns as loader_columns
 from sluice.tokenizer.loader.dataset import COLUMNS, TokenBatch, TokenDataset, TokenLoader
 from sluice.tokenizer.loader.files import ShardSet
 from sluice.tokenizer.loader.order import Order
 from sluice.tokenizer.loader.transport import pack, unpack
+from tests.tokenizer.loader.test_files import numbers_of, write_output
 
 NUM_SHARDS, EACH = 2, 301
 SIZE = NUM_SHARDS * EACH
@@ -422,7 +422,8 @@ def test_another_checkpoint_is_refused(output: Path, change: dict[str, Any], mes
 def test_torch_is_imported_by_the_loader_alone() -> None:
     """The tokenizer's other modules, the loader's own parts among them, work without torch."""
     code = (
-        "import sys, tokenizer, sluice.tokenizer.shards, sluice.tokenizer.loader.files, tokenizer.loader_columns\n"
+        "import sys, sluice.tokenizer.shards\n"
+        "import sluice.tokenizer.loader.files, sluice.tokenizer.loader.columns\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.tokenizer.packing.budget import Budget, optimal_tokens, plan_budget, reach, training_flops, worth
+from sluice.tokenizer.packing.budget import (
+    Budget,
+    optimal_tokens,
+    plan_budget,
+    reach,
+    training_flops,
+    worth,
+)
 
 SEQUENCES = st.integers(0, 10_000)
 BATCH = st.integers(1, 300)

@@ -18,10 +18,16 @@ from tokenizers import Tokenizer, pre_tokenizers, trainers
 
 from sluice.schemas.errors import InputError, LimitError
 from sluice.tokenizer.training import train as training
-from sluice.tokenizer.vocabulary.special import LINK_TOKENS, SPECIAL_TOKENS, VOCABULARY_SIZE, byte_symbols, fillers
 from sluice.tokenizer.training.train import Counts, freeze, train
 from sluice.tokenizer.training.words import WordCounter, cut
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE, gather
+from sluice.tokenizer.vocabulary.special import (
+    LINK_TOKENS,
+    SPECIAL_TOKENS,
+    VOCABULARY_SIZE,
+    byte_symbols,
+    fillers,
+)
 
 SMALL = 2000
 FILES = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocabulary.json"}
@@ -281,7 +287,14 @@ def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
     """An unreadable file ends with the error's exit code and a message, without a traceback."""
     missing = tmp_path / "missing.arrow"
     done = subprocess.run(
-        [sys.executable, "-m", "sluice.tokenizer.training.train", "--output", str(tmp_path / "o"), str(missing)],
+        [
+            sys.executable,
+            "-m",
+            "sluice.tokenizer.training.train",
+            "--output",
+            str(tmp_path / "o"),
+            str(missing),
+        ],
         capture_output=True,
         text=True,
     )

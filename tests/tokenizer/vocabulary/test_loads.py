@@ -18,8 +18,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 from sluice.schemas.errors import InputError
 from sluice.tokenizer.encode import Encoder
-from sluice.tokenizer.vocabulary.special import EOD_ID, SPECIAL_TOKENS
 from sluice.tokenizer.export.tiktoken import tiktoken_vocabulary
+from sluice.tokenizer.vocabulary.special import EOD_ID, SPECIAL_TOKENS
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
 Texts = list[str]

@@ -17,7 +17,14 @@ from sluice.filters.fasttext.model import read_model
 from sluice.filters.models.training import screen_seeds
 from sluice.filters.models.training.screen_file import quantise, write_linear
 from sluice.filters.models.training.screen_linear import SCALE, block_weights, fit_logistic
-from sluice.filters.models.training.screen_ngrams import LONGEST, NUM_BUCKETS, SHORTEST, WORDY, count_ngrams, mean_ngrams
+from sluice.filters.models.training.screen_ngrams import (
+    LONGEST,
+    NUM_BUCKETS,
+    SHORTEST,
+    WORDY,
+    count_ngrams,
+    mean_ngrams,
+)
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import text_features
 from sluice.filters.text.views import classifier_text

@@ -15,10 +15,10 @@ import pytest
 from sluice.filters.transformers.load import Transformer, load, locate
 from sluice.pipeline import cli
 from sluice.pipeline.phases.classify import inference
-from tests.filters.transformers.tiny_checkpoints import Tiny, detoxify_checkpoint, hub_folder
-from tests.pipeline.conftest import Job, contract_bytes, reject_rows
 from tests.docs.test_docs import leaves, quoted
 from tests.docs.test_docs import table as documented_table
+from tests.filters.transformers.tiny_checkpoints import Tiny, detoxify_checkpoint, hub_folder
+from tests.pipeline.conftest import Job, contract_bytes, reject_rows
 
 MODEL = "tiny"
 CUT = 0.45

@@ -105,7 +105,7 @@ def jaccard(a: str, b: str) -> float:
 
 
 def reference(rows: list[Row], rule: Rules) -> tuple[dict[int, tuple], int]:
-    """The rules of `sluice.pipeline.phases.dedup.resolve` and `sluice.filters.dedup.clusters`, one post at a time."""
+    """The rules of `resolve.py` and of `sluice.filters.dedup.clusters`, one post at a time."""
     keys = text_band_keys(pa.array([r.text for r in rows], pa.string()), SPEC).tolist()
     deliveries: dict[tuple[int, str], list[int]] = {}
     for i, r in enumerate(rows):

@@ -14,11 +14,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.text.views import dedup_text
-from sluice.pipeline.phases.history import versions as history, segments, phase as remember
-from sluice.pipeline.phases.history.versions import Segment, current
-from sluice.pipeline.phases.history.segments import Contents, View, shared, take
 from sluice.pipeline.phases.edges import DROPS, Survivors
-from sluice.pipeline.units.stage import Attempt, Unit, sweep
+from sluice.pipeline.phases.history import phase as remember
+from sluice.pipeline.phases.history import segments
+from sluice.pipeline.phases.history import versions as history
+from sluice.pipeline.phases.history.segments import Contents, View, shared, take
+from sluice.pipeline.phases.history.versions import Segment, current
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.recovery import sweep
 from sluice.schemas.errors import OutputError
 from tests.pipeline.conftest import Job
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.phases.history import segments as history_index
-from sluice.pipeline.phases.history.segments import BATCH_ROWS, Contents, KeysFile, PostsFile, View, shared, take
+from sluice.pipeline.phases.history.segments import (
+    BATCH_ROWS,
+    Contents,
+    KeysFile,
+    PostsFile,
+    View,
+    shared,
+    take,
+)
 from sluice.schemas.errors import OutputError
 
 Posts = list[tuple[str, str]]

@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 
 from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.pipeline.phases.history import versions as history
-from sluice.pipeline.phases.history.versions import Segment, Sketch, Version, current, extended, publish, readable
 from sluice.pipeline.phases.history.segments import Contents
+from sluice.pipeline.phases.history.versions import (
+    Segment,
+    Sketch,
+    Version,
+    current,
+    extended,
+    publish,
+    readable,
+)
 from sluice.schemas.errors import OutputError, RecipeError
 
 FIRST_DAY = datetime.date(2026, 2, 26)

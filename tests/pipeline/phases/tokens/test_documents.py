@@ -12,11 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sluice.pipeline.units import exchange
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_TOKENS, POST_TOKENS
 from sluice.pipeline.phases.tokens.pack import Pack
-from sluice.pipeline.recipes.schema import decode
-from sluice.pipeline.units.stage import Attempt, Done
+from sluice.pipeline.recipes.loader import decode
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done
 from sluice.schemas.errors import RecipeError
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.packing.documents import Marks, join, marks_of

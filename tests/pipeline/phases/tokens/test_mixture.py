@@ -14,13 +14,20 @@ from hypothesis import strategies as st
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline import cli
-from sluice.pipeline.recipes import schema as recipe
-from sluice.pipeline.phases.tokens.mixture import Mixture, copies, fill, repeat_rates, sum_of_ids, target_shares
-from sluice.pipeline.recipes.schema import Shares
 from sluice.pipeline.outputs.verify import verify
+from sluice.pipeline.phases.tokens.mixture import (
+    Mixture,
+    copies,
+    fill,
+    repeat_rates,
+    sum_of_ids,
+    target_shares,
+)
+from sluice.pipeline.recipes import loader
+from sluice.pipeline.recipes.schema import Shares
 from sluice.schemas.errors import RecipeError
-from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows
 from tests.docs.test_docs import leaves, pattern, quoted, table
+from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows
 
 AMOUNTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 1 << 40), min_size=1)
 SHARES = st.builds(
@@ -195,7 +202,7 @@ def test_copies_mix() -> None:
 def test_a_mixture_that_cannot_be_is_refused(setting: str, message: str) -> None:
     """The message names the key and what is wrong with it."""
     with pytest.raises(RecipeError, match=message):
-        recipe.load("default", sets=(f"mixture.{setting}",))
+        loader.load("default", sets=(f"mixture.{setting}",))
 
 
 # --- a run ------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
-from tests.pipeline.conftest import Job
 from sluice.tokenizer.shards import read_shard
 from sluice.tokenizer.vocabulary.special import PAD_ID
+from tests.pipeline.conftest import Job
 
 ids = st.lists(st.integers(0, 1 << 40).map(str), min_size=1, max_size=200, unique=True)
 

@@ -12,10 +12,19 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.units import exchange
 from sluice.pipeline.phases.vocabulary import phase as vocabulary
-from sluice.pipeline.units.stage import Attempt, Done, Unit
-from sluice.pipeline.phases.vocabulary.phase import Count, Merge, composition, language_weights, once_at_most_one, reserved_warning, sample_rates, taken_mask, weights_of
+from sluice.pipeline.phases.vocabulary.phase import Count, Merge, reserved_warning
+from sluice.pipeline.phases.vocabulary.sampling import (
+    composition,
+    language_weights,
+    once_at_most_one,
+    sample_rates,
+    taken_mask,
+    weights_of,
+)
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit
 from sluice.tokenizer.training.words import WordCounts, cut
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE
 

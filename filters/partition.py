@@ -1,0 +1,185 @@
+"""A batch split by filters: the first that rejects a row gives the reason, and no row is lost."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.base import Filter, Scorer
+from sluice.filters.batch import Batch, Mask, Scores
+from sluice.schemas.reject import ERROR, POLICY, reject_batch
+
+
+class Screened(NamedTuple):
+    """What a screen (a filter that runs a model) saw.
+
+    Attributes:
+        name: of the filter.
+        batch: posts, among them all that reached it.
+        scores_N: (N,) float32, their scores.
+        reached_N: (N,) bool, true where no earlier filter had said no.
+        rejected_N: (N,) bool, true where it reached the screen, and that said no.
+    """
+
+    name: str
+    batch: Batch
+    scores_N: Scores
+    reached_N: Mask
+    rejected_N: Mask
+
+
+class Partition(NamedTuple):
+    """Every row of a batch, once.
+
+    Attributes:
+        kept: the batch of kept rows, in their order.
+        scores: filter name -> (len(kept),) float32.
+        rejected: REJECT rows, in the order of the filters, then of the rows.
+        steps: filter name -> {"posts_in", "posts_out", "usec"}, in the order of the filters.
+        screened: what each screen saw, in the order of the filters.
+    """
+
+    kept: Batch
+    scores: dict[str, Scores]
+    rejected: pa.RecordBatch
+    steps: dict[str, dict[str, int]]
+    screened: tuple[Screened, ...] = ()
+
+
+Machine = tuple[Filter, Scorer]
+SPARSE = 7 / 8
+"""Before a model runs, rows already rejected are taken out where no more than this share is left."""
+
+
+STAGE_NOTE = "sluice stage: "
+"""Begins the note that names the failing filter on an exception."""
+
+
+def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Partition:
+    """Splits a batch: the first filter in order that says no gives the reason.
+
+    Args:
+        batch: N posts.
+        machines: filters with their scorers, in recipe order.
+        phase: the phase that reject rows name.
+    """
+    alive_N = np.ones(len(batch), np.bool_)
+    scores: dict[str, Scores] = {}
+    rejected: list[pa.RecordBatch] = []
+    steps: dict[str, dict[str, int]] = {}
+    screened: list[Screened] = []
+    for spec, score in machines:
+        begun, posts_in = time.perf_counter_ns(), int(alive_N.sum())
+        if spec.costly and posts_in <= SPARSE * len(alive_N):
+            batch, scores = _only(batch, scores, alive_N)
+            alive_N = np.ones(posts_in, np.bool_)
+        scores_N = _scored(batch, spec, score)
+        said_no_N = alive_N & ~spec.accepts(scores_N)
+        if spec.screen:
+            screened.append(Screened(spec.name, batch, scores_N, alive_N, said_no_N))
+        if said_no_N.any():
+            rejected.append(_rejects(batch, said_no_N, spec, scores_N, phase=phase))
+            alive_N = alive_N & ~said_no_N
+        scores[spec.name] = scores_N
+        usec = (time.perf_counter_ns() - begun) // 1000
+        steps[spec.name] = {"posts_in": posts_in, "posts_out": int(alive_N.sum()), "usec": usec}
+    if not alive_N.all():
+        batch, scores = _only(batch, scores, alive_N)
+    return Partition(batch, scores, concat_rejects(rejected), steps, tuple(screened))
+
+
+def _scored(batch: Batch, spec: Filter, score: Scorer) -> Scores:
+    try:
+        return score(batch)
+    except Exception as failure:
+        failure.add_note(f"{STAGE_NOTE}{spec.name}")
+        raise
+
+
+def isolate_failures(
+    batch: Batch, apply: Callable[[Batch], Partition], *, phase: str, stage: str
+) -> Iterator[Partition]:
+    """Applies a function to a batch so that a row that makes it raise takes no other row with it.
+
+    Where `apply` raises, the batch is halved until the failing rows stand alone; each becomes a dead
+    letter of kind `error` that names the exception's type. Cost: one call where all is well,
+    2 k log2(N) calls for k failing rows.
+
+    Args:
+        batch: N posts.
+        apply: raises on a bad row; pure.
+        phase: the phase that dead letters name.
+        stage: the stage that dead letters name.
+
+    Yields:
+        Partitions that together hold every row once, in the order of the rows.
+    """
+    try:
+        yield apply(batch)
+    except MemoryError:
+        raise
+    except Exception as failure:
+        n = len(batch)
+        if n <= 1:
+            nobody = batch.filter(np.zeros(n, np.bool_))
+            yield Partition(nobody, {}, _dead_letters(batch, failure, phase=phase, stage=stage), {})
+            return
+        first_N = np.arange(n) < n // 2
+        for half in (batch.filter(first_N), batch.filter(~first_N)):
+            yield from isolate_failures(half, apply, phase=phase, stage=stage)
+
+
+def concat_rejects(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Returns the rows of all batches in one."""
+    if not batches:
+        return reject_batch(0, {})
+    return pa.concat_batches(batches)
+
+
+def _only(batch: Batch, scores: dict[str, Scores], mask_N: Mask) -> tuple[Batch, dict[str, Scores]]:
+    return batch.filter(mask_N), {name: s[mask_N] for name, s in scores.items()}
+
+
+def _rejects(
+    batch: Batch, mask_N: Mask, spec: Filter, scores_N: Scores, *, phase: str
+) -> pa.RecordBatch:
+    detail = spec.detail(batch)
+    return reject_batch(
+        int(mask_N.sum()),
+        {
+            **_origin(batch, mask_N),
+            "kind": POLICY,
+            "phase": phase,
+            "stage": spec.name,
+            "reason": spec.reason,
+            "score": pa.array(scores_N[mask_N]),
+            "threshold": float(getattr(spec, spec.bound)),
+            "detail": None if detail is None else detail.filter(pa.array(mask_N)),
+        },
+    )
+
+
+def _dead_letters(batch: Batch, failure: Exception, *, phase: str, stage: str) -> pa.RecordBatch:
+    everyone_N = np.ones(len(batch), np.bool_)
+    notes = getattr(failure, "__notes__", [])
+    return reject_batch(
+        len(batch),
+        {
+            **_origin(batch, everyone_N),
+            "kind": ERROR,
+            "phase": phase,
+            "stage": next(
+                (n.removeprefix(STAGE_NOTE) for n in notes if n.startswith(STAGE_NOTE)), stage
+            ),
+            "reason": type(failure).__name__,
+        },
+    )
+
+
+def _origin(batch: Batch, mask_N: Mask) -> dict[str, Any]:
+    columns = ("post_id", "source_file", "source_row")
+    mask = pa.array(mask_N)
+    return {name: pc.filter(batch.posts.column(name), mask) for name in columns}

@@ -1,0 +1,86 @@
+"""The stage `deal`: how many shards there are, and which sequence stands where in which of them."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.pipeline.ledger.tally import Counts
+from sluice.pipeline.phases.tokens.token_counts import write_token_counts
+from sluice.pipeline.recipes.schema import Training
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import Work
+from sluice.tokenizer.packing.sizing import ShardPlan, deal, plan_shards
+from sluice.tokenizer.vocabulary.load import Vocabulary
+
+DEALT = pa.schema([("position", pa.uint32()), ("partition", pa.uint32()), ("row", pa.uint32())])
+
+
+@dataclass(frozen=True)
+class Deal:
+    """All packed partitions -> which sequence goes to which place of which shard. A global step.
+
+    It also sums how often each id occurs.
+    """
+
+    folder: str
+    output: str
+    training: Training
+    vocabulary: Vocabulary
+    seed: int
+    name: str = "tokens_deal"
+
+    def open(self) -> Work:
+        """Returns the function that deals."""
+        return partial(_deal, self)
+
+
+def shards_for(training: Training, num_sequences: int) -> ShardPlan:
+    """Returns the shards of so many sequences that suit a training run."""
+    return plan_shards(
+        num_sequences,
+        sequence_length=training.sequence_length,
+        data_parallel_ranks=training.data_parallel_ranks,
+        global_batch_sequences=training.global_batch_sequences,
+        target_shard_bytes=training.target_shard_bytes,
+        workers_per_rank=training.workers_per_rank,
+        tokens=training.tokens,
+    )
+
+
+def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
+    packed = exchange.gathered(unit)
+    num_P = [int(done.manifest().counts["sequences"]) for done in packed]
+    planned = shards_for(stage.training, sum(num_P))
+    shard_S, position_S = deal(sum(num_P), planned, seed=stage.seed)
+    shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
+    number_P = [int(done.unit.rpartition("-")[2]) for done in packed]
+    columns = [
+        pa.array(position_S.astype(np.uint32)),
+        pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),
+        pa.array(
+            np.concatenate(
+                [np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)]
+            )
+        ),
+    ]
+    path = attempt.path("dealt")
+    with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:
+        writer.write(pa.RecordBatch.from_arrays(columns, schema=DEALT), shard_S)
+    attempt.add("dealt", path, ranges=writer.ranges)
+    use = write_token_counts(
+        [done.path("use") for done in packed],
+        stage.vocabulary,
+        output=stage.output,
+        attempt=attempt,
+    )
+    return {
+        "token_use": use,
+        "shards": planned.num_shards,
+        "sequences_per_shard": planned.sequences_per_shard,
+        "leftover": planned.leftover,
+        "steps": planned.steps,
+    }
