@@ -10,7 +10,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := schemas filters tokenizer pipeline
+ROOMS := schemas filters tokenizer pipeline
 
 .PHONY: install check format lint types layers test dist audit models bench spark faults clean
 
@@ -38,7 +38,7 @@ install: .venv/.packages .venv/.dev-installed .venv-readers/.installed .venv-dat
 
 # What workers of a cluster have: the wheel, never the checkout. And Spark, as the pyspark package brings it,
 # Beam's Spark runner from Maven, and the driver that starts it. Needs a JDK of 11 or 17, and Maven.
-SPARK_SOURCES := $(shell find $(PACKAGES) tests/cluster -name '*.py' -o -name '*.toml' -o -name '*.java' -o -name pom.xml)
+SPARK_SOURCES := $(shell find $(ROOMS) sluice/*.py tests/cluster -name "*.py" -o -name "*.toml" -o -name "*.java" -o -name pom.xml)
 
 .venv-spark/.python: pyproject.toml tests/cluster/requirements.txt .venv/.dev-installed
 	rm -rf .venv-spark
