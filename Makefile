@@ -56,7 +56,7 @@ SPARK_SOURCES := $(shell find $(ROOMS) sluice/*.py tests/cluster -name "*.py" -o
 	$(BIN)/pip --python .venv-spark/bin/python install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	javac -nowarn -d .venv-spark/classes -cp ".venv-spark/jars/*:$$(echo .venv-spark/lib/python*/site-packages/pyspark/jars)/*" \
 		tests/cluster/java/sluice/SparkDriver.java
-	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.plan'
+	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order'
 	touch $@
 
 check: install lint types layers test

@@ -38,7 +38,7 @@ install() {
     "$here/.venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pip>=26,<27'
     (cd "$here" && PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --editable "$1")
     echo "compiling kernels (once)" >&2
-    "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.plan, sluice.pipeline.outputs.export'
+    "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order, sluice.pipeline.outputs.export'
     touch "$stamp"
 }
 

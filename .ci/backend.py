@@ -1,7 +1,7 @@
 """The build backend: setuptools', with what the sdist holds named beside this file.
 
-In the repository `sluice/` links to the source folders. An sdist holds each file once and no links, so they are
-made where they are missing, before anything is built.
+In the repository `sluice/` links to the source folders. An sdist holds each file once and no links: they
+are made where they are missing, before anything is built.
 """
 
 from pathlib import Path

@@ -35,7 +35,7 @@ from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.pipeline.inputs.inventory import InputUnit, cut, find_inputs
 from sluice.pipeline.inputs.reader import read_unit
-from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.phases.job import read_options
 from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
 from sluice.pipeline.recipes.loader import load

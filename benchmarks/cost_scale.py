@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from benchmarks.cost_measure import Edge, Measured
+from sluice.pipeline.phases.dedup.phase import POSTS_IN_SETTLE_PARTITION
 from sluice.pipeline.phases.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
-from sluice.pipeline.phases.plan import POSTS_IN_SETTLE_PARTITION
-from sluice.pipeline.phases.vocabulary.phase import PARTITION_BYTES
+from sluice.pipeline.phases.vocabulary.count import PARTITION_BYTES
 from sluice.pipeline.recipes.schema import Input, Tokens, Training, Vocabulary
 from sluice.pipeline.storage.files import REQUESTS_AT_ONCE
 from sluice.pipeline.units.exchange import MAX_RUN_BYTES, run_bytes

@@ -95,7 +95,7 @@ def code_mark() -> str:
 def prepare(bench: Bench) -> None:
     """Compiles the kernels, so that no run that is measured does; makes the frozen tokenizer."""
     log = bench.work / "prepare.log"
-    run_measured([sys.executable, "-c", "import sluice.pipeline.phases.plan"], log=log)
+    run_measured([sys.executable, "-c", "import sluice.pipeline.phases.run_order"], log=log)
     if bench.tokenizer.exists():
         return
     say("making the tokenizer")

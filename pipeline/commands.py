@@ -15,11 +15,12 @@ from sluice.pipeline.engine.beam_options import (
 )
 from sluice.pipeline.engine.progress import Report
 from sluice.pipeline.engine.run import run_phases, run_plan
+from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.history import versions as history
 from sluice.pipeline.phases.job import Job, make_job, read_options
 from sluice.pipeline.phases.score import phase as score
+from sluice.pipeline.phases.score.stage import summary
+from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.preflight import check_disk, history_lines, readable_size
 from sluice.pipeline.processes.cost import Meter
 from sluice.pipeline.recipes import loader
@@ -70,7 +71,7 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
     check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
-    phases.check_tokenizer(job)
+    tokens.check_tokenizer(job)
     say(
         f"{len(job.inventory.files)} input files, {readable_size(sum(f.bytes for f in job.inventory.files))}"
     )
@@ -132,7 +133,7 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     check_places(beam_options(flags), job)
     with _holding(job):
         output_folder.claim(out, owner)
-        plan = score.plan_score(job)
+        plan = score.plan(job)
         output_folder.drop_stale_work(out, [plan.folder])
         result, _ = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
         done = manifests(done_units(storage.join(plan.folder, "score")))
@@ -140,7 +141,7 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     counts = result.total("score")
     yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {storage.join(out, 'scores')}"
     yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"
-    for row in score.summary(job.output, job.recipe):
+    for row in summary(job.output, job.recipe):
         quantiles = "".join(f"{q:>10.4g}" for q in row["quantiles"])
         line = f"{'-':>10}{'-':>8}"
         if row["threshold"] is not None:

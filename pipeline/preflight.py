@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from sluice.pipeline.engine import graph_check
 from sluice.pipeline.engine.progress import clock
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.fingerprints import fingerprints
+from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job, input_units
+from sluice.pipeline.phases.run_order import fingerprints
+from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.units.manifest import done_units
@@ -51,7 +52,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     With Beam's flags the graphs that the engine would be given are built and checked too.
     """
     output_folder.check_owner(job.output, job.owner("run"))
-    phases.check_tokenizer(job)
+    tokens.check_tokenizer(job)
     units, marks = input_units(job), fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
     size = sum(f.bytes for f in job.inventory.files)
@@ -60,7 +61,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     yield from history_lines(job)
     yield from transformer_lines(job)
     for name in marks:
-        if phases.finished(job, name, marks[name]) is not None:
+        if run_order.finished(job, name, marks[name]) is not None:
             yield f"{name:<12}reuse"
             continue
         done = sum(len(done_units(p)) for p in storage.folders(job.work(name, marks[name])))

@@ -24,7 +24,7 @@ from sluice.schemas.errors import InputError, OutputError, RecipeError, did_you_
 
 if TYPE_CHECKING:
     from sluice.pipeline.phases.job import Job
-    from sluice.pipeline.phases.plan import Plan
+    from sluice.pipeline.phases.planned import PhasePlan
 
 MAX_NAME = 63
 """Dataflow's names of jobs and values of labels are of at most so many characters."""
@@ -36,7 +36,7 @@ def on_dataflow(options: PipelineOptions) -> bool:
     return str(options.view_as(StandardOptions).runner).rpartition(".")[2] in _DATAFLOW
 
 
-def phase_flags(flags: Sequence[str], job: "Job", plan: "Plan") -> list[str]:
+def phase_flags(flags: Sequence[str], job: "Job", plan: "PhasePlan") -> list[str]:
     """Returns Beam's flags for one phase: those given, with the job's name and, on Dataflow, labels.
 
     A `--job_name` that is given becomes `NAME-PHASE`. Without one the name is made of recipe, phase and a

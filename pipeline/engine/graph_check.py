@@ -18,9 +18,10 @@ from sluice.pipeline.engine.beam_options import (
     on_dataflow,
     phase_flags,
 )
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.fingerprints import Results, fingerprints
+from sluice.pipeline.phases import planned, run_order
 from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.results import Results
+from sluice.pipeline.phases.run_order import fingerprints
 from sluice.schemas.errors import RecipeError
 
 MAX_GRAPH_BYTES: Final = 10_000_000
@@ -132,16 +133,16 @@ def build(job: Job, flags: Sequence[str]) -> Iterator[Graph | str]:
     """
     results, marks = Results(), fingerprints(job)
     for at, name in enumerate(marks):
-        plan = phases.plan(job, results, name)
+        plan = run_order.plan(job, results, name)
         yield graph_of(job, plan, flags)
-        found = phases.finished(job, name, fingerprints(job)[name])
+        found = run_order.finished(job, name, fingerprints(job)[name])
         if found is None:
             yield from list(marks)[at + 1 :]
             return
         results.by_phase[name] = found
 
 
-def graph_of(job: Job, plan: phases.Plan, flags: Sequence[str]) -> Graph:
+def graph_of(job: Job, plan: planned.PhasePlan, flags: Sequence[str]) -> Graph:
     """Returns the graph of a phase; where the flags name Dataflow, as its code would send it.
 
     Raises:

@@ -11,11 +11,13 @@ from sluice.pipeline.engine.beam_options import beam_options, check_places, phas
 from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import Progress, Report
 from sluice.pipeline.ledger.balance import check_limits
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.clean.phase import load_machines
-from sluice.pipeline.phases.fingerprints import Result, Results, fingerprints
+from sluice.pipeline.phases import run_order
+from sluice.pipeline.phases.clean.stage import load_machines
+from sluice.pipeline.phases.history import phase as history
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.phases.plan import Plan
+from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.results import Result, Results
+from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.processes import watchdog
 from sluice.pipeline.processes.cost import Cost, Meter
 from sluice.pipeline.processes.signals import raised_by_signals
@@ -48,12 +50,12 @@ def run_phases(
     for name in marks:
         # What dedup reads of a history is known when clean is done.
         mark = fingerprints(job)[name]
-        found = phases.finished(job, name, mark)
-        if name == "history" and not phases.is_remembered(job, results):
+        found = run_order.finished(job, name, mark)
+        if name == "history" and not history.is_remembered(job, results):
             found = None
         if found is None:
             output_folder.reopen(job.output)
-            plan = phases.plan(job, results, name)
+            plan = run_order.plan(job, results, name)
             found, reused = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
             cost = _add_cost(job, found, meter)
         else:
@@ -72,7 +74,7 @@ def _check_limits(job: Job, results: Results) -> None:
     limits = job.recipe.limits
     check_limits(
         results["clean"].total("clean"),
-        phases.counts_by_file(job, results),
+        run_order.counts_by_file(job, results),
         max_error_ratio=limits.max_error_ratio,
         max_malformed_ratio=limits.max_malformed_ratio,
     )
@@ -105,7 +107,7 @@ def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
     return cost
 
 
-def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
+def run_plan(plan: PhasePlan, options: PipelineOptions) -> tuple[Result, int]:
     """Runs a phase's pipeline; returns its result and how many units were done before."""
     folders = [stage.folder for stage in plan.stages]
     for folder in folders:
@@ -117,7 +119,7 @@ def run_plan(plan: Plan, options: PipelineOptions) -> tuple[Result, int]:
         watchdog.watched(),
     ):
         _finish(plan.build(options).run(), folders)
-    return phases.conclude(plan), reused
+    return run_order.conclude(plan), reused
 
 
 def _finish(running: PipelineResult, folders: Sequence[str]) -> None:

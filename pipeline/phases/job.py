@@ -17,15 +17,15 @@ import msgspec
 from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.language.identify import identifier_fingerprint
 from sluice.filters.transformers.load import Located, locate
+from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.inventory import Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions
-from sluice.pipeline.phases.history import versions as history
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import Owner
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}

@@ -12,10 +12,11 @@ import apache_beam
 
 from sluice.pipeline.ledger import balance
 from sluice.pipeline.ledger.tally import Counts
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.fingerprints import Results, history_read, run_day
+from sluice.pipeline.phases import run_order
+from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.phases.vocabulary.phase import reserved_warning
+from sluice.pipeline.phases.results import Results, run_day
+from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.manifest import contract_files, models_section
 from sluice.pipeline.report.models import fairness_section, filters_section, transformers_section
@@ -185,7 +186,7 @@ def warnings(job: Job, results: Results, made: dict[str, int], posts: Counts) ->
             f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
             f"gigatoken could not be used, and the log says why"
         )
-    for name, file in sorted(phases.counts_by_file(job, results).items()):
+    for name, file in sorted(run_order.counts_by_file(job, results).items()):
         cut = sum(file["malformed"].get(r, 0) for r in ("truncated_input", "corrupt_input"))
         if cut:
             found.append(f"{name}: is damaged; what follows the damage could not be read")

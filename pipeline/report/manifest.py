@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from sluice.filters.language.identify import identifier_models
-from sluice.pipeline.phases.fingerprints import Results
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.phases.vocabulary.phase import tokenizer_path
+from sluice.pipeline.phases.results import Results
+from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.report.totals import posts_section, token_ledger, tokens_section
 from sluice.pipeline.storage import files as storage

@@ -4,10 +4,10 @@ from typing import Any
 
 from sluice.pipeline.ledger.score_histograms import fairness
 from sluice.pipeline.ledger.tally import Counts
-from sluice.pipeline.phases import plan as phases
+from sluice.pipeline.phases.classify import cascade
 from sluice.pipeline.phases.classify.thresholds import BAND, HIGH, LOW, bounds, reason
-from sluice.pipeline.phases.fingerprints import Results
 from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.report.manifest import model_name
 from sluice.pipeline.report.totals import ratio, stage_times
@@ -82,7 +82,7 @@ def band_section(job: Job, results: Results, spec: Classifier) -> dict[str, Any]
         return None
     high = next(f.threshold for f in job.recipe.filters if f.name == spec.screen)
     before = Results({k: v for k, v in results.by_phase.items() if k in ("clean", "dedup")})
-    return {"screen": spec.screen, "low": phases.band_of(spec, before), "high": high}
+    return {"screen": spec.screen, "low": cascade.band_of(spec, before), "high": high}
 
 
 def agreement_section(counts: Counts) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from functools import reduce
 
 from sluice.pipeline.ledger import balance, tally
 from sluice.pipeline.ledger.tally import Counts, add_counts, column
-from sluice.pipeline.phases.fingerprints import Results
 from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens import mixture
 from sluice.pipeline.report.training import distinct, left_out
 from sluice.pipeline.storage import files as storage

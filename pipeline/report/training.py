@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from sluice.pipeline.ledger.tally import Counts, column
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.fingerprints import Results, history_read
+from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.results import Results
+from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.phases.tokens.deal import shards_for
 from sluice.pipeline.phases.tokens.mixture import target_shares
 from sluice.pipeline.recipes import schema as recipe
@@ -143,7 +144,7 @@ def mixture_section(job: Job, results: Results) -> dict[str, Any] | None:
 
     Shares are of text bytes: before, of the survivors; after, of what is in sequences, repeats counted.
     """
-    section, mixture = job.recipe.mixture, phases.mixture_of(job, results)
+    section, mixture = job.recipe.mixture, tokens.mixture_of(job, results)
     if mixture is None:
         return None
     documents = results["tokens"].total("tokens_encode", "documents")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sluice.pipeline.ledger.tally import Counts, column
-from sluice.pipeline.phases.fingerprints import Results
+from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.sampling import composition
 
 

@@ -24,8 +24,8 @@ class Attempt:
         times: microseconds by step, for the report; kept apart from the manifest, which has no times.
     """
 
-    def __init__(self, folder: str, unit: str):
-        self.folder, self.unit = folder, unit
+    def __init__(self, folder: str, unit: str, *, index: int = 0):
+        self.folder, self.unit, self.index = folder, unit, index
         self.files: dict[str, FileEntry] = {}
         self.times: dict[str, int] = {}
         self._id = uuid.uuid4().hex[:8]
@@ -82,7 +82,7 @@ class Attempt:
             storage.put(local, final)
         if self.times:
             write_sealed(storage.join(self.folder, "times", f"{self.unit}.json"), self.times)
-        manifest = UnitManifest(self.unit, self.files, counts)
+        manifest = UnitManifest(self.unit, self.files, counts, self.index)
         write_sealed(storage.join(self.folder, f"{self.unit}.json"), manifest)
         return manifest
 

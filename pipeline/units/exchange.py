@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
-from sluice.pipeline.units.manifest import Done, Range, Unit
+from sluice.pipeline.units.manifest import Done, Range, Unit, numbered_unit
 
 RUN_BYTES = 16 << 20
 """A map unit holds about this much before it writes a run, and more where there are many partitions."""
@@ -150,7 +150,7 @@ def _reduced(group: tuple[int, Iterable[list[Any]]], name: str) -> Unit:
 def reduce_unit(partition: int, found: Iterable[list[Any]], *, name: str) -> Unit:
     """Returns the unit of a partition, its ranges in the order of (unit, offset)."""
     ranges = sorted((list(s) for s in found), key=lambda s: (s[1], s[2]))
-    return Unit(f"{name}-{partition:05d}", {"partition": partition, "sources": ranges})
+    return numbered_unit(name, partition, {"sources": ranges})
 
 
 def unit_sources(unit: Unit) -> list[Source]:

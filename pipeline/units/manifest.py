@@ -24,10 +24,17 @@ class Unit(msgspec.Struct, frozen=True):
     Attributes:
         name: unique in its stage, for example `unit-00012`; the same in every run.
         payload: what the stage needs to know, in JSON types.
+        index: of the piece of input, the partition or the shard that it stands for; 0 where it is alone.
     """
 
     name: str
     payload: Any = None
+    index: int = 0
+
+
+def numbered_unit(kind: str, index: int, payload: Any = None) -> Unit:
+    """Returns a unit by its index; five digits in its name, so that names sort as indexes do."""
+    return Unit(f"{kind}-{index:05d}", payload, index)
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +74,7 @@ class UnitManifest(msgspec.Struct, frozen=True):
     unit: str
     files: dict[str, FileEntry]
     counts: dict[str, Any]
+    index: int = 0
 
 
 class Done(msgspec.Struct, frozen=True):

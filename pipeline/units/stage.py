@@ -70,7 +70,7 @@ class DoUnit(beam.DoFn):  # type: ignore[misc]
         yield done
 
     def _do(self, unit: Unit) -> None:
-        attempt = Attempt(self._stage.folder, unit.name)
+        attempt = Attempt(self._stage.folder, unit.name, index=unit.index)
         try:
             if self._work is None:
                 self._work = self._stage.open()

@@ -36,7 +36,7 @@ def graphs_of(job: Job) -> Iterator[graph_check.Graph]:
     for graph in graph_check.build(job, FLAGS):
         assert isinstance(graph, graph_check.Graph), graph
         yield graph
-    yield graph_check.graph_of(job, score.plan_score(job), FLAGS)
+    yield graph_check.graph_of(job, score.plan(job), FLAGS)
 
 
 def described(graph: graph_check.Graph) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sluice.filters.registry import AnyFilter
 from sluice.filters.transformers.load import Located
 from sluice.pipeline import cli
 from sluice.pipeline.phases.classify.thresholds import score_schema as transformer_schema
-from sluice.pipeline.phases.score.phase import score_schema
+from sluice.pipeline.phases.score.stage import score_schema
 from sluice.pipeline.phases.tokens.packed_files import PROVENANCE
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes import schema as recipe

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from sluice.pipeline import cli
 from sluice.pipeline.outputs import verify
-from sluice.pipeline.phases.clean.phase import load_machines
+from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.sample.write import write_sample
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint

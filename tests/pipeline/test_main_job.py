@@ -14,9 +14,8 @@ from tokenizers import Tokenizer
 
 from sluice.filters.text.normalize import normalize
 from sluice.pipeline import cli
-from sluice.pipeline.phases.fingerprints import fingerprints
 from sluice.pipeline.phases.job import make_job
-from sluice.pipeline.phases.plan import finished
+from sluice.pipeline.phases.run_order import fingerprints, finished
 from sluice.pipeline.recipes.loader import load
 from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows, run
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sluice.filters.transformers.files import read_folder
 from sluice.filters.transformers.spec import Transformer
 from sluice.pipeline import cli
-from sluice.pipeline.phases.history import versions as history
-from sluice.pipeline.phases.history.segments import KeysFile, PostsFile
+from sluice.pipeline.history import versions as history
+from sluice.pipeline.history.segments import KeysFile, PostsFile
 from sluice.pipeline.report.render import render
 from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
 from sluice.pipeline.units.manifest import FileEntry

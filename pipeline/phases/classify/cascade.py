@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 
 from sluice.filters.batch import Mask
 from sluice.pipeline.ledger import score_histograms
+from sluice.pipeline.ledger.score_histograms import band_edge
 from sluice.pipeline.phases.edges import SCORE, Survivors
+from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.schema import Classifier
-from sluice.pipeline.units.manifest import Done
+from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas.post import POST, ROW_BITS
 
 LANGUAGE = pa.field("language", pa.string())
@@ -62,14 +64,14 @@ class Cascade:
     edge: float
     seed: int
 
-    def read(self, unit: str) -> pa.RecordBatch:
+    def read(self, unit: Unit) -> pa.RecordBatch:
         """Returns the unit's posts that are left, in one batch: READ, the screen's score, the source."""
         schema, screen = READ, self.spec.screen
         if screen is not None:
             schema = schema.append(pa.field(f"{SCORE}{screen}", pa.float32()))
-        batches = list(self.survivors.read(unit, columns=schema.names))
+        batches = list(self.survivors.read(unit.name, columns=schema.names))
         posts = pa.concat_batches(batches) if batches else _nobody(schema)
-        file = self.files[int(unit.rpartition("-")[2])]
+        file = self.files[unit.index]
         rows = pc.bit_wise_and(posts.column("row_key"), pa.scalar((1 << ROW_BITS) - 1, pa.uint64()))
         return _from(posts, source_file=file, source_row=rows)
 
@@ -103,3 +105,15 @@ def _from(posts: pa.RecordBatch, *, source_file: str, source_row: pa.Array) -> p
     """Returns the posts with where they stood."""
     file = pa.repeat(pa.scalar(source_file), posts.num_rows)
     return posts.append_column("source_file", file).append_column("source_row", source_row)
+
+
+def band_of(spec: Classifier, results: Results) -> float:
+    """Returns the screen score from which on posts go to a transformer, 0 without a screen.
+
+    The budget is a share of what duplicates left; a transformer that follows another sees fewer.
+    """
+    edge = spec.min_screen or 0.0
+    if spec.screen is None or spec.max_share is None:
+        return edge
+    scores = results.survivors.get("screens", {}).get(spec.screen, {})
+    return max(edge, band_edge(scores, max_share=spec.max_share))

@@ -105,14 +105,14 @@ def _joined(parts: Iterable[Any], dtype: Any) -> np.ndarray[Any, Any]:
     return np.concatenate([np.empty(0, dtype), *parts])
 
 
-def score_unit(stage: TransformerStage, model: TransformerScorer, unit: str) -> ScoredUnit:
+def score_unit(stage: TransformerStage, model: TransformerScorer, unit: Unit) -> ScoredUnit:
     """Returns the scores of what a unit has for the transformer."""
     cascade = stage.cascade
     labels, name = stage.located.labels, cascade.spec.prefix
     posts = cascade.read(unit)
     seen = posts.filter(pa.array(cascade.choose(posts).seen_N))
     survivors = score_posts(seen, model, labels, stage=name)
-    screened = score_posts(cascade.read_screened(unit), model, labels, stage=name)
+    screened = score_posts(cascade.read_screened(unit.name), model, labels, stage=name)
     return ScoredUnit(survivors, screened)
 
 
@@ -149,7 +149,7 @@ class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]
     def _score(self, model: TransformerScorer, unit: Unit) -> ScoredUnit:
         try:
             with local_copies.scope():
-                return score_unit(self._stage, model, unit.name)
+                return score_unit(self._stage, model, unit)
         except Exception as failure:
             report_failure(self._stage, unit, failure)
             raise

@@ -1,6 +1,6 @@
 """What a transformer's scores decide: thresholds, reasons, and the columns that hold the scores.
 
-Apart from `sluice.pipeline.phases.classify.phase`, which imports Beam's inference and so torch: a run
+Apart from `sluice.pipeline.phases.classify.decide`, which imports Beam's inference and so torch: a run
 without a transformer, and a look at its output, need neither.
 """
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from sluice.filters.dedup.components import Buckets as KeyBuckets
 from sluice.filters.dedup.components import Components
+from sluice.pipeline.history import segments
+from sluice.pipeline.history.segments import View
 from sluice.pipeline.ledger.tally import Counts
-from sluice.pipeline.phases.history import segments
-from sluice.pipeline.phases.history.segments import View
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -165,7 +165,7 @@ def _history_edges(
     key can matter, but for one that tells that comparisons were left out.
     """
     key_V, post_V = buckets.distinct()
-    partition = unit.payload["partition"]
+    partition = unit.index
     low, high = (-(-(p << 32) // stage.num_partitions) << 32 for p in (partition, partition + 1))
     at_E, entry_E = segments.shared(key_V, view, low=low, high=high, limit=stage.max_checks + 1)
     columns = [pa.array(post_V[at_E]), pa.array(entry_E)]

@@ -1,381 +1,73 @@
-"""Phase history: the posts that are left -> a segment of the history -> a version that names it.
+"""Phase history: the posts that are left -> a segment of the history, for later runs to compare with."""
 
-Each clean unit records its posts and sends their keys; each partition of the keys is sorted; one last
-unit writes what is in the segment and publishes it. Everything lies in the segment's folder:
-
-    posts-*.arrow  keys-*.parquet  segment.json     the segment, under names without attempt ids: the
-                                                    same posts give the same bytes
-    work/record  work/index  work/publish           units' manifests, and the keys that are exchanged
-
-Killed before a version names the segment, a run of the same name goes on from the manifests; the
-publishing unit then removes the work of the others. From there on the segment itself says that it is
-done: `units_left` gives nothing to do while the version that counts names it and its files are whole.
-"""
-
-import datetime
-import math
 import os
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
 
-from sluice.filters.dedup.exact_hash import content_hash, id_hash
-from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
-from sluice.filters.dedup.sorted_keys import sort_by_key
-from sluice.filters.text.views import dedup_text
-from sluice.pipeline.ledger.tally import Counts
-from sluice.pipeline.phases.edges import KEYS, Survivors
-from sluice.pipeline.phases.history import segments
-from sluice.pipeline.phases.history import versions as history
-from sluice.pipeline.phases.history.segments import Contents, KeysFile, PostsFile
-from sluice.pipeline.phases.history.versions import CONTENTS, Segment, Sketch, segment_folder
-from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.phases.history.remember import (
+    NO_COUNTS,
+    PHASE,
+    RememberStages,
+    remember_stages,
+    units_left,
+)
+from sluice.pipeline.phases.job import Job, fingerprint
+from sluice.pipeline.phases.planned import PhasePlan, survivor_units, survivors_of
+from sluice.pipeline.phases.results import Results, run_day
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
-from sluice.pipeline.units.stage import DoUnits, Stage, Work
-from sluice.schemas.errors import SluiceError
-from sluice.schemas.kernel import utf8_view
-
-PHASE = "history"
-POSTS_IN_KEY_PARTITION = 100_000
-MAX_PARTITIONS = 4096
-MAX_POSTS = 1 << 32
-"""Posts of a segment are numbered by 32 bits."""
-NO_COUNTS: Counts = {"posts": 0, "keys": 0, "bytes": 0}
-"""What the publishing unit counts, before its first post."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A clean unit's posts that are left -> their file in the segment, and their keys by partition.
-
-    Attributes:
-        segment: folder of the segment.
-    """
-
-    folder: str
-    segment: str
-    survivors: Survivors
-    minhash: MinHashSpec
-    num_partitions: int
-    name: str = f"{PHASE}_record"
-
-    def open(self) -> Work:
-        """Returns the function that records a unit."""
-        return partial(_record, self)
-
-
-def _record(stage: Record, unit: Unit, attempt: Attempt) -> Counts:
-    name = f"posts-{unit.name.rpartition('-')[2]}.arrow"
-    path, keys_path = attempt.contract_path(stage.segment, name), attempt.path("keys")
-    counts: Counts = {"posts": 0, "keys": 0}
-    with (
-        segments.PostsWriter(path) as posts,
-        exchange.Writer(keys_path, schema=KEYS, num_partitions=stage.num_partitions) as keys,
-    ):
-        for batch in stage.survivors.read(unit.name, columns=("post_id", "text")):
-            post_id, text = batch.column("post_id"), dedup_text(batch.column("text"))
-            posts.write(post_id, text)
-            key_M, row_M = post_keys(post_id, text, stage.minhash)
-            row_M += np.uint32(counts["posts"])
-            rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
-            keys.write(rows, partition_of(key_M, stage.num_partitions))
-            counts["posts"] += batch.num_rows
-            counts["keys"] += len(key_M)
-    size, sha256 = file_digest(path)
-    attempt.add_contract("posts", name, size=size, sha256=sha256)
-    attempt.add("keys", keys_path, ranges=keys.ranges)
-    return counts
-
-
-def post_keys(
-    post_id: pa.StringArray, text: pa.StringArray, minhash: MinHashSpec
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Returns (key_M uint64, row_M uint32): the keys by which posts meet, and whose each is.
-
-    Those of `sluice.pipeline.phases.clean.phase`: of the id, and unless the text is empty of the text and
-    of its bands. By row, so that the rows of equal keys ascend wherever a stable sort leaves them.
-    """
-    content_N = content_hash(text)
-    content_N[np.diff(utf8_view(text).offsets_N1) == 0] = NO_KEY
-    key_NK = np.column_stack([id_hash(post_id), content_N, text_band_keys(text, minhash)])
-    some_M = np.flatnonzero(key_NK != NO_KEY)
-    return key_NK.ravel()[some_M], (some_M // key_NK.shape[1]).astype(np.uint32)
-
-
-def partition_of(key_M: np.ndarray[Any, Any], num_partitions: int) -> np.ndarray[Any, Any]:
-    """Returns the partition of each key: they cut the 64-bit key space into equal ranges."""
-    return ((key_M >> np.uint64(32)) * np.uint64(num_partitions)) >> np.uint64(32)
-
-
-@dataclass(frozen=True)
-class Index:
-    """The keys of one partition -> their file in the segment, sorted.
-
-    Attributes:
-        record: folder of the recorded units.
-    """
-
-    folder: str
-    segment: str
-    record: str
-    name: str = f"{PHASE}_index"
-
-    def open(self) -> Work:
-        """Returns the function that sorts a partition; all units are recorded by then."""
-        return partial(_index, self, _first_posts(self.record))
-
-
-def _first_posts(record: str) -> dict[str, int]:
-    """Returns the number, in the segment, of each unit's first post."""
-    first, total = {}, 0
-    for done in done_units(record):
-        first[done.unit] = total
-        total += done.manifest().counts["posts"]
-    if total >= MAX_POSTS:
-        raise SluiceError(
-            f"{total:,} posts are more than a segment of the history holds: run fewer input files"
-        )
-    return first
-
-
-def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
-    num_rows = sum(s.rows for s in exchange.unit_sources(unit))
-    key_M, row_M = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint32)
-    at = 0
-    for source, batch in exchange.read(unit):
-        end = at + batch.num_rows
-        key_M[at:end] = batch.column("key")
-        np.add(batch.column("row"), np.uint32(first[source.unit]), out=row_M[at:end])
-        at = end
-    # Units come in order, and a unit's rows too, so a stable sort by key leaves rows ascending.
-    key_M, row_M = sort_by_key(segments.cut(key_M), row_M)
-    name = f"keys-{unit.payload['partition']:05d}.parquet"
-    path = attempt.contract_path(stage.segment, name)
-    segments.write_keys(path, key_M, row_M)
-    size, sha256 = file_digest(path)
-    attempt.add_contract("keys", name, size=size, sha256=sha256)
-    return {"keys": num_rows}
-
-
-@dataclass(frozen=True)
-class Publish:
-    """All recorded units and sorted partitions -> segment.json, and a version that names the segment.
-
-    Attributes:
-        history: the history folder.
-        segment: name of the segment.
-        inputs: mark of the input files.
-        days: of the window.
-    """
-
-    folder: str
-    history: str
-    segment: str
-    day: datetime.date
-    inputs: str
-    days: int
-    sketch: Sketch
-    record: str
-    index: str
-    name: str = f"{PHASE}_publish"
-
-    def open(self) -> Work:
-        """Returns the function that publishes the segment."""
-        return partial(_publish, self)
-
-    @property
-    def segment_folder(self) -> str:
-        """The folder of the segment."""
-        return segment_folder(self.history, self.segment)
-
-    def row(self, contents: Contents) -> Segment:
-        """Returns the segment as a version names it."""
-        size = sum(f.bytes for f in contents.files)
-        return Segment(self.segment, self.day.isoformat(), self.inputs, contents.rows, size)
-
-    def is_done(self) -> bool:
-        """Returns whether the version that counts names the segment, and it is whole."""
-        version = history.current(self.history)
-        names = {s.name for s in version.segments} if version else set()
-        return self.segment in names and segments.is_whole(self.segment_folder)
-
-
-def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> Counts:
-    # A second attempt finds that the first one removed the work of the units.
-    if not stage.is_done():
-        contents = _contents(stage, exchange.gathered(unit))
-        segment, path = Path(stage.segment_folder), Path(stage.segment_folder, CONTENTS)
-        history.flush(segment / f.name for f in contents.files)
-        history.write_durably(path, contents)
-        history.flush([segment.parent, stage.history])
-        version = history.current(stage.history)
-        if version:
-            history.check_sketch(version, stage.sketch, folder=stage.history)
-        row = stage.row(contents)
-        version = history.extended(version, row, sketch=stage.sketch, days=stage.days)
-        history.publish(stage.history, version)
-    _tidy(stage)
-    return published_counts(stage)
-
-
-def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
-    posts: list[PostsFile] = []
-    keys: list[KeysFile] = []
-    rows = 0
-    for unit in (d for d in done if d.folder == stage.record):
-        manifest = unit.manifest()
-        entry, num_posts = manifest.files["posts"], manifest.counts["posts"]
-        _whole(stage.segment_folder, entry)
-        if num_posts:
-            posts.append(PostsFile(entry.name, rows, num_posts, entry.bytes, entry.sha256))
-        rows += num_posts
-    for unit in (d for d in done if d.folder == stage.index):
-        manifest = unit.manifest()
-        entry, num_keys = manifest.files["keys"], manifest.counts["keys"]
-        span = segments.key_span(_whole(stage.segment_folder, entry))
-        keys.append(KeysFile(entry.name, *span, num_keys, entry.bytes, entry.sha256))
-    return Contents(rows, tuple(posts), tuple(keys))
-
-
-def _whole(folder: str, entry: FileEntry) -> str:
-    mend = f"delete the folder {folder} and run again: its units are done anew"
-    return whole_file(os.path.join(folder, entry.name), entry.bytes, writer="its unit", mend=mend)
-
-
-def _tidy(stage: Publish) -> None:
-    """Removes what the segment does not name: the work of its units, and files of attempts that died."""
-    segment = Path(stage.segment_folder)
-    for folder in (stage.record, stage.index):
-        shutil.rmtree(folder, ignore_errors=True)
-    if (segment / CONTENTS).exists():
-        named = {CONTENTS, *(f.name for f in segments.read_contents(str(segment)).files)}
-        for path in segment.iterdir():
-            if path.is_file() and path.name not in named:
-                path.unlink()
-
-
-def published_counts(stage: Publish) -> Counts:
-    """Returns what the history remembers of the run; nothing if its day is outside the window."""
-    if not os.path.exists(os.path.join(stage.segment_folder, CONTENTS)):
-        return NO_COUNTS
-    contents = segments.read_contents(stage.segment_folder)
-    keys = sum(f.rows for f in contents.keys)
-    return {"posts": contents.rows, "keys": keys, "bytes": stage.row(contents).bytes}
-
-
-@dataclass(frozen=True)
-class RememberPlan:
-    """The stages of the phase, made by `plan_stages`."""
-
-    record: Record
-    index: Index
-    publish: Publish
-
-    def stages(self) -> list[Stage]:
-        """Returns the stages in order."""
-        return [self.record, self.index, self.publish]
-
-
-def plan_stages(
-    survivors: Survivors,
-    *,
-    folder: str,
-    name: str,
-    day: datetime.date,
-    inputs: str,
-    days: int,
-    minhash: MinHashSpec,
-    num_posts: int,
-) -> RememberPlan:
-    """Returns the stages that remember the posts that are left; touches no file.
-
-    Args:
-        survivors: the posts.
-        folder: of the history, an absolute path.
-        name: of the segment: one for all that its posts depend on, the history it was compared with
-            among it.
-        day: that the posts count for.
-        inputs: mark of the input files.
-        days: of the window.
-        minhash: as in the clean phase.
-        num_posts: posts, about.
-    """
-    segment = segment_folder(folder, name)
-    record, index, publish = (
-        os.path.join(segment, "work", stage) for stage in ("record", "index", "publish")
-    )
-    num_partitions = min(MAX_PARTITIONS, max(1, math.ceil(num_posts / POSTS_IN_KEY_PARTITION)))
-    sketch = history.sketch(minhash)
-    return RememberPlan(
-        Record(record, segment, survivors, minhash, num_partitions),
-        Index(index, segment, record),
-        Publish(publish, folder, name, day, inputs, days, sketch, record, index),
-    )
-
-
-def units_left(plan: RememberPlan, units: Sequence[Unit]) -> tuple[Unit, ...]:
-    """Returns the units to run: all, or none if the segment is done or its day is outside the window.
-
-    The driver calls it before the phase, while it holds the history. It readies the segment's folder:
-    work of a killed run is kept if all its files are there, and dropped otherwise.
-    """
-    stage = plan.publish
-    if stage.is_done():
-        _tidy(stage)
-        if not Path(stage.folder, f"{PHASE}.json").exists():
-            Attempt(stage.folder, PHASE).commit(published_counts(stage))
-        return ()
-    Path(stage.folder, f"{PHASE}.json").unlink(missing_ok=True)
-    version = history.current(stage.history)
-    row = stage.row(Contents(0, (), ()))
-    known = version is not None and stage.segment in {s.name for s in version.segments}
-    wanted = history.extended(version, row, sketch=stage.sketch, days=stage.days) is not version
-    if not known and not wanted:
-        return ()
-    if not _work_is_whole(plan):
-        shutil.rmtree(os.path.dirname(stage.folder), ignore_errors=True)
-    return tuple(units)
-
-
-def _work_is_whole(plan: RememberPlan) -> bool:
-    """Returns whether the files of all units that are done are there, with their sizes."""
-    segment = plan.publish.segment_folder
-    for stage in (plan.record, plan.index):
-        for done in done_units(stage.folder):
-            for entry in done.manifest().files.values():
-                if not _in_place(segment if entry.sha256 else stage.folder, entry):
-                    return False
-    return True
-
-
-def _in_place(folder: str, entry: FileEntry) -> bool:
-    path = Path(folder, entry.name)
-    return path.is_file() and path.stat().st_size == entry.bytes
+from sluice.pipeline.units.stage import DoUnits
 
 
 class Remember(beam.PTransform):  # type: ignore[misc]
     """Clean units in, a published segment out."""
 
-    def __init__(self, plan: RememberPlan):
+    def __init__(self, stages: RememberStages):
         super().__init__(label="Remember")
-        self._plan = plan
+        self._stages = stages
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         """Adds the phase to the graph; the last unit waits for all units and all partitions."""
-        recorded = units | DoUnits(self._plan.record)
-        indexed = recorded | exchange.Exchange("keys", name="keys") | DoUnits(self._plan.index)
+        recorded = units | DoUnits(self._stages.record)
+        indexed = (
+            recorded | exchange.Exchange("keys", name="keys") | DoUnits(self._stages.index_keys)
+        )
         return (
             (recorded, indexed)
             | beam.Flatten()
             | exchange.OneUnit(PHASE)
-            | DoUnits(self._plan.publish)
+            | DoUnits(self._stages.publish)
         )
+
+
+def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+    """Returns the phase, over the survivors; no units where the history has them already."""
+    stages = stages_of(job, results)
+    units = units_left(stages, survivor_units(job, results))
+    folder, zero = job.work(PHASE, mark), {stages.publish.name: NO_COUNTS}
+    posts = max(1, results.survivors.get("posts", 0))
+    return PhasePlan(PHASE, mark, folder, units, Remember(stages), stages, posts, zero)
+
+
+def stages_of(job: Job, results: Results) -> RememberStages:
+    """Returns the stages of the phase.
+
+    The segment is named by what the survivors depend on, and so the same run has the same segment.
+    """
+    d, day = job.recipe.dedup, run_day(job, results["clean"])
+    assert d.history is not None  # the phase is there for recipes that name one
+    last = results.by_phase.get("classify", results["dedup"])  # of the phases that drop posts
+    return remember_stages(
+        survivors_of(job, results),
+        folder=os.path.abspath(d.history),
+        name=fingerprint("segment", [last.fingerprint, day])[:16],
+        day=day,
+        inputs=job.inputs_mark,
+        days=d.history_days,
+        minhash=job.minhash,
+        num_posts=results.survivors.get("posts", 0),
+    )
+
+
+def is_remembered(job: Job, results: Results) -> bool:
+    """Returns whether the history still has the run's posts: a version may have been taken back."""
+    return stages_of(job, results).publish.is_done()

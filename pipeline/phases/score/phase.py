@@ -1,155 +1,17 @@
-"""`sluice score`: every score of every readable post, no decision, by the code that `run` decides with."""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any
+"""Phase score, the one phase of `sluice score`: input units -> every score of every post, and no decision."""
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from sluice.filters.base import Filter, on_grid
-from sluice.filters.batch import Batch, Mask, Scores
-from sluice.filters.language.views import LanguageIdentifier, model_views
-from sluice.filters.partition import Machine, Partition, isolate_failures
-from sluice.filters.registry import AnyFilter
-from sluice.filters.text.normalize import normalize
-from sluice.filters.transformers.load import Located, TransformerScorer, load
-from sluice.pipeline.inputs.inventory import InputUnit
-from sluice.pipeline.inputs.reader import ReadOptions, read_unit
-from sluice.pipeline.ledger.tally import Counts
-from sluice.pipeline.phases.classify.thresholds import bounds, reason, score_columns
-from sluice.pipeline.phases.clean.phase import load_machines
-from sluice.pipeline.phases.fingerprints import fingerprints
 from sluice.pipeline.phases.job import Job, fingerprint, input_units, read_options
-from sluice.pipeline.phases.plan import Plan
-from sluice.pipeline.recipes.schema import Classifier, Recipe
+from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.run_order import fingerprints
+from sluice.pipeline.phases.score.stage import PHASE, ScoreStage
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.storage.sealed import file_digest
-from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.reject_file import RejectFile
-from sluice.pipeline.units.stage import DoUnits, Work
-from sluice.schemas.post import POST
-from sluice.schemas.reject import reject_batch
-
-PHASE = "score"
+from sluice.pipeline.units.manifest import numbered_unit
+from sluice.pipeline.units.stage import DoUnits
 
 
-@dataclass(frozen=True)
-class ScoreStage:
-    """Reads, normalises and scores one input unit."""
-
-    folder: str
-    output: str
-    root: str
-    options: ReadOptions
-    filters: tuple[AnyFilter, ...]
-    language_model: str
-    transformers: "Models" = ()
-    name: str = PHASE
-
-    def open(self) -> Work:
-        """Returns the function that scores a unit, with its models loaded."""
-        identify, machines = load_machines(self.filters, self.language_model)
-        return partial(_score_unit, self, identify, machines, load_transformers(self.transformers))
-
-
-Models = tuple[tuple[Classifier, Located], ...]
-
-
-def load_transformers(transformers: Models) -> tuple[TransformerScorer, ...]:
-    """Returns the machines of transformers; once a process."""
-    return _loaded(msgspec.json.encode(transformers))
-
-
-@lru_cache(maxsize=1)
-def _loaded(transformers: bytes) -> tuple[TransformerScorer, ...]:
-    models = msgspec.json.decode(transformers, type=Models)
-    return tuple(load(spec, located) for spec, located in models)
-
-
-def score_schema(
-    filters: Sequence[AnyFilter], transformers: Sequence[tuple[Classifier, Located]] = ()
-) -> pa.Schema:
-    """Returns the schema of the scores: id, language, a float32 column a filter and a model's label.
-
-    The filter `language_confidence` has its column among those of the language.
-    """
-    fields = [pa.field(n, pa.string()) for n in ("post_id", "language", "language_group")]
-    fields.append(pa.field("language_confidence", pa.float32()))
-    names = [*_own_columns(filters), *(c for pair in transformers for c in score_columns(*pair))]
-    return pa.schema(fields + [pa.field(n, pa.float32()) for n in names])
-
-
-def _own_columns(filters: Sequence[Filter]) -> list[str]:
-    return [f.name for f in filters if f.name != "language_confidence"]
-
-
-def score_batch(
-    batch: Batch,
-    machines: Sequence[Machine],
-    schema: pa.Schema,
-    transformers: Sequence[TransformerScorer] = (),
-) -> pa.RecordBatch:
-    """Returns a row of scores for each post of the batch, in order."""
-    found = batch.languages
-    columns = [batch.posts.column("post_id"), found.language, found.language_group]
-    columns.append(pa.array(on_grid(found.confidence_N)))
-    own = _own_columns([f for f, _ in machines])
-    columns += [pa.array(score(batch)) for f, score in machines if f.name in own]
-    for model in transformers:
-        columns += map(pa.array, on_grid(model.score(batch.text).scores_NL.T))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _score_unit(
-    stage: ScoreStage,
-    identify: LanguageIdentifier,
-    machines: Sequence[Machine],
-    transformers: Sequence[TransformerScorer],
-    unit: Unit,
-    attempt: Attempt,
-) -> Counts:
-    number = unit.name.rpartition("-")[2]
-    names = {
-        "scores": f"scores/scores-{number}.parquet",
-        "rejects": f"rejects/score-{number}.parquet",
-    }
-    paths = {edge: attempt.contract_path(stage.output, name) for edge, name in names.items()}
-    rejects = RejectFile(paths["rejects"])
-    scored: list[pa.RecordBatch] = []
-    schema = score_schema(stage.filters, stage.transformers)
-
-    def apply(batch: Batch) -> Partition:
-        scored.append(score_batch(batch, machines, schema, transformers))
-        return Partition(batch, {}, reject_batch(0, {}), {})
-
-    counts = {"read": 0, "scored": 0}
-    views = model_views(identify, *(score for _, score in machines))
-    with pq.ParquetWriter(paths["scores"], schema, compression="zstd") as writer:
-        for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
-            rejects.write(read.rejected)
-            counts["read"] += read.rejected.num_rows + read.posts.num_rows
-            text = normalize(read.posts.column("text"))
-            posts = read.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-            batch = Batch(posts, views)
-            for part in isolate_failures(batch, apply, phase=PHASE, stage=PHASE):
-                rejects.write(part.rejected)
-            for rows in scored:
-                counts["scored"] += rows.num_rows
-                writer.write_batch(rows)
-            scored.clear()
-    rejects.close()
-    for edge, name in names.items():
-        size, sha256 = file_digest(paths[edge])
-        attempt.add_contract(edge, name, size=size, sha256=sha256)
-    return counts
-
-
-def plan_score(job: Job) -> Plan:
+def plan(job: Job) -> PhasePlan:
     """Returns the one phase of `sluice score`."""
     marks = fingerprints(job)
     mark = fingerprint(PHASE, [marks["clean"], marks.get("classify")])
@@ -163,42 +25,9 @@ def plan_score(job: Job) -> Plan:
         language_model=job.recipe.language.model,
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
-    units = [Unit(f"unit-{i:05d}", msgspec.to_builtins(u)) for i, u in enumerate(input_units(job))]
+    units = [
+        numbered_unit("unit", i, msgspec.to_builtins(piece))
+        for i, piece in enumerate(input_units(job))
+    ]
     hints = job.recipe.workers.hints(PHASE)
-    return Plan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0, hints=hints)
-
-
-def summary(output: str, recipe: Recipe) -> list[dict[str, Any]]:
-    """Returns how the scores of each filter and label lie, and what share a threshold would reject.
-
-    A label without a threshold has None for both.
-    """
-    files = [file.path for file in storage.listing(storage.join(output, "scores"))]
-    table = storage.dataset(files)
-    rules: dict[str, tuple[float, Callable[[Scores], Mask]]] = {
-        f.name: (f.threshold, f.accepts) for f in recipe.filters
-    }
-    for spec in recipe.transformers:
-        rules |= {reason(spec, rule): (rule.value, rule.accepts) for rule in bounds(spec)}
-    labels = [n for n in table.schema.names if "." in n]
-    rows = []
-    for name in dict.fromkeys([*(f.name for f in recipe.filters), *labels]):
-        scores = table.to_table(columns=[name])[name]
-        values_N = scores.to_numpy()
-        threshold, accepts = rules.get(name, (None, None))
-        quantiles = (
-            pc.quantile(scores, q=[0.01, 0.5, 0.9, 0.99]).to_pylist() if len(values_N) else []
-        )
-        rows.append(
-            {
-                "filter": name,
-                "threshold": threshold,
-                "rejects": None if accepts is None else _share(~accepts(values_N)),
-                "quantiles": quantiles,
-            }
-        )
-    return rows
-
-
-def _share(mask_N: Mask) -> float:
-    return float(mask_N.mean()) if len(mask_N) else 0.0
+    return PhasePlan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0, hints=hints)

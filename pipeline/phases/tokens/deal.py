@@ -53,11 +53,12 @@ def shards_for(training: Training, num_sequences: int) -> ShardPlan:
 
 def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
     packed = exchange.gathered(unit)
-    num_P = [int(done.manifest().counts["sequences"]) for done in packed]
+    manifest_P = [done.manifest() for done in packed]
+    num_P = [int(manifest.counts["sequences"]) for manifest in manifest_P]
     planned = shards_for(stage.training, sum(num_P))
     shard_S, position_S = deal(sum(num_P), planned, seed=stage.seed)
     shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
-    number_P = [int(done.unit.rpartition("-")[2]) for done in packed]
+    number_P = [manifest.index for manifest in manifest_P]
     columns = [
         pa.array(position_S.astype(np.uint32)),
         pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),

@@ -239,9 +239,8 @@ class Mixing:
 
     def __init__(self, mixture: Mixture, unit: Unit, attempt: Attempt):
         self._mixture, self._attempt = mixture, attempt
-        number = unit.name.rpartition("-")[2]
-        self._source_file = mixture.files[int(number)]
-        self._name = f"rejects/{PHASE}-{number}.parquet"
+        self._source_file = mixture.files[unit.index]
+        self._name = f"rejects/{PHASE}-{unit.index:05d}.parquet"
         self._file = RejectFile(attempt.contract_path(mixture.output, self._name))
         self.left_out: Counts = {}
         self.id_sum = 0

@@ -1,51 +1,143 @@
 """Phase tokens: survivors -> ids -> partitions by seeded hash -> packed sequences -> shards."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+import hashlib
+import math
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 
+from sluice.pipeline.phases.job import Job, input_units
+from sluice.pipeline.phases.planned import PhasePlan, survivor_units, survivors_of
+from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens.deal import Deal
 from sluice.pipeline.phases.tokens.encode import Encode
+from sluice.pipeline.phases.tokens.mixture import Mixture, plan_mixture
 from sluice.pipeline.phases.tokens.pack import Pack
 from sluice.pipeline.phases.tokens.shard import Shard
+from sluice.pipeline.phases.vocabulary.train import tokenizer_path
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.stage import DoUnits
+from sluice.tokenizer.packing.documents import Marks, marks_of
+from sluice.tokenizer.vocabulary.load import Vocabulary, load_frozen, load_vocabulary
 
 PHASE = "tokens"
 
 
-@dataclass(frozen=True)
-class TokensPlan:
-    """The stages of the phase."""
+class TokensStages(NamedTuple):
+    """The stages of the phase, in order."""
 
     encode: Encode
     pack: Pack
     deal: Deal
     shard: Shard
 
-    def stages(self) -> Iterator[Any]:
-        """Yields the stages in order."""
-        yield from (self.encode, self.pack, self.deal, self.shard)
-
 
 class Tokens(beam.PTransform):  # type: ignore[misc]
     """Units of survivors in, written shards out."""
 
-    def __init__(self, plan: TokensPlan):
+    def __init__(self, stages: TokensStages):
         super().__init__(label="Tokens")
-        self._plan = plan
+        self._stages = stages
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         """Adds the phase to the graph."""
         return (
             units
-            | DoUnits(self._plan.encode)
+            | DoUnits(self._stages.encode)
             | exchange.Exchange("documents", name="partition")
-            | DoUnits(self._plan.pack)
+            | DoUnits(self._stages.pack)
             | exchange.OneUnit("dealt")
-            | DoUnits(self._plan.deal)
+            | DoUnits(self._stages.deal)
             | exchange.Scatter("dealt", name="shard")
-            | DoUnits(self._plan.shard)
+            | DoUnits(self._stages.shard)
         )
+
+
+def part(job: Job) -> list[Any]:
+    """Returns what sequences and shards depend on; epochs and the model are for the report alone."""
+    recipe = job.recipe
+    t = recipe.training
+    readers = [t.data_parallel_ranks, t.workers_per_rank]
+    sizes = [t.sequence_length, t.global_batch_sequences, t.target_shard_bytes, t.tokens]
+    mixture = None if recipe.mixture.is_off else recipe.mixture
+    return [recipe.tokens, mixture, readers, sizes, recipe.seed]
+
+
+def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+    """Returns the phase, over the survivors."""
+    folder, training = job.work(PHASE, mark), job.recipe.training
+    text_bytes = results.survivors.get("text_bytes", 0)
+    path, section = tokenizer_path(job.output), job.recipe.tokens
+    made = load_vocabulary(local_copies.fetch(path))
+
+    def at(stage: str) -> str:
+        return storage.join(folder, stage)
+
+    stages = TokensStages(
+        Encode(
+            at("encode"),
+            survivors_of(job, results),
+            path,
+            hashlib.sha256(storage.read_bytes(path)).hexdigest(),
+            max(1, math.ceil(text_bytes / section.partition_bytes)),
+            job.recipe.seed,
+            section.documents,
+            0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
+            mixture_of(job, results),
+        ),
+        Pack(
+            at("pack"),
+            training.sequence_length,
+            section.documents,
+            section.packing,
+            section.long_documents,
+            _marks(job, made),
+            made,
+        ),
+        Deal(at("deal"), job.output, training, made, job.recipe.seed),
+        Shard(
+            at("shard"),
+            job.output,
+            at("pack"),
+            at("deal"),
+            training.sequence_length,
+            made,
+            job.recipe.dedup.count_copies,
+        ),
+    )
+    units = survivor_units(job, results)
+    posts = results.survivors.get("posts", 0)
+    return PhasePlan(PHASE, mark, folder, units, Tokens(stages), stages, posts)
+
+
+def check_tokenizer(job: Job) -> None:
+    """Raises RecipeError where a frozen tokenizer is not one that the run can use; none is well."""
+    if job.recipe.vocabulary.tokenizer is not None:
+        _marks(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
+
+
+def _marks(job: Job, made: Vocabulary) -> Marks:
+    """Returns the special tokens that the recipe puts around documents."""
+    section = job.recipe.tokens
+    return marks_of(
+        made,
+        begin=section.begin_of_document,
+        end=section.end_of_document,
+        conversations=section.documents == "conversations",
+    )
+
+
+def mixture_of(job: Job, results: Results) -> Mixture | None:
+    """Returns how often each post stands in the shards, or None where each stands once."""
+    section = job.recipe.mixture
+    if section.is_off:
+        return None
+    return plan_mixture(
+        section,
+        results.survivors,
+        seed=job.recipe.seed,
+        output=job.output,
+        files=tuple(u.path for u in input_units(job)),
+    )

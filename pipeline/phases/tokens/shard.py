@@ -50,7 +50,7 @@ class Shard:
 
 
 def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> Counts:
-    shard = int(unit.payload["partition"])
+    shard = unit.index
     num_shards = int(Done(stage.dealt, "dealt").manifest().counts["shards"])
     places = _dealt_rows(unit)
     tokens_name, provenance_name = names(shard, num_shards)

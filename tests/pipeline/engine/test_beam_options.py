@@ -20,7 +20,8 @@ from sluice.pipeline.engine.beam_options import (
     slug,
 )
 from sluice.pipeline.inputs.inventory import Inventory
-from sluice.pipeline.phases import plan as phases
+from sluice.pipeline.phases import planned, run_order
+from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes.workers import HINTED
@@ -39,7 +40,7 @@ def job_of(name: str = "trial", output: str = "/out", **sections: Any) -> Job:
 
 
 def plan_of(phase: str) -> Any:
-    return phases.Plan(phase, "mark", "/out", [], None, [], 0)
+    return planned.PhasePlan(phase, "mark", "/out", [], None, [], 0)
 
 
 def google(flags: list[str]) -> GoogleCloudOptions:
@@ -134,7 +135,7 @@ def test_files_that_dataflow_cannot_see(output: str, root: str, said: str) -> No
 
 def test_every_phase_may_have_hints() -> None:
     """The phases that the recipe knows are those of the code, and `sluice score`."""
-    assert set(HINTED) == {*phases.PHASES, "score"}
+    assert set(HINTED) == {*run_order.PHASES, "score"}
 
 
 @pytest.mark.parametrize(
@@ -156,10 +157,10 @@ def test_workers_that_nothing_would_use(workers: dict[str, Any], said: str) -> N
 
 def test_workers_change_no_fingerprint() -> None:
     """What workers have is outside of all fingerprints."""
-    from sluice.pipeline.phases.fingerprints import fingerprints
+    from sluice.pipeline.phases.run_order import fingerprints
 
     plain, asked = job_of(), job_of(workers={"min_ram": {"dedup": "32GB", "clean": "4GiB"}})
     assert fingerprints(plain) == fingerprints(asked)
-    assert phases.plan_clean is phases.PHASES["clean"]
+    assert clean.plan is run_order.PHASES["clean"]
     assert asked.recipe.workers.hints("dedup") == {"min_ram": "32GB"}
     assert asked.recipe.workers.hints("tokens") == {}

@@ -13,8 +13,9 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from sluice.pipeline import cli
 from sluice.pipeline.engine import graph_check
-from sluice.pipeline.phases import plan as phases
-from sluice.pipeline.phases.fingerprints import Results, fingerprints
+from sluice.pipeline.phases import run_order
+from sluice.pipeline.phases.results import Results
+from sluice.pipeline.phases.run_order import fingerprints
 from tests.dataflow.dry_run import job_of
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import Job
@@ -199,6 +200,6 @@ def test_names_of_files_stand_once_in_a_graph(job: Job) -> None:
         "output": str(job.output),
     }
     made, results = job_of(about), Results()
-    results.by_phase["clean"] = phases.finished(made, "clean", fingerprints(made)["clean"])
-    stages = phases.plan(made, results, "dedup").stages
+    results.by_phase["clean"] = run_order.finished(made, "clean", fingerprints(made)["clean"])
+    stages = run_order.plan(made, results, "dedup").stages
     assert [bool(stage.posts.files) for stage in stages] == [False, False, False, False, True]

@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from sluice.pipeline import cli
-from sluice.pipeline.phases.fingerprints import Results, fingerprints, read_result
 from sluice.pipeline.phases.job import Job as PipelineJob
 from sluice.pipeline.phases.job import make_job
+from sluice.pipeline.phases.results import Results, read_result
+from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens.deal import shards_for
 from sluice.pipeline.recipes.loader import decode, load
 from sluice.pipeline.recipes.schema import Training

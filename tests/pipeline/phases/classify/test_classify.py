@@ -15,6 +15,7 @@ import pytest
 from sluice.filters.transformers.load import Transformer, load, locate
 from sluice.pipeline import cli
 from sluice.pipeline.phases.classify import inference
+from sluice.pipeline.units.manifest import Unit
 from tests.docs.test_docs import leaves, quoted
 from tests.docs.test_docs import table as documented_table
 from tests.filters.transformers.tiny_checkpoints import Tiny, detoxify_checkpoint, hub_folder
@@ -356,8 +357,8 @@ def test_a_failed_run_goes_on(
     """A run that dies in one unit's inference keeps the others, and ends with the same bytes."""
     score_unit = inference.score_unit
 
-    def breaks(stage: Any, model: Any, unit: str) -> Any:
-        if unit.endswith("2"):
+    def breaks(stage: Any, model: Any, unit: Unit) -> Any:
+        if unit.index == 2:
             raise OSError(5, "the disk is gone")
         return score_unit(stage, model, unit)
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.pipeline import cli
-from sluice.pipeline.phases import plan as phases
+from sluice.pipeline.phases.dedup import phase as dedup_phase
 from sluice.pipeline.phases.dedup.candidates import Posts
-from sluice.pipeline.phases.dedup.phase import partition_of
+from sluice.pipeline.phases.dedup.ship import partition_of
 from tests.pipeline.conftest import Job, reject_rows
 
 BASE = "the lighthouse keeper counts forty seven boats before breakfast on a calm day"
@@ -130,7 +130,7 @@ def test_partitions_do_not_show(job: Job, tmp_path: Path, monkeypatch: pytest.Mo
     texts = [f"{BASE} number {i % 7} of the {'old ' * (i % 3)}harbour" for i in range(60)]
     posts = [post(f"p{i}", text, 1 + i % 20) for i, text in enumerate(texts)]
     many = settle(job, tmp_path / "many", posts)
-    monkeypatch.setattr(phases, "POSTS_IN_SETTLE_PARTITION", 1)
+    monkeypatch.setattr(dedup_phase, "POSTS_IN_SETTLE_PARTITION", 1)
     assert settle(job, tmp_path / "one", posts) == many
     kept = {p["id"] for i, p in enumerate(posts) if i not in many}
     assert 0 < len(kept) < 60

@@ -14,12 +14,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.text.views import dedup_text
+from sluice.pipeline.history import segments
+from sluice.pipeline.history import versions as history
+from sluice.pipeline.history.segments import Contents, View, shared, take
+from sluice.pipeline.history.versions import Segment, current
 from sluice.pipeline.phases.edges import DROPS, Survivors
-from sluice.pipeline.phases.history import phase as remember
-from sluice.pipeline.phases.history import segments
-from sluice.pipeline.phases.history import versions as history
-from sluice.pipeline.phases.history.segments import Contents, View, shared, take
-from sluice.pipeline.phases.history.versions import Segment, current
+from sluice.pipeline.phases.history import remember
+from sluice.pipeline.phases.history.phase import Remember
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.recovery import sweep
@@ -63,9 +64,9 @@ def clean_units(folder: Path, units: list[Posts], dropped: dict[int, list[int]])
 
 def make_plan(
     folder: Path, survivors: Survivors, name: str = "one", number: int = 1, *, num_posts: int = 0
-) -> remember.RememberPlan:
+) -> remember.RememberStages:
     """Plans to remember posts in `folder / "history"`, in a window of three days."""
-    return remember.plan_stages(
+    return remember.remember_stages(
         survivors,
         folder=str(folder / "history"),
         name=name,
@@ -77,16 +78,16 @@ def make_plan(
     )
 
 
-def run(plan: remember.RememberPlan) -> int:
+def run(plan: remember.RememberStages) -> int:
     """Runs the phase as the driver does; returns how many units it was given."""
     with history.locked(plan.publish.history):
         units = sorted(p.stem for p in Path(plan.record.survivors.clean).glob("*.json"))
-        left = remember.units_left(plan, [Unit(name) for name in units])
-        for stage in plan.stages():
+        left = remember.units_left(plan, [Unit(name, index=i) for i, name in enumerate(units)])
+        for stage in plan:
             sweep(stage.folder)
         flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_threading"]
         pipeline = beam.Pipeline(options=PipelineOptions([*flags, "--direct_num_workers=2"]))
-        _ = pipeline | beam.Create(list(left), reshuffle=False) | remember.Remember(plan)
+        _ = pipeline | beam.Create(list(left), reshuffle=False) | Remember(plan)
         pipeline.run().wait_until_finish()
     return len(left)
 
@@ -198,7 +199,7 @@ def test_a_second_attempt_at_publishing_changes_nothing(
     plan = make_plan(tmp_path, survivors)
     run(plan)
     before = files(tmp_path / "history")
-    gone = [[plan.record.folder, "unit-00000"], [plan.index.folder, "keys-00000"]]
+    gone = [[plan.record.folder, "unit-00000"], [plan.index_keys.folder, "keys-00000"]]
     attempt = Attempt(plan.publish.folder, "history")
     counts = plan.publish.open()(Unit("history", {"done": gone}), attempt)
     assert counts["posts"] == 41
@@ -250,7 +251,7 @@ def test_a_killed_run_leaves_the_old_version_and_goes_on(
     assert files(tmp_path / "killed") == files(tmp_path / "not")
 
 
-def dying_replace(plan: remember.RememberPlan):
+def dying_replace(plan: remember.RememberStages):
     """Dies at the rename of a version file, with the file written."""
     original = history.os.replace
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.phases.vocabulary import phase as vocabulary
-from sluice.pipeline.phases.vocabulary.phase import Count, Merge, reserved_warning
+from sluice.pipeline.phases.vocabulary.count import Count, Merge
 from sluice.pipeline.phases.vocabulary.sampling import (
     composition,
     language_weights,
@@ -22,6 +22,7 @@ from sluice.pipeline.phases.vocabulary.sampling import (
     taken_mask,
     weights_of,
 )
+from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit

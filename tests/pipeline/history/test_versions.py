@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.filters.dedup.minhash import MinHashSpec
-from sluice.pipeline.phases.history import versions as history
-from sluice.pipeline.phases.history.segments import Contents
-from sluice.pipeline.phases.history.versions import (
+from sluice.pipeline.history import versions as history
+from sluice.pipeline.history.segments import Contents
+from sluice.pipeline.history.versions import (
     Segment,
     Sketch,
     Version,

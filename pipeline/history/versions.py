@@ -4,7 +4,7 @@ A history folder remembers the posts that runs kept:
 
     lock                      held while a run reads and extends the history
     version-00000001.json     a Version; the one with the highest number counts
-    segments/<name>/          the posts of one run, made by `sluice.pipeline.phases.history.phase`, and
+    segments/<name>/          the posts of one run, made by `sluice.pipeline.phases.history.remember`, and
     segments/<name>/segment.json    what is in it, written when its files are complete
 
 A segment is never changed once a version names it. A version is written last, under another name that

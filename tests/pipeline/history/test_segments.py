@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.phases.history import segments as history_index
-from sluice.pipeline.phases.history.segments import (
+from sluice.pipeline.history import segments as history_index
+from sluice.pipeline.history.segments import (
     BATCH_ROWS,
     Contents,
     KeysFile,

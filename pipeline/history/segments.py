@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from sluice.filters.dedup.minhash import NO_KEY
 from sluice.filters.dedup.sorted_keys import U32, U64, first_places, shared_entries
-from sluice.pipeline.phases.history.versions import CONTENTS, segment_folder
+from sluice.pipeline.history.versions import CONTENTS, segment_folder
 from sluice.pipeline.units.manifest import whole_file
 from sluice.schemas.errors import OutputError
 from sluice.schemas.names import inside

@@ -1,0 +1,204 @@
+"""Phase classify: survivors -> transformer scores -> what to drop.
+
+Transformers come after everything else that drops posts. Each is a stage of two steps: RunInference
+scores a unit's posts (`sluice.pipeline.phases.classify.inference`; which of them,
+`sluice.pipeline.phases.classify.cascade`), and the stage decides on them and commits the unit, as every
+stage does. A later transformer sees what an earlier one left.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sluice.filters.batch import Mask
+from sluice.filters.transformers.load import Located
+from sluice.pipeline.ledger import score_histograms
+from sluice.pipeline.ledger.tally import Counts, tally, value_counts
+from sluice.pipeline.phases.classify.cascade import Cascade, Chosen
+from sluice.pipeline.phases.classify.inference import PostScores, ScoredUnit
+from sluice.pipeline.phases.classify.thresholds import (
+    BAND,
+    HIGH,
+    LOW,
+    PHASE,
+    bounds,
+    first_bound,
+    reason,
+    score_schema,
+)
+from sluice.pipeline.phases.edges import DROPS
+from sluice.pipeline.recipes.schema import Classifier
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import Work
+from sluice.schemas.reject import POLICY, reject_batch
+
+
+@dataclass(frozen=True)
+class Classify:
+    """One transformer over the survivors of a clean unit.
+
+    Attributes:
+        folder: where its units' files are.
+        output: the output folder, for `scores/` and `rejects/`.
+        cascade: which posts it sees.
+        located: the model's files.
+    """
+
+    folder: str
+    output: str
+    cascade: Cascade
+    located: Located
+
+    @property
+    def name(self) -> str:
+        """The stage's name, in counts and in the graph."""
+        return f"{PHASE}_{self.cascade.spec.prefix}"
+
+    def open(self) -> Work:
+        """Returns the function that decides on a unit that was scored."""
+        return partial(_decide, self)
+
+
+class _Seen(NamedTuple):
+    """The posts that the transformer scored, and what follows.
+
+    Attributes:
+        posts: M of them.
+        place_M: (M,) int64, among the unit's survivors.
+        band_M: (M,) bool, the transformer decides on them.
+        bound_M: (M,) int8, which threshold says no first, or -1.
+    """
+
+    posts: pa.RecordBatch
+    place_M: np.ndarray[Any, np.dtype[np.int64]]
+    band_M: Mask
+    bound_M: np.ndarray[Any, np.dtype[np.int8]]
+
+    @property
+    def dropped_M(self) -> Mask:
+        """(M,) bool, what the transformer says no to, where it decides."""
+        return np.asarray(self.band_M & (self.bound_M >= 0))
+
+
+def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> Counts:
+    """Writes a unit's scores, rejects and drops; `unit.payload` is its ScoredUnit."""
+    scored: ScoredUnit = unit.payload
+    posts = stage.cascade.read(unit)
+    chosen = stage.cascade.choose(posts)
+    place_S = np.flatnonzero(chosen.seen_N)
+    place_M = place_S[scored.survivors.row_M]
+    seen = _Seen(
+        posts.take(pa.array(place_M)),
+        place_M,
+        chosen.band_N[place_M],
+        first_bound(scored.survivors.scores, bounds(stage.cascade.spec), len(place_M)),
+    )
+    failed_F = np.setdiff1d(place_S, place_M, assume_unique=True)
+    lost_L = np.sort(np.concatenate([place_M[seen.dropped_M], failed_F]))
+    name = f"{stage.cascade.spec.prefix}-{unit.index:05d}.parquet"
+    _write_scores(stage, f"scores/{name}", seen, scored.survivors, attempt)
+    _write_rejects(stage, f"rejects/{PHASE}-{name}", seen, scored.survivors, attempt)
+    _write_drops(stage, unit.name, lost_L, attempt)
+    seconds = scored.survivors.seconds + scored.screened.seconds
+    attempt.times[stage.cascade.spec.prefix] = round(1e6 * seconds)
+    return {
+        "posts": posts.num_rows,
+        "band": int(chosen.band_N.sum()),
+        "sample": int(chosen.sample_N.sum()) + len(scored.screened.row_M),
+        "scored": len(place_M) + len(scored.screened.row_M),
+        "tokens": scored.survivors.tokens + scored.screened.tokens,
+        "truncated": scored.survivors.truncated + scored.screened.truncated,
+        "policy": _reasons(stage.cascade.spec, seen),
+        "errors": {stage.cascade.spec.prefix: len(failed_F)} if len(failed_F) else {},
+        "lost": _lost(posts.take(pa.array(lost_L))),
+        "screens": _by_language(stage.cascade.spec, seen, scored.survivors),
+        "agreement": _agreement(stage.cascade.spec, seen, chosen, scored.screened),
+    }
+
+
+def _write_scores(
+    stage: Classify, name: str, seen: _Seen, scored: PostScores, attempt: Attempt
+) -> None:
+    schema = score_schema(stage.cascade.spec, stage.located)
+    columns = [seen.posts.column("post_id"), seen.posts.column("language"), pa.array(seen.band_M)]
+    columns += [pa.array(scored.scores[label]) for label in stage.located.labels]
+    path = attempt.contract_path(stage.output, name)
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, compression="zstd")
+    size, sha256 = file_digest(path)
+    attempt.add_contract("scores", name, size=size, sha256=sha256)
+
+
+def _write_rejects(
+    stage: Classify, name: str, seen: _Seen, scored: PostScores, attempt: Attempt
+) -> None:
+    file = RejectFile(attempt.contract_path(stage.output, name))
+    file.write(scored.failed)
+    for i, rule in enumerate(bounds(stage.cascade.spec)):
+        mine_M = seen.dropped_M & (seen.bound_M == i)
+        rows = seen.posts.filter(pa.array(mine_M))
+        about = {
+            **{c: rows.column(c) for c in ("post_id", "source_file", "source_row")},
+            "kind": POLICY,
+            "phase": PHASE,
+            "stage": stage.cascade.spec.prefix,
+            "reason": reason(stage.cascade.spec, rule),
+            "score": pa.array(scored.scores[rule.label][mine_M]),
+            "threshold": rule.value,
+        }
+        file.write(reject_batch(rows.num_rows, about))
+    file.close()
+    size, sha256 = file.size_and_sha256()
+    attempt.add_contract("rejects", name, size=size, sha256=sha256)
+
+
+def _reasons(spec: Classifier, seen: _Seen) -> dict[str, int]:
+    names = pa.array([reason(spec, rule) for rule in bounds(spec)], pa.string())
+    return value_counts(names.take(pa.array(seen.bound_M[seen.dropped_M])))
+
+
+def _write_drops(
+    stage: Classify, unit: str, lost_L: np.ndarray[Any, Any], attempt: Attempt
+) -> None:
+    row_L = stage.cascade.survivors.places(unit)[lost_L]
+    path = attempt.path("drops")
+    with pa.ipc.new_file(path, DROPS) as drops:
+        drops.write_batch(pa.RecordBatch.from_arrays([pa.array(row_L)], schema=DROPS))
+    attempt.add("drops", path)
+
+
+def _lost(posts: pa.RecordBatch) -> Counts:
+    return tally(
+        language=posts.column("language"),
+        created_at=posts.column("created_at"),
+        source=posts.column("source"),
+        amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
+    )
+
+
+def _by_language(spec: Classifier, seen: _Seen, scored: PostScores) -> Counts:
+    """Returns for every label with a threshold how the posts that it decides on fare, by language."""
+    language = seen.posts.column("language").filter(pa.array(seen.band_M))
+    found = {}
+    for rule in bounds(spec):
+        scores_B = scored.scores[rule.label][seen.band_M]
+        found[reason(spec, rule)] = score_histograms.by_language(
+            language, scores_B, rule.rejects(scores_B)
+        )
+    return found
+
+
+def _agreement(spec: Classifier, seen: _Seen, chosen: Chosen, screened: PostScores) -> Counts:
+    """Returns what the transformer says of the sample, by where the screen's score lies."""
+    sample_M = chosen.sample_N[seen.place_M]
+    no_M = seen.bound_M >= 0
+    no_H = first_bound(screened.scores, bounds(spec), len(screened.row_M)) >= 0
+    zones = {LOW: no_M[sample_M & ~seen.band_M], BAND: no_M[sample_M & seen.band_M], HIGH: no_H}
+    return {z: {"kept": int((~no).sum()), "rejected": int(no.sum())} for z, no in zones.items()}

@@ -1,0 +1,290 @@
+"""Phase clean: input units -> clean posts with scores, rejects, and the keys that duplicates meet by.
+
+Nothing crosses machines here: a unit reads its posts, normalises and filters them batch by batch, and
+writes one file an edge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.batch import Batch
+from sluice.filters.dedup.exact_hash import content_hash, id_hash
+from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.filters.language.identify import build_identifier
+from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.partition import Machine, Partition, Screened, isolate_failures, partition
+from sluice.filters.registry import AnyFilter
+from sluice.filters.text.normalize import normalize
+from sluice.pipeline.inputs.inventory import InputUnit
+from sluice.pipeline.inputs.reader import ReadOptions, read_unit
+from sluice.pipeline.ledger import score_histograms
+from sluice.pipeline.ledger.tally import Counts, add_counts, tally, value_counts
+from sluice.pipeline.phases.edges import KEPT_COLUMNS, KEYS, SCREENED, kept_schema
+from sluice.pipeline.recipes.schema import MAX_SAMPLE
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import Work
+from sluice.schemas.kernel import utf8_view
+from sluice.schemas.post import POST
+from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, reject_batch
+
+PHASE = "clean"
+SEEN_TEXTS = 1 << 18
+"""Slots of the memory of texts in a unit; a power of two, 2 MiB."""
+LANGUAGE_COLUMNS = ("language", "language_group", "language_confidence")
+
+
+NO_COUNTS: Counts = {
+    "read": 0,
+    "kept": {},
+    "policy": {},
+    "malformed": {},
+    "errors": {},
+    "filters": {},
+    "screens": {},
+}
+"""What a unit counts, before its first post."""
+
+
+@dataclass(frozen=True)
+class CleanStage:
+    """Reads, normalises and filters one input unit.
+
+    Attributes:
+        folder: where the units' files are.
+        output: the output folder, for `rejects/`.
+        root: the folder that source paths are relative to.
+        num_partitions: of the key exchange.
+        seed: of the sample of what screens reject.
+    """
+
+    folder: str
+    output: str
+    root: str
+    options: ReadOptions
+    filters: tuple[AnyFilter, ...]
+    language_model: str
+    minhash: MinHashSpec
+    num_partitions: int
+    seed: int
+    name: str = PHASE
+
+    def open(self) -> Work:
+        """Returns the function that cleans a unit, with its models loaded."""
+        identify, machines = load_machines(self.filters, self.language_model)
+        return partial(_clean_unit, self, identify, machines)
+
+
+@lru_cache(maxsize=4)
+def load_machines(
+    filters: tuple[AnyFilter, ...], language_model: str
+) -> tuple[LanguageIdentifier, tuple[Machine, ...]]:
+    """Returns the language identifier and the filters with their scorers; once a process."""
+    return build_identifier(language_model), tuple((f, f.build()) for f in filters)
+
+
+def clean_batch(
+    batch: Batch, *, identify: LanguageIdentifier, machines: Sequence[Machine]
+) -> Partition:
+    """Returns the batch normalised and split by the filters; a blank text is the first reason."""
+    text = normalize(batch.text)
+    posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+    whole = Batch(posts, model_views(identify, *(score for _, score in machines)))
+    blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
+    if not blank_N.any():
+        return partition(whole, machines, phase=PHASE)
+    found = partition(whole.filter(~blank_N), machines, phase=PHASE)
+    blank = posts.filter(pa.array(blank_N))
+    rejects = reject_batch(
+        blank.num_rows,
+        {
+            **{n: blank.column(n) for n in ("post_id", "source_file", "source_row")},
+            "kind": POLICY,
+            "phase": PHASE,
+            "stage": "normalize",
+            "reason": EMPTY_TEXT,
+        },
+    )
+    return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
+
+
+def _clean_unit(
+    stage: CleanStage,
+    identify: LanguageIdentifier,
+    machines: Sequence[Machine],
+    unit: Unit,
+    attempt: Attempt,
+) -> Counts:
+    outputs = CleanOutputs(stage, unit, attempt)
+    apply = partial(clean_batch, identify=identify, machines=machines)
+    input_unit = msgspec.convert(unit.payload, InputUnit)
+    with outputs:
+        for read in read_unit(stage.root, input_unit, stage.options):
+            outputs.reject(read.rejected)
+            if read.posts.num_rows:
+                for part in isolate_failures(
+                    Batch(read.posts), apply, phase=PHASE, stage="normalize"
+                ):
+                    outputs.take(part)
+    return outputs.finish()
+
+
+class CleanOutputs:
+    """The edges of a clean unit: kept posts, rejects, keys and screened posts, and their counts."""
+
+    def __init__(self, stage: CleanStage, unit: Unit, attempt: Attempt):
+        self._stage, self._attempt = stage, attempt
+        self._schema = kept_schema(stage.filters)
+        self._kept_path, self._keys_path = attempt.path("kept"), attempt.path("keys")
+        self._rejects_name = f"rejects/clean-{unit.index:05d}.parquet"
+        self._rejects_path = attempt.contract_path(stage.output, self._rejects_name)
+        self._kept = pa.ipc.new_file(
+            self._kept_path,
+            self._schema,
+            options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False),
+        )
+        self._keys = exchange.Writer(
+            self._keys_path, schema=KEYS, num_partitions=stage.num_partitions
+        )
+        self._rejects = RejectFile(self._rejects_path)
+        self._screened: list[pa.RecordBatch] = []
+        self._num_kept = 0
+        self._seen_H = np.zeros(SEEN_TEXTS, np.uint64)
+        self.counts: Counts = {k: v if k == "read" else {} for k, v in NO_COUNTS.items()}
+
+    def __enter__(self) -> "CleanOutputs":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._kept.close()
+        self._keys.__exit__(*error)
+        self._rejects.close()
+
+    def reject(self, rows: pa.RecordBatch) -> None:
+        """Writes reject rows and counts them by kind and reason."""
+        if not rows.num_rows:
+            return
+        self._rejects.write(rows)
+        self.counts["read"] += rows.num_rows
+        for kind, table in ((POLICY, "policy"), (MALFORMED, "malformed"), (ERROR, "errors")):
+            of_kind = rows.filter(pc.equal(rows.column("kind"), kind))
+            label = "stage" if kind == ERROR else "reason"
+            add_counts(self.counts[table], value_counts(of_kind.column(label)))
+
+    def take(self, part: Partition) -> None:
+        """Writes what a partition kept and rejected."""
+        self.reject(part.rejected)
+        for name, step in part.steps.items():
+            posts = {"posts_in": step["posts_in"], "posts_out": step["posts_out"]}
+            add_counts(self.counts["filters"], {name: posts})
+            add_counts(self._attempt.times, {name: step["usec"]})
+        for seen in part.screened:
+            self._screen(seen)
+        posts = part.kept.posts
+        if not posts.num_rows:
+            return
+        languages = part.kept.languages
+        self.counts["read"] += posts.num_rows
+        add_counts(
+            self.counts["kept"],
+            tally(
+                language=languages.language,
+                created_at=posts.column("created_at"),
+                source=posts.column("source"),
+                amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
+            ),
+        )
+        of_screens = {
+            s.name: score_histograms.histogram(part.scores[s.name]) for s in part.screened
+        }
+        add_counts(self.counts["kept"], {"screens": of_screens})
+        self._write_kept(part)
+        self._write_keys(part.kept)
+
+    def _screen(self, seen: Screened) -> None:
+        """Counts a screen's scores by language, and samples what it rejected."""
+        reached_N = seen.reached_N
+        language = seen.batch.languages.language.filter(pa.array(reached_N))
+        found = score_histograms.by_language(
+            language, seen.scores_N[reached_N], seen.rejected_N[reached_N]
+        )
+        add_counts(self.counts["screens"], {seen.name: found})
+        rejected = seen.batch.posts.filter(pa.array(seen.rejected_N))
+        of_sample_R = score_histograms.sampled(
+            rejected.column("post_id"), MAX_SAMPLE, seed=self._stage.seed
+        )
+        if of_sample_R.any():
+            rows = rejected.filter(pa.array(of_sample_R))
+            name = pa.repeat(pa.scalar(seen.name), rows.num_rows)
+            columns = [name, rows.column("post_id"), rows.column("text")]
+            self._screened.append(pa.RecordBatch.from_arrays(columns, schema=SCREENED))
+
+    def _write_kept(self, part: Partition) -> None:
+        languages = part.kept.languages
+        columns = [part.kept.posts.column(n) for n in KEPT_COLUMNS]
+        columns += [languages.language, languages.language_group, pa.array(languages.confidence_N)]
+        columns += [pa.array(part.scores[f.name]) for f in self._stage.filters]
+        self._kept.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+
+    def _write_keys(self, kept: Batch) -> None:
+        """Writes the keys that equal ids, equal texts and similar texts share.
+
+        The first post of the unit with some text carries its band keys; a later copy meets it by the
+        content key alone, which saves keys where posts repeat. A text of nothing but links and
+        handles has only the key of its id: it is like no other.
+        """
+        n = len(kept)
+        row_N = np.arange(self._num_kept, self._num_kept + n, dtype=np.uint32)
+        self._num_kept += n
+        texts = kept.dedup_text
+        some_S = np.flatnonzero(np.diff(utf8_view(texts).offsets_N1))
+        content_S = content_hash(texts.take(pa.array(some_S)))
+        first_F = some_S[self._first_of_text(content_S)]
+        bands_FK = text_band_keys(texts.take(pa.array(first_F)), self._stage.minhash)
+        ids_N = id_hash(kept.posts.column("post_id"))
+        row_FK = np.repeat(row_N[first_F], bands_FK.shape[1])
+        self._send(
+            np.concatenate([ids_N, content_S, bands_FK.ravel()]),
+            np.concatenate([row_N, row_N[some_S], row_FK]),
+        )
+
+    def _first_of_text(self, content_N: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Returns (N,) bool, false where the unit surely had the text before.
+
+        The memory is a table of the last text of each slot: a text that was pushed out counts as new,
+        which costs keys and changes no result.
+        """
+        _, index_U = np.unique(content_N, return_index=True)
+        slot_U = (content_N[index_U] & np.uint64(SEEN_TEXTS - 1)).astype(np.int64)
+        first_N = np.zeros(len(content_N), np.bool_)
+        first_N[index_U] = self._seen_H[slot_U] != content_N[index_U]
+        self._seen_H[slot_U] = content_N[index_U]
+        return first_N
+
+    def _send(self, key_M: np.ndarray[Any, Any], row_M: np.ndarray[Any, Any]) -> None:
+        high_M = (key_M >> np.uint64(32)).astype(np.uint64)
+        partition_M = (high_M * np.uint64(self._stage.num_partitions)) >> np.uint64(32)
+        rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
+        self._keys.write(rows, partition_M)
+
+    def finish(self) -> Counts:
+        """Records the files and returns the counts."""
+        self._attempt.add("kept", self._kept_path)
+        self._attempt.add("keys", self._keys_path, ranges=self._keys.ranges)
+        path = self._attempt.path("screened")
+        with pa.ipc.new_file(path, SCREENED) as file:
+            for rows in self._screened:
+                file.write_batch(rows)
+        self._attempt.add("screened", path)
+        size, sha256 = self._rejects.size_and_sha256()
+        self._attempt.add_contract("rejects", self._rejects_name, size=size, sha256=sha256)
+        return self.counts

@@ -1,0 +1,123 @@
+"""The stage `drop`: the verified duplicates of a clean unit -> reject rows, and the rows to drop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
+from sluice.pipeline.ledger.score_histograms import histogram
+from sluice.pipeline.ledger.tally import Counts, tally, value_counts
+from sluice.pipeline.phases.dedup.candidates import PHASE, DedupStage
+from sluice.pipeline.phases.dedup.slicing import THIS_RUN
+from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, read_kept
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit
+from sluice.pipeline.units.reject_file import RejectFile
+from sluice.pipeline.units.stage import Work
+from sluice.schemas.post import ROW_BITS
+from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
+
+HISTORY_DETAIL = "history "
+"""Begins the `detail` of a duplicate of a post that an earlier run kept; the day follows."""
+REASONS = {REDELIVERED_CODE: REDELIVERED, EXACT_CODE: EXACT, NEAR_CODE: NEAR}
+
+
+@dataclass(frozen=True)
+class Drop(DedupStage):
+    """A clean unit's verified duplicates -> reject rows, the rows to drop, and what the ledger loses.
+
+    Attributes:
+        screens: filters whose scores are counted, for the phases that ask how many are in a band.
+    """
+
+    output: str
+    threshold: float
+    screens: tuple[str, ...] = ()
+
+    def open(self) -> Work:
+        """Returns the function that writes a unit's drops."""
+        return partial(_drop, self)
+
+
+def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
+    index = unit.index
+    found = pa.Table.from_batches([batch for _, batch in exchange.read(unit)])
+    found = found.combine_chunks().sort_by("post").to_batches()[0]
+    stays = pc.equal(found.column("reason"), KEPT_CODE)
+    _write_copies(stage, index, found.filter(stays), attempt)
+    found = found.filter(pc.invert(stays))
+    row_D = np.asarray(found.column("post")) - np.uint32(stage.posts.first[index])
+    columns = ["post_id", "row_key", "language", "created_at", "source", "text"]
+    columns += [f"{SCORE}{name}" for name in stage.screens]
+    posts = _take_rows(Done(stage.posts.folder, stage.posts.units[index]), row_D, columns)
+    reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
+    source_row = pc.bit_wise_and(
+        posts.column("row_key"), pa.scalar((1 << ROW_BITS) - 1, pa.uint64())
+    )
+    days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in stage.posts.days), None], pa.string())
+    rejects = reject_batch(
+        len(row_D),
+        {
+            "post_id": posts.column("post_id"),
+            "kind": DUPLICATE,
+            "phase": PHASE,
+            "stage": "minhash",
+            "reason": reasons,
+            "score": found.column("similarity"),
+            "threshold": stage.threshold,
+            "detail": days.take(_day_numbers(found.column("segment"), len(days) - 1)),
+            "source_file": stage.posts.files[index],
+            "source_row": source_row,
+            "duplicate_of": found.column("duplicate_of"),
+        },
+    )
+    name = f"rejects/dedup-{index:05d}.parquet"
+    file = RejectFile(attempt.contract_path(stage.output, name))
+    file.write(rejects)
+    file.close()
+    size, sha256 = file.size_and_sha256()
+    attempt.add_contract("rejects", name, size=size, sha256=sha256)
+    path = attempt.path("drops")
+    with pa.ipc.new_file(path, DROPS) as drops:
+        drops.write_batch(pa.RecordBatch.from_arrays([pa.array(row_D)], schema=DROPS))
+    attempt.add("drops", path)
+    lost = tally(
+        language=posts.column("language"),
+        created_at=posts.column("created_at"),
+        source=posts.column("source"),
+        amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
+    )
+    of_screens = {n: histogram(np.asarray(posts.column(f"{SCORE}{n}"))) for n in stage.screens}
+    lost["screens"] = of_screens
+    earlier = reasons.filter(pc.not_equal(found.column("segment"), THIS_RUN))
+    return {"duplicates": value_counts(reasons), "earlier": value_counts(earlier), "lost": lost}
+
+
+def _day_numbers(segment: pa.Array, this_run: int) -> pa.Array:
+    """Returns places in the list of days: the segment's, or the one for this run."""
+    return pc.if_else(pc.equal(segment, THIS_RUN), this_run, segment.cast(pa.int64()))
+
+
+def _write_copies(stage: Drop, index: int, stays: pa.RecordBatch, attempt: Attempt) -> None:
+    row_S = np.asarray(stays.column("post")) - np.uint32(stage.posts.first[index])
+    path = attempt.path("copies")
+    with pa.ipc.new_file(path, COPIES) as file:
+        columns = [pa.array(row_S), stays.column("copies")]
+        file.write_batch(pa.RecordBatch.from_arrays(columns, schema=COPIES))
+    attempt.add("copies", path)
+
+
+def _take_rows(done: Done, row_D: np.ndarray[Any, Any], columns: Sequence[str]) -> pa.RecordBatch:
+    """Returns the rows at ascending places of a unit's `kept` file."""
+    parts, start = [], 0
+    for batch in read_kept(done, columns=columns):
+        lo, hi = np.searchsorted(row_D, [start, start + batch.num_rows])
+        parts.append(batch.take(pa.array(row_D[lo:hi].astype(np.int64) - start)))
+        start += batch.num_rows
+    return pa.concat_batches(parts)

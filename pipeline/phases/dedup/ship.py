@@ -1,0 +1,126 @@
+"""The stage `ship`: the texts of candidates, by partition of their components."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.dedup.exact_hash import ID_SEED, id_hash
+from sluice.filters.dedup.minhash import num_shingles
+from sluice.filters.text.hashing import hash_texts
+from sluice.filters.text.views import dedup_text
+from sluice.pipeline.history import segments
+from sluice.pipeline.ledger.tally import Counts
+from sluice.pipeline.phases.dedup.candidates import DedupStage, HistoryFile, history_files
+from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
+from sluice.pipeline.phases.edges import read_kept
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Done, Unit
+from sluice.pipeline.units.stage import Work
+
+
+@dataclass(frozen=True)
+class Ship(DedupStage):
+    """A file's candidates -> their texts, by partition of components."""
+
+    keep: str
+    ngram: int
+    num_partitions: int
+
+    def open(self) -> Work:
+        """Returns the function that ships a file's candidates."""
+        return partial(_ship, self, history_files(self.posts.history))
+
+
+def _ship(stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt) -> Counts:
+    found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
+    found = found.combine_chunks().to_batches()[0]
+    number, path = unit.index, attempt.path("candidates")
+    with exchange.Writer(
+        path, schema=CANDIDATE, num_partitions=stage.num_partitions, compression="lz4"
+    ) as writer:
+        if number < len(stage.posts.units):
+            shipped = _posts(stage, stage.posts.units[number], found)
+        else:
+            shipped = _entries_of(stage, files[number - len(stage.posts.units)], found)
+        for rows in shipped:
+            component_C = np.asarray(rows.column("component"))
+            writer.write(rows, partition_of(component_C, stage.num_partitions))
+    attempt.add("candidates", path, ranges=writer.ranges)
+    return {"candidates": found.num_rows}
+
+
+def _posts(stage: Ship, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yields the CANDIDATE rows of a clean unit."""
+    row_C, start = np.asarray(found.column("row")), 0
+    for batch in read_kept(
+        Done(stage.posts.folder, unit), columns=("post_id", "text", "created_at")
+    ):
+        lo, hi = np.searchsorted(row_C, [start, start + batch.num_rows])
+        rows = batch.take(pa.array(row_C[lo:hi].astype(np.int64) - start))
+        text = rows.column("text")
+        compared = dedup_text(text)
+        # A post without a time is the last to be kept, and the first to be taken for an old delivery.
+        time = rows.column("created_at").cast(pa.int64())
+        if stage.keep == "earliest":
+            rank = pc.fill_null(time, np.iinfo(np.int64).max)
+        elif stage.keep == "longest":
+            rank = pc.negate(pc.utf8_length(text).cast(pa.int64()))
+        else:
+            rank = pa.array(-num_shingles(compared, ngram=stage.ngram))
+        newest = pc.fill_null(time, np.iinfo(np.int64).min)
+        yield _candidates(
+            found.slice(lo, hi - lo), THIS_RUN, rank, newest, rows.column("post_id"), compared
+        )
+        start += batch.num_rows
+
+
+def _entries_of(stage: Ship, file: HistoryFile, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yields the CANDIDATE rows of a file of the history: they come before all posts of this run."""
+    row_C = np.asarray(found.column("row")).astype(np.int64)
+    view = stage.posts.history
+    assert view is not None  # only a history has such files
+    for start in range(0, len(row_C), segments.BATCH_ROWS):
+        some = found.slice(start, segments.BATCH_ROWS)
+        rows = segments.take(
+            view.folder, file.name, file.file, row_C[start : start + some.num_rows]
+        )
+        first = pa.repeat(pa.scalar(np.iinfo(np.int64).min, pa.int64()), some.num_rows)
+        yield _candidates(
+            some, file.segment, first, first, rows.column("post_id"), rows.column("text")
+        )
+
+
+def _candidates(
+    found: pa.RecordBatch,
+    segment: int,
+    rank: pa.Array,
+    time: pa.Array,
+    post_id: pa.StringArray,
+    text: pa.StringArray,
+) -> pa.RecordBatch:
+    columns = [
+        found.column("component"),
+        found.column("post"),
+        pa.array(np.full(found.num_rows, segment, np.int16)),
+        rank,
+        time,
+        pa.array(id_hash(post_id)),
+        pa.array(hash_texts(post_id, seed=ID_SEED + 1)),
+        post_id,
+        text,
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=CANDIDATE)
+
+
+def partition_of(component_C: np.ndarray[Any, Any], num_partitions: int) -> np.ndarray[Any, Any]:
+    """Returns the partition of each component, (C,) int64 in [0, num_partitions)."""
+    mixed_C = component_C.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return ((mixed_C >> np.uint64(32)) * np.uint64(num_partitions) >> np.uint64(32)).astype(
+        np.int64
+    )

@@ -1,0 +1,141 @@
+"""Which phases a run has and in what order, what each depends on, and which of them are done already.
+
+Each phase has a fingerprint: its recipe sections, the versions of the filters and models that it uses, and
+the fingerprints of what it reads. Its work lies in a folder named by it, so that changing a threshold
+reruns what depends on it and nothing else.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sluice.pipeline.ledger.tally import Counts, add_counts
+from sluice.pipeline.phases.classify import fingerprint as classify
+from sluice.pipeline.phases.clean import phase as clean
+from sluice.pipeline.phases.dedup import phase as dedup
+from sluice.pipeline.phases.history import phase as history
+from sluice.pipeline.phases.job import Job, fingerprint, input_units
+from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.results import Result, Results, read_result
+from sluice.pipeline.phases.tokens import phase as tokens
+from sluice.pipeline.phases.vocabulary import phase as vocabulary
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage.output_folder import COMPLETED, CONTRACT_FOLDERS
+from sluice.pipeline.storage.sealed import file_digest, write_sealed
+from sluice.pipeline.units.manifest import (
+    UnitManifest,
+    done_units,
+    found_manifests,
+    manifests,
+    take_back,
+)
+
+Planner = Callable[[Job, Results, str], PhasePlan]
+"""Returns a phase, by the job, the results of the phases before it, and its fingerprint."""
+
+
+def _plan_classify(job: Job, results: Results, mark: str) -> PhasePlan:
+    from sluice.pipeline.phases.classify import (
+        phase,  # Beam's inference imports torch: two seconds, 300 MB
+    )
+
+    return phase.plan(job, results, mark)
+
+
+PHASES: dict[str, Planner] = {
+    "clean": clean.plan,
+    "dedup": dedup.plan,
+    "classify": _plan_classify,
+    "vocabulary": vocabulary.plan,
+    "tokens": tokens.plan,
+    "history": history.plan,
+}
+"""The phases of a run, in order; classify and history are left out where the recipe names none."""
+
+
+def fingerprints(job: Job) -> dict[str, str]:
+    """Returns the fingerprint of every phase, by name, in order; reads no data but frozen tokenizers."""
+    marks: dict[str, str] = {}
+
+    def add(phase: str, part: Any) -> str:
+        marks[phase] = fingerprint(phase, part)
+        return marks[phase]
+
+    cleaned = add("clean", clean.part(job))
+    left = add("dedup", [cleaned, *dedup.part(job)])
+    if job.recipe.transformers:
+        left = add("classify", [left, *classify.part(job)])
+    tokenizer = add("vocabulary", vocabulary.part(job, left))
+    packed = add("tokens", [left, tokenizer, *tokens.part(job)])
+    if job.recipe.dedup.history is not None:
+        add("history", [left, packed])
+    return marks
+
+
+def plan(job: Job, results: Results, name: str) -> PhasePlan:
+    """Returns a phase, ready to run, with what the recipe asks for its workers."""
+    planned = PHASES[name](job, results, fingerprints(job)[name])
+    return dataclasses.replace(planned, hints=job.recipe.workers.hints(name))
+
+
+def finished(job: Job, phase: str, mark: str) -> Result | None:
+    """Returns the result of a phase that is done, or None; its contract files must be in place.
+
+    Those of a run that did not finish are read: a machine that went down may have left them without their
+    bytes. Units of which a file is missing or damaged are taken back.
+    """
+    result = read_result(job, phase, mark)
+    if result is None:
+        return None
+    done = [d for stage in storage.folders(job.work(phase, mark)) for d in done_units(stage)]
+    there = contract_sizes(job.output)
+    whole = storage.is_file(storage.join(job.output, COMPLETED))
+    found = zip(done, found_manifests(done), strict=True)
+    missing = [d for d, m in found if m is None or not _in_place(job.output, there, m, whole=whole)]
+    for unit in missing:
+        take_back(unit.folder, unit.unit)
+    return None if missing else result
+
+
+def contract_sizes(output: str) -> dict[str, int]:
+    """Returns the size of every file in the contract's folders, by its name in the output."""
+    return {
+        f"{folder}/{storage.name_of(file.path)}": file.bytes
+        for folder in CONTRACT_FOLDERS
+        for file in storage.listing(storage.join(output, folder))
+    }
+
+
+def _in_place(output: str, there: Mapping[str, int], unit: UnitManifest, *, whole: bool) -> bool:
+    """Returns whether the contract files of a unit are there, with their sizes and, in doubt, their bytes."""
+    return all(
+        there.get(e.name) == e.bytes
+        and (whole or file_digest(storage.join(output, e.name))[1] == e.sha256)
+        for e in unit.files.values()
+        if e.sha256
+    )
+
+
+def conclude(plan: PhasePlan) -> Result:
+    """Sums the counts of a phase's units and marks it done."""
+    counts: dict[str, Counts] = {}
+    for stage in plan.stages:
+        total = counts.setdefault(stage.name, {})
+        add_counts(total, plan.zero.get(stage.name, {}))
+        for manifest in manifests(done_units(stage.folder)):
+            add_counts(total, manifest.counts)
+    result = Result(plan.name, plan.fingerprint, counts)
+    write_sealed(storage.join(plan.folder, "phase.json"), result)
+    return result
+
+
+def counts_by_file(job: Job, results: Results) -> dict[str, Counts]:
+    """Returns the clean counts of every input file."""
+    by_file: dict[str, Counts] = {}
+    folder = job.work("clean", results["clean"].fingerprint, "clean")
+    found = manifests(done_units(folder))
+    for manifest, unit in zip(found, input_units(job), strict=True):
+        counts = manifest.counts
+        part = {"read": counts["read"], "malformed": counts["malformed"]}
+        add_counts(by_file.setdefault(unit.path, {}), part)
+    return by_file

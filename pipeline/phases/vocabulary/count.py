@@ -1,0 +1,133 @@
+"""The stages `sample` and `words`: the words of each unit counted, then summed by partitions of the words."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.text.hashing import hash_texts
+from sluice.pipeline.ledger.tally import Counts, add_counts, tally
+from sluice.pipeline.phases.edges import Survivors
+from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
+from sluice.pipeline.phases.vocabulary.sampling import once_at_most_one, taken_mask, weights_of
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import Work
+from sluice.tokenizer.training.words import WordCounter, WordCounts
+from sluice.tokenizer.training.words_files import COUNTED
+
+HELD_BYTES = 16 << 20
+"""Distinct words that a unit holds, in bytes, before it writes them; with their counts some 12 times that."""
+PARTITION_BYTES = 128 << 20
+"""Text whose words are summed together, about."""
+ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class Count:
+    """A unit's survivors -> its words, counted, by partitions of the words.
+
+    Attributes:
+        rates: language -> share of its posts that is counted.
+        weights: language -> what one occurrence weighs, in parts of WEIGHT_OF_ONE.
+        num_partitions: a word goes to one of so many, by its hash.
+        held_back: share of the posts that is not counted.
+    """
+
+    folder: str
+    survivors: Survivors
+    rates: tuple[tuple[str, float], ...]
+    weights: tuple[tuple[str, int], ...]
+    num_partitions: int
+    seed: int
+    held_back: float
+    name: str = "vocabulary_sample"
+
+    def open(self) -> Work:
+        """Returns the function that counts a unit."""
+        return partial(_count, self)
+
+
+def _count(stage: Count, unit: Unit, attempt: Attempt) -> Counts:
+    with _timed(attempt, "sample"):
+        path, counts, rates = attempt.path("words"), Counts(), dict(stage.rates)
+        columns = ("post_id", "language", "text", "created_at", "source")
+        counter = WordCounter()
+        with exchange.Writer(
+            path, schema=COUNTED, num_partitions=stage.num_partitions, compression="lz4"
+        ) as writer:
+            for batch in stage.survivors.read(unit.name, columns=columns):
+                taken_N = taken_mask(batch, rates, seed=stage.seed)
+                taken_N &= ~held_back_mask(batch, share=stage.held_back, seed=stage.seed)
+                taken = batch.filter(pa.array(taken_N))
+                weight_N = weights_of(taken.column("language"), dict(stage.weights))
+                counter.add_texts(taken.column("text"), weight_N)
+                counts = _add(counts, taken)
+                if counter.num_bytes >= HELD_BYTES:
+                    _deal(counter.counts(), stage, writer)
+                    counter = WordCounter()
+            _deal(counter.counts(), stage, writer)
+        attempt.add("words", path, ranges=writer.ranges)
+    return {"sample": counts}
+
+
+def _deal(words: WordCounts, stage: Count, writer: exchange.Writer) -> None:
+    hash_W = hash_texts(words.words, seed=stage.seed)
+    writer.write(_batch(words), hash_W % np.uint64(stage.num_partitions))
+
+
+def _batch(words: WordCounts) -> pa.RecordBatch:
+    columns = [words.words, pa.array(words.count_W), pa.array(words.weight_W)]
+    return pa.RecordBatch.from_arrays(columns, schema=COUNTED)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A partition's words of all units -> each word once, with the sums."""
+
+    folder: str
+    name: str = "vocabulary_words"
+
+    def open(self) -> Work:
+        """Returns the function that sums a partition."""
+        return _merge
+
+
+def _merge(unit: Unit, attempt: Attempt) -> Counts:
+    with _timed(attempt, "sample"):
+        path, counter = attempt.path("words"), WordCounter()
+        for _, batch in exchange.read(unit):
+            words, count, weight = batch.columns
+            counter.add(WordCounts(words, np.asarray(count), np.asarray(weight)))
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        with pa.ipc.new_file(path, COUNTED, options=options) as file:
+            file.write_table(pa.table(_batch(once_at_most_one(counter.counts()))), ROWS_AT_ONCE)
+        attempt.add("words", path)
+    return {}
+
+
+@contextmanager
+def _timed(attempt: Attempt, step: str) -> Iterator[None]:
+    """Adds to the attempt what the block takes, of this thread."""
+    begun = time.perf_counter_ns(), time.thread_time_ns()
+    yield
+    attempt.times[f"{step}/seconds"] = (time.perf_counter_ns() - begun[0]) // 1000
+    attempt.times[f"{step}/cpu_seconds"] = (time.thread_time_ns() - begun[1]) // 1000
+
+
+def _add(counts: Counts, taken: pa.RecordBatch) -> Counts:
+    return add_counts(
+        counts,
+        tally(
+            language=taken.column("language"),
+            created_at=taken.column("created_at"),
+            source=taken.column("source"),
+            amounts={"text_bytes": pc.binary_length(taken.column("text")).cast(pa.int64())},
+        ),
+    )
