@@ -1,1 +1,5 @@
-"""The vocabulary: Arrow schemas, errors and file formats that every other package speaks."""
+"""What all rooms share: posts, rejects, token shards, errors, names, and how kernels are declared.
+
+`payloads/` holds one file for each outside format. Imports pyarrow, NumPy, numba and the standard
+library, and nothing of ours.
+"""

@@ -1,1 +1,4 @@
-"""Text to ids to sequences to bytes: training, encoding, packing, shards. No Beam."""
+"""Text to ids to sequences to files, without Beam.
+
+`encode.py` turns text columns into ids, `shards.py` writes and reads token shards. May import `schemas`.
+"""

@@ -1,1 +1,4 @@
-"""The shipped spam and toxicity models, their calibration, their cards, and how they were made."""
+"""The models that are shipped, with their calibrations and cards, and the code that makes them.
+
+Nothing in a run imports `training/`; `make models` runs it.
+"""

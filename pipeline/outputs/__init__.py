@@ -1,0 +1,4 @@
+"""Commands on a finished output: verify, inspect, export.
+
+Imports the phases for the names of their files, and the rooms below them.
+"""

@@ -1,20 +1,24 @@
 """A recipe says what a run does: a TOML file decoded into a frozen tree, every key checked."""
 
+import re
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from sluice.filters.registry import AnyFilter
 from sluice.filters.transformers.load import Transformer
-from sluice.pipeline.recipes.section import Section
-from sluice.pipeline.recipes.workers import Workers
+from sluice.schemas.errors import did_you_mean
 
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 MAX_SAMPLE = 1 / 16
 """Of a screen's rejects, clean keeps the texts of so many at most, for the sample of a cascade."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the recipe's tables: frozen, and a key it does not know is an error."""
 
 
 class Input(Section, frozen=True):
@@ -276,6 +280,55 @@ class Mixture(Section, frozen=True):
     def is_off(self) -> bool:
         """Whether every post stands once."""
         return self.language == Shares() == self.source
+
+
+SCORING: Final = ("classify", "score")
+"""The phases that run transformers, and so the only ones that can use an accelerator."""
+HINTED: Final = ("clean", "dedup", *SCORING, "vocabulary", "tokens", "history")
+_SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
+
+
+class Workers(Section, frozen=True):
+    """What an engine is to give to the workers of a phase: memory, and an accelerator.
+
+    Beam calls these resource hints. Dataflow acts on them; the local runner, Spark and Flink pass them over.
+    They change no byte of the output and stand outside of all fingerprints.
+
+    Attributes:
+        accelerator: of the phases that run transformers, as Dataflow writes it:
+            "type:nvidia-l4;count:1;install-nvidia-driver".
+        min_ram: phase -> memory that a worker of it needs, with a unit: "16GB" or "16GiB".
+    """
+
+    accelerator: str | None = None
+    min_ram: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for phase, size in self.min_ram.items():
+            if phase not in HINTED:
+                raise ValueError(f"min_ram.{phase}: no such phase{did_you_mean(phase, HINTED)}")
+            if not _SIZE.fullmatch(size):
+                raise ValueError(
+                    f"min_ram.{phase}: must be a size with a unit, as 16GB, got {size!r}"
+                )
+        if self.accelerator is not None and not self.accelerator.startswith("type:"):
+            raise ValueError(
+                f"accelerator: must begin with type:, as type:nvidia-l4;count:1, got {self.accelerator!r}"
+            )
+
+    def hints(self, phase: str) -> dict[str, str]:
+        """Returns Beam's resource hints for a phase, {} for none."""
+        found = {"min_ram": self.min_ram[phase]} if phase in self.min_ram else {}
+        if self.accelerator is not None and phase in SCORING:
+            found["accelerator"] = self.accelerator
+        return found
+
+    def without_effect(self, *, transformers: bool, history: bool) -> str | None:
+        """Returns a key that asks for something that no phase of the run can use, or None."""
+        if not transformers and self.accelerator is not None:
+            return "accelerator"
+        missing = {"classify": not transformers, "history": not history}
+        return next((f"min_ram.{p}" for p in self.min_ram if missing.get(p)), None)
 
 
 class Recipe(Section, frozen=True):

@@ -12,8 +12,8 @@ their places in the files, are cut into equal runs, one a rank, and a run into m
 holds the same sequences on any number of ranks, all ranks get the same number, and rank r of R reads from
 about the r-th R-th of the files, which is what its page cache or its object store then serves.
 
-Needs torch: `pip install 'sluice[train]'`, or a torch of your own. docs/training.md has a whole
-example.
+A dataset needs torch when it is made: `pip install 'sluice[train]'`, or a torch of your own. docs/training.md
+has a whole example.
 """
 
 import math
@@ -25,19 +25,20 @@ from typing import Any, Final, NamedTuple, TypedDict
 import numpy as np
 from pyarrow import fs
 
-try:
-    import torch
-    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError(
-        "sluice.tokenizer.loader.dataset needs torch: pip install 'sluice[train]', or a torch of your own"
-    ) from missing
-
 from sluice.schemas.errors import InputError, did_you_mean
 from sluice.tokenizer.loader import columns as loader_columns
 from sluice.tokenizer.loader.files import ShardSet
 from sluice.tokenizer.loader.order import Numbers, Order, Shuffle
-from sluice.tokenizer.loader.transport import Packed, pack, unpack
+
+try:
+    import torch
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+    from sluice.tokenizer.loader.transport import Packed, pack, unpack
+except ModuleNotFoundError as missing:
+    if missing.name != "torch":
+        raise
+    torch, DataLoader, IterableDataset = None, object, object
 
 STATE_VERSION: Final = 1
 MAX_BATCH_TOKENS: Final = 2**31 - 1
@@ -59,14 +60,14 @@ class TokenBatch(NamedTuple):
         sequences: (B,) int64; number n is row n % S of shard n // S, S sequences being in a shard.
     """
 
-    tokens: torch.Tensor
-    cu_seqlens: torch.Tensor | None
+    tokens: "torch.Tensor"
+    cu_seqlens: "torch.Tensor | None"
     max_seqlen: int | None
-    position_ids: torch.Tensor | None
-    document_ids: torch.Tensor | None
-    labels: torch.Tensor | None
-    positions: torch.Tensor | None
-    sequences: torch.Tensor | None
+    position_ids: "torch.Tensor | None"
+    document_ids: "torch.Tensor | None"
+    labels: "torch.Tensor | None"
+    positions: "torch.Tensor | None"
+    sequences: "torch.Tensor | None"
 
 
 COLUMNS: Final = tuple(n for n in TokenBatch._fields if n not in ("tokens", "max_seqlen"))
@@ -91,6 +92,14 @@ class LoaderState(TypedDict):
     shuffle: str
     window_blocks: int
     shards: str
+
+
+def _check_torch() -> None:
+    if torch is None:
+        raise ModuleNotFoundError(
+            "TokenDataset needs torch: pip install 'sluice[train]', or a torch of your own",
+            name="torch",
+        )
 
 
 class TokenDataset(IterableDataset):  # type: ignore[misc]
@@ -144,10 +153,12 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
             filesystem: what `output` is a path of; see `ShardSet`.
 
         Raises:
+            ModuleNotFoundError: torch is not installed.
             ValueError: a setting is outside its range, or the ranks cannot share a step equally.
             InputError: there is no finished run, or too few sequences for a step.
             VerifyError: the files are not what the manifest says.
         """
+        _check_torch()
         self._shards = ShardSet(output, filesystem=filesystem)
         self.format = self._shards.format
         self.is_mapped = self._shards.is_mapped
@@ -206,7 +217,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
             starts_C1, longest = loader_columns.cu_seqlens(rows)
             starts = _tensor(starts_C1)
 
-        def asked(name: str, make: Callable[[], Any]) -> torch.Tensor | None:
+        def asked(name: str, make: Callable[[], Any]) -> "torch.Tensor | None":
             return _tensor(make()) if name in self._columns else None
 
         return TokenBatch(
@@ -335,7 +346,7 @@ class TokenLoader(DataLoader):  # type: ignore[misc]
         self._consumed = consumed
 
 
-def _for_transport(batch: TokenBatch) -> TokenBatch | Packed:
+def _for_transport(batch: TokenBatch) -> "TokenBatch | Packed":
     """The collate function of batches that are made already: packs what leaves a worker."""
     return batch if get_worker_info() is None else pack(batch)
 
@@ -375,6 +386,6 @@ class _Mapped:
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
-def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+def _tensor(array: np.ndarray[Any, Any]) -> "torch.Tensor":
     """Returns a tensor over the memory of an array."""
     return torch.from_numpy(array if array.flags.writeable else np.asarray(_Mapped(array)))

@@ -1,0 +1,1 @@
+"""Phase classify: survivors -> the scores of transformers, and what they reject."""

@@ -1,0 +1,1 @@
+"""Phase vocabulary: survivors -> counted words -> tokenizer.json, or a frozen tokenizer."""

@@ -1,9 +1,7 @@
 """What every filter must do, whoever wrote it: a name in the union is enough to be tested here."""
 
-import pickle
-import sys
 from functools import cache
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import msgspec
 import numpy as np
@@ -12,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.filters.base import SCORE_GRID, Filter, Scorer, on_grid
+from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import model_views
-from sluice.filters.registry import AnyFilter
+from sluice.filters.registry import AnyFilter, MinChars
+from sluice.testing import check_filter, check_scores, check_spec
 from tests.strategies import post_batch, post_batches
 
 NAMED_BY_A_FIELD = {"top_ngram_ratio": "top_2gram_ratio"}
@@ -47,7 +46,7 @@ def tag_of(kind: type[Filter]) -> str:
 @every_filter
 def test_name_is_the_file(kind: type[Filter]) -> None:
     """A filter's tag is the name of its file, and its name is its tag unless stated here."""
-    assert kind.__module__ == f"filters.{tag_of(kind)}"
+    assert kind.__module__ == f"sluice.filters.rules.{tag_of(kind)}"
     assert kind().name == NAMED_BY_A_FIELD.get(tag_of(kind), tag_of(kind))
 
 
@@ -62,11 +61,12 @@ def test_names_and_classes_are_unique() -> None:
 
 
 @every_filter
-def test_spec_is_a_value(kind: type[Filter]) -> None:
-    """Two specs of the same settings are equal, hash alike, survive pickling, and cannot be changed."""
+def test_spec_keeps_the_contract(kind: type[Filter]) -> None:
+    """A spec is a documented value with an inclusive bound, and cannot be changed."""
     spec = kind()
-    assert spec == kind() == pickle.loads(pickle.dumps(spec))
-    assert hash(spec) == hash(kind())
+    check_spec(spec)
+    assert spec == kind()
+    assert isinstance(getattr(spec, kind.bound), (int, float))
     for field in msgspec.structs.fields(kind):
         with pytest.raises(AttributeError):
             setattr(spec, field.name, 1)
@@ -83,30 +83,13 @@ def test_spec_comes_from_a_recipe(kind: type[Filter]) -> None:
 
 
 @every_filter
-def test_says_what_it_is(kind: type[Filter]) -> None:
-    """Reason, version and bound are set; the docstrings of file and class say what is dropped and scored."""
-    assert kind.reason.isidentifier()
-    assert kind.reason == kind.reason.lower()
-    assert kind.version >= 1
-    assert kind.bound.startswith(("min_", "max_"))
-    assert isinstance(getattr(kind(), kind.bound), (int, float))
-    assert "Score:" in str(kind.__doc__)
-    assert str(sys.modules[kind.__module__].__doc__).endswith(".")
-    for field in msgspec.structs.fields(kind):
-        assert f"{field.name}:" in str(kind.__doc__)
-
-
-@every_filter
 @settings(max_examples=15)
 @given(posts=post_batches())
-def test_scores_are_numbers_on_the_grid(kind: type[Filter], posts: pa.RecordBatch) -> None:
-    """Scores are (N,) float32, never NaN or infinite, and rounded to the score grid."""
-    scores = scores_of(kind, posts)
-    assert scores.dtype == np.float32
-    assert scores.shape == (posts.num_rows,)
-    assert np.isfinite(scores).all()
-    assert (scores == on_grid(scores)).all()
+def test_scores_keep_the_contract(kind: type[Filter], posts: pa.RecordBatch) -> None:
+    """Scores are finite, on the grid, and those of each post alone, however posts are batched."""
+    check_scores(kind(), machine(kind), posts, views=model_views(identifier()))
     if tag_of(kind).endswith("_ratio"):
+        scores = scores_of(kind, posts)
         assert ((scores >= 0) & (scores <= 1)).all()
 
 
@@ -114,20 +97,6 @@ def test_scores_are_numbers_on_the_grid(kind: type[Filter], posts: pa.RecordBatc
 def test_empty_batch(kind: type[Filter]) -> None:
     """No posts give no scores."""
     assert scores_of(kind, post_batch([])).shape == (0,)
-
-
-@every_filter
-@settings(max_examples=15)
-@given(posts=post_batches(), data=st.data())
-def test_batch_boundaries_do_not_matter(
-    kind: type[Filter], posts: pa.RecordBatch, data: st.DataObject
-) -> None:
-    """Split anywhere, scored apart and joined, a batch has the same scores, and so has a copy of it."""
-    cut = data.draw(st.integers(0, posts.num_rows))
-    whole = scores_of(kind, posts)
-    parts = [scores_of(kind, posts.slice(0, cut)), scores_of(kind, posts.slice(cut))]
-    copy = pa.RecordBatch.from_pylist(posts.to_pylist(), schema=posts.schema)
-    assert whole.tolist() == np.concatenate(parts).tolist() == scores_of(kind, copy).tolist()
 
 
 @every_filter
@@ -145,13 +114,35 @@ def test_filtering_before_or_after_scoring_is_the_same(
     assert machine(kind)(batch.filter(mask)).tolist() == before[mask].tolist()
 
 
-@every_filter
-def test_the_bound_is_inclusive(kind: type[Filter]) -> None:
-    """A score at the threshold is kept; one step of the grid beyond it is not, one within it is."""
-    spec = kind()
-    step = max(SCORE_GRID, float(np.spacing(np.float32(spec.threshold))))
-    beyond = 1 if kind.bound.startswith("max_") else -1
-    scores = on_grid(
-        [spec.threshold, spec.threshold + beyond * step, spec.threshold - beyond * step]
-    )
-    assert spec.accepts(scores).tolist() == [True, False, True]
+class Broken(Filter, frozen=True, kw_only=True, tag="broken"):
+    """Breaks a rule. Score: none that counts.
+
+    Attributes:
+        max_score: at most.
+    """
+
+    reason: ClassVar[str] = "broken"
+    bound: ClassVar[str] = "max_score"
+
+    max_score: float = 0.5
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (lambda batch: np.zeros(len(batch)), "float32"),
+        (lambda batch: np.zeros(len(batch) + 1, np.float32), "shape"),
+        (lambda batch: np.full(len(batch), np.nan, np.float32), "finite"),
+        (lambda batch: np.full(len(batch), 0.3, np.float32), "on_grid"),
+        (lambda batch: np.full(len(batch), len(batch), np.float32), "cut into batches"),
+    ],
+)
+def test_a_broken_rule_is_named(score: Scorer, said: str) -> None:
+    """What a scorer does wrong is what the message says."""
+    with pytest.raises(AssertionError, match=f"broken: .*{said}"):
+        check_scores(Broken(), score, post_batch(["one", "two", "three"]))
+
+
+def test_a_whole_filter_is_checked() -> None:
+    """`check_filter` builds the scorer itself."""
+    check_filter(MinChars(), post_batch(["one", "two", "three"]))

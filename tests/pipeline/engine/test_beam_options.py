@@ -24,7 +24,7 @@ from sluice.pipeline.phases import planned, run_order
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.recipes import loader
-from sluice.pipeline.recipes.workers import HINTED
+from sluice.pipeline.recipes.schema import HINTED
 from sluice.schemas.errors import RecipeError, SluiceError
 from tests.repository import ROOT
 
