@@ -6,6 +6,7 @@
 #                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
 # make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
+# make structure  rooms, floors, arrows and circles in numbers
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
 PYTHON ?= python3
