@@ -35,9 +35,9 @@ from packaging.utils import canonicalize_name
 
 EXTRAS = ("sample", "train", "transformers")
 MODELS = {
-    "filters/models/language.ftz": "CC-BY-SA-4.0",
-    "filters/models/spam.ftz": "Apache-2.0",
-    "filters/models/toxicity.ftz": "Apache-2.0",
+    "sluice/filters/models/language.ftz": "CC-BY-SA-4.0",
+    "sluice/filters/models/spam.ftz": "Apache-2.0",
+    "sluice/filters/models/toxicity.ftz": "Apache-2.0",
 }
 """The licences of the models in the wheel; their cards say why."""
 

@@ -41,6 +41,8 @@ LINKED = [
     ROOT / "benchmarks" / "PACKING.md",
     ROOT / "benchmarks" / "TOKENIZER.md",
 ]
+HISTORY = {"CHANGELOG.md", "DESIGN.md"}
+"""Pages that say what was: files that they name may have moved since."""
 FENCE = re.compile(r"(<!-- run -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -124,7 +126,7 @@ def test_code_runs(page: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_filter_of_the_readme_is_the_file() -> None:
     """The example is the whole file as it stands."""
     blocks = [text for _, text in fences(ROOT / "README.md", "python")]
-    assert (ROOT / "filters" / "hashtag_ratio.py").read_text("utf-8") in blocks
+    assert (ROOT / "filters" / "rules" / "hashtag_ratio.py").read_text("utf-8") in blocks
 
 
 @every_page
@@ -314,9 +316,9 @@ def test_links_resolve(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@every_linked
+@pytest.mark.parametrize("page", [p for p in LINKED if p.name not in HISTORY], ids=lambda p: p.name)
 def test_named_files_and_tests_exist(page: Path) -> None:
-    """Every file of ours and every test that a page names is there."""
+    """Every file of ours and every test that a page of today names is there."""
     text = page.read_text("utf-8")
     folders = "benchmarks|docs|filters|pipeline|schemas|tests|tokenizer"
     for path, test in re.findall(rf"`((?:{folders})/[\w/.]+\.(?:py|toml|md))(?:::(\w+))?`", text):

@@ -12,7 +12,7 @@ from license_expression import get_spdx_licensing
 from packaging.requirements import Requirement
 
 from tests.docs.test_docs import quoted, table
-from tests.packaging.wheels import PACKAGES, ROOT
+from tests.repository import ROOMS, ROOT
 
 sys.path.insert(0, str(ROOT / ".ci"))
 import audit
@@ -31,7 +31,7 @@ def test_the_version_stands_in_one_place() -> None:
     """The installed version is pyproject's, and no other file of the program states it."""
     assert version("sluice") == PROJECT["version"]
     stated = re.compile(rf"(?<![\w.]){re.escape(PROJECT['version'])}(?![\w.])")
-    for folder in (*PACKAGES, "tests", ".ci"):
+    for folder in (*ROOMS, "sluice", "tests", ".ci"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".toml", ".html", ".md"} and path.name != "DESIGN.md":
                 assert not stated.search(path.read_text("utf-8")), path
@@ -39,8 +39,16 @@ def test_the_version_stands_in_one_place() -> None:
 
 def test_the_top_level_is_fixed() -> None:
     """What stands at the top of the repository is what DESIGN.md lists; tools put theirs elsewhere."""
-    top = {*PACKAGES, "tests", "docs", "benchmarks", ".ci", "README.md", "CHANGELOG.md", "LICENSE"}
-    top |= {"Makefile", "pyproject.toml", "run_local.sh", ".gitignore"}
+    top = {*ROOMS, "sluice", "tests", "docs", "benchmarks", ".ci"}
+    top |= {
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "Makefile",
+        "pyproject.toml",
+        "run_local.sh",
+        ".gitignore",
+    }
     with (ROOT / ".gitignore").open() as file:
         ignored = [line.strip().strip("/") for line in file]
     found = {path.name for path in ROOT.iterdir()} - {".git"}
