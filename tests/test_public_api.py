@@ -1,0 +1,87 @@
+"""`import sluice`: what it has, what it does not load, and that its functions are the commands."""
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sluice
+import sluice.errors
+from sluice.schemas import errors
+
+
+def test_the_import_loads_nothing_heavy() -> None:
+    """Neither Beam nor numba, Arrow, NumPy or torch is loaded before a name is used."""
+    heavy = "{'apache_beam', 'numba', 'pyarrow', 'numpy', 'torch', 'msgspec'}"
+    code = f"import sys, sluice, sluice.errors; assert not {heavy} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_dataset_can_be_named_without_torch() -> None:
+    """Torch is asked for when a dataset is made, by the extra that brings it."""
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from sluice import TokenDataset, TokenLoader\n"
+        "try: TokenDataset('out', micro_batch_sequences=1)\n"
+        "except ModuleNotFoundError as error: assert \"pip install 'sluice[train]'\" in str(error)\n"
+        "else: raise AssertionError"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", sluice.__all__)
+def test_every_name_is_there(name: str) -> None:
+    """What `__all__` has can be imported, and `dir` shows it."""
+    assert getattr(sluice, name) is not None
+    assert name in dir(sluice)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """As for any module, so that `hasattr` and `from sluice import x` do what they should."""
+    assert not hasattr(sluice, "no_such_name")
+
+
+def test_all_errors_are_public() -> None:
+    """`sluice.errors` has every error class that the schemas define."""
+    ours = {
+        n
+        for n, e in vars(errors).items()
+        if isinstance(e, type) and e.__module__ == errors.__name__
+    }
+    assert set(sluice.errors.__all__) == ours
+
+
+def test_run_verify_and_inspect(tmp_path: Path) -> None:
+    """The functions do what the commands do: a run of few posts is verified, and its posts are found."""
+    posts = tmp_path / "posts.jsonl"
+    posts.write_text(
+        '{"id": "1", "text": "The boats of the harbour leave at six in the morning"}\n'
+        '{"id": "2", "text": "no"}\n'
+    )
+    out, said = str(tmp_path / "out"), []
+    report = sluice.run("default", inputs=[str(posts)], output=out, say=said.append)
+    assert report["posts"]["read"] == 2
+    assert said[0].startswith("1 input files")
+    assert sluice.verify(out) == []
+    assert "too_few_words" in "\n".join(sluice.inspect(out, "2"))
+    assert sluice.inspect(out, "3") == []
+    with pytest.raises(sluice.errors.InputError, match="no file"):
+        sluice.run("default", inputs=[str(tmp_path / "none.jsonl")], output=out)
+
+
+def test_score(tmp_path: Path) -> None:
+    """Scores are in the folder, and the table is what the command prints."""
+    posts = tmp_path / "posts.jsonl"
+    posts.write_text('{"id": "1", "text": "The boats leave at six"}\n')
+    lines = sluice.score("default", inputs=[str(posts)], output=str(tmp_path / "out"))
+    assert lines[0].startswith("1 of 1 posts scored")
+    assert list((tmp_path / "out" / "scores").glob("*.parquet"))
+
+
+def test_the_examples_of_the_docstring_run() -> None:
+    """The docstring of the package has examples, and they are true."""
+    found = doctest.testmod(sluice)
+    assert found.attempted > 0
+    assert found.failed == 0
