@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from sluice.schemas.errors import LimitError
-from sluice.tokenizer.training import merges, merges_state
+from sluice.tokenizer.training import merges
 from sluice.tokenizer.training.merges import learn_merges
 
 Counted = dict[str, int]
@@ -100,18 +100,16 @@ def test_words_of_any_letters_with_little_room(monkeypatch: pytest.MonkeyPatch) 
     }
     compactions = []
 
-    def tight(
-        pairs: merges_state.Pairs, queue: merges_state.Queue, sizes: Any, crowded: bool = True
-    ) -> Any:
+    def tight(pairs: merges.Pairs, queue: merges.Queue, sizes: Any, crowded: bool = True) -> Any:
         compactions.append(crowded)
-        capacity = int(sizes[merges_state.PAIRS] + sizes[merges_state.MORE_PAIRS])
-        places = int(sizes[merges_state.PLACES] + 2 * sizes[merges_state.MORE_PLACES])
+        capacity = int(sizes[merges.PAIRS] + sizes[merges.MORE_PAIRS])
+        places = int(sizes[merges.PLACES] + 2 * sizes[merges.MORE_PLACES])
         table = 1 << (2 * capacity).bit_length()
-        kept: Any = [merges_state.longer(a, capacity) for a in pairs[:4]]
-        place_A = merges_state.longer(pairs.place_A[: int(sizes[merges_state.PLACES])], places)
-        slots = merges_state.longer(pairs.slot_H, table)
-        room = [merges_state.longer(a, capacity) for a in queue]
-        return merges_state.Pairs(*[*kept, slots, place_A]), merges_state.Queue(*room)
+        kept: Any = [merges.longer(a, capacity) for a in pairs[:4]]
+        place_A = merges.longer(pairs.place_A[: int(sizes[merges.PLACES])], places)
+        slots = merges.longer(pairs.slot_H, table)
+        room = [merges.longer(a, capacity) for a in queue]
+        return merges.Pairs(*[*kept, slots, place_A]), merges.Queue(*room)
 
     monkeypatch.setattr(merges, "with_room", tight)
     assert ours(words, size=3000, min_frequency=2) == library(words, size=3000, min_frequency=2)[0]
@@ -127,7 +125,7 @@ def test_no_words_give_no_merges() -> None:
 
 def test_too_many_words_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """More slots than 32 bits can name are an error that says what to do."""
-    monkeypatch.setattr(merges_state, "MAX_SLOTS", 10)
+    monkeypatch.setattr(merges, "MAX_SLOTS", 10)
     with pytest.raises(LimitError, match="need 12 slots, 10 at most; lower max_words"):
         ours({"abcde": 1, "fghi": 2}, size=300, min_frequency=1)
 
