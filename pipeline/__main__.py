@@ -1,4 +1,4 @@
-"""`python -m pipeline` is `sluice`."""
+"""`python -m sluice.pipeline` is `sluice`."""
 
 import sys
 

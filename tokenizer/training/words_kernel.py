@@ -3,7 +3,7 @@
 A word of 7 bytes or fewer is its own key in the hash table; longer ones have a hash for a key, and equal
 keys are compared byte by byte. So a count is never that of two words.
 
-Shape suffixes are those of `words.py`. All is in one file, because numba does not notice a changed callee in another.
+Shape suffixes are those of `words.py`.
 """
 
 from typing import Any, NamedTuple
