@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,10 @@ import numpy as np
 import pyarrow as pa
 from llvmlite import ir
 from numba import types
+from numba.core.typeinfer import register_dispatcher
 from numba.extending import intrinsic
+
+from sluice.schemas.kernel_cache import KernelCache, source_digest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,8 +85,8 @@ def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
     Compiled functions carry `type: ignore[no-untyped-def]`: numba infers their types, or the signature
     has them, and annotations would be a second, unchecked account of them.
 
-    A helper used by kernels of another file must live in this file: numba does not notice that a
-    callee in another file has changed, and the cache folder is keyed by this file alone.
+    What a kernel is made from must stand in sources of ours that its module imports at its top level:
+    helpers, constants. `sluice.schemas.kernel_cache` sees what changes there, in whatever file.
 
     Args:
         signatures: numba signatures, compiled at import or loaded from the cache.
@@ -93,18 +96,24 @@ def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
     def declare(function: F) -> F:
         if not signatures:
             return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
-        folder = _cache_dir()
-        if folder is not None:
-            numba.config.CACHE_DIR = folder
-        return numba.njit(  # type: ignore[no-any-return]
-            list(signatures),
-            nogil=True,
-            cache=folder is not None,
-            boundscheck=False,
-            fastmath=fastmath,
-        )(function)
+        compiled = numba.njit(nogil=True, boundscheck=False, fastmath=fastmath)(function)
+        if compiled is not function:  # NUMBA_DISABLE_JIT leaves it as it is
+            _compile(compiled, signatures)
+        return compiled  # type: ignore[no-any-return]
 
     return declare
+
+
+def _compile(dispatcher: Any, signatures: Sequence[Any]) -> None:
+    """Compiles a kernel for its signatures, or loads it, and for no others."""
+    function, folder = dispatcher.py_func, _cache_dir()
+    can_be_kept = function.__closure__ is None and source_digest(function.__module__) is not None
+    if folder is not None and can_be_kept:
+        dispatcher._cache = KernelCache(function, dispatcher.targetoptions, folder)
+    with register_dispatcher(dispatcher):
+        for signature in signatures:
+            dispatcher.compile(signature)
+    dispatcher.disable_compile()
 
 
 class Utf8View(NamedTuple):

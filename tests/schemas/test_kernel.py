@@ -1,14 +1,16 @@
-"""Where compiled kernels lie: what is there is executed, so nobody else may put anything there."""
+"""Where compiled kernels lie: nobody else may put anything there, and only what the source says is loaded."""
 
 import logging
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sluice.schemas import kernel
+from sluice.schemas import kernel, kernel_cache
 
 
 @pytest.fixture
@@ -60,3 +62,146 @@ def test_no_cache_where_none_can_be(cache: Path) -> None:
     """A file in the place of the folder: no cache, no error."""
     cache.write_text("")
     assert kernel._cache_dir() is None
+
+
+class Program:
+    """A package of two modules, and programs that ask its kernel: is it compiled, and what does it return?
+
+    Python keeps no bytecode of it: that would be a cache of its own, which looks at times.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.cache = folder, folder / "cache"
+        (folder / "made").mkdir()
+        (folder / "made" / "__init__.py").write_text("")
+        self.write("constants", "ADDED = 10\n")
+        self.write("apart", "ADDED = 10\n")
+        self.write(
+            "kernels",
+            "import made.apart\n"
+            "from made.constants import ADDED\n"
+            "from sluice.schemas.kernel import kernel\n"
+            "@kernel('int64(int64)')\n"
+            "def add(x):\n"
+            "    return x + ADDED\n",
+        )
+
+    def write(self, module: str, text: str) -> None:
+        """Writes a module, always with the same time."""
+        path = self.folder / "made" / f"{module}.py"
+        path.write_text(text)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+
+    def start(self, **variables: str) -> "subprocess.Popen[str]":
+        """Starts a program that prints add(1), and whether the kernel was loaded."""
+        text = "from made.kernels import add; print(add(1), bool(add.stats.cache_hits))"
+        path = os.pathsep.join([str(self.folder), *filter(None, sys.path)])
+        environment = {"PYTHONPATH": path, "SLUICE_CACHE_DIR": str(self.cache), **variables}
+        return subprocess.Popen(
+            [sys.executable, "-B", "-c", text],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **variables: str) -> tuple[int, bool]:
+        """Returns (add(1), whether the kernel was loaded) of a new program."""
+        said = self.start(**variables).communicate()[0].split()
+        return int(said[0]), said[1] == "True"
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of kernels."""
+        return sorted(p for p in self.cache.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """A program whose kernel was never compiled."""
+    return Program(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_kernel_is_loaded_until_what_it_is_made_from_changes(program: Program) -> None:
+    """A source that is imported counts, whatever its size and time; its time alone does not."""
+    assert program.ask() == (11, False)
+    program.write("constants", "ADDED = 20\n")
+    assert program.ask() == (21, False)
+    program.write("constants", "ADDED = 10\n")
+    os.utime(program.folder / "made" / "constants.py")
+    os.utime(program.folder / "made" / "kernels.py")
+    assert program.ask() == (11, True)
+    assert program.ask(NUMBA_CPU_NAME="generic") == (11, False)
+    assert len(program.files) == 3
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_compiled_again(program: Program) -> None:
+    """A file that was cut or changed is not executed, and is written anew."""
+    program.ask()
+    (file,) = program.files
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(damaged)
+        assert program.ask() == (11, False)
+        assert file.read_bytes() != damaged
+        assert kernel_cache.read_whole(file) is not None
+
+
+@pytest.mark.slow
+def test_programs_that_compile_at_once_agree(program: Program) -> None:
+    """Each works, one file is left of them, and it is whole."""
+    started = [program.start() for _ in range(3)]
+    assert [p.communicate()[0].split()[0] for p in started] == ["11"] * 3
+    (file,) = program.files
+    assert kernel_cache.read_whole(file) is not None
+
+
+@pytest.mark.slow
+def test_a_program_without_a_cache_works(program: Program) -> None:
+    """A folder that others may write to is not used; the kernel is compiled, and nothing is kept."""
+    program.cache.mkdir()
+    program.cache.chmod(0o777)
+    assert program.ask() == (11, False)
+    assert program.files == []
+
+
+def test_a_file_is_whole_or_missing(tmp_path: Path) -> None:
+    """What is read is what was written under this name; a write that fails leaves nothing behind."""
+    path = tmp_path / "a.kernel"
+    kernel_cache.write_whole(path, b"payload")
+    assert kernel_cache.read_whole(path) == b"payload"
+    path.rename(tmp_path / "b.kernel")
+    assert kernel_cache.read_whole(path) is None
+    assert kernel_cache.read_whole(tmp_path / "b.kernel") is None
+    (tmp_path / "c.kernel").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        kernel_cache.write_whole(tmp_path / "c.kernel", b"payload")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.kernel", "c.kernel"]
+
+
+def test_what_a_module_is_made_from() -> None:
+    """Modules of ours that are imported at the top level, also as names of a package; not the others."""
+    classes, words = "sluice.filters.text.char_classes", "sluice.tokenizer.training.words_kernel"
+    minhash, nfc = "sluice.filters.dedup.minhash", "sluice.filters.text.nfc"
+    assert kernel_cache._imported(classes) == {"sluice.filters.text.feature_kernels"}
+    assert "sluice.tokenizer.vocabulary.pattern" in kernel_cache._imported(words)
+    assert kernel_cache._imported(minhash) == {"sluice.schemas.kernel"}
+    assert kernel_cache.source_digest(minhash) != kernel_cache.source_digest(nfc)
+    assert kernel_cache.source_digest("no_such_package.module") is None
+
+
+def test_imports_of_a_source() -> None:
+    """Imports count wherever they are executed when the module is loaded."""
+    source = (
+        b"import a\nfrom b.c import d, e\nif a:\n    import f\nelse:\n    import g\n"
+        b"try:\n    import h\nexcept ImportError:\n    from i import j\n"
+        b"def k():\n    import l\nclass M:\n    import n\n"
+    )
+    found = dict(kernel_cache._imports(kernel_cache._statements(source)))
+    assert found.keys() == set("afghin") | {"b.c"}
+    assert found["b.c"] == ["d", "e"]
+    head = kernel_cache._statements(b"import a\n@b\ndef c():\n    return 'import'\n")
+    assert len(head) == 1
+    text = kernel_cache._statements(b'"""A text.\n\nclass A is not one.\n"""\nfrom a import b\n')
+    assert dict(kernel_cache._imports(text)) == {"a": ["b"]}

@@ -21,6 +21,15 @@ FLAGS = {"allow_pickle", "weights_only", "trust_remote_code", "shell", "autoesca
 
 ALLOWED = {
     (
+        "schemas/kernel_cache.py",
+        "pickle",
+    ): "kernels that we compiled, from a folder that only we can write to",
+    ("schemas/kernel_cache.py", "loads"): "the same, behind a checksum",
+    ("schemas/kernel_cache.py", "importlib"): "where the source of a module of ours is",
+    ("schemas/kernel.py", "compile"): "the compiler of kernels: our own functions",
+    ("sluice/testing.py", "pickle"): "a spec that the test made itself",
+    ("sluice/testing.py", "loads"): "the same",
+    (
         "filters/transformers/checkpoint.py",
         "pickle",
     ): "its error, which torch raises for what it refuses",
@@ -40,13 +49,13 @@ ALLOWED = {
     ("pipeline/processes/watchdog.py", "subprocess"): "Beam's worker, by our own module",
     ("pipeline/recipes/loader.py", "importlib"): "where the shipped recipes are",
     ("pipeline/sample/words.py", "importlib"): "whether wordfreq is installed",
-    ("pipeline/phases/score/phase.py", "load"): "our scorers, from a recipe's specs",
+    ("pipeline/phases/score/stage.py", "load"): "our scorers, from a recipe's specs",
     (
         "pipeline/phases/classify/inference.py",
         "load",
     ): "our model handler, which goes through read_pickle",
     (
-        "pipeline/phases/vocabulary/phase.py",
+        "pipeline/phases/vocabulary/train.py",
         "subprocess",
     ): "the trainer of the BPE: our own module, no shell",
     ("sluice/__init__.py", "importlib"): "the module of a public name, from a table of ours",

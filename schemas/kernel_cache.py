@@ -1,0 +1,213 @@
+"""Where compiled kernels are kept: one file for each, named by all that its machine code was made from.
+
+The name is a digest of the source of the module that declares the kernel, and of every module of ours that
+it imports, directly or not; of the kernel's bytecode, signature and options; of the compiler's versions; and
+of the processor that is compiled for. So a file is never out of date: what has changed has another name, and
+no time of a file is looked at. A file is written under another name and renamed, and begins with a checksum:
+what was cut, changed or put under a wrong name counts as missing, and the kernel is compiled again.
+
+numba's own cache promises less: it keeps an index and numbered data files, and writes the index first. Killed
+between the two, it leaves an index of the new source that names the machine code of an older one.
+"""
+
+import ast
+import contextlib
+import hashlib
+import os
+import pickle
+import platform
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+PACKAGE: Final = "sluice"
+"""Our package. The sources of other packages are not read: their versions are in the name."""
+
+_MAGIC: Final = b"sluice kernel 1\n"
+_SETTINGS: Final = (
+    "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT",
+    "EXTEND_VARIABLE_LIFETIMES",
+)  # fmt: skip
+"""Settings of numba, from its environment variables, that change the machine code."""
+_DEFINITION: Final = re.compile(rb"^(?:@|def |class |async )", re.MULTILINE)
+_IMPORT: Final = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import\b", re.MULTILINE)
+
+
+class KernelCache(_Cache):  # type: ignore[misc]
+    """The files of one kernel, a file for each signature, as numba's dispatcher asks for them.
+
+    Args:
+        function: the kernel; it must not be a closure.
+        options: of the compiler.
+        folder: of all kernels; nobody else may write to it, because what is there is executed.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any], folder: str):
+        name, code = f"{function.__module__}.{function.__qualname__}", function.__code__
+        body = (code.co_code, code.co_firstlineno)
+        self._about = (source_digest(function.__module__), name, body, sorted(options.items()))
+        self._folder, self._name = folder, name.replace("<", "").replace(">", "")
+
+    @property
+    def cache_path(self) -> str:
+        """The folder of all kernels."""
+        return self._folder
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Returns the compiled kernel of a signature, or None where there is no sound file of it."""
+        target_context.refresh()
+        payload = read_whole(self._path(sig, target_context.codegen()))
+        with contextlib.suppress(Exception):  # whatever is wrong, it is compiled again
+            if payload is not None:
+                return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keeps a compiled kernel, unless it holds addresses of this process."""
+        if data.library.has_dynamic_globals or any(not lifted.can_cache for lifted in data.lifted):
+            return
+        path = self._path(sig, data.codegen)
+        with contextlib.suppress(OSError):  # without a cache it is compiled at each start
+            write_whole(path, dumps(data._reduce()))
+
+    def _path(self, sig: Any, codegen: Any) -> Path:
+        about = (*self._about, str(sig), codegen.magic_tuple(), _compiler())
+        digest = hashlib.sha256(repr(about).encode()).hexdigest()
+        return Path(self._folder, f"{self._name}-{digest[:32]}.kernel")
+
+    def enable(self) -> None:
+        """Does nothing: a kernel without a cache has no such object."""
+
+    def disable(self) -> None:
+        """Does nothing, as `enable`."""
+
+    def flush(self) -> None:
+        """Does nothing: no file is ever out of date."""
+
+
+@cache
+def _compiler() -> tuple[Any, ...]:
+    """Returns the versions and settings that machine code depends on."""
+    python = (platform.python_version(), sys.implementation.cache_tag)
+    settings = [str(getattr(numba.config, name, None)) for name in _SETTINGS]
+    return numba.__version__, llvmlite.__version__, np.__version__, *python, *settings
+
+
+def write_whole(path: Path, payload: bytes) -> None:
+    """Writes a payload so that a reader sees all of it or none; raises OSError where it cannot."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(_MAGIC + _checksum(path.name, payload) + payload)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def read_whole(path: Path) -> bytes | None:
+    """Returns the payload of a file, or None where it is missing or not as it was written."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    payload = found[len(_MAGIC) + 32 :]
+    return payload if found == _MAGIC + _checksum(path.name, payload) + payload else None
+
+
+def _checksum(name: str, payload: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + payload).digest()
+
+
+@cache
+def source_digest(module: str) -> str | None:
+    """Returns the SHA-256 of the sources that a module of ours is made from; None where it has no source.
+
+    Those are its own, and those of all modules of ours that it imports when it is loaded, directly or not.
+    They are read once in a process: when the first kernel that needs them is declared, just after loading.
+    """
+    if _source(module) is None:
+        return None
+    found, left = {module}, [module]
+    while left:
+        new = _imported(left.pop()) - found
+        found |= new
+        left += new
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(f"{name}\0".encode() + hashlib.sha256(_source(name) or b"").digest())
+    return digest.hexdigest()
+
+
+def _is_ours(name: str, module: str) -> bool:
+    package = name.partition(".")[0]
+    return package in (PACKAGE, module.partition(".")[0])
+
+
+@cache
+def _source(module: str) -> bytes | None:
+    """Returns the text of a module's file; None where there is no such module, or no such file."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        spec = find_spec(module)
+        if spec is not None and (spec.origin or "").endswith(".py"):
+            return Path(str(spec.origin)).read_bytes()
+    return None
+
+
+@cache
+def _imported(module: str) -> frozenset[str]:
+    """Returns the modules of ours that a module imports when it is loaded."""
+    found: set[str] = set()
+    for name, members in _imports(_statements(_source(module) or b"")):
+        if _is_ours(name, module):
+            found |= _taken_from(name, members)
+    return frozenset(found)
+
+
+def _statements(source: bytes) -> list[Any]:
+    """Returns the statements of a source; without its functions and classes where no import follows them."""
+    first = _DEFINITION.search(source)
+    if first is not None and not _IMPORT.search(source, first.start()):
+        with contextlib.suppress(SyntaxError):  # it may stand in a text
+            return ast.parse(source[: first.start()]).body
+    return ast.parse(source).body
+
+
+def _imports(body: list[Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yields (module, names taken from it) of import statements, but for those in functions."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module, [alias.name for alias in node.names]
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+                yield from _imports(getattr(node, part, []))
+
+
+def _taken_from(module: str, members: list[str]) -> set[str]:
+    """Returns the modules that `from module import members` reads: submodules, and itself for other names."""
+    if not members or not _is_package(module):
+        return {module}
+    inside = {name for name in members if _source(f"{module}.{name}") is not None}
+    return {f"{module}.{name}" for name in inside} | ({module} if inside < set(members) else set())
+
+
+@cache
+def _is_package(module: str) -> bool:
+    with contextlib.suppress(ImportError, ValueError):
+        spec = find_spec(module)
+        return spec is not None and spec.submodule_search_locations is not None
+    return False
