@@ -1,7 +1,7 @@
 """Breaks runs in every way that is known here, and prints what became of them.
 
 `python -m tests.faults --kills 200 --seed 1` is the nightly size. A try that was lost is repeated by
-`--only KIND --seed SEED --tries 1` with the seed that the table names.
+`--only KIND --seed SEED --tries 1` with the seed that the table names, and what it left is kept.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults import damage, kills, machine, rivals
-from tests.faults.lab import Lab, LostError, Outcome
+from tests.faults.lab import Lab, LostError, OtherBytesError, Outcome
 
 Kind = Callable[[Lab, random.Random, str], Outcome]
 
@@ -36,15 +36,28 @@ KINDS: dict[str, Kind] = {
 
 def tried(kind: str, lab: Lab, seed: str) -> Outcome:
     """Returns how a try went that a seed draws."""
-    before = set(lab.folder.iterdir())
+    before, lab.latest = set(lab.folder.iterdir()), None
     try:
         outcome = KINDS[kind](lab, random.Random(f"{kind} {seed}"), seed)
-    except LostError as lost:
+    except OtherBytesError as lost:
         return Outcome(kind, seed, "lost", "", problem=str(lost))
+    except LostError as lost:
+        return Outcome(kind, seed, "lost", "", problem=f"{lost}\n{_kept(lab, str(lost))}")
     except Exception:
-        return Outcome(kind, seed, "lost", "", problem=traceback.format_exc())
+        problem = traceback.format_exc()
+        return Outcome(kind, seed, "lost", "", problem=f"{problem}\n{_kept(lab, problem)}")
     lab.forget(before)
     return outcome._replace(kind=kind)
+
+
+def _kept(lab: Lab, problem: str) -> str:
+    """Keeps the latest trial; returns what is known about it, or why it could not be kept."""
+    if lab.latest is None:
+        return ""
+    try:
+        return lab.keep(lab.latest, problem)
+    except Exception:
+        return f"not kept: {traceback.format_exc()}"
 
 
 def tries(kind: str, lab: Lab, seed: str, *, faults: int) -> list[Outcome]:
@@ -83,6 +96,15 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="draws everything; the same, again")
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind alone")
     parser.add_argument("--posts", type=int, default=1500, help="posts of a run (1500)")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer kills in a row, and seldom the slower recipes"
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path(".faults-lost"),
+        help="a folder for what lost tries left: both outputs, logs, what differs (.faults-lost)",
+    )
     parser.add_argument("--table", type=Path, help="a file for the table, too")
     parsed = parser.parse_args()
     faults = dict.fromkeys(parsed.only or KINDS, parsed.tries)
@@ -90,7 +112,8 @@ def main() -> int:
         faults |= {"kill": round(parsed.kills * 0.85), "kill-workers": round(parsed.kills * 0.15)}
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="sluice-faults-") as folder:
-        lab = Lab(Path(folder), posts=parsed.posts)
+        keep = parsed.keep.resolve()
+        lab = Lab(Path(folder), posts=parsed.posts, quick=parsed.quick, keep=keep)
         for kind, n in faults.items():
             outcomes += tries(kind, lab, parsed.seed, faults=n)
     print(table(outcomes))

@@ -6,6 +6,7 @@ no threads that a fork would lack, so it reads no Arrow data: what does is forke
 """
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ from sluice.pipeline.outputs import verify
 from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.sample.write import write_sample
+from tests.faults import lost
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.conftest import RECIPE
 
@@ -59,6 +61,10 @@ class Outcome(NamedTuple):
 
 class LostError(Exception):
     """A try that did not end as it must."""
+
+
+class OtherBytesError(LostError):
+    """A try whose output is not that of the undisturbed run."""
 
 
 class Ended(NamedTuple):
@@ -184,10 +190,27 @@ class Lab:
     Args:
         folder: a new one, for all that is made here.
         posts: the size of a run.
+        quick: whether tries are to be short: fewer kills in a row, and seldom the slower recipes.
+        keep: where tries that are lost are kept; None to keep nothing.
+
+    Attributes:
+        kills: the least and the most kills of a run in a row.
+        worker_kills: the same for runs with worker processes.
+        latest: the trial that was begun last.
     """
 
-    def __init__(self, folder: Path, *, posts: int = 1500):
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        posts: int = 1500,
+        quick: bool = False,
+        keep: Path | None = None,
+    ):
+        self.folder, self._keep = folder, keep
+        self._recipes = (12, 2, 1) if quick else (6, 3, 2)
+        self.kills, self.worker_kills = ((3, 5), (1, 2)) if quick else ((4, 12), (2, 4))
+        self.latest: Trial | None = None
         write_sample(folder / "sample", num_posts=posts, seed=3)
         self._number = 0
         self._expected: dict[str, dict[str, str]] = {}
@@ -207,7 +230,7 @@ class Lab:
 
     def draw_recipe(self, draw: random.Random) -> str:
         """Returns a recipe: most tries have all phases but the trainer, which takes seconds."""
-        return draw.choices(("frozen", "classified", "trained"), (6, 3, 2))[0]
+        return draw.choices(("frozen", "classified", "trained"), self._recipes)[0]
 
     def expected(self, recipe: str) -> dict[str, str]:
         """Returns the digests of an undisturbed run's files."""
@@ -222,7 +245,37 @@ class Lab:
         """Returns a new trial of a recipe, with nothing done yet."""
         self.expected(recipe)
         self._number += 1
-        return Trial(self, self.folder / f"trial-{self._number}", recipe)
+        self.latest = Trial(self, self.folder / f"trial-{self._number}", recipe)
+        return self.latest
+
+    def keep(self, trial: "Trial", problem: str) -> str:
+        """Keeps a trial that is lost, with the undisturbed run beside it; returns what is known about it.
+
+        Called before its disks go away.
+        """
+        again = Trial(self, self.folder / f"{trial.folder.name}-again", trial.recipe)
+        ended = again.run()
+        expected, found = self.folder / trial.recipe, trial.folder
+        agrees = [
+            name
+            for name, folder in (("the undisturbed run", expected), ("the try", found))
+            if digests(folder) == digests(again.folder)
+        ]
+        told = f"another run (exit code {ended.code}) agrees with {' and '.join(agrees) or 'neither'}\n"
+        log = self.folder / f"{trial.folder.name}-lost.log"
+        told += fork(found, log, lambda: _tell(expected, found), mark="lost").wait().said
+        if self._keep is not None:
+            kept = (
+                self._keep / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{trial.folder.name}"
+            )
+            for name, folder in (("expected", expected), ("found", found), ("again", again.folder)):
+                shutil.copytree(folder, kept / name, symlinks=True)
+            for path in self.folder.glob(f"{trial.folder.name}-*.log"):
+                shutil.copy(path, kept)
+            (kept / "problem.txt").write_text(f"{problem}\n{told}")
+            (kept / "surroundings.json").write_text(json.dumps(lost.surroundings(), indent=1))
+            told += f"kept in {kept}\n"
+        return told
 
     def forget(self, before: set[Path]) -> None:
         """Removes what was made since."""
@@ -320,7 +373,8 @@ class Trial:
         expected, found = self.lab.expected(self.recipe), digests(self.folder)
         differ = [n for n in sorted({*expected, *found}) if expected.get(n) != found.get(n)]
         if differ:
-            raise LostError(f"other bytes than the undisturbed run's: {differ}")
+            problem = f"other bytes than the undisturbed run's: {differ}"
+            raise OtherBytesError(f"{problem}\n{self.lab.keep(self, problem)}")
         if not (self.out / "COMPLETED").exists():
             raise LostError("exit code 0, and no COMPLETED")
         left = [str(p) for p in self.out.rglob("*") if ".tmp" in p.name]
@@ -329,6 +383,13 @@ class Trial:
         problems = self.verify()
         if problems:
             raise LostError(f"sluice verify: {problems}")
+
+
+def _tell(expected: Path, found: Path) -> int:
+    """Prints what differs between two outputs; in a process of its own, because it reads Arrow data."""
+    print(lost.decided_otherwise(expected / "out", found / "out"))
+    print(lost.wrote_otherwise(expected / "out", found / "out"))
+    return 0
 
 
 def digests(folder: Path) -> dict[str, str]:
