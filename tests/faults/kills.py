@@ -9,14 +9,13 @@ from tests.faults.lab import WORKERS, Ended, Lab, LostError, Outcome, Prepare, R
 
 RENAMES = 150
 """About as many files as a small run gives their names."""
-KILLS_IN_A_ROW = 12
 
 
 def kill(lab: Lab, draw: random.Random, seed: str) -> Outcome:
     """SIGKILL for the whole run, several times in a row, then the same command again."""
     trial = lab.trial(lab.draw_recipe(draw))
     landed = 0
-    for _ in range(draw.randint(4, KILLS_IN_A_ROW)):
+    for _ in range(draw.randint(*lab.kills)):
         if (trial.out / "COMPLETED").exists():
             break
         landed += _kill_once(trial, draw)
@@ -25,11 +24,13 @@ def kill(lab: Lab, draw: random.Random, seed: str) -> Outcome:
 
 
 def _kill_once(trial: Trial, draw: random.Random) -> bool:
+    # The fewer kills in a row, the farther apart: they fall in all phases.
+    most = trial.lab.kills[1]
     if draw.random() < 0.4:
-        trap = kill_at_rename(draw.randrange(RENAMES // KILLS_IN_A_ROW), before=draw.random() < 0.5)
+        trap = kill_at_rename(draw.randrange(RENAMES // most), before=draw.random() < 0.5)
         return trial.run(prepare=trap).code == -signal.SIGKILL
     run = trial.start()
-    wait_for_units(run, trial, draw.randrange(trial.lab.units // 6))
+    wait_for_units(run, trial, draw.randrange(2 * trial.lab.units // most))
     time.sleep(draw.uniform(0, 0.7))
     landed = run.signal(signal.SIGKILL)
     run.wait()
@@ -70,7 +71,7 @@ def kill_workers(lab: Lab, draw: random.Random, seed: str) -> Outcome:
     """SIGKILL for a worker process, for the run, or for both, of a run with worker processes."""
     trial = lab.trial("frozen")
     landed, done = 0, []
-    for _ in range(draw.randint(2, 4)):
+    for _ in range(draw.randint(*lab.worker_kills)):
         whom = draw.choice(("worker", "worker", "run", "both"))
         landed += _kill_process(trial, whom, draw)
         done.append(whom)
