@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.phases import PHASES
-from schemas import kernel
+from sluice.pipeline.phases.run_order import PHASES
+from sluice.schemas import kernel
 
 SHOWN = 20
 """Posts, and units, that are named; of the others there are counts."""

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.reject import REJECT
+from sluice.schemas.reject import REJECT
 from tests.faults import lab as labs
 from tests.faults import lost
 from tests.faults.__main__ import KINDS, table, tried
 from tests.faults.lab import Ended, Lab, LostError, Outcome, Run, Trial
+from tests.repository import ROOT
 
 KILLS = 6
-ROOT = Path(__file__).parents[2]
 
 
 def seed_of_today() -> str:
