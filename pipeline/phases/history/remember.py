@@ -157,7 +157,7 @@ def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) ->
         at = end
     # Units come in order, and a unit's rows too, so a stable sort by key leaves rows ascending.
     key_M, row_M = sort_by_key(segments.cut(key_M), row_M)
-    name = f"keys-{unit.payload['partition']:05d}.parquet"
+    name = f"keys-{unit.index:05d}.parquet"
     path = attempt.contract_path(stage.segment, name)
     segments.write_keys(path, key_M, row_M)
     size, sha256 = file_digest(path)
