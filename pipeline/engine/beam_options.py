@@ -19,6 +19,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     TestOptions,
 )
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from sluice.schemas.errors import InputError, OutputError, RecipeError, did_you_mean
 
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 MAX_NAME = 63
 """Dataflow's names of jobs and values of labels are of at most so many characters."""
 _DATAFLOW = ("DataflowRunner", "TestDataflowRunner")
+
+
+def send_whole() -> None:
+    """Makes Beam's local runner send what a stream holds when it is full or closed, and never by the clock.
+
+    By default another thread sends it too: each second of the wall clock, and after a jump by a day 86,400
+    times in a row. It takes no lock against the thread that writes: what is written after the bytes were
+    copied and before the buffer is emptied is lost without an error, and the phase goes on without some
+    units or ranges.
+    """
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
 
 
 def on_dataflow(options: PipelineOptions) -> bool:

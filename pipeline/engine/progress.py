@@ -8,7 +8,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 import msgspec
@@ -70,7 +70,7 @@ class Progress:
         self,
         phase: str,
         *,
-        stages: tuple[Stage, ...],
+        stages: Sequence[Stage],
         total: int,
         posts: int,
         out: TextIO | None = None,

@@ -1,13 +1,14 @@
 """Runs the phases of a job, in order, on whatever engine the Beam flags name."""
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from sluice.pipeline.engine.beam_options import beam_options, check_places, phase_flags
+from sluice.pipeline.engine.beam_options import beam_options, check_places, phase_flags, send_whole
 from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import Progress, Report
 from sluice.pipeline.ledger.balance import check_limits
@@ -24,10 +25,14 @@ from sluice.pipeline.processes.signals import raised_by_signals
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
-from sluice.pipeline.units.manifest import done_units
+from sluice.pipeline.units.manifest import done_units, take_back
 from sluice.pipeline.units.recovery import sweep
 from sluice.pipeline.units.stage import failures
-from sluice.schemas.errors import SluiceError
+from sluice.schemas.errors import LedgerError, SluiceError
+
+TRIES = 3
+"""How often a phase is run where the engine loses what it carries."""
+_log = logging.getLogger(__name__)
 
 
 def run_phases(
@@ -108,18 +113,47 @@ def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
 
 
 def run_plan(plan: PhasePlan, options: PipelineOptions) -> tuple[Result, int]:
-    """Runs a phase's pipeline; returns its result and how many units were done before."""
+    """Runs a phase's pipeline; returns its result and how many units were done before.
+
+    Raises:
+        LedgerError: the engine lost units or ranges of files in every try.
+        SluiceError: a unit failed, or the engine gave up.
+    """
+    send_whole()
     folders = [stage.folder for stage in plan.stages]
     for folder in folders:
         sweep(folder)
     reused = sum(len(done_units(folder)) for folder in folders)
-    with (
-        Progress(plan.name, stages=tuple(plan.stages), total=len(plan.elements), posts=plan.posts),
-        translated_failures(folders),
-        watchdog.watched(),
-    ):
-        _finish(plan.build(options).run(), folders)
-    return run_order.conclude(plan), reused
+    for _ in range(TRIES):
+        with (
+            Progress(plan.name, stages=plan.stages, total=len(plan.elements), posts=plan.posts),
+            translated_failures(folders),
+            watchdog.watched(),
+        ):
+            _finish(plan.build(options).run(), folders)
+        if _all_arrived(plan):
+            return run_order.conclude(plan), reused
+    raise LedgerError(
+        f"{plan.name}: the engine lost units or ranges of files in each of {TRIES} tries: run the same "
+        f"command again, or on another engine (-- --runner=...)"
+    )
+
+
+def _all_arrived(plan: PhasePlan) -> bool:
+    """Returns whether every unit was given all that was written for it; those that were not are invalidated.
+
+    An engine that loses an element says nothing, and no count of posts shows it where a lost range would have
+    led to fewer duplicates.
+    """
+    wrong, never = plan.lost()
+    for done in wrong:
+        take_back(done.folder, done.unit)
+    if wrong or never:
+        _log.warning(
+            "%s: the engine lost units or ranges of files: %d units are done again, %d are done now",
+            *(plan.name, len(wrong), never),
+        )
+    return not (wrong or never)
 
 
 def _finish(running: PipelineResult, folders: Sequence[str]) -> None:

@@ -11,7 +11,9 @@ from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
-from sluice.pipeline.units.manifest import Unit, done_units
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.exchange import Crossing
+from sluice.pipeline.units.manifest import Done, Unit, done_units
 from sluice.pipeline.units.stage import Stage
 
 
@@ -26,6 +28,8 @@ class PhasePlan:
         posts: posts that the phase reads, about, for the progress display.
         zero: what the counts of stages begin from, where they must be there without a unit.
         hints: Beam's resource hints for all steps of the graph; outside of the fingerprint.
+        stages_of_elements: how many stages, from the first, do a unit for each element.
+        crossings: what the engine carries between stages, in order.
     """
 
     name: str
@@ -37,6 +41,8 @@ class PhasePlan:
     posts: int
     zero: dict[str, Counts] = field(default_factory=dict)
     hints: dict[str, str] = field(default_factory=dict)
+    stages_of_elements: int = 1
+    crossings: Sequence[Crossing] = ()
 
     def build(self, options: PipelineOptions) -> beam.Pipeline:
         """Returns the pipeline that does the phase on the engine that the options name."""
@@ -47,6 +53,25 @@ class PhasePlan:
             | self.transform.with_resource_hints(**self.hints)
         )
         return pipeline
+
+    def lost(self) -> tuple[list[Done], int]:
+        """Returns units that are done without all that was written for them, and how many are not done.
+
+        Where there are any, all that later stages made of them is among them.
+        """
+        wanted = {element.name for element in self.elements if isinstance(element, Unit)}
+        never, first = 0, len(self.stages)
+        for number, stage in enumerate(self.stages[: self.stages_of_elements]):
+            missing = len(wanted - {done.unit for done in done_units(stage.folder)})
+            never, first = never + missing, min(first, number + 1 if missing else first)
+        wrong: list[Done] = []
+        folders = [stage.folder for stage in self.stages]
+        for crossing in self.crossings:
+            units, missing = exchange.lost(crossing)
+            if units or missing:
+                wrong, never = wrong + units, never + missing
+                first = min(first, folders.index(crossing.target) + 1)
+        return wrong + [done for folder in folders[first:] for done in done_units(folder)], never
 
 
 def survivors_of(job: Job, results: Results) -> Survivors:

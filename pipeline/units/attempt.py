@@ -76,13 +76,13 @@ class Attempt:
         """Records a contract file that is complete."""
         self.files[edge] = FileEntry(name, size, sha256=sha256)
 
-    def commit(self, counts: dict[str, Any]) -> UnitManifest:
+    def commit(self, counts: dict[str, Any], *, arrived: int = 0) -> UnitManifest:
         """Puts all files in their places, then writes the manifest: the unit is done."""
         for local, final in (*self._puts, *self._contract):
             storage.put(local, final)
         if self.times:
             write_sealed(storage.join(self.folder, "times", f"{self.unit}.json"), self.times)
-        manifest = UnitManifest(self.unit, self.files, counts, self.index)
+        manifest = UnitManifest(self.unit, self.files, counts, self.index, arrived)
         write_sealed(storage.join(self.folder, f"{self.unit}.json"), manifest)
         return manifest
 

@@ -6,8 +6,9 @@ ranges in the order of (unit, offset). Grouping the rows themselves holds 4 to 5
 memory on Beam's local runner, and all rows of a key at once on Spark.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import msgspec
@@ -16,7 +17,14 @@ import pyarrow as pa
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
-from sluice.pipeline.units.manifest import Done, Range, Unit, numbered_unit
+from sluice.pipeline.units.manifest import (
+    Done,
+    Range,
+    Unit,
+    done_units,
+    manifests,
+    numbered_unit,
+)
 
 RUN_BYTES = 16 << 20
 """A map unit holds about this much before it writes a run, and more where there are many partitions."""
@@ -218,6 +226,42 @@ def _gathered(group: tuple[int, Iterable[list[str]]], name: str) -> Unit:
 def gathered(unit: Unit) -> list[Done]:
     """Returns the finished units that a gathering unit knows, by name."""
     return [Done(folder, name) for folder, name in unit.payload["done"]]
+
+
+class Crossing(NamedTuple):
+    """What the units of a stage are given by finished units of others, through the engine.
+
+    Attributes:
+        sources: folders of the stages that give.
+        edge: their file whose ranges go to the unit of their partition; None where one unit is given all
+            finished units.
+        target: folder of the stage that is given.
+    """
+
+    sources: tuple[str, ...]
+    edge: str | None
+    target: str
+
+
+def lost(crossing: Crossing) -> tuple[list[Done], int]:
+    """Compares what units were given with what was written for them.
+
+    An engine that loses an element says nothing: the unit of a partition is done without some of its rows, or
+    is never asked for.
+
+    Returns:
+        The units that were given less, or more, than was written, and how many were never asked for.
+    """
+    written: Counter[int] = Counter()
+    for manifest in manifests([d for folder in crossing.sources for d in done_units(folder)]):
+        if crossing.edge is None:
+            written[0] += 1
+        elif crossing.edge in manifest.files:
+            written.update(r.partition for r in manifest.files[crossing.edge].ranges)
+    units = done_units(crossing.target)
+    given = {m.index: (done, m.arrived) for done, m in zip(units, manifests(units), strict=True)}
+    wrong = [done for index, (done, arrived) in given.items() if arrived != written[index]]
+    return wrong, len(written.keys() - given.keys())
 
 
 class Scatter(beam.PTransform):  # type: ignore[misc]

@@ -32,6 +32,12 @@ class Unit(msgspec.Struct, frozen=True):
     index: int = 0
 
 
+def arrived(unit: Unit) -> int:
+    """Returns how many ranges, or finished units, a unit was given by the engine."""
+    payload = unit.payload if isinstance(unit.payload, dict) else {}
+    return len(payload.get("sources", ())) + len(payload.get("done", ()))
+
+
 def numbered_unit(kind: str, index: int, payload: Any = None) -> Unit:
     """Returns a unit by its index; five digits in its name, so that names sort as indexes do."""
     return Unit(f"{kind}-{index:05d}", payload, index)
@@ -69,12 +75,21 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class UnitManifest(msgspec.Struct, frozen=True):
-    """What a finished unit wrote and counted; no times, hosts or absolute paths."""
+    """What a finished unit wrote and counted; no times, hosts or absolute paths.
+
+    Attributes:
+        unit: its name.
+        files: by edge.
+        counts: of its stage.
+        index: of the unit.
+        arrived: how many ranges, or finished units, the engine brought to it: see `exchange.Crossing`.
+    """
 
     unit: str
     files: dict[str, FileEntry]
     counts: dict[str, Any]
     index: int = 0
+    arrived: int = 0
 
 
 class Done(msgspec.Struct, frozen=True):

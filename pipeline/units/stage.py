@@ -26,6 +26,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import (
     Done,
     Unit,
+    arrived,
 )
 from sluice.schemas.errors import DamagedError, SluiceError
 
@@ -75,7 +76,7 @@ class DoUnit(beam.DoFn):  # type: ignore[misc]
             if self._work is None:
                 self._work = self._stage.open()
             counts = self._work(unit, attempt)
-            attempt.commit(counts)
+            attempt.commit(counts, arrived=arrived(unit))
         except Exception as failure:
             with contextlib.suppress(OSError):
                 attempt.abandon()

@@ -66,4 +66,7 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
         left = dataclasses.replace(left, drops=(*left.drops, at))
     posts = results.survivors.get("posts", 0)
     units = survivor_units(job, results)
-    return PhasePlan(PHASE, mark, folder, units, ClassifyUnits(stages), stages, posts)
+    return PhasePlan(
+        *(PHASE, mark, folder, units, ClassifyUnits(stages), stages, posts),
+        stages_of_elements=len(stages),
+    )

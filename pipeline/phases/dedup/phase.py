@@ -33,6 +33,7 @@ from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import Results, read_result, run_day
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
+from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.pipeline.units.stage import DoUnits
 
@@ -122,7 +123,17 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
         Settle(at("settle"), numbers, rules),
         Drop(at("drop"), posts, job.output, d.threshold, job.screens),
     )
-    return PhasePlan(PHASE, mark, folder, cleaned, Dedup(stages), stages, posts.first[-1])
+    return PhasePlan(
+        *(PHASE, mark, folder, cleaned, Dedup(stages), stages, posts.first[-1]),
+        stages_of_elements=0,
+        crossings=[
+            Crossing((posts.folder,), "keys", stages.buckets.folder),
+            Crossing((stages.buckets.folder,), None, stages.join.folder),
+            Crossing((stages.join.folder,), "components", stages.ship.folder),
+            Crossing((stages.ship.folder,), "candidates", stages.settle.folder),
+            Crossing((stages.settle.folder,), "found", stages.drop.folder),
+        ],
+    )
 
 
 def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:

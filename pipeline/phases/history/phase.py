@@ -45,7 +45,10 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
     units = units_left(stages, survivor_units(job, results))
     folder, zero = job.work(PHASE, mark), {stages.publish.name: NO_COUNTS}
     posts = max(1, results.survivors.get("posts", 0))
-    return PhasePlan(PHASE, mark, folder, units, Remember(stages), stages, posts, zero)
+    # The publishing unit looks itself whether all arrived, because it then removes the work of the others.
+    return PhasePlan(
+        *(PHASE, mark, folder, units, Remember(stages), stages, posts, zero), stages_of_elements=0
+    )
 
 
 def stages_of(job: Job, results: Results) -> RememberStages:

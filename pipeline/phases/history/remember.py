@@ -40,7 +40,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
 from sluice.pipeline.units.stage import Work
-from sluice.schemas.errors import SluiceError
+from sluice.schemas.errors import DamagedError, LedgerError, SluiceError
 from sluice.schemas.kernel import utf8_view
 
 PHASE = "history"
@@ -174,6 +174,7 @@ class Publish:
         segment: name of the segment.
         inputs: mark of the input files.
         days: of the window.
+        clean: folder of the clean units, each of which is recorded.
     """
 
     folder: str
@@ -185,6 +186,7 @@ class Publish:
     sketch: Sketch
     record: str
     index: str
+    clean: str
     name: str = f"{PHASE}_publish"
 
     def open(self) -> Work:
@@ -211,7 +213,9 @@ class Publish:
 def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> Counts:
     # A second attempt finds that the first one removed the work of the units.
     if not stage.is_done():
-        contents = _contents(stage, exchange.gathered(unit))
+        done = exchange.gathered(unit)
+        _check_arrived(stage, done)
+        contents = _contents(stage, done)
         segment, path = Path(stage.segment_folder), Path(stage.segment_folder, CONTENTS)
         history.flush(segment / f.name for f in contents.files)
         history.write_durably(path, contents)
@@ -224,6 +228,24 @@ def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> Counts:
         history.publish(stage.history, version)
     _tidy(stage)
     return published_counts(stage)
+
+
+def _check_arrived(stage: Publish, done: Sequence[Done]) -> None:
+    """Raises DamagedError or LedgerError where the engine lost a unit, or ranges of keys."""
+    wrong, never = exchange.lost(exchange.Crossing((stage.record,), "keys", stage.index))
+    for unit in wrong:
+        raise DamagedError(
+            f"{unit.manifest_path}: the engine lost keys of it; run the same command again",
+            folder=unit.folder,
+            unit=unit.unit,
+        )
+    recorded = sum(unit.folder == stage.record for unit in done)
+    missing = len(done_units(stage.clean)) - recorded
+    missing += len(done_units(stage.index)) - (len(done) - recorded)
+    if never or missing:
+        raise LedgerError(
+            f"history: the engine lost {never + missing} units; run the same command again"
+        )
 
 
 def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
@@ -312,7 +334,9 @@ def remember_stages(
     return RememberStages(
         Record(record, segment, survivors, minhash, num_partitions),
         Index(index, segment, record),
-        Publish(publish, folder, name, day, inputs, days, sketch, record, index),
+        Publish(
+            *(publish, folder, name, day, inputs, days, sketch, record, index, survivors.clean)
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
+from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.stage import DoUnits
 from sluice.tokenizer.packing.documents import Marks, marks_of
 from sluice.tokenizer.vocabulary.load import Vocabulary, load_frozen, load_vocabulary
@@ -109,7 +110,14 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
     )
     units = survivor_units(job, results)
     posts = results.survivors.get("posts", 0)
-    return PhasePlan(PHASE, mark, folder, units, Tokens(stages), stages, posts)
+    return PhasePlan(
+        *(PHASE, mark, folder, units, Tokens(stages), stages, posts),
+        crossings=[
+            Crossing((stages.encode.folder,), "documents", stages.pack.folder),
+            Crossing((stages.pack.folder,), None, stages.deal.folder),
+            Crossing((stages.deal.folder,), "dealt", stages.shard.folder),
+        ],
+    )
 
 
 def check_tokenizer(job: Job) -> None:

@@ -24,6 +24,7 @@ from sluice.pipeline.phases.vocabulary.count import PARTITION_BYTES, Count, Merg
 from sluice.pipeline.phases.vocabulary.train import Freeze, Train
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
+from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import DoUnits
 from sluice.schemas.errors import RecipeError
@@ -70,9 +71,15 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
     if frozen is not None:
         freeze = Freeze(storage.join(folder, "train"), job.output, frozen)
         return PhasePlan(PHASE, mark, folder, [Unit("tokenizer")], DoUnits(freeze), [freeze], 0)
-    stages = _training(job, results, folder)
+    stages = count, merge, train = _training(job, results, folder)
     posts, units = results.survivors.get("posts", 0), survivor_units(job, results)
-    return PhasePlan(PHASE, mark, folder, units, Vocabulary(*stages), stages, posts)
+    return PhasePlan(
+        *(PHASE, mark, folder, units, Vocabulary(*stages), stages, posts),
+        crossings=[
+            Crossing((count.folder,), "words", merge.folder),
+            Crossing((count.folder, merge.folder), None, train.folder),
+        ],
+    )
 
 
 def _training(job: Job, results: Results, folder: str) -> tuple[Count, Merge, Train]:
