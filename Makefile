@@ -1,5 +1,7 @@
 # make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers, .venv-dataflow, .venv-spark
-# make check     format, lint, types, layers, tests: the one test command
+# make check     format, lint, types, layers, tests: the one test command; says what each part took
+# make test      the tests, in two processes (PROCESSES=2); make test ROOM=filters/text runs those of a room
+# make nightly   all tests, those that are sized for a night too, then make faults
 # make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
 # make audit     known vulnerabilities of what is installed, where the package index has such data
 # make spark     the main job on a Spark cluster on this machine, compared with the local run;
@@ -13,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers test dist audit models bench spark faults clean
+.PHONY: install check format lint types layers test nightly dist audit models bench spark faults clean
 
 install: .venv/.packages .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
 
@@ -60,7 +62,8 @@ SPARK_SOURCES := $(shell find $(ROOMS) sluice/*.py tests/cluster -name "*.py" -o
 	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order'
 	touch $@
 
-check: install lint types layers test
+check:
+	+.ci/parts install lint types layers test
 
 format: install
 	$(BIN)/ruff format .
@@ -76,8 +79,21 @@ types: install
 layers: install
 	$(BIN)/lint-imports
 
-test: install
-	$(BIN)/python -m pytest
+# A room is a folder below tests/. Its tests need the big venv alone, but for those of `cluster` and of exports.
+ROOM ?=
+PROCESSES ?= $(if $(findstring /,$(ROOM)),0,2)
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --durations 20
+
+test: $(if $(ROOM),.venv/.dev-installed,install)
+	@[ -d "tests/$(ROOM)" ] || { echo "there is no room $(ROOM); there are:"; \
+		find tests -name 'test_*.py' -printf '%h\n' | sed 's#^tests/##' | sort -u | column; exit 2; } >&2
+	@mkdir -p .checks
+	$(PYTEST) --junitxml .checks/junit.xml $(if $(ROOM),tests/$(ROOM))
+
+nightly: install
+	@mkdir -p .checks
+	$(PYTEST) --nightly --junitxml .checks/junit-nightly.xml
+	$(MAKE) faults
 
 # The same commit gives the same bytes.
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
@@ -121,4 +137,4 @@ bench: install
 
 clean:
 	rm -rf .venv-models .venv-peer .venv-readers .venv-dataflow .venv-spark build dist *.egg-info \
-		.mypy_cache .ruff_cache .hypothesis
+		.mypy_cache .ruff_cache .hypothesis .checks

@@ -13,7 +13,7 @@ from tests.repository import ROOT
 EPOCH = "1750000000"
 NOT_OURS = shutil.ignore_patterns(
     *(".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist"),
-    *("shared", "sluice-*"),
+    *("shared", "sluice-*", ".checks"),
 )
 
 

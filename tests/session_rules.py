@@ -1,0 +1,107 @@
+"""What holds for every session of tests: what is left out, in which order and where tests run, what fails.
+
+With `pytest -n 2 --dist loadgroup` the tests of a file run in one process, in order, so that what they share
+is made once. Files of `FIRST` take longest and begin first. Tests that are marked `scattered` share nothing
+but what is built once for all processes (see built_once.py), and run wherever there is room.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.repository import ROOMS
+
+FIRST = (
+    "tests/cluster/test_spark.py",
+    "tests/faults/test_faults.py",
+    "tests/packaging/test_wheel.py",
+    "tests/docs/test_training_example.py",
+    "tests/pipeline/storage/test_remote.py",
+    "tests/pipeline/test_kills.py",
+    "tests/pipeline/test_main_job.py",
+    "tests/pipeline/phases/classify/test_classify.py",
+    "tests/pipeline/phases/history/test_days.py",
+)
+"""Files that take longest, longest first."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --nightly."""
+    parser.addoption(
+        "--nightly",
+        action="store_true",
+        default=bool(os.environ.get("SLUICE_NIGHTLY")),
+        help="run what is sized for a night, too (or SLUICE_NIGHTLY=1)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Names the markers that these rules are about."""
+    config.addinivalue_line("markers", "real: needs the real posts of SLUICE_DATA")
+    config.addinivalue_line("markers", "nightly: sized for a night; left out without --nightly")
+    config.addinivalue_line("markers", "scattered: shares nothing with the tests of its file")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what does not belong into this session; orders the rest and gives each a group."""
+    left_out = [item for item in items if _is_left_out(item, config)]
+    items[:] = [item for item in items if not _is_left_out(item, config)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items.sort(key=_rank)
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            alone = item.get_closest_marker("scattered")
+            item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else _file(item)))
+    _check_bare_names()
+
+
+def _is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
+    if item.get_closest_marker("real") and "SLUICE_DATA" not in os.environ:
+        return True
+    return bool(item.get_closest_marker("nightly")) and not config.getoption("--nightly")
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _rank(item: pytest.Item) -> int:
+    file = _file(item)
+    return FIRST.index(file) if file in FIRST else len(FIRST)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turns a skip into a failure in CI: what is not installed there must be."""
+    report = yield
+    if report.skipped and os.environ.get("SLUICE_CI"):
+        report.outcome = "failed"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Does the same where a whole file is skipped."""
+    report = yield
+    if report.skipped and os.environ.get("SLUICE_CI"):
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid}: skipped, which fails in CI: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fails a test that imports a module of ours by its bare name: users have modules of these names."""
+    yield
+    _check_bare_names()
+
+
+def _check_bare_names() -> None:
+    found = sorted(sys.modules.keys() & set(ROOMS))
+    if found:
+        del sys.modules[found[0]]
+        raise AssertionError(f"{found[0]} was imported by its bare name: it is sluice.{found[0]}")
