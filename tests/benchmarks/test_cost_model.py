@@ -12,7 +12,7 @@ from benchmarks import cost_model
 from benchmarks.cost_measure import Measured, StageCost, measure, run_timed
 from benchmarks.cost_scale import Assumptions, edge_bytes, layout, stage_cpu
 from benchmarks.makespan import Steps, makespan, spread, stage_seconds
-from tests.pipeline.conftest import Job
+from tests.pipeline.runs import Job
 from tests.repository import ROOT
 
 PLAIN = Assumptions()

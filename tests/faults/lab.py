@@ -24,7 +24,7 @@ from sluice.pipeline.recipes import loader
 from sluice.pipeline.sample.write import write_sample
 from tests.faults import lost
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
-from tests.pipeline.conftest import RECIPE
+from tests.pipeline.runs import RECIPE
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer")
 WORKERS = ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")

@@ -42,6 +42,7 @@ def test_the_top_level_is_fixed() -> None:
     top = {*ROOMS, "sluice", "tests", "docs", "benchmarks", ".ci"}
     top |= {
         "README.md",
+        "CONTRIBUTING.md",
         "CHANGELOG.md",
         "LICENSE",
         "Makefile",

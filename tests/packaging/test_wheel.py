@@ -4,11 +4,13 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -16,10 +18,21 @@ from email.message import Message
 from email.parser import HeaderParser
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.packaging.wheels import Built, Installed, bare, build, install
+from tests.packaging.wheels import (
+    EPOCH,
+    Built,
+    Installed,
+    bare,
+    build,
+    install,
+    link_packages,
+    our_kernels,
+    packages,
+)
 from tests.repository import ROOMS, ROOT
 
 pytestmark = pytest.mark.slow
@@ -39,9 +52,12 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="module")
-def installed(built: Built, open_folder: Path) -> Installed:
-    return install(built.wheel, open_folder / "venv")
+@pytest.fixture(scope="module", params=["linked", pytest.param("index", marks=pytest.mark.nightly)])
+def installed(built: Built, open_folder: Path, request: pytest.FixtureRequest) -> Installed:
+    """The wheel in an empty venv, with its dependencies linked from ours, or at night from the index."""
+    folder = open_folder / request.param
+    folder.mkdir()
+    return install(built.wheel, folder / "venv", from_index=request.param == "index")
 
 
 def in_wheel(built: Built) -> set[str]:
@@ -103,43 +119,125 @@ def test_metadata(built: Built) -> None:
     assert set(about.get_all("Provides-Extra")) >= {"sample", "train", "transformers", "dev"}
 
 
+def test_archives_say_nothing_of_the_build(built: Built) -> None:
+    """Files of the wheel have one time, that of the commit, plain modes, and stand in the order of RECORD."""
+    with zipfile.ZipFile(built.wheel) as archive:
+        entries = archive.infolist()
+        record = archive.read(f"sluice-{version_of(built)}.dist-info/RECORD").decode()
+    assert {entry.date_time for entry in entries} == {time.gmtime(int(EPOCH))[:6]}
+    assert {entry.external_attr >> 16 & 0o7777 for entry in entries} <= {0o644, 0o664, 0o755}
+    names = [entry.filename for entry in entries]
+    assert names == [line.split(",")[0] for line in record.splitlines()]
+    assert str(built.tree).encode() not in built.wheel.read_bytes()
+
+
+@pytest.mark.nightly
 def test_the_same_tree_gives_the_same_wheel(built: Built, tmp_path: Path) -> None:
     """A second build, in another folder and at another time, gives the same bytes."""
     assert build(tmp_path).wheel.read_bytes() == built.wheel.read_bytes()
 
 
-def test_the_wheel_runs_from_an_empty_folder(installed: Installed, open_folder: Path) -> None:
-    """A normal user, an empty folder, a venv that is read-only: sample, run and verify work."""
-    work, home = open_folder / "work", open_folder / "home"
-    before = files(installed.folder, "lib")
-    for folder in (work, home):
-        folder.mkdir()
-        if os.getuid() == 0:
-            os.chown(folder, NOBODY, NOBODY)
+class User(NamedTuple):
+    """A user who owns nothing but a home and a folder to work in."""
 
-    def sluice(*words: str) -> subprocess.CompletedProcess[str]:
+    home: Path
+    work: Path
+
+    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command as the user, in the folder; it must not fail."""
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
-        command = [installed.sluice, *words]
         ran = subprocess.run(
-            command, cwd=work, env=bare(home), capture_output=True, text=True, **user
-        )
+            command, cwd=self.work, env={**bare(self.home), **environment}, capture_output=True,
+            text=True, **user,
+        )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         return ran
+
+
+def user_at(folder: Path, *, kernels: Path | None = None) -> User:
+    """Makes the folders of a user, with kernels that are compiled already."""
+    user = User(folder / "home", folder / "work")
+    for made in user:
+        made.mkdir()
+    if kernels is not None and kernels.exists():
+        shutil.copytree(kernels, user.home / ".cache" / "sluice")
+    if os.getuid() == 0:
+        for path in (*user, *user.home.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+    return user
+
+
+MINE = "mine = True\n"
+LOOK = """
+import sys
+import filters, pipeline, schemas, tokenizer
+assert filters.mine and pipeline.mine and schemas.mine and tokenizer.mine
+import sluice
+import sluice.pipeline.cli, sluice.filters.registry, sluice.tokenizer.loader.files
+assert sluice.pipeline.__file__ != pipeline.__file__
+assert sluice.__file__.startswith(sys.argv[1])
+"""
+NAMES = """
+import importlib.util
+for name in ("filters", "pipeline", "schemas", "tokenizer", "tests", "benchmarks"):
+    assert importlib.util.find_spec(name) is None, name
+"""
+BATCH = """
+import sluice
+dataset = sluice.TokenDataset("out", micro_batch_sequences=2)
+batch = next(iter(sluice.TokenLoader(dataset)))
+print(*batch.tokens.shape)
+"""
+
+
+def test_the_names_of_users_stay_theirs(installed: Installed, open_folder: Path) -> None:
+    """The wheel installs `sluice` alone: beside a user's own pipeline.py and filters.py both are found."""
+    with tempfile.TemporaryDirectory(dir=open_folder) as name:
+        Path(name).chmod(0o755)
+        at = user_at(Path(name), kernels=our_kernels())
+        for room in ROOMS:
+            (at.work / f"{room}.py").write_text(MINE)
+        at.run(installed.python, "-c", LOOK, str(installed.folder))
+        for room in ROOMS:
+            (at.work / f"{room}.py").unlink()
+        at.run(installed.python, "-c", NAMES)
+
+
+def test_the_wheel_runs_from_an_empty_folder(installed: Installed) -> None:
+    """A normal user, an empty folder, a venv that is read-only: sample, run and verify work."""
+    fresh = installed.folder.parent.name == "index"
+    at = user_at(installed.folder.parent, kernels=None if fresh else our_kernels())
+    work, home = at.work, at.home
+    before = files(installed.folder, "lib")
+
+    def sluice(*words: str) -> subprocess.CompletedProcess[str]:
+        return at.run(installed.sluice, *words)
 
     assert sluice("--version").stdout == f"sluice {version('sluice')}\n"
     sluice("sample", "--posts", "500", "posts")
     first = sluice("run", "sample", "--input", "posts/*.jsonl.gz", "--output", "out")
-    assert first.stderr.startswith("compiling kernels")
+    if fresh:
+        assert first.stderr.startswith("compiling kernels")
     assert "500 read = " in first.stdout
     assert sluice("verify", "out").stdout.endswith("out: as its manifest says\n")
     assert (
         "compiling"
         not in sluice("run", "sample", "--input", "posts/*.gz", "--output", "out").stderr
     )
+    batch = at.run(installed.python, "-c", BATCH, PYTHONPATH=str(torch_at(installed.folder.parent)))
+    assert batch.stdout.split()[0] == "2"
     assert files(installed.folder, "lib") == before
     cache = home / ".cache" / "sluice"
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert {p.name for p in work.iterdir()} == {"posts", "out"}
+
+
+def torch_at(folder: Path) -> Path:
+    """Returns a folder of packages with torch, as the extra `train` brings it."""
+    made = folder / "torch"
+    made.mkdir()
+    link_packages(packages(["torch"], extra=""), made)
+    return made
 
 
 def test_the_wheel_brings_no_more_than_it_says(installed: Installed) -> None:
@@ -151,7 +249,7 @@ def test_the_wheel_brings_no_more_than_it_says(installed: Installed) -> None:
 
 def test_without_an_extra_the_message_names_it(installed: Installed) -> None:
     """The loader without torch says which extra brings it."""
-    python = installed.folder / "bin" / "python"
+    python = installed.python
     ran = subprocess.run(
         [python, "-c", "import sluice.tokenizer.loader.dataset"],
         env=bare(installed.folder), capture_output=True, text=True, check=False,

@@ -1,14 +1,22 @@
 """The wheel and the sdist of this checkout, built as `make dist` does, and an empty venv with the wheel."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from packaging.requirements import Requirement
+
 from tests.repository import ROOT
+
+sys.path.insert(0, str(ROOT / ".ci"))
+import licences
 
 EPOCH = "1750000000"
 NOT_OURS = shutil.ignore_patterns(
@@ -49,26 +57,78 @@ class Installed(NamedTuple):
     """An empty venv with the wheel and the extra `sample` in it; nobody can write to it.
 
     Attributes:
-        report: what pip says that it installed.
+        report: what pip says that it installed, or would have said.
     """
 
     folder: Path
     report: dict[str, Any]
 
     @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
     def sluice(self) -> str:
         return str(self.folder / "bin" / "sluice")
 
 
-def install(wheel: Path, folder: Path) -> Installed:
-    """Makes a venv and installs the wheel with pip, from the index, as a newcomer does."""
+def install(wheel: Path, folder: Path, *, from_index: bool) -> Installed:
+    """Makes a venv and installs the wheel with pip.
+
+    Its dependencies come from the index, as for a newcomer, or are those packages of this venv that the
+    metadata of the wheel ask for, and theirs, and no others.
+    """
     subprocess.run([_python_of_all(), "-m", "venv", "--without-pip", folder], check=True)
     report = folder / "report.json"
     options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--report", report]
+    options += [] if from_index else ["--no-deps"]
     command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install"]
     subprocess.run([*command, *options, f"{wheel}[sample]"], check=True, env=bare(folder))
-    subprocess.run(["chmod", "-R", "a-w", folder], check=True)
-    return Installed(folder, json.loads(report.read_text()))
+    said = json.loads(report.read_text())
+    if not from_index:
+        found = packages(said["install"][0]["metadata"]["requires_dist"], extra="sample")
+        link_packages(found, next(folder.glob("lib/python3*/site-packages")))
+        said["install"] += [_row(package) for package in found]
+        report.write_text(json.dumps(said))
+    for parent, _, names in os.walk(folder):
+        os.chmod(parent, 0o555)
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink() and path.stat().st_nlink == 1:  # others' files are links
+                path.chmod(path.stat().st_mode & ~0o222)
+    return Installed(folder, said)
+
+
+def packages(requirements: Iterable[str], *, extra: str) -> list[Distribution]:
+    """Returns the packages of this venv that requirements ask for, with those of an extra, and theirs."""
+    wanted = [Requirement(line) for line in requirements]
+    mine = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": extra})]
+    for requirement in mine:
+        requirement.marker = None
+    return list(licences.needed(map(str, mine)).values())
+
+
+def link_packages(found: Iterable[Distribution], site: Path) -> None:
+    """Links the files of installed packages, compiled ones too, into a folder of packages."""
+    for package in found:
+        for file in package.files or ():
+            source, target = Path(str(file.locate())), site / file
+            if ".." in file.parts or not source.exists() or target.exists():
+                continue  # programs in bin/; a compiled file that is there already
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, target)
+            for compiled in source.parent.glob(f"__pycache__/{source.stem}.*.pyc"):
+                place = target.parent / "__pycache__" / compiled.name
+                place.parent.mkdir(exist_ok=True)
+                if not place.exists():
+                    os.link(compiled, place)
+
+
+def _row(package: Distribution) -> dict[str, Any]:
+    """Returns a row of pip's report, with the hash of the list of files in place of the archive's."""
+    about = package.metadata.json
+    listed = hashlib.sha256((package.read_text("RECORD") or "").encode()).hexdigest()
+    return {"metadata": about, "download_info": {"archive_info": {"hashes": {"sha256": listed}}}}
 
 
 def _python_of_all() -> str:
@@ -84,3 +144,9 @@ def bare(home: Path) -> dict[str, str]:
     ours = ("PYTHON", "SLUICE", "XDG", "NUMBA", "VIRTUAL_ENV", "HOME")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def our_kernels() -> Path:
+    """Returns the folder of the compiled kernels of these tests."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SLUICE_CACHE_DIR") or Path(cache) / "sluice")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sluice.pipeline import cli
-from tests.pipeline.conftest import Job
+from tests.pipeline.runs import Job
 
 POSTS = Path(__file__).parent.parent / "golden" / "posts.jsonl"
 

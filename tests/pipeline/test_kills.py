@@ -18,7 +18,7 @@ from sluice.filters.rules.min_words import MinWords
 from sluice.pipeline import cli
 from sluice.pipeline.phases.clean import stage as clean
 from sluice.pipeline.storage import output_folder
-from tests.pipeline.conftest import Job, contract_bytes, reject_rows, run
+from tests.pipeline.runs import Job, contract_bytes, reject_rows, run
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
 PHASES = ("clean", "dedup", "vocabulary", "tokens")

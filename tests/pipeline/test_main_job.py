@@ -17,7 +17,7 @@ from sluice.pipeline import cli
 from sluice.pipeline.phases.job import make_job
 from sluice.pipeline.phases.run_order import fingerprints, finished
 from sluice.pipeline.recipes.loader import load
-from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows, run
+from tests.pipeline.runs import Job, contract_bytes, copy_plain, reject_rows, run
 
 OUTPUT = ("tokens", "provenance", "leftover")
 
@@ -142,7 +142,7 @@ def test_plain_pyarrow_reads_a_shard(job: Job) -> None:
 def test_workers_do_not_show(job: Job, rerun, workers: str) -> None:
     """Any number of workers writes the same bytes, rejects and manifest included."""
     folders = (*OUTPUT, "rejects", "tokenizer")
-    output = rerun("--", f"--direct_num_workers={workers}")
+    output = rerun("--", f"--direct_num_workers={workers}", fresh=True)
     assert contract_bytes(output, *folders) == contract_bytes(job.output, *folders)
 
 
@@ -281,7 +281,8 @@ def test_nothing_kept_is_a_report_not_a_crash(job: Job, tmp_path: Path) -> None:
     """A run that rejects everything ends, balances and verifies."""
     frozen = f"vocabulary.tokenizer={job.tokenizer}"
     output = tmp_path / "none"
-    assert run(job, output, "--set", frozen, "--set", "filters.min_words.min_words=100000") == 0
+    sets = ("--set", frozen, "--set", "filters.min_words.min_words=100000")
+    assert run(job, output, *sets, inputs=str(job.sample / "posts-00.jsonl.gz")) == 0
     report = json.loads((output / "report" / "report.json").read_text())
     assert report["posts"]["kept"] == report["tokens"]["total"] == 0
     assert "no post was kept" in report["warnings"]

@@ -21,7 +21,7 @@ from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
 from sluice.pipeline.units.manifest import FileEntry
 from sluice.schemas.errors import InputError, OutputError
 from sluice.schemas.names import inside, visible
-from tests.pipeline.conftest import Job, run
+from tests.pipeline.runs import Job, run
 
 OUTSIDE = ["../x", "a/../../x", "/etc/passwd", "..", ".", "", "a//b", "a\\..\\b", "C:/x"]
 OUTSIDE += ["s3://b/x", "a\0"]

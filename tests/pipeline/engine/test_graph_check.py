@@ -18,9 +18,9 @@ from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.run_order import fingerprints
 from tests.dataflow.dry_run import job_of
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
-from tests.pipeline.conftest import Job
 from tests.pipeline.phases.classify.test_classify import recipe, table
 from tests.pipeline.phases.classify.test_classify import run as run_recipe
+from tests.pipeline.runs import Job
 from tests.repository import ROOT
 
 DATAFLOW = ROOT / ".venv-dataflow" / "bin" / "python"

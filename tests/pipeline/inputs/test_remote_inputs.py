@@ -11,7 +11,7 @@ from sluice.pipeline.inputs.reader import ReadOptions, check_inputs, read_unit
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.schemas.errors import InputError
-from tests.pipeline.conftest import Job, contract_bytes, run
+from tests.pipeline.runs import Job, contract_bytes, run
 
 OPTIONS = ReadOptions(block_bytes=1 << 16, batch_rows=500)
 

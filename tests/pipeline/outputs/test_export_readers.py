@@ -18,8 +18,8 @@ from sluice.pipeline import cli
 from sluice.pipeline.outputs.export import Items
 from sluice.tokenizer.shards import read_shard
 from sluice.tokenizer.vocabulary.special import EOD_ID
-from tests.pipeline.conftest import Job
 from tests.pipeline.outputs.test_export import exported
+from tests.pipeline.runs import Job
 from tests.repository import ROOT
 
 PAGE = ROOT / "docs" / "export.md"

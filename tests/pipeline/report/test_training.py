@@ -21,7 +21,7 @@ from sluice.pipeline.report.text import funnel
 from sluice.pipeline.report.training import budget_of, training_section, training_warnings
 from sluice.pipeline.report.training_page import mixture_tables, training_facts, training_lines
 from sluice.schemas.errors import RecipeError
-from tests.pipeline.conftest import Job
+from tests.pipeline.runs import Job
 
 ABOUT: dict[str, Any] = {
     "total_steps": 1_000,

@@ -18,7 +18,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import lease, output_folder
 from sluice.schemas.errors import OutputError
 from sluice.tokenizer.loader.files import ShardSet
-from tests.pipeline.conftest import Job, contract_bytes, run
+from tests.pipeline.runs import Job, contract_bytes, run
 from tests.pipeline.storage.stores import Store
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")

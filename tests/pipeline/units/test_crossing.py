@@ -12,7 +12,7 @@ from apache_beam.coders import FastPrimitivesCoder
 from sluice.pipeline import cli
 from sluice.pipeline.units import stage as units
 from sluice.pipeline.units.manifest import Done, Unit
-from tests.pipeline.conftest import Job, contract_bytes, run
+from tests.pipeline.runs import Job, contract_bytes, run
 
 COPIES = 20_000
 LARGEST_ELEMENT = 1 << 20

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from sluice.pipeline.sample.write import write_sample
-from tests.pipeline.conftest import RECIPE, Job, contract_bytes, run
+from tests.pipeline.runs import RECIPE, Job, contract_bytes, run
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
 MORE = """

@@ -19,7 +19,7 @@ from sluice.pipeline.units.manifest import Unit
 from tests.docs.test_docs import leaves, quoted
 from tests.docs.test_docs import table as documented_table
 from tests.filters.transformers.tiny_checkpoints import Tiny, detoxify_checkpoint, hub_folder
-from tests.pipeline.conftest import Job, contract_bytes, reject_rows
+from tests.pipeline.runs import Job, contract_bytes, linked_output, reject_rows
 
 MODEL = "tiny"
 CUT = 0.45
@@ -78,11 +78,11 @@ def kept_ids(output: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def plain(job: Job, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(job: Job, tiny: Tiny, without: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a transformer over all survivors."""
     folder = tmp_path_factory.mktemp("plain")
     path = recipe(job, folder, table(tiny, max_scores={"toxicity": CUT}))
-    assert run(job, path, folder / "out") == 0
+    assert run(job, path, linked_output(without, folder / "out")) == 0
     return folder / "out"
 
 
@@ -158,13 +158,12 @@ def test_verify_sees_a_missing_score(plain: Path, tmp_path: Path) -> None:
     """A scores file that lost its rows is not what the manifest says."""
     from sluice.pipeline.outputs.verify import verify
 
-    path = next((plain / "scores").glob(f"{MODEL}-*"))
-    whole = path.read_bytes()
-    try:
-        pq.write_table(pq.read_table(path).slice(1), path)
-        problems = verify(str(plain), say=lambda line: None)
-    finally:
-        path.write_bytes(whole)
+    out = linked_output(plain, tmp_path / "out")
+    path = next((out / "scores").glob(f"{MODEL}-*"))
+    rows = pq.read_table(path)
+    path.unlink()
+    pq.write_table(rows.slice(1), path)
+    problems = verify(str(out), say=lambda line: None)
     assert any("SHA-256" in p or "bytes" in p for p in problems)
     assert any(p.startswith(f"scores/{MODEL}-*") for p in problems)
 
@@ -173,10 +172,10 @@ CASCADE = {"screen": "toxicity", "min_screen": 0.3, "sample": 0.0625}
 
 
 @pytest.fixture(scope="module")
-def cascade(job: Job, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cascade(job: Job, tiny: Tiny, without: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cascade")
     path = recipe(job, folder, table(tiny, **CASCADE, max_scores={"toxicity": CUT}))
-    assert run(job, path, folder / "out") == 0
+    assert run(job, path, linked_output(without, folder / "out")) == 0
     return folder / "out"
 
 
@@ -214,12 +213,12 @@ def test_the_sample_measures_agreement(cascade: Path) -> None:
     assert about["agreed"] == round(agreed / about["sampled"], 6)
 
 
-def test_a_budget_is_kept(job: Job, tiny: Tiny, tmp_path: Path) -> None:
+def test_a_budget_is_kept(job: Job, tiny: Tiny, without: Path, tmp_path: Path) -> None:
     """At most the share of the survivors goes to the transformer, and the highest screen scores first."""
     bound = {"toxicity": CUT}
     settings = {"screen": "toxicity", "max_share": 0.1, "sample": 0.0, "max_scores": bound}
     path = recipe(job, tmp_path, table(tiny, **settings))
-    assert run(job, path, tmp_path / "out") == 0
+    assert run(job, path, linked_output(without, tmp_path / "out")) == 0
     about = report(tmp_path / "out")["transformers"][0]
     assert 0 < about["decided"] <= 0.1 * about["posts"]
     screen, found = screen_scores(tmp_path / "out"), scores(tmp_path / "out")
@@ -229,11 +228,13 @@ def test_a_budget_is_kept(job: Job, tiny: Tiny, tmp_path: Path) -> None:
     assert max(screen[i] for i in kept_ids(tmp_path / "out") - seen) < low
 
 
-def test_two_transformers_in_turn(job: Job, tiny: Tiny, other: Path, tmp_path: Path) -> None:
+def test_two_transformers_in_turn(
+    job: Job, tiny: Tiny, other: Path, without: Path, tmp_path: Path
+) -> None:
     """The second sees what the first left; both have their rejects and scores."""
     second = f'[[transformers]]\nmodel = "{other}"\nmin_scores.good = 0.5'
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}), second)
-    assert run(job, path, tmp_path / "out") == 0
+    assert run(job, path, linked_output(without, tmp_path / "out")) == 0
     assert cli.main(["verify", str(tmp_path / "out")]) == 0
     first, then = report(tmp_path / "out")["transformers"]
     assert then["posts"] == first["posts"] - first["rejected"]
@@ -244,27 +245,32 @@ def test_two_transformers_in_turn(job: Job, tiny: Tiny, other: Path, tmp_path: P
 
 
 def test_units_and_workers_do_not_show(
-    job: Job, tiny: Tiny, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, tiny: Tiny, plain: Path, without: Path, tmp_path: Path
 ) -> None:
     """One worker writes the bytes of two."""
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}))
-    assert run(job, path, tmp_path / "out", "--", "--direct_num_workers=1") == 0
+    out = linked_output(without, tmp_path / "out")
+    assert run(job, path, out, "--", "--direct_num_workers=1") == 0
     assert contract_bytes(tmp_path / "out", *FOLDERS) == contract_bytes(plain, *FOLDERS)
 
 
 def test_a_threshold_reruns_what_depends_on_it(
-    job: Job, tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    job: Job, tiny: Tiny, plain: Path, tmp_path: Path
 ) -> None:
     """Another threshold of the transformer leaves clean and dedup alone."""
-    for cut in (CUT, 0.6):
-        path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": cut}))
-        assert run(job, path, tmp_path / "out") == 0
+    path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": 0.6}))
+    assert run(job, path, linked_output(plain, tmp_path / "out")) == 0
     reused = {p["name"] for p in report(tmp_path / "out")["phases"] if p["units_reused"] == -1}
     assert reused == {"clean", "dedup", "vocabulary"}
 
 
 def test_a_post_that_breaks_the_model_is_a_dead_letter(
-    job: Job, tiny: Tiny, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job,
+    tiny: Tiny,
+    plain: Path,
+    without: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One poison post is an error of its own; its neighbours are scored as before."""
     from sluice.filters.transformers.load import TransformerScorer
@@ -281,7 +287,8 @@ def test_a_post_that_breaks_the_model_is_a_dead_letter(
 
     monkeypatch.setattr(TransformerScorer, "score", fails)
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}))
-    assert run(job, path, tmp_path / "out", "--set", "limits.max_error_ratio=0.01") == 0
+    out = linked_output(without, tmp_path / "out")
+    assert run(job, path, out, "--set", "limits.max_error_ratio=0.01") == 0
     assert cli.main(["verify", str(tmp_path / "out")]) == 0
     rows = [r for r in reject_rows(tmp_path / "out") if r["kind"] == "error"]
     assert [(r["post_id"], r["phase"], r["stage"], r["reason"]) for r in rows] == [
@@ -292,7 +299,7 @@ def test_a_post_that_breaks_the_model_is_a_dead_letter(
 
 
 def test_too_many_failures_stop_the_run(
-    job: Job, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    job: Job, tiny: Tiny, without: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """A model that fails on every post is a fault of the code: the run stops and says so."""
@@ -309,7 +316,7 @@ def test_too_many_failures_stop_the_run(
     bound = {"toxicity": CUT}
     settings = {"screen": "toxicity", "max_share": 0.02, "sample": 0.0, "max_scores": bound}
     path = recipe(job, tmp_path, table(tiny, **settings))
-    assert run(job, path, tmp_path / "out") != 0
+    assert run(job, path, linked_output(without, tmp_path / "out")) != 0
     assert "max_error_ratio" in capsys.readouterr().err
     assert not (tmp_path / "out" / "COMPLETED").exists()
 
@@ -351,8 +358,8 @@ def test_errors_come_before_any_post_is_read(
 
 
 def test_a_failed_run_goes_on(
-    job: Job, tiny: Tiny, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    job: Job, tiny: Tiny, plain: Path, without: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """A run that dies in one unit's inference keeps the others, and ends with the same bytes."""
     score_unit = inference.score_unit
@@ -363,6 +370,7 @@ def test_a_failed_run_goes_on(
         return score_unit(stage, model, unit)
 
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}))
+    linked_output(without, tmp_path / "out")
     with monkeypatch.context() as broken:
         broken.setattr(inference, "score_unit", breaks)
         assert run(job, path, tmp_path / "out", "--", "--direct_num_workers=1") != 0
@@ -378,13 +386,18 @@ def test_a_failed_run_goes_on(
 
 @pytest.mark.slow
 def test_a_shared_model_gives_the_same_bytes(
-    job: Job, tiny: Tiny, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job,
+    tiny: Tiny,
+    plain: Path,
+    without: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where workers share one model in a process of its own, as on a GPU, the output is the same."""
     handler = inference.TransformerHandler
     monkeypatch.setattr(handler, "share_model_across_processes", lambda self: True)
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}))
-    assert run(job, path, tmp_path / "out") == 0
+    assert run(job, path, linked_output(without, tmp_path / "out")) == 0
     assert contract_bytes(tmp_path / "out", *FOLDERS) == contract_bytes(plain, *FOLDERS)
 
 

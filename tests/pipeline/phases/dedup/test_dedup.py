@@ -12,7 +12,7 @@ from sluice.pipeline import cli
 from sluice.pipeline.phases.dedup import phase as dedup_phase
 from sluice.pipeline.phases.dedup.candidates import Posts
 from sluice.pipeline.phases.dedup.ship import partition_of
-from tests.pipeline.conftest import Job, reject_rows
+from tests.pipeline.runs import Job, reject_rows
 
 BASE = "the lighthouse keeper counts forty seven boats before breakfast on a calm day"
 LONGER = BASE + " again"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.pipeline import cli
-from tests.pipeline.conftest import Job, contract_bytes, reject_rows
+from tests.pipeline.runs import Job, contract_bytes, reject_rows
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
 RECIPE = """

@@ -25,7 +25,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.recovery import sweep
 from sluice.schemas.errors import OutputError
-from tests.pipeline.conftest import Job
+from tests.pipeline.runs import Job
 
 FIRST_DAY = datetime.date(2026, 2, 26)
 MINHASH = MinHashSpec()

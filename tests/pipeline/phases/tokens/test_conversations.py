@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from sluice.filters.text.normalize import normalize
 from sluice.pipeline import cli
 from sluice.pipeline.outputs.verify import verify
-from tests.pipeline.conftest import Job, reject_rows
+from tests.pipeline.runs import Job, reject_rows
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -27,7 +27,7 @@ from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes.schema import Shares
 from sluice.schemas.errors import RecipeError
 from tests.docs.test_docs import leaves, pattern, quoted, table
-from tests.pipeline.conftest import Job, contract_bytes, copy_plain, reject_rows
+from tests.pipeline.runs import Job, contract_bytes, copy_plain, linked_output, reject_rows, run
 
 AMOUNTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 1 << 40), min_size=1)
 SHARES = st.builds(
@@ -219,12 +219,10 @@ SETS = (
 
 
 @pytest.fixture(scope="module")
-def mixed(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mixed(job: Job, frozen: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The main job with a mixture, and with fewer tokens wanted than there are."""
-    output = tmp_path_factory.mktemp("mixed") / "out"
-    files, frozen = str(job.sample / "posts-*.jsonl.gz"), f"vocabulary.tokenizer={job.tokenizer}"
-    arguments = ["run", str(job.recipe), "--input", files, "--output", str(output)]
-    assert cli.main([*arguments, "--set", frozen, *SETS]) == 0
+    output = linked_output(frozen.output, tmp_path_factory.mktemp("mixed") / "out")
+    assert run(job, output, "--set", f"vocabulary.tokenizer={job.tokenizer}", *SETS) == 0
     return output
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
 from sluice.tokenizer.shards import read_shard
 from sluice.tokenizer.vocabulary.special import PAD_ID
-from tests.pipeline.conftest import Job
+from tests.pipeline.runs import Job, forget, linked_output, run
 
 ids = st.lists(st.integers(0, 1 << 40).map(str), min_size=1, max_size=200, unique=True)
 
@@ -49,13 +48,15 @@ def test_token_counts_are_those_of_the_shards(job: Job) -> None:
 
 
 def test_the_report_says_who_encoded(
-    job: Job, rerun: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    job: Job, frozen: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Gigatoken does, and where it is missing `tokenizers`, with the same shards and a warning."""
     kept = job.report()["posts"]["kept"]
     assert job.report()["encoded_by"] == {"gigatoken": kept}
     monkeypatch.setitem(sys.modules, "gigatoken", None)
-    output = rerun()
+    output = linked_output(frozen.output, tmp_path / "out")
+    forget(output, "tokens")
+    assert run(job, output, "--set", f"vocabulary.tokenizer={job.tokenizer}") == 0
     report = json.loads((output / "report" / "report.json").read_text())
     assert report["encoded_by"] == {"tokenizers": kept}
     assert any("gigatoken could not be used" in warning for warning in report["warnings"])
