@@ -17,48 +17,57 @@ ROOMS := schemas filters tokenizer pipeline
 
 .PHONY: install check format lint types layers test nightly dist audit models bench spark faults clean
 
-install: .venv/.packages .venv/.dev-installed .venv-readers/.installed .venv-dataflow/.installed .venv-spark/.installed
+INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow spark)
 
-.venv/.packages: .ci/packages .venv/.dev-installed
+# Debian's packages and the big venv, then the small venvs, at once: most of it waits for the network.
+install:
+	@+$(MAKE) --jobs 4 --no-print-directory $(INSTALLED)
+
+.venv/.packages: .ci/packages
 	.ci/packages
-	touch $@
+	@mkdir -p $(@D) && touch $@
 
 .venv/.dev-installed: pyproject.toml
 	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
 	touch $@
 
-# The libraries of the trainers that exports are for. They want other versions than ours, and cloud SDKs, so they
-# stand apart, without dependencies, and see .venv behind what is theirs. Tests run them as processes.
-# The same for what Beam's Dataflow runner needs to check a job: see its requirements.
-.venv-%/.installed: tests/%/requirements.txt .venv/.dev-installed
-	rm -rf .venv-$*
-	$(BIN)/python -m venv --without-pip .venv-$*
-	$(BIN)/pip --python .venv-$*/bin/python install --quiet --disable-pip-version-check --no-deps \
-		--requirement $<
+# Small venvs: packages without their dependencies, and .venv behind what is theirs. Modules are compiled when they
+# are first imported: of most packages that is a small part.
+PIP_INTO = $(BIN)/pip --python $(1)/bin/python install --quiet --disable-pip-version-check --no-deps --no-compile
+define SMALL_VENV
+	rm -rf $(1)
+	$(BIN)/python -m venv --without-pip $(1)
+	$(call PIP_INTO,$(1)) --requirement $(2)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-		> "$$(echo .venv-$*/lib/python*/site-packages)/behind.pth"
+		> "$$(echo $(1)/lib/python*/site-packages)/behind.pth"
 	touch $@
+endef
 
-# What workers of a cluster have: the wheel, never the checkout. And Spark, as the pyspark package brings it,
-# Beam's Spark runner from Maven, and the driver that starts it. Needs a JDK of 11 or 17, and Maven.
-SPARK_SOURCES := $(shell find $(ROOMS) sluice/*.py tests/cluster -name "*.py" -o -name "*.toml" -o -name "*.java" -o -name pom.xml)
+# The libraries of the trainers that exports are for. They want other versions than ours, and cloud SDKs, so they
+# stand apart. Tests run them as processes. The same for what Beam's Dataflow runner needs to check a job: see its
+# requirements.
+.venv-%/.installed: tests/%/requirements.txt .venv/.dev-installed
+	$(call SMALL_VENV,.venv-$*,$<)
 
-.venv-spark/.python: pyproject.toml tests/cluster/requirements.txt .venv/.dev-installed
-	rm -rf .venv-spark
-	$(PYTHON) -m venv --without-pip .venv-spark
-	$(BIN)/pip --python .venv-spark/bin/python install --quiet --disable-pip-version-check \
-		. --requirement tests/cluster/requirements.txt
-	touch $@
+# What workers of a cluster have: the wheel, never the checkout (a .pth behind another is not followed, so that of
+# .venv to the checkout is not). And Spark, as the pyspark package brings it, Beam's Spark runner from Maven, and
+# the driver that starts it. Needs a JDK of 11 or 17, and Maven.
+JAVA := tests/cluster/java/sluice/SparkDriver.java
+
+.venv-spark/.python: tests/cluster/requirements.txt .venv/.dev-installed
+	$(call SMALL_VENV,.venv-spark,$<)
 
 .venv-spark/.jars: tests/cluster/pom.xml .venv-spark/.python .venv/.packages
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/.venv-spark/jars" \
 		-DincludeGroupIds=org.apache.beam,joda-time,io.opentelemetry
 	touch $@
 
-.venv-spark/.installed: $(SPARK_SOURCES) .venv-spark/.jars
-	$(BIN)/pip --python .venv-spark/bin/python install --quiet --disable-pip-version-check --no-deps --force-reinstall .
-	javac -nowarn -d .venv-spark/classes -cp ".venv-spark/jars/*:$$(echo .venv-spark/lib/python*/site-packages/pyspark/jars)/*" \
-		tests/cluster/java/sluice/SparkDriver.java
+.venv-spark/.classes: $(JAVA) .venv-spark/.jars
+	javac -nowarn -d .venv-spark/classes -cp ".venv-spark/jars/*:$$(echo .venv-spark/lib/python*/site-packages/pyspark/jars)/*" $<
+	touch $@
+
+.venv-spark/.installed: pyproject.toml .ci/backend.py $(shell find $(ROOMS) sluice/*.py -type f -not -name '*.pyc') .venv-spark/.classes
+	$(call PIP_INTO,.venv-spark) --force-reinstall .
 	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order'
 	touch $@
 

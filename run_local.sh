@@ -36,7 +36,9 @@ install() {
     echo "installing $1 (once; a minute or two)" >&2
     # The pip of Python 3.11's venv, 23.2, finds no version of the CUDA packages that torch 2.13 wants.
     "$here/.venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pip>=26,<27'
-    (cd "$here" && PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --editable "$1")
+    # Modules are compiled when they are first imported, which of most packages is a small part.
+    (cd "$here" && PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --no-compile \
+        --editable "$1")
     echo "compiling kernels (once)" >&2
     "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order, sluice.pipeline.outputs.export'
     touch "$stamp"

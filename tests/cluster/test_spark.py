@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +18,21 @@ from tests.repository import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 SOFTWARE = ROOT / ".venv-spark"
-POSTS = 50_000
+POSTS = 5_000
+MANY = 50_000
+
+
+@pytest.fixture(scope="module", params=[POSTS, pytest.param(MANY, marks=pytest.mark.nightly)])
+def posts(request: pytest.FixtureRequest) -> int:
+    """How many synthetic posts there are."""
+    return int(request.param)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(posts: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the synthetic posts, and the local run's output as `local`."""
     made = tmp_path_factory.mktemp("cluster")
-    run_job("sample", sample(made, POSTS), made / "local")
+    run_job("sample", sample(made, posts), made / "local")
     return made
 
 
@@ -37,9 +45,19 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield made
 
 
-def test_spark_writes_the_bytes_of_the_local_run(folder: Path, cluster: Cluster) -> None:
+def test_workers_have_the_wheel(cluster: Cluster) -> None:
+    """What a worker imports is the installed wheel, not this checkout; its packages may be those of .venv."""
+    look = "import sluice.pipeline.cli as cli; print(cli.__file__)"
+    command = [SOFTWARE / "bin" / "python", "-I", "-c", look]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert Path(done.stdout.strip()).is_relative_to(SOFTWARE)
+
+
+def test_spark_writes_the_bytes_of_the_local_run(
+    folder: Path, cluster: Cluster, posts: int
+) -> None:
     """All files of the contract and the ledger are those of the local run; both workers did units."""
-    run_job("sample", sample(folder, POSTS), folder / "spark", cluster.flags)
+    run_job("sample", sample(folder, posts), folder / "spark", cluster.flags)
     found = compare(folder / "local", folder / "spark")
     assert found.files > 10
     assert found.differences == ()
@@ -67,14 +85,14 @@ def has_units(output: Path, stage: str) -> Callable[[], bool]:
     return lambda: any(output.glob(f"work/*/{stage}/unit-*.json"))
 
 
-def test_killed_workers_do_not_show(folder: Path, cluster: Cluster) -> None:
+def test_killed_workers_do_not_show(folder: Path, cluster: Cluster, posts: int) -> None:
     """A Python worker dies in clean, an executor in tokens: Spark tries again, no byte is another."""
     output, before = folder / "killed", failed_tasks(cluster.logs)
     killers = [
         kill_once(has_units(output, "clean"), cluster.python_workers),
         kill_once(has_units(output, "encode"), cluster.executors),
     ]
-    run_job("sample", sample(folder, POSTS), output, cluster.flags)
+    run_job("sample", sample(folder, posts), output, cluster.flags)
     for killer in killers:
         killer.join(1)
         assert not killer.is_alive(), "nobody was killed"
