@@ -36,6 +36,9 @@ partition_bytes = 131072
 """
 
 
+PHASES = ("clean", "dedup", "vocabulary", "tokens")
+
+
 class Job(NamedTuple):
     """A finished run and what it was made from."""
 
@@ -68,6 +71,29 @@ def linked_output(output: Path, folder: Path) -> Path:
     here stays here; a test that damages a file unlinks it first, or takes a copy.
     """
     return Path(shutil.copytree(output, folder, copy_function=os.link))
+
+
+def before_phase(job: Job, folder: Path, phase: str) -> Path:
+    """Makes a folder as a run leaves it that ended when the phases before one were done; returns it."""
+    if phase == PHASES[0]:
+        return folder
+    linked_output(job.output, folder)
+    later = PHASES[PHASES.index(phase) :]
+    for name in later:
+        forget(folder, name)
+        for path in folder.glob(f"rejects/{name}-*"):
+            path.unlink()
+    for name in (
+        "tokens",
+        "provenance",
+        "leftover",
+        "report",
+        *["tokenizer"] * ("vocabulary" in later),
+    ):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("COMPLETED", "manifest.json"):
+        (folder / name).unlink()
+    return folder
 
 
 def forget(output: Path, phase: str) -> None:

@@ -18,10 +18,17 @@ from sluice.filters.rules.min_words import MinWords
 from sluice.pipeline import cli
 from sluice.pipeline.phases.clean import stage as clean
 from sluice.pipeline.storage import output_folder
-from tests.pipeline.runs import Job, contract_bytes, reject_rows, run
+from tests.pipeline.runs import (
+    PHASES,
+    Job,
+    before_phase,
+    contract_bytes,
+    linked_output,
+    reject_rows,
+    run,
+)
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
-PHASES = ("clean", "dedup", "vocabulary", "tokens")
 
 
 def command(job: Job, out: Path, *more: str) -> list[str]:
@@ -54,7 +61,7 @@ def kill_in(process: subprocess.Popen, out: Path, phase: str, wait: float) -> bo
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_killed_run_goes_on(job: Job, tmp_path: Path, phase: str) -> None:
     """Killed in any phase and started again, the bytes are the same and finished units are not redone."""
-    out = tmp_path / "out"
+    out = before_phase(job, tmp_path / "out", phase)
     draw = random.Random(phase)
     killed = 0
     for _ in range(2):
@@ -174,8 +181,11 @@ def test_too_many_malformed_rows_stop_the_run(
     assert "limits.max_malformed_ratio = 0.001" in err
 
 
-def test_another_recipe_is_refused(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_recipe_is_refused(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An output belongs to one recipe and its inputs; nothing in it is overwritten."""
+    job = job._replace(output=linked_output(job.output, tmp_path / "out"))
     before = contract_bytes(job.output, *CONTRACT)
     assert run(job, job.output, "--set", "name=other") == 2
     assert "holds a run of recipe 'trial', not 'other'" in capsys.readouterr().err
@@ -197,8 +207,9 @@ def test_a_folder_of_somebody_else_is_refused(
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
 
 
-def test_one_run_at_a_time(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_run_at_a_time(job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """While one run holds an output a second one is refused, and says so."""
+    job = job._replace(output=linked_output(job.output, tmp_path / "out"))
     with output_folder.locked(str(job.output)):
         assert run(job, job.output) == 2
     assert "another run holds it" in capsys.readouterr().err
@@ -282,17 +293,18 @@ def test_verify_sees_a_wrong_ledger(
 
 
 def test_a_cut_intermediate_file_is_found(
-    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    job: Job, frozen: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file of a finished unit that lost bytes stops the next phase; the next run makes it again."""
-    out = tmp_path / "out"
-    frozen = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
-    assert run(job, out, *frozen) == 0
+    out = linked_output(frozen.output, tmp_path / "out")
+    sets = ("--set", f"vocabulary.tokenizer={job.tokenizer}", "--set", "dedup.threshold=0.5")
     kept = next(iter((out / "work").glob("clean-*/clean/unit-00000.*.kept.arrow")))
-    kept.write_bytes(kept.read_bytes()[:-8])
-    assert run(job, out, *frozen, "--set", "dedup.threshold=0.5") == 2
+    whole = kept.read_bytes()
+    kept.unlink()
+    kept.write_bytes(whole[:-8])
+    assert run(job, out, *sets) == 2
     assert "is done anew" in capsys.readouterr().err
-    assert run(job, out, *frozen, "--set", "dedup.threshold=0.5") == 0
+    assert run(job, out, *sets) == 0
 
 
 def test_scores_are_numbers(job: Job) -> None:

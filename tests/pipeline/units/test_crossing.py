@@ -12,7 +12,7 @@ from apache_beam.coders import FastPrimitivesCoder
 from sluice.pipeline import cli
 from sluice.pipeline.units import stage as units
 from sluice.pipeline.units.manifest import Done, Unit
-from tests.pipeline.runs import Job, contract_bytes, run
+from tests.pipeline.runs import Job, contract_bytes, linked_output, run
 
 COPIES = 20_000
 LARGEST_ELEMENT = 1 << 20
@@ -57,12 +57,11 @@ def test_elements_stay_small_when_one_template_is_everything(
 
 
 def test_work_done_again_has_the_same_bytes(
-    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    job: Job, frozen: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Units whose manifests are lost are done anew, in a later process or on another machine: same bytes."""
-    output = tmp_path / "out"
-    frozen = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
-    assert run(job, output, *frozen) == 0
+    output = linked_output(frozen.output, tmp_path / "out")
+    sets = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
     before = (intermediate(output), contract_bytes(output, "tokens", "provenance", "rejects"))
     draw = random.Random(5)
     for path in sorted(output.glob("work/*/*/*.json")):
@@ -70,7 +69,7 @@ def test_work_done_again_has_the_same_bytes(
             path.unlink()
     for path in output.glob("work/*/phase.json"):
         path.unlink()
-    assert run(job, output, *frozen) == 0
+    assert run(job, output, *sets) == 0
     after = (intermediate(output), contract_bytes(output, "tokens", "provenance", "rejects"))
     assert before == after
     assert cli.main(["verify", str(output)]) == 0

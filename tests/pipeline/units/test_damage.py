@@ -1,13 +1,14 @@
 """A file between phases that was cut or changed: an error that names it, then the undisturbed bytes."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from sluice.pipeline.sample.write import write_sample
-from tests.pipeline.runs import RECIPE, Job, contract_bytes, run
+from tests.built_once import built_once
+from tests.pipeline.runs import RECIPE, Job, contract_bytes, finished, linked_output, run
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
 MORE = """
@@ -21,12 +22,8 @@ max_words = 20000
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """The main job on 1,500 synthetic posts, with every kind of intermediate file."""
-    folder = tmp_path_factory.mktemp("small")
-    write_sample(folder / "sample", num_posts=1500, seed=4)
-    (folder / "trial.toml").write_text(RECIPE + MORE)
-    made = Job(folder / "sample", folder / "trial.toml", folder / "out")
-    assert run(made, made.output) == 0
-    return made
+    about: dict[str, Any] = {"num_posts": 1500, "seed": 4, "recipe": RECIPE + MORE}
+    return finished(built_once(tmp_path_factory, "small", lambda f: finished(f, **about)), **about)
 
 
 class Kind(NamedTuple):
@@ -87,14 +84,21 @@ CASES = [
 
 
 def again(small: Job, tmp_path: Path, readers: tuple[str, ...]) -> Path:
-    """Returns a copy of the output in which the readers' work is not done."""
-    out = tmp_path / "out"
-    shutil.copytree(small.output, out)
+    """Returns the output, linked, in which the readers' work is not done."""
+    out = linked_output(small.output, tmp_path / "out")
     for pattern in readers:
         for folder in (out / "work").glob(pattern):
             shutil.rmtree(folder)
             (folder.parent / "phase.json").unlink(missing_ok=True)
     return out
+
+
+def change(path: Path, damage: Callable[[bytes], bytes | None]) -> None:
+    """Puts a damaged file in the place of one that other folders have, too."""
+    damaged = damage(path.read_bytes())
+    path.unlink()
+    if damaged is not None:
+        path.write_bytes(damaged)
 
 
 def same(out: Path, small: Job) -> bool:
@@ -103,6 +107,7 @@ def same(out: Path, small: Job) -> bool:
     return of_contract and manifest == (small.output / "manifest.json").read_bytes()
 
 
+@pytest.mark.scattered
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "damage"), CASES)
 def test_damage_is_named_and_mended(
@@ -116,8 +121,7 @@ def test_damage_is_named_and_mended(
     """A run says which file of which unit, makes it again or stops; after the next all bytes are the same."""
     out = again(small, tmp_path, kind.readers)
     path = max((out / "work").glob(kind.files), key=lambda p: p.stat().st_size)
-    damaged = damage(path.read_bytes())
-    path.unlink() if damaged is None else path.write_bytes(damaged)
+    change(path, damage)
     # What the driver sees when a phase begins is a warning, what a unit reads is an error.
     assert run(small, out) in (0, 2)
     unit = path.name.partition(".")[0]
@@ -137,7 +141,7 @@ def test_damaged_records_of_phases_are_made_again(small: Job, tmp_path: Path, da
     (out / "COMPLETED").unlink()
     for pattern in ("*/phase.json", "*/cost.json", "*/*/times/*.json", "run.json"):
         for path in (out / "work").glob(pattern):
-            path.write_bytes(damage(path.read_bytes()))
+            change(path, damage)
     assert run(small, out) == 0
     assert same(out, small)
 
@@ -148,7 +152,7 @@ def test_a_finished_run_of_unknown_owner_is_kept(
     """Where it cannot be told who made a finished output, nothing in it is overwritten."""
     out = again(small, tmp_path, ())
     owner = out / "work" / "run.json"
-    owner.write_bytes(flip(owner.read_bytes()))
+    change(owner, flip)
     assert run(small, out) == 2
     assert "run.json: its checksum is not that of its text" in capsys.readouterr().err
     assert same(out, small)

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
@@ -57,6 +58,10 @@ class Days:
         assert cli.main(["verify", str(output)]) == 0
         return output
 
+    def begin(self, after: Path) -> None:
+        """Takes over the history of the same days in another folder, as it was after one of them."""
+        shutil.copytree(after, self.history, copy_function=os.link)
+
     def state(self) -> dict[str, bytes]:
         return {
             str(p.relative_to(self.history)): p.read_bytes()
@@ -75,6 +80,24 @@ def three_days(folder: Path, job: Job) -> Days:
     edited = "bread rises slowly, edited since"
     made.write(2, {"c": BASE.upper(), "d": BASE + " again", "b": edited, "e": rain, "n2": "no"})
     made.write(3, {"f": BASE, "g": rain + "!"})
+    return made
+
+
+class Undisturbed(NamedTuple):
+    """What the days write if nothing goes wrong, and copies of the history after each."""
+
+    outputs: dict[int, dict[str, bytes]]
+    after: dict[int, Path]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, job: Job) -> Undisturbed:
+    """The three days, one after the other."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    days, made = three_days(folder / "days", job), Undisturbed({}, {})
+    for day in (1, 2, 3):
+        made.outputs[day] = contract_bytes(days.run(day), *CONTRACT)
+        made.after[day] = Path(shutil.copytree(days.history, folder / f"after-{day}"))
     return made
 
 
@@ -102,10 +125,10 @@ def report(output: Path) -> dict[str, Any]:
 
 
 def test_the_second_day_drops_what_the_first_kept(
-    days: Days, capsys: pytest.CaptureFixture[str]
+    days: Days, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Copies, near copies and redeliveries of the first day's posts go, and name their partner and day."""
-    days.run(1)
+    days.begin(undisturbed.after[1])
     second = days.run(2)
     assert fates(second) == {
         "c": ("exact", "a", "history 2026-03-01"),
@@ -126,9 +149,9 @@ def test_the_second_day_drops_what_the_first_kept(
     }
 
 
-def test_what_a_rule_rejected_is_not_remembered(days: Days) -> None:
+def test_what_a_rule_rejected_is_not_remembered(days: Days, undisturbed: Undisturbed) -> None:
     """A post that a filter rejected on the first day is no partner of a like post on the second."""
-    days.run(1)
+    days.begin(undisturbed.after[1])
     days.write(2, {"n": "no", "m": "no no no no no"})
     second = days.run(2)
     assert fates(second) == {}
@@ -155,10 +178,9 @@ def test_the_newest_day_twice_changes_nothing(days: Days) -> None:
     assert days.state() == before
 
 
-def test_a_version_can_be_taken_back(days: Days) -> None:
+def test_a_version_can_be_taken_back(days: Days, undisturbed: Undisturbed) -> None:
     """With its newest version file deleted the history is that of the run before."""
-    days.run(1)
-    days.run(2)
+    days.begin(undisturbed.after[2])
     newest = sorted(days.history.glob("version-*.json"))[-1]
     newest.unlink()
     third = days.run(3)
@@ -166,9 +188,9 @@ def test_a_version_can_be_taken_back(days: Days) -> None:
     assert kept(third) == {"g"}
 
 
-def test_days_are_forgotten(days: Days) -> None:
+def test_days_are_forgotten(days: Days, undisturbed: Undisturbed) -> None:
     """A segment older than the window is not read, and is gone from the next version."""
-    days.run(1)
+    days.begin(undisturbed.after[1])
     days.run(2, "--set", "dedup.history_days=1")
     third = days.run(3, "--set", "dedup.history_days=1")
     assert any("1 of 1 earlier runs lie outside the 1 days" in w for w in report(third)["warnings"])
@@ -188,9 +210,11 @@ def test_a_day_can_be_named(days: Days) -> None:
     assert report(named)["dedup"]["history"]["day"] == "2026-03-04"
 
 
-def test_another_sketch_is_refused(days: Days, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_sketch_is_refused(
+    days: Days, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A history made with other bands is not read, and the message names the setting."""
-    days.run(1)
+    days.begin(undisturbed.after[1])
     capsys.readouterr()
     assert cli.main(days.arguments(2, "--set", "dedup.bands=18")) == 2
     message = capsys.readouterr().err
@@ -199,20 +223,11 @@ def test_another_sketch_is_refused(days: Days, capsys: pytest.CaptureFixture[str
     assert "20" in message
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, job: Job) -> dict[int, dict[str, bytes]]:
-    """What the second and the third day write if nothing goes wrong."""
-    made = three_days(tmp_path_factory.mktemp("undisturbed"), job)
-    return {day: contract_bytes(made.run(day), *CONTRACT) for day in (1, 2, 3)}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", [0.0, 0.02, 0.1, 0.3])
-def test_killed_while_the_history_grows(
-    days: Days, undisturbed: dict[int, dict[str, bytes]], wait: float
-) -> None:
+def test_killed_while_the_history_grows(days: Days, undisturbed: Undisturbed, wait: float) -> None:
     """Killed in the last phase, the old version stays whole; run again, all ends as undisturbed."""
-    days.run(1)
+    days.begin(undisturbed.after[1])
     before = days.state()
     command = [sys.executable, "-m", "sluice.pipeline.cli", *days.arguments(2)]
     process = subprocess.Popen(
@@ -228,4 +243,4 @@ def test_killed_while_the_history_grows(
     process.wait()
     assert {name: data for name, data in days.state().items() if name in before} == before
     for day in (2, 3):
-        assert contract_bytes(days.run(day), *CONTRACT) == undisturbed[day]
+        assert contract_bytes(days.run(day), *CONTRACT) == undisturbed.outputs[day]
