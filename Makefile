@@ -8,14 +8,14 @@
 #                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
 # make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
-# make structure  rooms, floors, arrows and circles in numbers
+# make structure rooms, floors, arrows and circles in numbers
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers test nightly dist audit models bench spark faults clean
+.PHONY: install check format lint types layers structure test nightly dist audit models bench spark faults clean
 
 INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow spark)
 
@@ -87,6 +87,9 @@ types: install
 
 layers: install
 	$(BIN)/lint-imports
+
+structure: .venv/.dev-installed
+	@$(BIN)/python .ci/structure.py
 
 # A room is a folder below tests/. Its tests need the big venv alone, but for those of `cluster` and of exports.
 ROOM ?=
