@@ -190,28 +190,21 @@ print(*batch.tokens.shape)
 """
 
 
-def test_the_names_of_users_stay_theirs(installed: Installed, open_folder: Path) -> None:
-    """The wheel installs `sluice` alone: beside a user's own pipeline.py and filters.py both are found."""
-    with tempfile.TemporaryDirectory(dir=open_folder) as name:
-        Path(name).chmod(0o755)
-        at = user_at(Path(name), kernels=our_kernels())
-        for room in ROOMS:
-            (at.work / f"{room}.py").write_text(MINE)
-        at.run(installed.python, "-c", LOOK, str(installed.folder))
-        for room in ROOMS:
-            (at.work / f"{room}.py").unlink()
-        at.run(installed.python, "-c", NAMES)
+@pytest.fixture(scope="module")
+def user(installed: Installed) -> User:
+    """A user of the installed wheel, who at night has no compiled kernels."""
+    folder = installed.folder.parent
+    return user_at(folder, kernels=None if folder.name == "index" else our_kernels())
 
 
-def test_the_wheel_runs_from_an_empty_folder(installed: Installed) -> None:
+def test_the_wheel_runs_from_an_empty_folder(installed: Installed, user: User) -> None:
     """A normal user, an empty folder, a venv that is read-only: sample, run and verify work."""
-    fresh = installed.folder.parent.name == "index"
-    at = user_at(installed.folder.parent, kernels=None if fresh else our_kernels())
-    work, home = at.work, at.home
+    home, work = user
+    fresh = not (home / ".cache").exists()
     before = files(installed.folder, "lib")
 
     def sluice(*words: str) -> subprocess.CompletedProcess[str]:
-        return at.run(installed.sluice, *words)
+        return user.run(installed.sluice, *words)
 
     assert sluice("--version").stdout == f"sluice {version('sluice')}\n"
     sluice("sample", "--posts", "500", "posts")
@@ -224,12 +217,22 @@ def test_the_wheel_runs_from_an_empty_folder(installed: Installed) -> None:
         "compiling"
         not in sluice("run", "sample", "--input", "posts/*.gz", "--output", "out").stderr
     )
-    batch = at.run(installed.python, "-c", BATCH, PYTHONPATH=str(torch_at(installed.folder.parent)))
+    batch = user.run(
+        installed.python, "-c", BATCH, PYTHONPATH=str(torch_at(installed.folder.parent))
+    )
     assert batch.stdout.split()[0] == "2"
     assert files(installed.folder, "lib") == before
     cache = home / ".cache" / "sluice"
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert {p.name for p in work.iterdir()} == {"posts", "out"}
+
+
+def test_the_names_of_users_stay_theirs(installed: Installed, user: User) -> None:
+    """The wheel installs `sluice` alone: beside a user's own pipeline.py and filters.py both are found."""
+    user.run(installed.python, "-c", NAMES)
+    for room in ROOMS:
+        (user.work / f"{room}.py").write_text(MINE)
+    user.run(installed.python, "-c", LOOK, str(installed.folder))
 
 
 def torch_at(folder: Path) -> Path:

@@ -9,6 +9,7 @@ import pytest
 from pyarrow import ipc
 
 from sluice.tokenizer.training.train import train
+from tests.built_once import built_once
 
 VOCABULARY_SIZE = 2000
 ALPHABETS = ("abcdefghijklmno", "абвгдежзий", "กขคงจฉชซ", "あいうえおかき", "ابتثجحخد", "😀😂👍🏽❤️")
@@ -41,19 +42,22 @@ def write_texts(path: Path, texts: list[str | None]) -> Path:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two files of generated texts."""
-    folder = tmp_path_factory.mktemp("corpus")
-    return [
-        write_texts(folder / f"{seed}.arrow", list(generated_texts(2000, seed=seed)))
-        for seed in (1, 2)
-    ]
+
+    def write(folder: Path) -> None:
+        for seed in (1, 2):
+            write_texts(folder / f"{seed}.arrow", list(generated_texts(2000, seed=seed)))
+
+    return sorted(built_once(tmp_path_factory, "corpus", write).iterdir())
 
 
 @pytest.fixture(scope="session")
 def vocabulary(corpus: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a vocabulary of VOCABULARY_SIZE entries."""
-    output = tmp_path_factory.mktemp("vocabulary")
-    train(corpus, output=output, vocabulary_size=VOCABULARY_SIZE)
-    return output
+    return built_once(
+        tmp_path_factory,
+        "vocabulary",
+        lambda folder: train(corpus, output=folder, vocabulary_size=VOCABULARY_SIZE),
+    )
 
 
 @pytest.fixture(scope="session")
