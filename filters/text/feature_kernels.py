@@ -1,6 +1,7 @@
 """The kernels that read posts as posts: URLs, @handles, hashtags, a leading RT, words and lines.
 
-They stand in one file because they share the rules for URLs and handles. They are linear in the length of a text. The rules:
+They stand in one file because they share the rules for URLs and handles. They are linear in the length of
+a text. The rules:
 
 - A URL begins with http://, https:// or, not after an ASCII word character, with www. and an ASCII
   letter or digit, in either case. It runs to the first white space, quote or angle bracket, or to

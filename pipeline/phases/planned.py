@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
+import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.job import Job, input_units
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.exchange import Crossing
-from sluice.pipeline.units.manifest import Done, Unit, done_units
+from sluice.pipeline.units.manifest import Done, Unit, done_units, numbered_unit
 from sluice.pipeline.units.stage import Stage
 
 
@@ -91,3 +92,9 @@ def survivor_units(job: Job, results: Results) -> list[Unit]:
     """Returns a unit for each unit of clean, for a phase that reads what is left of its posts."""
     cleaned = done_units(survivors_of(job, results).clean)
     return [Unit(done.unit, index=i) for i, done in enumerate(cleaned)]
+
+
+def units_of_input(job: Job) -> list[Unit]:
+    """Returns a unit for each piece that the input is cut into, in the order of its rows."""
+    pieces = enumerate(input_units(job))
+    return [numbered_unit("unit", i, msgspec.to_builtins(piece)) for i, piece in pieces]

@@ -7,17 +7,15 @@ from importlib.metadata import version
 from typing import Any
 
 import apache_beam as beam
-import msgspec
 
 from sluice.filters.language.identify import LANGUAGE_VERSION
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.phases.clean.stage import NO_COUNTS, PHASE, CleanStage
-from sluice.pipeline.phases.job import Job, input_units, key_partitions, read_options
-from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.job import Job, key_partitions, read_options
+from sluice.pipeline.phases.planned import PhasePlan, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.manifest import numbered_unit
 from sluice.pipeline.units.stage import DoUnits
 
 
@@ -68,9 +66,6 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
         num_partitions=key_partitions(job),
         seed=job.recipe.seed,
     )
-    units = [
-        numbered_unit("unit", i, msgspec.to_builtins(piece))
-        for i, piece in enumerate(input_units(job))
-    ]
+    units = units_of_input(job)
     zero = {stage.name: NO_COUNTS}
     return PhasePlan(PHASE, mark, folder, units, Clean(stage), [stage], 0, zero)

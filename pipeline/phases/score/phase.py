@@ -1,13 +1,10 @@
 """Phase score, the one phase of `sluice score`: input units -> every score of every post, and no decision."""
 
-import msgspec
-
-from sluice.pipeline.phases.job import Job, fingerprint, input_units, read_options
-from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.job import Job, fingerprint, read_options
+from sluice.pipeline.phases.planned import PhasePlan, units_of_input
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.score.stage import PHASE, ScoreStage
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.manifest import numbered_unit
 from sluice.pipeline.units.stage import DoUnits
 
 
@@ -25,9 +22,6 @@ def plan(job: Job) -> PhasePlan:
         language_model=job.recipe.language.model,
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
-    units = [
-        numbered_unit("unit", i, msgspec.to_builtins(piece))
-        for i, piece in enumerate(input_units(job))
-    ]
+    units = units_of_input(job)
     hints = job.recipe.workers.hints(PHASE)
     return PhasePlan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0, hints=hints)
