@@ -192,13 +192,16 @@ print(*batch.tokens.shape)
 
 @pytest.fixture(scope="module")
 def user(installed: Installed) -> User:
-    """A user of the installed wheel, who at night has no compiled kernels."""
+    """A user of the installed wheel, with modules of the names of ours; at night without compiled kernels."""
     folder = installed.folder.parent
-    return user_at(folder, kernels=None if folder.name == "index" else our_kernels())
+    made = user_at(folder, kernels=None if folder.name == "index" else our_kernels())
+    for room in ROOMS:
+        (made.work / f"{room}.py").write_text(MINE)
+    return made
 
 
-def test_the_wheel_runs_from_an_empty_folder(installed: Installed, user: User) -> None:
-    """A normal user, an empty folder, a venv that is read-only: sample, run and verify work."""
+def test_the_wheel_runs_beside_modules_of_the_user(installed: Installed, user: User) -> None:
+    """A normal user, modules of their own, a venv that is read-only: the commands and the loader work."""
     home, work = user
     fresh = not (home / ".cache").exists()
     before = files(installed.folder, "lib")
@@ -224,14 +227,12 @@ def test_the_wheel_runs_from_an_empty_folder(installed: Installed, user: User) -
     assert files(installed.folder, "lib") == before
     cache = home / ".cache" / "sluice"
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
-    assert {p.name for p in work.iterdir()} == {"posts", "out"}
+    assert {p.name for p in work.iterdir()} == {"posts", "out", *(f"{room}.py" for room in ROOMS)}
 
 
 def test_the_names_of_users_stay_theirs(installed: Installed, user: User) -> None:
     """The wheel installs `sluice` alone: beside a user's own pipeline.py and filters.py both are found."""
-    user.run(installed.python, "-c", NAMES)
-    for room in ROOMS:
-        (user.work / f"{room}.py").write_text(MINE)
+    user.run(installed.python, "-P", "-c", NAMES)
     user.run(installed.python, "-c", LOOK, str(installed.folder))
 
 
