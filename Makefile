@@ -94,7 +94,7 @@ structure: .venv/.dev-installed
 # A room is a folder below tests/. Its tests need the big venv alone, but for those of `cluster` and of exports.
 ROOM ?=
 PROCESSES ?= $(if $(findstring /,$(ROOM)),0,2)
-PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --durations 20
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --durations 20
 
 test: $(if $(ROOM),.venv/.dev-installed,install)
 	@[ -d "tests/$(ROOM)" ] || { echo "there is no room $(ROOM); there are:"; \

@@ -1,8 +1,8 @@
 """What holds for every session of tests: what is left out, in which order and where tests run, what fails.
 
-With `pytest -n 2 --dist loadgroup` the tests of a file run in one process, in order, so that what they share
-is made once. Files of `FIRST` take longest and begin first. Tests that are marked `scattered` share nothing
-but what is built once for all processes (see built_once.py), and run wherever there is room.
+With `pytest -n 2` the tests of a file run in one process, in order, so that what they share is made once.
+Files of `FIRST` take longest and begin first. Tests of files of `SCATTERED` share nothing but what is built once
+for all processes (see built_once.py), and run wherever there is room.
 """
 
 import os
@@ -25,6 +25,8 @@ FIRST = (
     "tests/pipeline/phases/history/test_days.py",
 )
 """Files that take longest, longest first."""
+SCATTERED = {"tests/pipeline/units/test_damage.py"}
+"""Files whose tests share no fixture that takes long."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,21 +43,32 @@ def pytest_configure(config: pytest.Config) -> None:
     """Names the markers that these rules are about."""
     config.addinivalue_line("markers", "real: needs the real posts of SLUICE_DATA")
     config.addinivalue_line("markers", "nightly: sized for a night; left out without --nightly")
-    config.addinivalue_line("markers", "scattered: shares nothing with the tests of its file")
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Gives processes whole files, in the order above.
+
+    With pytest 9.2 the `loadgroup` of pytest-xdist 3.8 does not see marks: it spreads the tests of a group.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file in SCATTERED else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what does not belong into this session; orders the rest and gives each a group."""
+    """Leaves out what does not belong into this session, and orders the rest."""
     left_out = [item for item in items if _is_left_out(item, config)]
     items[:] = [item for item in items if not _is_left_out(item, config)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
     items.sort(key=_rank)
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            alone = item.get_closest_marker("scattered")
-            item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else _file(item)))
     _check_bare_names()
 
 

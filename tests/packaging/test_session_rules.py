@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def session(folder: Path, text: str, *options: str, **environment: str) -> tuple
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE", "PYTEST"))}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-p", "tests.session_rules"]
     done = subprocess.run(
-        [*command, *options, "--dist", "loadgroup", "--rootdir", folder, folder / "test_it.py"],
+        [*command, *options, "--rootdir", folder, folder / "test_it.py"],
         cwd=folder,
         env={**ours, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment},
         capture_output=True,
@@ -75,6 +76,23 @@ def test_a_bare_name_of_ours_fails(tmp_path: Path, processes: str) -> None:
     assert "1 error" in said
 
 
+WHERE = """
+import os
+@pytest.mark.parametrize("n", range(6))
+def test_it(n):
+    with open(f"ran-{os.getpid()}-{n}", "w"): pass
+"""
+
+
+def test_a_file_stays_in_one_process(tmp_path: Path) -> None:
+    """The tests of a file run in one process, those of two files in two."""
+    (tmp_path / "test_other.py").write_text(f"import pytest\n{WHERE}")
+    code, said = session(tmp_path, WHERE, "-n", "2", str(tmp_path / "test_other.py"))
+    assert code == 0, said
+    ran = Counter(path.name.split("-")[1] for path in tmp_path.glob("ran-*"))
+    assert list(ran.values()) == [6, 6]
+
+
 def test_what_is_built_once_is_built_once(tmp_path: Path) -> None:
     """Two processes that ask for a folder at once get the same, which one of them has filled."""
     text = f"""
@@ -85,11 +103,10 @@ def slow(folder):
     with open({str(tmp_path / "log")!r}, "a") as log:
         log.write("built ")
     (folder / "made").touch()
-@pytest.mark.parametrize("n", range(2))
-@pytest.mark.scattered
-def test_it(tmp_path_factory, n):
+def test_it(tmp_path_factory):
     assert (built_once(tmp_path_factory, "it", slow) / "made").exists()
 """
-    code, said = session(tmp_path, text, "-n", "2")
+    (tmp_path / "test_other.py").write_text(text)
+    code, said = session(tmp_path, text, "-n", "2", str(tmp_path / "test_other.py"))
     assert code == 0, said
     assert (tmp_path / "log").read_text() == "built "

@@ -70,7 +70,22 @@ def linked_output(output: Path, folder: Path) -> Path:
     Its files are hard links. The program replaces files and never changes one in place, so what a run does
     here stays here; a test that damages a file unlinks it first, or takes a copy.
     """
-    return Path(shutil.copytree(output, folder, copy_function=os.link))
+    return link_tree(output, folder)
+
+
+def link_tree(source: Path, folder: Path) -> Path:
+    """Makes a folder of hard links to the files of another, with a lock of its own; returns it.
+
+    A lock belongs to a file, not to its name: with a link to it two folders would be one to `flock`.
+    """
+
+    def link(path: str, to: str) -> None:
+        if Path(path).name == "lock":
+            Path(to).touch()
+        else:
+            os.link(path, to)
+
+    return Path(shutil.copytree(source, folder, copy_function=link))
 
 
 def before_phase(job: Job, folder: Path, phase: str) -> Path:

@@ -207,6 +207,13 @@ def test_a_folder_of_somebody_else_is_refused(
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
 
 
+def test_linked_outputs_are_apart(job: Job, tmp_path: Path) -> None:
+    """While one linked copy of an output is held the other is not: tests share no lock."""
+    first, second = (linked_output(job.output, tmp_path / name) for name in ("a", "b"))
+    with output_folder.locked(str(first)), output_folder.locked(str(second)):
+        pass
+
+
 def test_one_run_at_a_time(job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """While one run holds an output a second one is refused, and says so."""
     job = job._replace(output=linked_output(job.output, tmp_path / "out"))

@@ -107,7 +107,6 @@ def same(out: Path, small: Job) -> bool:
     return of_contract and manifest == (small.output / "manifest.json").read_bytes()
 
 
-@pytest.mark.scattered
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "damage"), CASES)
 def test_damage_is_named_and_mended(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.pipeline import cli
-from tests.pipeline.runs import Job, contract_bytes, reject_rows
+from tests.pipeline.runs import Job, contract_bytes, link_tree, reject_rows
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
 RECIPE = """
@@ -60,7 +59,7 @@ class Days:
 
     def begin(self, after: Path) -> None:
         """Takes over the history of the same days in another folder, as it was after one of them."""
-        shutil.copytree(after, self.history, copy_function=os.link)
+        link_tree(after, self.history)
 
     def state(self) -> dict[str, bytes]:
         return {
@@ -97,7 +96,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, job: Job) -> Undisturb
     days, made = three_days(folder / "days", job), Undisturbed({}, {})
     for day in (1, 2, 3):
         made.outputs[day] = contract_bytes(days.run(day), *CONTRACT)
-        made.after[day] = Path(shutil.copytree(days.history, folder / f"after-{day}"))
+        made.after[day] = link_tree(days.history, folder / f"after-{day}")
     return made
 
 
