@@ -1,8 +1,8 @@
 """What holds for every session of tests: what is left out, in which order and where tests run, what fails.
 
 With `pytest -n 2` the tests of a file run in one process, in order, so that what they share is made once.
-Files of `FIRST` take longest and begin first. Tests of files of `SCATTERED` share nothing but what is built once
-for all processes (see built_once.py), and run wherever there is room.
+Files of `FIRST` take longest and begin first. Tests of files of `SCATTERED` share nothing but what is built
+once for all processes (see built_once.py), and run wherever there is room.
 """
 
 import os
