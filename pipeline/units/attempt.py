@@ -22,10 +22,11 @@ class Attempt:
     Attributes:
         files: what was written so far, by edge.
         times: microseconds by step, for the report; kept apart from the manifest, which has no times.
+        arrived: how many ranges, or finished units, the engine brought to the unit.
     """
 
-    def __init__(self, folder: str, unit: str, *, index: int = 0):
-        self.folder, self.unit, self.index = folder, unit, index
+    def __init__(self, folder: str, unit: str, *, index: int = 0, arrived: int = 0):
+        self.folder, self.unit, self.index, self.arrived = folder, unit, index, arrived
         self.files: dict[str, FileEntry] = {}
         self.times: dict[str, int] = {}
         self._id = uuid.uuid4().hex[:8]
@@ -76,13 +77,13 @@ class Attempt:
         """Records a contract file that is complete."""
         self.files[edge] = FileEntry(name, size, sha256=sha256)
 
-    def commit(self, counts: dict[str, Any], *, arrived: int = 0) -> UnitManifest:
+    def commit(self, counts: dict[str, Any]) -> UnitManifest:
         """Puts all files in their places, then writes the manifest: the unit is done."""
         for local, final in (*self._puts, *self._contract):
             storage.put(local, final)
         if self.times:
             write_sealed(storage.join(self.folder, "times", f"{self.unit}.json"), self.times)
-        manifest = UnitManifest(self.unit, self.files, counts, self.index, arrived)
+        manifest = UnitManifest(self.unit, self.files, counts, self.index, self.arrived)
         write_sealed(storage.join(self.folder, f"{self.unit}.json"), manifest)
         return manifest
 

@@ -71,12 +71,12 @@ class DoUnit(beam.DoFn):  # type: ignore[misc]
         yield done
 
     def _do(self, unit: Unit) -> None:
-        attempt = Attempt(self._stage.folder, unit.name, index=unit.index)
+        attempt = Attempt(self._stage.folder, unit.name, index=unit.index, arrived=arrived(unit))
         try:
             if self._work is None:
                 self._work = self._stage.open()
             counts = self._work(unit, attempt)
-            attempt.commit(counts, arrived=arrived(unit))
+            attempt.commit(counts)
         except Exception as failure:
             with contextlib.suppress(OSError):
                 attempt.abandon()

@@ -211,7 +211,8 @@ class Publish:
 
 
 def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> Counts:
-    # A second attempt finds that the first one removed the work of the units.
+    # A second attempt finds that the first one removed the work of the units: what arrived is not recorded.
+    attempt.arrived = 0
     if not stage.is_done():
         done = exchange.gathered(unit)
         _check_arrived(stage, done)

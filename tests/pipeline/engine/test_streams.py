@@ -18,7 +18,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Done, Range, Unit, done_units
 from sluice.pipeline.units.stage import DoUnits, Work
-from tests.pipeline.conftest import Job, contract_bytes, run
+from tests.pipeline.runs import Job, contract_bytes, run
 
 ONCE_A_DAY = 86_400_000
 
@@ -81,13 +81,12 @@ def test_what_did_not_arrive_is_found(tmp_path: Path) -> None:
     wrote(tmp_path / "a", "unit-00000", 0, 1, 2)
     wrote(tmp_path / "a", "unit-00001", 1, 1)
     for index, arrived in ((0, 1), (1, 2)):
-        attempt = Attempt(str(tmp_path / "b"), f"p-{index:05d}", index=index)
-        attempt.commit({}, arrived=arrived)
+        Attempt(str(tmp_path / "b"), f"p-{index:05d}", index=index, arrived=arrived).commit({})
     crossing = Crossing((str(tmp_path / "a"),), "rows", str(tmp_path / "b"))
     assert exchange.lost(crossing) == ([Done(str(tmp_path / "b"), "p-00001")], 1)
     everything = Crossing((str(tmp_path / "a"), str(tmp_path / "b")), None, str(tmp_path / "c"))
     assert exchange.lost(everything) == ([], 1)
-    Attempt(str(tmp_path / "c"), "all").commit({}, arrived=4)
+    Attempt(str(tmp_path / "c"), "all", arrived=4).commit({})
     assert exchange.lost(everything) == ([], 0)
 
 
