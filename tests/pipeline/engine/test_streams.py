@@ -18,7 +18,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Done, Range, Unit, done_units
 from sluice.pipeline.units.stage import DoUnits, Work
-from tests.pipeline.runs import Job, contract_bytes, run
+from tests.pipeline.runs import Job, contract_bytes, forget, linked_output, run
 
 ONCE_A_DAY = 86_400_000
 
@@ -107,22 +107,25 @@ def losing_sources(done: Done, edge: str) -> Iterator[tuple[int, list[Any]]]:
 ONE_THREAD = ("--", "--direct_num_workers=1", "--direct_running_mode=in_memory")
 
 
-@pytest.mark.parametrize(
-    "edge", ["keys", "components", "candidates", "found", "documents", "dealt"]
-)
+EDGES = [("dedup", e) for e in ("keys", "components", "candidates", "found")]
+EDGES += [("tokens", e) for e in ("documents", "dealt")]
+
+
+@pytest.mark.parametrize(("phase", "edge"), EDGES)
 def test_a_lost_range_is_carried_again(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    edge: str,
+    phase: str, edge: str,
 ) -> None:  # fmt: skip
     """Whatever edge the engine loses a range of, the log says so, and the output is that of the job."""
+    out = linked_output(job.output, tmp_path / "out")
+    forget(out, phase)
     monkeypatch.setattr(exchange, "sources", losing_sources)
     monkeypatch.setitem(LOSES, edge, 1)
-    frozen = f"vocabulary.tokenizer={job.tokenizer}"
     with caplog.at_level(logging.WARNING):
-        assert run(job, tmp_path / "plain", "--set", frozen, *ONE_THREAD) == 0
+        assert run(job, out, *ONE_THREAD) == 0
     assert LOSES[edge] == 0
-    assert "the engine lost units or ranges" in caplog.text
-    found = contract_bytes(tmp_path / "plain", "rejects", "tokens", "provenance")
+    assert f"{phase}: the engine lost units or ranges" in caplog.text
+    found = contract_bytes(out, "rejects", "tokens", "provenance")
     assert found == contract_bytes(job.output, "rejects", "tokens", "provenance")
 
 
@@ -130,12 +133,11 @@ def test_an_engine_that_always_loses_is_an_error(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After three tries the run ends with 1 and says what was lost."""
+    out = linked_output(job.output, tmp_path / "out")
+    forget(out, "dedup")
     monkeypatch.setattr(exchange, "sources", losing_sources)
     monkeypatch.setitem(LOSES, "keys", 10**9)
-    frozen = f"vocabulary.tokenizer={job.tokenizer}"
-    assert run(job, tmp_path / "out", "--set", frozen, *ONE_THREAD) == 1
-    assert (
-        "dedup: the engine lost units or ranges of files in each of 3 tries"
-        in capsys.readouterr().err
-    )
-    assert not (tmp_path / "out" / "COMPLETED").exists()
+    assert run(job, out, *ONE_THREAD) == 1
+    said = capsys.readouterr().err
+    assert "dedup: the engine lost units or ranges of files in each of 3 tries" in said
+    assert not (out / "COMPLETED").exists()
