@@ -22,7 +22,7 @@ OUT_OF_MEMORY = (
 
 @contextlib.contextmanager
 def translated_failures(folders: Sequence[str]) -> Iterator[None]:
-    """Turns an engine's exception into the error of the unit that failed."""
+    """Turns an engine's exception into the error of the unit that failed, or of the engine where none did."""
     noise = logging.getLogger("apache_beam")
     level = noise.level
     noise.setLevel(logging.CRITICAL)
@@ -31,12 +31,15 @@ def translated_failures(folders: Sequence[str]) -> Iterator[None]:
     try:
         with contextlib.redirect_stderr(quiet):
             yield
-    except SluiceError:
+    except (SluiceError, MemoryError):
         raise
     except Exception as failure:
         found = failures(folders) or _failures_in(str(failure))
         if not found:
-            raise
+            raise SluiceError(
+                f"the engine gave up: {type(failure).__name__}: {failure}; finished units are kept: run the "
+                f"same command again, with SLUICE_DEBUG=1 for the traceback"
+            ) from failure
         for about in found:
             if "damaged" in about:
                 take_back(*about["damaged"])

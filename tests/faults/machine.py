@@ -182,13 +182,15 @@ def clock(lab: Lab, draw: random.Random, seed: str) -> Outcome:
         now.with_suffix(".next").replace(now)
         time.sleep(draw.uniform(0.2, 2))
     ended = run.wait()
-    if ended.code:
-        raise LostError(f"{ended.code}: {ended.said[-600:]}")
-    trial.check()
+    if ended.code:  # a wait of the engine's for its workers ends at once where the clock jumps
+        ended.check_clear(1)
+        trial.go_on()
+    else:
+        trial.check()
     report = (trial.out / "report" / "report.json").read_text()
     if "-" in "".join(line for line in report.splitlines() if "seconds" in line):
         raise LostError("report.json has negative seconds")
-    return Outcome("clock", seed, "survived", f"{len(hours)} jumps", len(hours))
+    return _outcome("clock", seed, ended, f"{len(hours)} jumps")._replace(faults=len(hours))
 
 
 def _run_with_clock(trial: Trial, now: Path):

@@ -48,7 +48,7 @@ def test_a_disk_too_full_for_the_word_of_its_unit(
     def refuse(*_: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("sluice.pipeline.storage.sealed.write_json", refuse)
+    monkeypatch.setattr("sluice.pipeline.units.stage.write_json", refuse)
     with pytest.raises(SluiceError) as error:
         run_stage(tmp_path / "s", FULL)
     assert failures([str(tmp_path / "s")]) == []
