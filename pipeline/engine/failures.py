@@ -31,10 +31,12 @@ def translated_failures(folders: Sequence[str]) -> Iterator[None]:
     try:
         with contextlib.redirect_stderr(quiet):
             yield
-    except (SluiceError, MemoryError):
+    except SluiceError:
         raise
     except Exception as failure:
         found = failures(folders) or _failures_in(str(failure))
+        if not found and isinstance(failure, MemoryError):
+            raise
         if not found:
             raise SluiceError(
                 f"the engine gave up: {type(failure).__name__}: {failure}; finished units are kept: run the "
