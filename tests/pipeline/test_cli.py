@@ -66,7 +66,7 @@ def test_no_output_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_help_is_quick_to_import() -> None:
     """`--help` imports neither Beam nor numba: nobody waits for kernels to read it."""
     code = (
-        "import sys; from pipeline import cli\n"
+        "import sys; from sluice.pipeline import cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print([m for m in ('apache_beam', 'numba', 'pyarrow') if m in sys.modules])"

@@ -277,7 +277,10 @@ def test_one_run_holds_a_history(tmp_path: Path) -> None:
         history.locked(str(folder)),
     ):
         pass
-    code = "import os, sys; from pipeline import history\nwith history.locked(sys.argv[1]): os._exit(9)"
+    code = (
+        "import os, sys; from sluice.pipeline.history import versions\n"
+        "with versions.locked(sys.argv[1]): os._exit(9)"
+    )
     assert subprocess.run([sys.executable, "-c", code, str(folder)]).returncode == 9
     with history.locked(str(folder)):
         pass

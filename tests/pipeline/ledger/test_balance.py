@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.ledger import balance, tally
-from sluice.pipeline.ledger.tally import add_counts
+from sluice.pipeline.ledger import balance
+from sluice.pipeline.ledger.tally import Counts, add_counts, column, subtract, tally
 from sluice.schemas.errors import LedgerError, LimitError
 
 POSTS = {
@@ -40,9 +40,9 @@ rows = st.lists(
 )
 
 
-def tally(chosen: list[tuple]) -> tally.Counts:
+def counted(chosen: list[tuple]) -> Counts:
     columns = list(zip(*chosen, strict=True)) or [(), (), (), ()]
-    return tally.tally(
+    return tally(
         language=pa.array(columns[0], pa.string()),
         created_at=pa.array(columns[1], pa.timestamp("us", tz="UTC")),
         source=pa.array(columns[2], pa.string()),
@@ -53,7 +53,7 @@ def tally(chosen: list[tuple]) -> tally.Counts:
 @given(rows)
 def test_every_table_sums_to_its_total(chosen: list[tuple]) -> None:
     """By language, day and source, posts and amounts add up, with nulls under `unknown`."""
-    counts = tally(chosen)
+    counts = counted(chosen)
     assert counts["posts"] == len(chosen)
     assert counts["tokens"] == sum(r[3] for r in chosen)
     for by in ("by_lang", "by_day", "by_source"):
@@ -65,16 +65,16 @@ def test_every_table_sums_to_its_total(chosen: list[tuple]) -> None:
 @given(rows, st.integers(0, 20))
 def test_batches_add_up(chosen: list[tuple], cut: int) -> None:
     """The tally of a batch is the sum of the tallies of its parts."""
-    parts = add_counts(tally(chosen[:cut]), tally(chosen[cut:]))
-    assert parts == tally(chosen)
+    parts = add_counts(counted(chosen[:cut]), counted(chosen[cut:]))
+    assert parts == counted(chosen)
 
 
 @given(rows, rows)
 def test_subtract_undoes_add(kept: list[tuple], dropped: list[tuple]) -> None:
     """What is left after taking some posts away is the tally of the others."""
-    total = tally(kept + dropped)
-    left = tally.subtract(total, tally(dropped))
-    assert tally.column(left, "by_lang", "posts") == tally.column(tally(kept), "by_lang", "posts")
+    total = counted(kept + dropped)
+    left = subtract(total, counted(dropped))
+    assert column(left, "by_lang", "posts") == column(counted(kept), "by_lang", "posts")
 
 
 def test_a_balanced_ledger_passes() -> None:

@@ -103,7 +103,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     """The kernel ends a child as soon as its parent is killed."""
     (tmp_path / "sleeper.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(600)\n")
     code = (
-        "import subprocess, sys; from pipeline import child\n"
+        "import subprocess, sys; from sluice.pipeline.processes import child\n"
         f"sys.path.append({str(tmp_path)!r})\n"
         "started = subprocess.Popen(child.command('sleeper'), env=child.environment())\n"
         "print(started.pid, flush=True); started.wait()"

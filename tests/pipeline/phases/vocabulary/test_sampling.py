@@ -12,7 +12,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.phases.vocabulary import phase as vocabulary
+from sluice.pipeline.phases.vocabulary import count
 from sluice.pipeline.phases.vocabulary.count import Count, Merge
 from sluice.pipeline.phases.vocabulary.sampling import (
     composition,
@@ -112,7 +112,7 @@ def test_words_do_not_depend_on_units_partitions_or_memory(
     assert any(n == 1 for n in occurrences.values())
     assert words_of(rows, tmp_path / "a", cuts=(), parts=1) == expected
     assert words_of(rows, tmp_path / "b", cuts=(20, 20, 130), parts=5) == expected
-    monkeypatch.setattr(vocabulary, "HELD_BYTES", 64)
+    monkeypatch.setattr(count, "HELD_BYTES", 64)
     assert words_of(rows, tmp_path / "c", cuts=(77,), parts=3) == expected
 
 
