@@ -65,6 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("sluice: out of memory; finished units are kept")
         _debug()
         return 1
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError):
+            raise
+        _say(
+            f"sluice: a library cannot be loaded, as where memory is short: {error}; finished units are kept"
+        )
+        _debug()
+        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _say(f"sluice: {where}{error.strerror or error}; finished units are kept")
