@@ -107,7 +107,7 @@ def package(graph: grimp.ImportGraph, name: str) -> Package:
 
 
 def numbers() -> Iterator[str]:
-    """Yields a line a package."""
+    """Yields one line for each package."""
     yield "package            rooms parts floors arrows circles files    code"
     for found in packages():
         circles = found.circles()
