@@ -9,13 +9,14 @@
 # make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
 # make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
 # make structure rooms, floors, arrows and circles in numbers
+# make size      code lines and suppressions of checks, by package
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers structure test nightly dist audit models bench spark faults clean
+.PHONY: install check format lint types layers structure size test nightly dist audit models bench spark faults clean
 
 INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow spark)
 
@@ -90,6 +91,9 @@ layers: install
 
 structure: .venv/.dev-installed
 	@$(BIN)/python .ci/structure.py
+
+size:
+	$(BIN)/python .ci/code_lines.py
 
 # A room is a folder below tests/. Its tests need the big venv alone, but for those of `cluster` and of exports.
 ROOM ?=
