@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -40,14 +40,13 @@ from sluice.pipeline.phases.job import read_options
 from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
 from sluice.pipeline.recipes.loader import load
 from sluice.pipeline.recipes.schema import Dedup, Recipe, Training
+from sluice.schemas.arrays import Array
 from sluice.schemas.post import POST
 from sluice.tokenizer.encode import Encoded, Encoder
 from sluice.tokenizer.packing.plan import Packed, pack, plan
 from sluice.tokenizer.packing.sizing import deal, plan_shards
 from sluice.tokenizer.shards import ShardWriter
 from sluice.tokenizer.vocabulary.load import Vocabulary, load_vocabulary
-
-Array = np.ndarray[Any, Any]
 
 PHASE_OF_STEP = {
     **dict.fromkeys(("read", "normalize", "features", "language", "screens", "filters"), "clean"),

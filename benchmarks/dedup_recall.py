@@ -41,13 +41,12 @@ from benchmarks.dedup_systems import (
 from benchmarks.dedup_truth import FLOOR, Posts, distinct, draw, judge, read_posts, true_pairs
 from benchmarks.process import this_machine
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.schemas.arrays import Array
 
 BANDS_AND_ROWS = ((20, 5), (18, 6), (14, 8))
 INTERVALS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 THRESHOLD = 0.8
 SAMPLE_POSTS = 20_000
-
-Array = np.ndarray[Any, Any]
 
 
 def corpus_of(posts: Posts) -> Corpus:

@@ -24,8 +24,7 @@ from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
 from sluice.filters.text.char_classes import PICTOGRAPHS
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
-
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 LENGTHS = (1, 5, 10, 20, 40, 80)
 SHINGLES = (5, 9, 16, 36)

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import datasketch
 import msgspec
@@ -24,8 +24,7 @@ from sluice.filters.dedup.clusters import Clusters, cluster
 from sluice.filters.dedup.components import Components, bucket_edges
 from sluice.filters.dedup.exact_hash import content_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
-
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 
 class Found(NamedTuple):

@@ -31,13 +31,12 @@ from sluice.pipeline.sample.draws import Draws
 from sluice.pipeline.sample.marks import handle_pool
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
 from sluice.pipeline.sample.write import LABELS_NAME, write_sample
+from sluice.schemas.arrays import Array
 
 THRESHOLDS = (0.6, 0.7, 0.8, 0.9)
 COPIES = 20
 FRAMES = 50
 LENGTHS, SLOTS, FILLER_SHARES = (40, 80, 130), (1, 3), (0.05, 0.1, 0.2)
-
-Array = np.ndarray[Any, Any]
 
 
 def expected_jaccard(length: int, *, slots: int, filler: int) -> float:

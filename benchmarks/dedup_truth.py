@@ -29,6 +29,7 @@ from numba import types
 
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import dedup_text
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import kernel
 
 NGRAM = 5
@@ -36,8 +37,6 @@ FLOOR = 0.5
 """Pairs below this Jaccard index are counted, not kept."""
 
 BLOCK_TEXTS = 1000
-
-Array = np.ndarray[Any, Any]
 
 
 class Posts(NamedTuple):

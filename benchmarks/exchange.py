@@ -33,6 +33,7 @@ from sluice.pipeline.storage.sealed import write_sealed
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit, done_units
+from sluice.schemas.arrays import Int64s
 from tests.cluster.__main__ import busy_seconds
 from tests.cluster.spark import Software, running
 
@@ -46,7 +47,7 @@ def keys_of(done: Done) -> Iterator[pa.RecordBatch]:
     yield from exchange.read_ranges(os.path.join(done.folder, entry.name), entry.ranges)
 
 
-def partition_of(rows: pa.RecordBatch, num_partitions: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def partition_of(rows: pa.RecordBatch, num_partitions: int) -> Int64s:
     """Returns (N,) int64, the partition of each row, as the clean phase deals them."""
     high_N = np.asarray(rows.column("key")) >> np.uint64(32)
     return ((high_N * np.uint64(num_partitions)) >> np.uint64(32)).astype(np.int64)

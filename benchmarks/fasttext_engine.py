@@ -32,7 +32,7 @@ from isal import igzip
 from benchmarks.process import ROOT, this_machine
 from sluice.filters.batch import Batch
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
-from sluice.filters.fasttext.model import Array, read_model
+from sluice.filters.fasttext.model import read_model
 from sluice.filters.language.identify import build_identifier, shipped_identifier_path
 from sluice.filters.language.views import model_views
 from sluice.filters.rules.spam import Spam
@@ -41,6 +41,7 @@ from sluice.filters.screens.screen import FOLDER
 from sluice.filters.text.features import TextFeatures, text_features
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
+from sluice.schemas.arrays import Array
 
 BATCH = 16_000
 BATCHES = (4_000, 8_000, 16_000)

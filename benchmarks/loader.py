@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.dedup_page import table, update
 from benchmarks.process import ROOT, this_machine
+from sluice.schemas.arrays import Int32s
 from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
 from sluice.tokenizer.loader.files import ShardSet
 
@@ -182,7 +183,7 @@ def _peers(options: argparse.Namespace) -> dict[str, Way]:
     return {"mosaicml-streaming": partial(mosaic, options), "litdata": partial(litdata, options)}
 
 
-def sequences(output: Path) -> Iterator[np.ndarray[Any, np.dtype[np.int32]]]:
+def sequences(output: Path) -> Iterator[Int32s]:
     """Yields (L,) int32 tokens of every sequence, in the order of the files."""
     shards = ShardSet(output)
     return (shards.rows(np.array([n])).tokens_BL[0] for n in range(len(shards)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-Seconds = np.ndarray[tuple[int], np.dtype[np.float64]]
+from sluice.schemas.arrays import Float64s
 
 
 class Steps(NamedTuple):
@@ -23,12 +23,12 @@ class Steps(NamedTuple):
         start: seconds until a job's workers have begun.
     """
 
-    stages: Sequence[tuple[str, Seconds]]
+    stages: Sequence[tuple[str, Float64s]]
     serial: float = 0.0
     start: float = 0.0
 
 
-def stage_seconds(unit_U: Seconds, num_workers: int) -> float:
+def stage_seconds(unit_U: Float64s, num_workers: int) -> float:
     """Returns when the last unit is done; units are taken in their order by the first free worker."""
     if not len(unit_U):
         return 0.0
@@ -49,8 +49,8 @@ def makespan(jobs: Sequence[Steps], num_workers: int) -> float:
 
 
 def spread(
-    sample: Seconds, num_units: int, mean: float, *, seed: int, straggler: tuple[float, float]
-) -> Seconds:
+    sample: Float64s, num_units: int, mean: float, *, seed: int, straggler: tuple[float, float]
+) -> Float64s:
     """Returns (U,) seconds of units, drawn from how those of a run were spread, of the given mean.
 
     Args:

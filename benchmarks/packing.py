@@ -24,6 +24,7 @@ import pyarrow as pa
 from benchmarks.dedup_page import table, update
 from benchmarks.process import this_machine
 from sluice.filters.text.normalize import normalize
+from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.tokenizer.encode import Encoder
 from sluice.tokenizer.packing.documents import Marks, join
 from sluice.tokenizer.packing.plan import Packing, PackPlan, pack, plan
@@ -35,9 +36,6 @@ PARTITION_MIB = 48
 PARTITIONS_MIB = (12, 48, 96, 192)
 DRAWS = 8
 GATHER_SEQUENCES = 256
-
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Corpus(NamedTuple):
@@ -52,7 +50,7 @@ class Corpus(NamedTuple):
     """
 
     name: str
-    tokens_T: np.ndarray[Any, np.dtype[np.int32]]
+    tokens_T: Int32s
     starts_N: Int64s
     lengths_N: Int64s
     begins_N: Bools

@@ -19,6 +19,7 @@ from benchmarks.process import CommandError, run_measured
 from benchmarks.whole import WholeRun, whole_run
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.manifest import Done, UnitManifest, done_units
+from sluice.schemas.arrays import Int64s
 
 WATCH_SECONDS = 0.2
 DISK_EVERY = 10
@@ -318,7 +319,7 @@ def _manifests(folder: Path) -> Iterable[tuple[Done, UnitManifest]]:
         yield done, done.manifest()
 
 
-def _component_sizes(output: Path) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _component_sizes(output: Path) -> "Int64s":
     """Returns (C,) the posts of every component, by the file that the join wrote."""
     label_parts = [np.empty(0, np.uint32)]
     for stage in _stage_folders(output):

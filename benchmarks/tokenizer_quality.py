@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +34,7 @@ from benchmarks.process import this_machine
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
 from sluice.pipeline.units.manifest import done_units
+from sluice.schemas.arrays import Array
 from sluice.tokenizer.encode import Encoder
 
 JS_TIKTOKEN_SHA256 = "3b1f24b185565ca9a8d8f51466dfc4f99d67f1f05bc009258710ddb7a8d810fa"
@@ -45,7 +46,6 @@ UNSEEN = (("goemotions", "crisislext26", "ltec"), ("reddit-top", "afrisenti"))
 PAGE = Path(__file__).with_name("TOKENIZER.md")
 PACKAGES = ("tokenizers", "gigatoken", "tiktoken")
 
-Array = np.ndarray[Any, Any]
 Encode = Callable[[pa.StringArray], tuple[Array, Array]]
 
 

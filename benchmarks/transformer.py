@@ -33,6 +33,7 @@ from benchmarks.dedup_truth import read_posts
 from benchmarks.process import this_machine
 from sluice.filters.transformers.load import Transformer, TransformerScorer, load, locate
 from sluice.filters.transformers.scorer import CPU_BATCH_TOKENS, CUDA_BATCH_TOKENS
+from sluice.schemas.arrays import Array
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 VOCABULARY, PAD_TO, PREDICT_BATCH = 30_522, 512, 32
@@ -44,7 +45,6 @@ PACKAGES = ("torch", "transformers", "detoxify")
 LAYERS = 12
 GEMM_SECONDS = 1.0
 
-Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 
 

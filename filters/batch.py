@@ -9,14 +9,14 @@ views of the text stand here; those that need a model are given to a batch when 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Self
 
-import numpy as np
 import pyarrow as pa
 
 from sluice.filters.text.features import TextFeatures, text_features
 from sluice.filters.text.views import classifier_text, dedup_text
+from sluice.schemas.arrays import Bools, Float32s
 
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
-Scores = np.ndarray[Any, np.dtype[np.float32]]
+Mask = Bools
+Scores = Float32s
 
 
 class Languages(NamedTuple):

@@ -25,6 +25,7 @@ from numba import types
 from numba.core.typeinfer import register_dispatcher
 from numba.extending import intrinsic
 
+from sluice.schemas.arrays import Array, Int32s, Uint8s
 from sluice.schemas.kernel_cache import KernelCache, source_digest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -124,8 +125,8 @@ class Utf8View(NamedTuple):
         offsets_N1: (N + 1,) int32 into `data_B`, read-only; the first need not be 0.
     """
 
-    data_B: np.ndarray[Any, np.dtype[np.uint8]]
-    offsets_N1: np.ndarray[Any, np.dtype[np.int32]]
+    data_B: Uint8s
+    offsets_N1: Int32s
 
 
 def utf8_view(texts: pa.StringArray) -> Utf8View:
@@ -138,7 +139,7 @@ def utf8_view(texts: pa.StringArray) -> Utf8View:
     return Utf8View(data_B, offsets_N1)
 
 
-def utf8_array(data_B: np.ndarray[Any, Any], offsets_N1: np.ndarray[Any, Any]) -> pa.StringArray:
+def utf8_array(data_B: Array, offsets_N1: Array) -> pa.StringArray:
     """Returns a `pa.string()` array over UTF-8 bytes and int32 offsets, without a copy and unchecked."""
     return pa.StringArray.from_buffers(
         len(offsets_N1) - 1, pa.py_buffer(offsets_N1), pa.py_buffer(data_B)

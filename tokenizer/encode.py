@@ -36,12 +36,11 @@ import pyarrow as pa
 from numba import types
 from tokenizers import Tokenizer
 
+from sluice.schemas.arrays import Array, Int32s, Int64s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
 from sluice.tokenizer.vocabulary.pattern import unassigned
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
-Tokens = np.ndarray[Any, np.dtype[np.int32]]
-Offsets = np.ndarray[Any, np.dtype[np.int64]]
 Engine = Literal["gigatoken", "tokenizers"]
 
 CACHE_TEXT_BYTES = 512 << 20
@@ -61,10 +60,10 @@ class Encoded(NamedTuple):
         offsets_N1: (N + 1,) int64, from 0 to T: where text i starts, and the one behind the last.
     """
 
-    tokens_T: Tokens
-    offsets_N1: Offsets
+    tokens_T: Int32s
+    offsets_N1: Int64s
 
-    def followed_by(self, tokens_N: Tokens | int) -> "Encoded":
+    def followed_by(self, tokens_N: Int32s | int) -> "Encoded":
         """Returns the same with one more token after each text.
 
         It is how documents end, and how the posts of a thread are told apart: `<|eod|>` after the
@@ -89,7 +88,7 @@ _LONG_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @kernel(types.void(_TOKENS, _LONG_OFFSETS, _TOKENS, types.int32[::1]))
-def _append(tokens_T: Tokens, offsets_N1: Offsets, added_N: Tokens, out_T: Tokens) -> None:
+def _append(tokens_T: Int32s, offsets_N1: Int64s, added_N: Int32s, out_T: Int32s) -> None:
     k = 0
     for i in range(len(added_N)):
         for j in range(offsets_N1[i], offsets_N1[i + 1]):
@@ -104,10 +103,10 @@ _FLAGS = types.Array(types.uint8, 1, "C", readonly=True)
 
 @kernel(types.int64(BYTES, OFFSETS, _FLAGS, types.boolean[::1]))
 def _rows_with(
-    data_B: np.ndarray[Any, Any],
-    offsets_N1: np.ndarray[Any, Any],
-    flags_F: np.ndarray[Any, Any],
-    has_N: np.ndarray[Any, Any],
+    data_B: Array,
+    offsets_N1: Array,
+    flags_F: Array,
+    has_N: Array,
 ) -> int:
     """Fills whether a text has a code point with a flag; returns how many texts have."""
     num_rows = 0
@@ -194,7 +193,7 @@ class Encoder:
         tokens_T[~exact_T] = by_fast.tokens_T
         return Encoded(tokens_T, offsets_N1)
 
-    def decode(self, tokens_T: Tokens, *, skip_special_tokens: bool = False) -> str:
+    def decode(self, tokens_T: Int32s, *, skip_special_tokens: bool = False) -> str:
         """Returns the text of (T,) ids; half a character, as at a cut, reads as U+FFFD."""
         return str(self._exact.tokenizer.decode(tokens_T.tolist(), skip_special_tokens))
 
@@ -318,7 +317,7 @@ def _differing_rows(a: Encoded, b: Encoded) -> int:
     return sum(not np.array_equal(x_T, y_T) for x_T, y_T in pairs)
 
 
-def _rows(encoded: Encoded) -> Iterable[Tokens]:
+def _rows(encoded: Encoded) -> Iterable[Int32s]:
     return (encoded.tokens_T[a:b] for a, b in itertools.pairwise(encoded.offsets_N1.tolist()))
 
 

@@ -6,19 +6,17 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numba import types
 from pyarrow import ipc
 
+from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.errors import VerifyError
 from sluice.schemas.kernel import kernel
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
-
-Tokens = np.ndarray[Any, np.dtype[np.int32]]
-Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class ShardWriter:
@@ -63,7 +61,7 @@ class ShardWriter:
         """The hash of the bytes written so far."""
         return self._sink.sha256
 
-    def write(self, tokens_SL: Tokens, doc_ends: pa.ListArray) -> None:
+    def write(self, tokens_SL: Int32s, doc_ends: pa.ListArray) -> None:
         """Appends (S, L) int32 sequences with their (S,) list<int32> ends of pieces.
 
         Raises:
@@ -116,7 +114,7 @@ class ShardWriter:
 
 def write_shard(
     path: str | os.PathLike[str],
-    batches: Iterable[tuple[Tokens, pa.ListArray]],
+    batches: Iterable[tuple[Int32s, pa.ListArray]],
     *,
     format: ShardFormat,
 ) -> ShardWriter:
@@ -191,7 +189,7 @@ class Batch(NamedTuple):
         doc_ends: (S,) list<int32>.
     """
 
-    tokens_SL: Tokens
+    tokens_SL: Int32s
     doc_ends: pa.ListArray
 
 
@@ -234,7 +232,7 @@ class Shard:
         """Yields the record batches in order; memory is that of the pages touched."""
         return (self.batch(i) for i in range(self.num_batches))
 
-    def sequence(self, index: int) -> tuple[Tokens, Tokens]:
+    def sequence(self, index: int) -> tuple[Int32s, Int32s]:
         """Returns (tokens_L, doc_ends_K), both int32, of one sequence; no other is read."""
         rows = self.batch(index // ROWS_PER_BATCH)
         row = index % ROWS_PER_BATCH
@@ -341,15 +339,15 @@ _TABLE = types.Array(types.int32, 2, "C", readonly=True)
     )
 )
 def _check(
-    tokens_SL: Tokens,
-    offsets_S1: Tokens,
-    ends_K: Tokens,
+    tokens_SL: Int32s,
+    offsets_S1: Int32s,
+    ends_K: Int32s,
     size: int,
     pad_id: int,
     eod_id: int,
     first_row: int,
-    counts: Counts,
-    first: Counts,
+    counts: Int64s,
+    first: Int64s,
 ) -> None:
     """Counts the sequences that break each rule of _WRONG, and notes the first of each."""
     L = tokens_SL.shape[1]

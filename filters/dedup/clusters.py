@@ -40,15 +40,10 @@ from numba import types
 from sluice.filters.dedup.exact_hash import first_of_text
 from sluice.filters.dedup.minhash import ShingleSets, shingle_sets
 from sluice.filters.dedup.sharing import first_of, shared_keys
+from sluice.schemas.arrays import Bools, Float32s, Int32s, Int64s, Uint8s, Uint64s
 from sluice.schemas.kernel import kernel
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
 
-U8 = np.ndarray[Any, np.dtype[np.uint8]]
-I32 = np.ndarray[Any, np.dtype[np.int32]]
-I64 = np.ndarray[Any, np.dtype[np.int64]]
-U64 = np.ndarray[Any, np.dtype[np.uint64]]
-F32 = np.ndarray[Any, np.dtype[np.float32]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Rows = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 KEPT_CODE: Final = 0
@@ -73,8 +68,8 @@ class Checks(NamedTuple):
         ran_out_N: bool, whether a row had something left to be compared with when it had none.
     """
 
-    left_N: I32
-    ran_out_N: Mask
+    left_N: Int32s
+    ran_out_N: Bools
 
     @classmethod
     def of(cls, num_rows: int, *, max_checks: int) -> "Checks":
@@ -97,9 +92,9 @@ class Clusters(NamedTuple):
         num_checks: comparisons of shingle sets under rule 3.
     """
 
-    leader_N: I32
-    similarity_N: F32
-    reason_N: U8
+    leader_N: Int32s
+    similarity_N: Float32s
+    reason_N: Uint8s
     num_unverified: int
     num_checks: int
 
@@ -107,13 +102,13 @@ class Clusters(NamedTuple):
 def cluster(
     texts: pa.StringArray,
     *,
-    id_code_N: I64,
-    content_hash_N: U64,
-    band_keys_NK: U64,
+    id_code_N: Int64s,
+    content_hash_N: Uint64s,
+    band_keys_NK: Uint64s,
     threshold: float,
     ngram: int,
     max_checks: int,
-    fixed_N: Mask | None = None,
+    fixed_N: Bools | None = None,
     checks: Checks | None = None,
 ) -> Clusters:
     """Settles rows that hold whole components of candidates; deterministic.
@@ -161,13 +156,13 @@ def cluster(
 def follow(
     texts: pa.StringArray,
     *,
-    band_keys_NK: U64,
+    band_keys_NK: Uint64s,
     num_leaders: int,
     checks: Checks,
     threshold: float,
     ngram: int,
     max_checks: int,
-) -> tuple[I32, F32]:
+) -> tuple[Int32s, Float32s]:
     """Returns (leader_N, similarity_N): rule 3 for rows that are compared with given leaders alone.
 
     Leaders that do not fit into memory come in several calls, in their order; afterwards `cluster`
@@ -190,7 +185,7 @@ def follow(
     )
 
 
-def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: int) -> F32:
+def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: int) -> Float32s:
     """Returns (M,) float32 in [0, 1], the Jaccard index of the shingle sets of pairs of texts.
 
     Equal texts give exactly 1, two empty ones too; an empty text and another give 0. Shingles are
@@ -213,7 +208,7 @@ def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: i
     return jaccard_M
 
 
-def _reasons(leader_N: I32, twin_N: I32, speaker_N: I32) -> U8:
+def _reasons(leader_N: Int32s, twin_N: Int32s, speaker_N: Int32s) -> Uint8s:
     row_N = np.arange(len(leader_N), dtype=np.int32)
     reason_N = np.full(len(leader_N), NEAR_CODE, np.uint8)
     reason_N[leader_N == row_N] = KEPT_CODE
@@ -229,21 +224,21 @@ class _Buckets(NamedTuple):
     that there was something left to compare with.
     """
 
-    bucket_FK: I32  # the bucket of each band key, -1 where no other row has it
-    last_U: I32  # the last row of each bucket, leader or not
-    start_U1: I64  # where each bucket starts in row_R
-    size_U: I32  # leaders in it so far
-    row_R: I32  # rows, a bucket after the other
+    bucket_FK: Int32s  # the bucket of each band key, -1 where no other row has it
+    last_U: Int32s  # the last row of each bucket, leader or not
+    start_U1: Int64s  # where each bucket starts in row_R
+    size_U: Int32s  # leaders in it so far
+    row_R: Int32s  # rows, a bucket after the other
 
 
 class _Leaders(NamedTuple):
     """The shingles of the leaders that a later row may be compared with."""
 
-    words_S: U64  # leader after leader, a head before its shingles; see _HEAD_BITS
-    start_F: I64  # where the head of each leader is
+    words_S: Uint64s  # leader after leader, a head before its shingles; see _HEAD_BITS
+    start_F: Int64s  # where the head of each leader is
 
 
-def _group(band_keys_NK: U64, fresh_F: I32, *, max_checks: int) -> _Buckets:
+def _group(band_keys_NK: Uint64s, fresh_F: Int32s, *, max_checks: int) -> _Buckets:
     """Returns the buckets of some of the rows, empty as yet."""
     shared = shared_keys(band_keys_NK, fresh_F)
     room_U = np.minimum(shared.size_U - 1, min(max_checks + 1, len(fresh_F)))
@@ -258,7 +253,7 @@ def _group(band_keys_NK: U64, fresh_F: I32, *, max_checks: int) -> _Buckets:
 class _Run:
     """Rules 3 and 4 over rows of distinct posts with distinct texts, and fixed rows."""
 
-    def __init__(self, texts: pa.StringArray, fresh_F: I32, fixed_F: Mask, checks: Checks):
+    def __init__(self, texts: pa.StringArray, fresh_F: Int32s, fixed_F: Bools, checks: Checks):
         self._texts, self._fresh_F, self._fixed_F = texts, fresh_F, fixed_F
         self._checks = checks
         self._leaders = _Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
@@ -272,7 +267,7 @@ class _Run:
         ngram: int,
         max_checks: int,
         all_lead: bool,
-    ) -> tuple[I32, F32]:
+    ) -> tuple[Int32s, Float32s]:
         """Returns (leader_F, similarity_F); fixed rows lead, others if they find no leader and all may."""
         leader_F = np.arange(len(self._fresh_F), dtype=np.int32)
         similarity_F = np.ones(len(self._fresh_F), np.float32)

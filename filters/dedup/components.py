@@ -8,15 +8,14 @@ smallest post whatever the order of the edges.
 Shape suffixes: M rows (a key and a post), E edges, V distinct keys, H slots, N posts.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Bools, Uint32s, Uint64s
 from sluice.schemas.kernel import kernel
 
-U32 = np.ndarray[Any, np.dtype[np.uint32]]
-U64 = np.ndarray[Any, np.dtype[np.uint64]]
 _READ = types.Array(types.uint32, 1, "C", readonly=True)
 _WRITE = types.Array(types.uint32, 1, "C")
 _KEYS = types.Array(types.uint64, 1, "C", readonly=True)
@@ -48,7 +47,7 @@ class Buckets:
         self._bits = bits
         self._key_H, self._row_H = np.empty(1 << bits, np.uint64), np.full(1 << bits, _FREE)
 
-    def add(self, key_M: U64, row_M: U32) -> tuple[U32, U32]:
+    def add(self, key_M: Uint64s, row_M: Uint32s) -> tuple[Uint32s, Uint32s]:
         """Returns (left_E, right_E), the edges that the next rows of the stream add.
 
         However the stream is cut into pieces, the edges are the same. An edge of a post to itself is
@@ -77,7 +76,7 @@ class Buckets:
         self._make_table(self._bits + 1)
         _move(key_H, row_H, self._key_H, self._row_H, 64 - self._bits)
 
-    def distinct(self) -> tuple[U64, U32]:
+    def distinct(self) -> tuple[Uint64s, Uint32s]:
         """Returns (key_V, row_V): every key that came, and its first post.
 
         The order is none in particular, but the same however the stream is cut into pieces.
@@ -86,7 +85,7 @@ class Buckets:
         return self._key_H[used_H], self._row_H[used_H]
 
 
-def bucket_edges(key_M: U64, row_M: U32) -> tuple[U32, U32]:
+def bucket_edges(key_M: Uint64s, row_M: Uint32s) -> tuple[Uint32s, Uint32s]:
     """Returns the edges (left_E, right_E) of `Buckets` over rows that are all at hand.
 
     Args:
@@ -178,11 +177,11 @@ class Components:
             raise ValueError(f"{num_posts:,} posts are more than 32-bit numbers hold")
         self._parent_N = np.arange(num_posts, dtype=np.uint32)
 
-    def add(self, left_E: U32, right_E: U32) -> None:
+    def add(self, left_E: Uint32s, right_E: Uint32s) -> None:
         """Joins the two ends of every edge."""
         _union(self._parent_N, left_E, right_E)
 
-    def labels(self) -> tuple[U32, np.ndarray[Any, np.dtype[np.bool_]]]:
+    def labels(self) -> tuple[Uint32s, Bools]:
         """Returns (label_N, shared_N): the smallest post of each component, and whether it has others."""
         shared_N = np.zeros(len(self._parent_N), np.bool_)
         _flatten(self._parent_N, shared_N)

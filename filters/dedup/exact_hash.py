@@ -6,33 +6,33 @@ share a hash by chance, 0.007 pairs in a day of 500 million posts, so `sluice.fi
 the ids and the texts themselves.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numba import types
 
-from sluice.filters.text.hashing import Hashes, hash_texts
+from sluice.filters.text.hashing import hash_texts
+from sluice.schemas.arrays import Int32s, Uint64s
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 
-I32 = np.ndarray[Any, np.dtype[np.int32]]
 _I32 = types.Array(types.int32, 1, "C")
 
 CONTENT_SEED: Final = 1
 ID_SEED: Final = 2
 
 
-def content_hash(dedup_texts: pa.StringArray) -> Hashes:
+def content_hash(dedup_texts: pa.StringArray) -> Uint64s:
     """Returns (N,) uint64, the hash of each text that duplicates are compared by."""
     return hash_texts(dedup_texts, seed=CONTENT_SEED)
 
 
-def id_hash(post_ids: pa.StringArray) -> Hashes:
+def id_hash(post_ids: pa.StringArray) -> Uint64s:
     """Returns (N,) uint64, the hash of each post id."""
     return hash_texts(post_ids, seed=ID_SEED)
 
 
-def first_of_text(texts: pa.StringArray, same_hash_N: I32, speaker_N: I32) -> I32:
+def first_of_text(texts: pa.StringArray, same_hash_N: Int32s, speaker_N: Int32s) -> Int32s:
     """Returns (N,) int32, for rows that speak and have a text the first such row of the same text.
 
     Args:

@@ -20,18 +20,15 @@ is ours.
 """
 
 from functools import cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 from numba import types
 
+from sluice.schemas.arrays import Int64s, Uint32s, Uint64s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
-
-U32 = np.ndarray[Any, np.dtype[np.uint32]]
-U64 = np.ndarray[Any, np.dtype[np.uint64]]
-I64 = np.ndarray[Any, np.dtype[np.int64]]
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 SPREAD = np.uint64(0xD6E8FEB86659FD93)
@@ -83,12 +80,12 @@ class ShingleSets(NamedTuple):
         starts_N1: int64, text i has `shingles_S[starts_N1[i]:starts_N1[i + 1]]`.
     """
 
-    shingles_S: U64
-    starts_N1: I64
+    shingles_S: Uint64s
+    starts_N1: Int64s
 
 
 @cache
-def permutations(spec: MinHashSpec) -> tuple[U32, U32]:
+def permutations(spec: MinHashSpec) -> tuple[Uint32s, Uint32s]:
     """Returns (a_P, b_P), uint32, a odd: those of `datasketch.MinHash(num_perm=P, seed=seed)`."""
     stream = np.random.RandomState(spec.seed)
     half_P = stream.randint(0, 1 << 31, spec.num_permutations, dtype=np.uint32)
@@ -96,7 +93,7 @@ def permutations(spec: MinHashSpec) -> tuple[U32, U32]:
     return half_P * np.uint32(2) + np.uint32(1), b_P
 
 
-def signatures(texts: pa.StringArray, spec: MinHashSpec) -> U32:
+def signatures(texts: pa.StringArray, spec: MinHashSpec) -> Uint32s:
     """Returns (N, P) uint32: the least permuted hash of each text; EMPTY for an empty text."""
     data_B, offsets_N1 = utf8_view(texts)
     signature_NP = np.empty((len(texts), spec.num_permutations), np.uint32)
@@ -105,7 +102,7 @@ def signatures(texts: pa.StringArray, spec: MinHashSpec) -> U32:
     return signature_NP
 
 
-def band_keys(signature_NP: U32, spec: MinHashSpec) -> U64:
+def band_keys(signature_NP: Uint32s, spec: MinHashSpec) -> Uint64s:
     """Returns (N, K) uint64: a hash of each band's number and entries; NO_KEY for an empty text.
 
     Bands that differ in number or entries have the same key by chance alone: over M texts of K
@@ -116,7 +113,7 @@ def band_keys(signature_NP: U32, spec: MinHashSpec) -> U64:
     return key_NK
 
 
-def text_band_keys(texts: pa.StringArray, spec: MinHashSpec) -> U64:
+def text_band_keys(texts: pa.StringArray, spec: MinHashSpec) -> Uint64s:
     """Returns (N, K) uint64, `band_keys(signatures(texts))`, without keeping the signatures."""
     data_B, offsets_N1 = utf8_view(texts)
     key_NK = np.empty((len(texts), spec.bands), np.uint64)
@@ -140,7 +137,7 @@ def shingle_sets(texts: pa.StringArray, *, ngram: int) -> ShingleSets:
     return ShingleSets(shingles_S[: starts_N1[-1]], starts_N1)
 
 
-def num_shingles(texts: pa.StringArray, *, ngram: int) -> I64:
+def num_shingles(texts: pa.StringArray, *, ngram: int) -> Int64s:
     """Returns (N,) int64, the distinct shingles of each text; holds those of 8,192 texts at a time."""
     num_N = np.empty(len(texts), np.int64)
     for first in range(0, len(texts), _BLOCK_ROWS):

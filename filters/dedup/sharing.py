@@ -6,18 +6,14 @@ Slots are found by Fibonacci hashing (Knuth, "The Art of Computer Programming", 
 Shape suffixes: N rows, K keys of a row, L leaders, F chosen rows, U buckets, M keys, H slots.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 
 from sluice.filters.dedup.minhash import NO_KEY
+from sluice.schemas.arrays import Bools, Int32s, Int64s, Uint64s
 from sluice.schemas.kernel import kernel
-
-I32 = np.ndarray[Any, np.dtype[np.int32]]
-U64 = np.ndarray[Any, np.dtype[np.uint64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
-Integers = np.ndarray[Any, np.dtype[np.int64]] | U64
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -33,7 +29,7 @@ class KeySharing:
             unless another key takes them.
     """
 
-    def __init__(self, key_NK: U64, *, limit: int):
+    def __init__(self, key_NK: Uint64s, *, limit: int):
         if limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
         self._limit = min(limit, 2**32 - 1)
@@ -43,7 +39,7 @@ class KeySharing:
         self._count_H = np.zeros(len(self._key_H), np.uint32)
         _fill(key_M, self._key_H)
 
-    def take(self, leader_key_LK: U64) -> Mask:
+    def take(self, leader_key_LK: Uint64s) -> Bools:
         """Returns (L,) bool, true for leaders among the first `limit` of a key of the slice.
 
         They are counted from call to call, so however the leaders are cut into pieces, the same
@@ -58,7 +54,7 @@ class KeySharing:
         return taken_L
 
 
-def first_of(value_N: Integers) -> I32:
+def first_of(value_N: Int64s | Uint64s) -> Int32s:
     """Returns (N,) int32, the first row that has the value of each row."""
     first_N = np.empty(len(value_N), np.int32)
     slot_row_H = np.empty(2 * len(value_N) + 1, np.int32)
@@ -75,12 +71,12 @@ class Shared(NamedTuple):
         last_U: int32, the last of them.
     """
 
-    bucket_FK: I32
-    size_U: I32
-    last_U: I32
+    bucket_FK: Int32s
+    size_U: Int32s
+    last_U: Int32s
 
 
-def shared_keys(key_NK: U64, row_F: I32) -> Shared:
+def shared_keys(key_NK: Uint64s, row_F: Int32s) -> Shared:
     """Returns the buckets of the rows `row_F` of (N, K) keys, numbered by column; NO_KEY has none."""
     bucket_FK = np.empty((len(row_F), key_NK.shape[1]), np.int32)
     slot_row_H = np.empty(2 * len(row_F) + 1, np.int32)

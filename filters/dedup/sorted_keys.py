@@ -7,15 +7,13 @@ Source: Knuth, "The Art of Computer Programming", volume 3, section 5.2.5 (sorti
 and section 5.2.4 (merging).
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Uint32s, Uint64s
 from sluice.schemas.kernel import kernel
-
-U32 = np.ndarray[Any, np.dtype[np.uint32]]
-U64 = np.ndarray[Any, np.dtype[np.uint64]]
 
 DIGIT_BITS: Final = 11
 """Bits that a pass of the sort settles: 2,048 counters stay in the first-level cache."""
@@ -34,11 +32,11 @@ class Places(NamedTuple):
         at_U: uint32, the first place of each in the list.
     """
 
-    key_U: U64
-    at_U: U32
+    key_U: Uint64s
+    at_U: Uint32s
 
 
-def sort_by_key(key_M: U64, value_M: U32) -> tuple[U64, U32]:
+def sort_by_key(key_M: Uint64s, value_M: Uint32s) -> tuple[Uint64s, Uint32s]:
     """Returns (key_M, value_M) in ascending order of key; equal keys keep their order.
 
     Sorts by digits from the lowest, up to the highest bit in which keys differ: the keys of one
@@ -74,7 +72,7 @@ def _scatter(key_M, value_M, shift, to_key_M, to_value_M):  # type: ignore[no-un
         to_value_M[to] = value_M[i]
 
 
-def first_places(key_M: U64) -> Places:
+def first_places(key_M: Uint64s) -> Places:
     """Returns the distinct keys, ascending, and the first place of each; fewer than 2^32 keys."""
     key_M, at_M = sort_by_key(key_M, np.arange(len(key_M), dtype=np.uint32))
     is_first_M = np.ones(len(key_M), np.bool_)
@@ -83,8 +81,8 @@ def first_places(key_M: U64) -> Places:
 
 
 def shared_entries(
-    key_U: U64, found_U: U32, *, key_H: U64, row_H: U32, base: int, limit: int
-) -> tuple[U32, U64]:
+    key_U: Uint64s, found_U: Uint32s, *, key_H: Uint64s, row_H: Uint32s, base: int, limit: int
+) -> tuple[Uint32s, Uint64s]:
     """Returns (place_E, entry_E): for each h whose key is in `key_U`, its place there and its entry.
 
     In the order of h. A key takes part while it was found fewer than `limit` times; `found_U` is

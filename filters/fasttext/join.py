@@ -16,8 +16,8 @@ import numpy as np
 
 from sluice.filters.fasttext.kernel import LANES, Buckets, Table, Words
 from sluice.filters.fasttext.layout import aligned, fixed, records
-from sluice.filters.fasttext.model import Array
 from sluice.filters.fasttext.words import PREFIX
+from sluice.schemas.arrays import Array
 
 MOST_COUNTED = 1 << 24
 """Rows of a text: up to here a float32 counts exactly."""

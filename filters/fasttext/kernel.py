@@ -16,8 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sluice.filters.fasttext.model import Array
 from sluice.filters.fasttext.words import DISTINCT
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import BYTES, kernel
 
 NGRAM_PRIME = np.uint64(116049371)

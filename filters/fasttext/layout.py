@@ -3,7 +3,7 @@
 import numpy as np
 
 from sluice.filters.fasttext.kernel import LANES, Buckets, Table, Words
-from sluice.filters.fasttext.model import Array, FastTextModel
+from sluice.filters.fasttext.model import FastTextModel
 from sluice.filters.fasttext.output import (
     SIGMOID,
     SIGMOID_END,
@@ -13,6 +13,7 @@ from sluice.filters.fasttext.output import (
     Output,
 )
 from sluice.filters.fasttext.words import END_OF_LINE, fill_slots
+from sluice.schemas.arrays import Array
 
 CACHE_LINE = 64
 HEAVY = 10**15  # the count of a tree node that is not built yet

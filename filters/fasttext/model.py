@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
-Array = np.ndarray[Any, Any]
 Loss = Literal["hs", "ns", "softmax", "ova"]
 
 MAGIC = 793712314

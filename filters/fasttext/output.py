@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from sluice.filters.fasttext.model import Array
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import kernel
 
 EPSILON = 1e-5  # the library adds it to every probability before the logarithm

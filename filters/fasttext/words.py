@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from sluice.filters.fasttext.model import LABEL_PREFIX, Array
+from sluice.filters.fasttext.model import LABEL_PREFIX
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, load8
 
 END_OF_LINE = np.frombuffer(b"</s>", np.uint8)

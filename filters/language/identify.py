@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sluice.filters.batch import Languages
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
-from sluice.filters.fasttext.model import Array, read_model
+from sluice.filters.fasttext.model import read_model
 from sluice.filters.fasttext.views import NOTHING_READ, Hiddens
 from sluice.filters.language.codes import UNDETERMINED, group_of, language_of
 from sluice.filters.language.pool import (
@@ -27,6 +27,7 @@ from sluice.filters.language.pool import (
     shipped_pool,
 )
 from sluice.filters.language.views import LanguageIdentifier
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
 LANGUAGE_VERSION = 2

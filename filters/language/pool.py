@@ -33,8 +33,8 @@ import msgspec
 import numpy as np
 
 from sluice.filters.language.codes import language_of
+from sluice.schemas.arrays import Array
 
-Array = np.ndarray[Any, Any]
 Group = Literal["own", "posts", "words", "declaration", "lid"]
 
 GROUPS: tuple[Group, ...] = ("own", "posts", "words", "declaration", "lid")

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Scores
-from sluice.filters.text.features import Counts
+from sluice.schemas.arrays import Int32s
 
 Count = Annotated[int, Meta(ge=0)]
 """A bound that counts characters, words or lines."""
@@ -19,6 +19,6 @@ Length = Annotated[float, Meta(ge=0)]
 """A bound on a mean length, in characters."""
 
 
-def ratio(part_N: Counts, whole_N: Counts) -> Scores:
+def ratio(part_N: Int32s, whole_N: Int32s) -> Scores:
     """Returns part / whole, (N,) float32 on the score grid; 0 where the whole is 0."""
     return on_grid(part_N / np.maximum(whole_N, 1))

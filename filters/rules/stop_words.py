@@ -9,6 +9,7 @@ from numba import types
 from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch, Scores
 from sluice.filters.rules.bounds import Count
+from sluice.schemas.arrays import Uint8s
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -42,7 +43,7 @@ class StopWords(Filter, frozen=True, kw_only=True, tag="stop_words"):
         return score
 
 
-def num_stop_words(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def num_stop_words(texts: pa.StringArray) -> Uint8s:
     """Returns (N,) uint8, how many of STOP_WORDS each lower-case text has.
 
     A word is a run of ASCII letters with no letter or digit of any script, nor "_", beside it.

@@ -10,6 +10,7 @@ from numba import types
 from sluice.filters.base import Filter, Scorer, on_grid
 from sluice.filters.batch import Batch, Scores
 from sluice.filters.rules.bounds import Ratio
+from sluice.schemas.arrays import Float64s
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -51,9 +52,7 @@ class TopNgramRatio(Filter, frozen=True, kw_only=True, tag="top_ngram_ratio"):
         return score
 
 
-def top_ngram_ratio(
-    texts: pa.StringArray, *, n: int
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def top_ngram_ratio(texts: pa.StringArray, *, n: int) -> Float64s:
     """Returns (N,) float64 in [0, 1], as the class says, of texts with single blanks."""
     ratios_N = np.zeros(len(texts), np.float64)
     data_B, offsets_N1 = utf8_view(texts)

@@ -18,9 +18,8 @@ from sluice.filters.fasttext.output import Hidden
 from sluice.filters.fasttext.views import hiddens_of
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import TextFeatures
+from sluice.schemas.arrays import Bools, Float64s
 from sluice.schemas.errors import InputError
-
-Weights = np.ndarray[Any, np.dtype[np.float64]]
 
 FOLDER = Path(__file__).parents[1] / "models"
 SMALLEST = 1e-5
@@ -81,7 +80,7 @@ class Screen:
     label: str
     slope: float = 1.0
     intercept: float = 0.0
-    shape_K: Weights = field(default_factory=lambda: np.zeros(0))
+    shape_K: Float64s = field(default_factory=lambda: np.zeros(0))
 
     def __call__(self, batch: Batch) -> Scores:
         """Returns (N,) float32 in [0, 1] on the grid, higher is worse; 0 for a blank text."""
@@ -118,7 +117,7 @@ class Screen:
         texts: pa.StringArray,
         features: TextFeatures | None = None,
         hidden: Hidden | None = None,
-    ) -> Weights:
+    ) -> Float64s:
         """Returns (N,) float64, the log odds of the scores, before they are put on the grid."""
         total_N = self.slope * self.log_odds(texts if hidden is None else hidden) + self.intercept
         if not len(self.shape_K):
@@ -130,7 +129,7 @@ class Screen:
             total_N += column_N * weight
         return total_N
 
-    def log_odds(self, texts: pa.StringArray | Hidden) -> Weights:
+    def log_odds(self, texts: pa.StringArray | Hidden) -> Float64s:
         """Returns (N,) float64, the log odds of the fastText model alone."""
         found_N = self.classifier.probability_of(texts, label=self.label).astype(np.float64)
         found_N = np.clip(found_N, SMALLEST, 1 - SMALLEST)
@@ -170,7 +169,7 @@ def _path(name: str, model: str | None) -> Path:
     return FOLDER / f"{name}.ftz" if model is None else Path(model)
 
 
-def _blank(texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _blank(texts: pa.StringArray) -> Bools:
     """Returns (N,) bool, true where a text is null, empty or white space alone."""
     lengths = pc.fill_null(pc.binary_length(pc.utf8_ltrim_whitespace(texts)), 0)
     return np.asarray(lengths.to_numpy(zero_copy_only=False) == 0)

@@ -5,13 +5,11 @@ them back. They are what ranks spam of a source, or in a language, that no model
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from sluice.filters.text.features import TextFeatures
-
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 SHAPE_NAMES = (
     "log_urls",

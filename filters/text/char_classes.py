@@ -3,13 +3,11 @@
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from sluice.filters.text import feature_kernels as k
-
-Classes = np.ndarray[Any, np.dtype[np.uint8]]
+from sluice.schemas.arrays import Uint8s
 
 TABLE_SIZE = 1 << 21
 """All that four bytes can say: a table of this size is safe to index with whatever is decoded."""
@@ -57,7 +55,7 @@ _MARKS_ON_EMOJI = ((0x034F, 0x034F), (0x20E3, 0x20E3), (0xFE00, 0xFE0F), (0xE010
 
 
 @cache
-def char_classes() -> Classes:
+def char_classes() -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, read-only: the class of each code point, as in `text_kernels`.
 
     Letters L* and marks M* are letters: in Arabic, Indic and Thai script, marks spell the vowels.

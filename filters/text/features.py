@@ -1,16 +1,14 @@
 """Counts of characters, words, marks and lines of every post, from one pass over the UTF-8 bytes."""
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.filters.text import feature_kernels as k
 from sluice.filters.text.char_classes import char_classes
+from sluice.schemas.arrays import Bools, Int32s
 from sluice.schemas.kernel import utf8_view
-
-Counts = np.ndarray[Any, np.dtype[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -58,38 +56,38 @@ class TextFeatures:
         num_truncated: 1 where the last visible character ends an ellipsis, else 0.
     """
 
-    num_bytes: Counts
-    num_chars: Counts
-    num_urls: Counts
-    num_url_chars: Counts
-    num_mentions: Counts
-    num_retweets: Counts
-    num_visible: Counts
-    num_letters: Counts
-    num_cased: Counts
-    num_upper: Counts
-    num_digits: Counts
-    num_punctuation: Counts
-    num_emoji: Counts
-    num_symbols: Counts
-    num_hashtags: Counts
-    num_said: Counts
-    longest_run: Counts
-    num_tokens: Counts
-    num_words: Counts
-    num_known_tokens: Counts
-    num_alphabetic_tokens: Counts
-    num_repeated_tokens: Counts
-    num_lines: Counts
-    num_duplicate_lines: Counts
-    num_bullet_lines: Counts
-    num_ellipsis_lines: Counts
-    num_truncated: Counts
+    num_bytes: Int32s
+    num_chars: Int32s
+    num_urls: Int32s
+    num_url_chars: Int32s
+    num_mentions: Int32s
+    num_retweets: Int32s
+    num_visible: Int32s
+    num_letters: Int32s
+    num_cased: Int32s
+    num_upper: Int32s
+    num_digits: Int32s
+    num_punctuation: Int32s
+    num_emoji: Int32s
+    num_symbols: Int32s
+    num_hashtags: Int32s
+    num_said: Int32s
+    longest_run: Int32s
+    num_tokens: Int32s
+    num_words: Int32s
+    num_known_tokens: Int32s
+    num_alphabetic_tokens: Int32s
+    num_repeated_tokens: Int32s
+    num_lines: Int32s
+    num_duplicate_lines: Int32s
+    num_bullet_lines: Int32s
+    num_ellipsis_lines: Int32s
+    num_truncated: Int32s
 
     def __len__(self) -> int:
         return len(self.num_bytes)
 
-    def filter(self, mask_N: np.ndarray[Any, np.dtype[np.bool_]]) -> "TextFeatures":
+    def filter(self, mask_N: Bools) -> "TextFeatures":
         """Returns the rows where the mask is true."""
         return TextFeatures(*(getattr(self, field.name)[mask_N] for field in fields(self)))
 
@@ -113,7 +111,7 @@ def text_features(texts: pa.StringArray) -> TextFeatures:
     return _named(lengths_N, np.ascontiguousarray(raw_NK.T))
 
 
-def _named(lengths_N: Counts, raw_KN: Counts) -> TextFeatures:
+def _named(lengths_N: Int32s, raw_KN: Int32s) -> TextFeatures:
     letters_N = raw_KN[k.UPPER : k.UNSPACED + 1].sum(axis=0, dtype=np.int32)
     emoji_N = raw_KN[k.EMOJI] + raw_KN[k.FLAGS]
     visible_N = raw_KN[: k.PUNCT + 1].sum(axis=0, dtype=np.int32) - raw_KN[k.SPACE]

@@ -1,14 +1,11 @@
 """A stable 64-bit hash of every text: XXH64, compiled, straight from the Arrow buffers."""
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from numba import types
 
+from sluice.schemas.arrays import Uint64s
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
-
-Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -18,7 +15,7 @@ _P5 = np.uint64(0x27D4EB2F165667C5)
 _BITS = np.uint64(64)
 
 
-def hash_texts(texts: pa.StringArray, *, seed: int = 0) -> Hashes:
+def hash_texts(texts: pa.StringArray, *, seed: int = 0) -> Uint64s:
     """Returns the XXH64 of the UTF-8 bytes of each text.
 
     The same bytes give the same hash on every machine and in every release, so the hashes may be

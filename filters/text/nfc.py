@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
-from sluice.filters.text.char_classes import TABLE_SIZE, Classes, category_runs
+from sluice.filters.text.char_classes import TABLE_SIZE, category_runs
+from sluice.schemas.arrays import Uint8s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
 
 _MAY_CHANGE = 255
@@ -39,7 +40,7 @@ def to_nfc(texts: pa.StringArray) -> pa.StringArray:
 
 
 @cache
-def _combining() -> Classes:
+def _combining() -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, read-only: the combining class, or 255 where NFC may change it.
 
     These are the characters that NFC replaces, and those that may compose with the one before: every

@@ -20,15 +20,15 @@ was escaped twice: `&amp;lt;` gives `&lt;`, and that gives `<`.
 
 import html
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
-from sluice.filters.text.char_classes import PICTOGRAPHS, TABLE_SIZE, Classes, category_runs
+from sluice.filters.text.char_classes import PICTOGRAPHS, TABLE_SIZE, category_runs
 from sluice.filters.text.nfc import to_nfc
+from sluice.schemas.arrays import Array, Uint8s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_array, utf8_view
 
 NORMALIZE_VERSION = 1
@@ -80,14 +80,14 @@ def normalize(texts: pa.StringArray) -> pa.StringArray:
     return to_nfc(utf8_array(out_B[: out_offsets_N1[-1]], out_offsets_N1))
 
 
-def _unescape(texts: pa.StringArray, mask_N: np.ndarray[Any, Any]) -> pa.StringArray:
+def _unescape(texts: pa.StringArray, mask_N: Array) -> pa.StringArray:
     mask = pa.array(mask_N)
     plain = [html.unescape(text) for text in texts.filter(mask).to_pylist()]
     return pc.replace_with_mask(texts, mask, pa.array(plain, pa.string()))
 
 
 @cache
-def _actions() -> Classes:
+def _actions() -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, read-only: what each code point asks for."""
     actions_U = np.zeros(TABLE_SIZE, np.uint8)
     for start, categories in category_runs():

@@ -1,11 +1,11 @@
 """Which texts go through a transformer together: batches of like lengths under a budget of tokens."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 PAD_MULTIPLE = 8
 """On a GPU widths of batches with padding are multiples of it: attention wants its mask aligned."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sluice.filters.transformers.batches import Array
+from sluice.schemas.arrays import Array
 
 if TYPE_CHECKING:
     import torch

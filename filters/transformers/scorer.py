@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Mask, Scores
-from sluice.filters.transformers.batches import PAD_MULTIPLE, Array, pad_rows, padded, plan_batches
+from sluice.filters.transformers.batches import PAD_MULTIPLE, pad_rows, padded, plan_batches
 from sluice.filters.transformers.forward import Forward
 from sluice.filters.transformers.tokens import Encoder, Tokens
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
 CHUNK = 32_768

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.transformers.batches import Array
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
 PIECE = 1024

@@ -26,13 +26,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.filters.dedup.minhash import NO_KEY
-from sluice.filters.dedup.sorted_keys import U32, U64, first_places, shared_entries
+from sluice.filters.dedup.sorted_keys import first_places, shared_entries
 from sluice.pipeline.history.versions import CONTENTS, segment_folder
 from sluice.pipeline.units.manifest import whole_file
+from sluice.schemas.arrays import Int64s, Uint32s, Uint64s
 from sluice.schemas.errors import OutputError
 from sluice.schemas.names import inside
-
-I64 = np.ndarray[Any, np.dtype[np.int64]]
 
 BATCH_ROWS: Final = 16_384
 ROW_GROUP_ROWS: Final = 65_536
@@ -168,7 +167,7 @@ def _one_batch(rows: pa.Table) -> pa.RecordBatch:
     return rows.combine_chunks().to_batches()[0]
 
 
-def take(folder: str, segment: str, file: PostsFile, row_R: I64) -> pa.RecordBatch:
+def take(folder: str, segment: str, file: PostsFile, row_R: Int64s) -> pa.RecordBatch:
     """Returns (post_id, text) of posts of one file; only the batches that hold some are read.
 
     Args:
@@ -195,7 +194,7 @@ def cut(key_M: Any) -> Any:
     return key_M >> np.uint64(CUT_BITS)
 
 
-def write_keys(path: str, key_H: U64, row_H: U32) -> None:
+def write_keys(path: str, key_H: Uint64s, row_H: Uint32s) -> None:
     """Writes the keys of a partition, (H,) of 48 bits and ascending, and the row of each.
 
     The bits of gaps between sorted keys, and of rows, are as good as random: packed to their width
@@ -214,7 +213,9 @@ def write_keys(path: str, key_H: U64, row_H: U32) -> None:
     )
 
 
-def shared(key_M: U64, view: View, *, low: int, high: int, limit: int) -> tuple[I64, U64]:
+def shared(
+    key_M: Uint64s, view: View, *, low: int, high: int, limit: int
+) -> tuple[Int64s, Uint64s]:
     """Returns (at_E, entry_E): keys that today's posts and the history share, and who has them there.
 
     A key is its first 48 bits; of today's posts only the first that has it is named, by its place in
@@ -250,8 +251,8 @@ def shared(key_M: U64, view: View, *, low: int, high: int, limit: int) -> tuple[
 
 
 def _overlapping(
-    segment: str, key_U: U64, *, low: int, high: int
-) -> Iterator[tuple[int, int, U64, U32]]:
+    segment: str, key_U: Uint64s, *, low: int, high: int
+) -> Iterator[tuple[int, int, Uint64s, Uint32s]]:
     """Yields (lo, hi, key_H, row_H): row groups in [low, high) and the keys of today that they span."""
     low_cut, high_cut = low >> CUT_BITS, (high - 1) >> CUT_BITS
     for file in read_contents(segment).keys:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.pipeline.storage import files as storage
+from sluice.schemas.arrays import Bools, Int64s
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
 from sluice.schemas.post import MEDIA
@@ -285,7 +286,7 @@ def _as_media(values: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, structs, type=MEDIA, mask=values.is_null())
 
 
-def _not_utf8(values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _not_utf8(values: pa.Array) -> Bools:
     """Returns (N,) bool, true where a row's strings are not UTF-8; one call where all are."""
     if _is_valid(values):
         return np.zeros(len(values), np.bool_)
@@ -353,7 +354,7 @@ def _slices(batch: pa.RecordBatch, batch_rows: int) -> Iterator[pa.RecordBatch]:
         first = stop
 
 
-def _text_bytes(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _text_bytes(batch: pa.RecordBatch) -> Int64s:
     """Returns (N,) int64, the bytes of each row's strings when they stand side by side."""
     total_N = np.zeros(batch.num_rows, np.int64)
     for values in batch.columns:

@@ -27,6 +27,7 @@ from sluice.pipeline.inputs.json_row import (
     type_of,
 )
 from sluice.pipeline.inputs.jsonl_scan import OBJECT, Lines
+from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
 from sluice.schemas.post import MEDIA
 
@@ -81,8 +82,8 @@ class JsonLines:
         return RawPosts(read.columns, read.lines_N + first_row), faults
 
     def _fast(
-        self, lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]]
-    ) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.int64]], dict[str, pa.Array] | None]]:
+        self, lines: Lines, lines_N: Int64s
+    ) -> Iterator[tuple[Int64s, dict[str, pa.Array] | None]]:
         """Reads lines of shape OBJECT at once; yields (lines, their columns or None if refused).
 
         Where Arrow names the row that it refuses, that row goes (with its neighbours, if it is one
@@ -124,7 +125,7 @@ class JsonLines:
             for column, names in self._mapping.items()
         }
 
-    def _look_at_ids(self, lines: Lines, sample: np.ndarray[Any, Any]) -> None:
+    def _look_at_ids(self, lines: Lines, sample: Array) -> None:
         """Sets the type of each id column to that of its first value in a few lines, if any."""
         unseen = set(self._id_names)
         for index in sample:
@@ -136,9 +137,7 @@ class JsonLines:
                 self._types[name] = id_type(row[name])
                 unseen.discard(name)
 
-    def _slow(
-        self, lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]]
-    ) -> tuple["_Piece", list[Fault]]:
+    def _slow(self, lines: Lines, lines_N: Int64s) -> tuple["_Piece", list[Fault]]:
         rows, kept, faults = [], [], []
         for index in lines_N.tolist():
             row: dict[str, Any] = {}
@@ -186,7 +185,7 @@ def _refused_rows(message: str, num_rows: int) -> tuple[int, int]:
     return (row, row + 1) if row < num_rows else (num_rows // 2, num_rows // 2)
 
 
-def _only(lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]]) -> memoryview:
+def _only(lines: Lines, lines_N: Int64s) -> memoryview:
     """Returns the bytes from the first to the last of some lines, all other lines blanked."""
     first, stop = int(lines_N[0]), int(lines_N[-1]) + 1
     begin, end = int(lines.starts_L[first]), int(lines.stops_L[stop - 1])
@@ -202,7 +201,7 @@ def _only(lines: Lines, lines_N: np.ndarray[Any, np.dtype[np.int64]]) -> memoryv
 class _Piece(NamedTuple):
     """Some lines of a part, read: their indices in the block, and an array a POST column."""
 
-    lines_N: np.ndarray[Any, np.dtype[np.int64]]
+    lines_N: Int64s
     columns: dict[str, pa.Array]
 
 

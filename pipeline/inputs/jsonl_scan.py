@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numba import types
 
+from sluice.schemas.arrays import Int64s, Uint8s
 from sluice.schemas.kernel import BYTES, kernel
 
 MAX_DEPTH: Final = 200
@@ -38,9 +39,9 @@ class Lines(NamedTuple):
     """
 
     data: bytes
-    starts_L: np.ndarray[Any, np.dtype[np.int64]]
-    stops_L: np.ndarray[Any, np.dtype[np.int64]]
-    shapes_L: np.ndarray[Any, np.dtype[np.uint8]]
+    starts_L: Int64s
+    stops_L: Int64s
+    shapes_L: Uint8s
 
     def line(self, index: int) -> bytes:
         """Returns one line without its line feed."""

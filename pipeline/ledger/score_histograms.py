@@ -15,6 +15,7 @@ from sluice.filters.base import SCORE_GRID
 from sluice.filters.batch import Mask, Scores
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import UNKNOWN, Counts
+from sluice.schemas.arrays import Int64s
 
 BINS = 100
 SCORE_SLACK = SCORE_GRID / 2
@@ -23,7 +24,7 @@ FEWEST_POSTS = 100
 """Below so many posts of a language, its rejection rate says nothing about a threshold."""
 
 
-def bins(scores_N: Scores) -> np.ndarray[Any, np.dtype[np.int64]]:
+def bins(scores_N: Scores) -> Int64s:
     """Returns (N,) int64, the hundredths of scores in [0, 1]."""
     raised_N = np.asarray(scores_N, np.float64) + SCORE_SLACK
     return np.clip(np.floor(raised_N * BINS), 0, BINS).astype(np.int64)

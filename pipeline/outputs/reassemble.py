@@ -24,11 +24,9 @@ import pyarrow.parquet as pq
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.units.manifest import whole_file
+from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import OutputError
 from sluice.tokenizer.shards import Batch, read_shard
-
-Int32s = np.ndarray[Any, np.dtype[np.int32]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 
 ROWS_AT_ONCE = 1 << 20
 """Rows of provenance that are held at a time."""
@@ -160,7 +158,7 @@ def _followed(run: Run, ends_I: Int64s, links: Links, sources: Sources) -> Run:
     return Run(np.concatenate([*parts, run.tokens_T[done:]]), lengths_I)
 
 
-def _among(places_K: Int64s, places_C: Int64s) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _among(places_K: Int64s, places_C: Int64s) -> Bools:
     """Returns (K,) bool, whether a place is one of (C,) ascending ones, of which there is one at least."""
     at_K = np.minimum(np.searchsorted(places_C, places_K), len(places_C) - 1)
     return np.asarray(places_C[at_K] == places_K)

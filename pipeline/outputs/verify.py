@@ -20,6 +20,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
+from sluice.schemas.arrays import Array, Int64s, Uint64s
 from sluice.schemas.errors import LedgerError, OutputError, SluiceError
 from sluice.schemas.names import inside
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
@@ -168,14 +169,12 @@ def _table(output: str, name: str) -> pa.Table:
         return pq.read_table(file)
 
 
-def _places(
-    sequence_K: np.ndarray[Any, Any], end_K: np.ndarray[Any, Any]
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _places(sequence_K: Array, end_K: Array) -> Int64s:
     """Returns (K,) int64, a number that stands for the place in the shard."""
     return np.asarray((sequence_K.astype(np.int64) << 32) | end_K)
 
 
-def _doc_ends(path: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _doc_ends(path: str) -> tuple[Array, Array]:
     """Returns the sequence and the place of every document end in a shard, in order."""
     owner, ends, start = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
     for batch in read_shard(path).batches():
@@ -186,7 +185,7 @@ def _doc_ends(path: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return np.concatenate(owner), np.concatenate(ends)
 
 
-def _kept_ids(output: str, manifest: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _kept_ids(output: str, manifest: dict[str, Any]) -> Uint64s:
     """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
     hashes = [np.empty(0, np.uint64)]
     for _, provenance in _shard_files(manifest):
@@ -238,7 +237,7 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
             yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {posts[name]:,}"
 
 
-def _kept(kept_K: np.ndarray[Any, np.dtype[np.uint64]], manifest: dict[str, Any]) -> Problems:
+def _kept(kept_K: Uint64s, manifest: dict[str, Any]) -> Problems:
     """Every kept post stands in the shards or the leftover: once, or as often as the mixture says."""
     encode = manifest["phases"]["tokens"].get("tokens_encode", {})
     stand, kept = encode.get("documents", {}).get("posts", 0), manifest["posts"]["kept"]
@@ -251,7 +250,7 @@ def _kept(kept_K: np.ndarray[Any, np.dtype[np.uint64]], manifest: dict[str, Any]
         yield "some posts stand more often than the mixture says, and others less often"
 
 
-def _later_rejects(rejects: ds.Dataset) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _later_rejects(rejects: ds.Dataset) -> Uint64s:
     """Returns the hashes of the posts that went after duplicates did: copies of theirs are gone too."""
     of_phase = ds.field("phase").isin([CLASSIFY, MIXTURE])
     ids = rejects.to_table(columns=["post_id"], filter=of_phase)["post_id"].combine_chunks()

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.filters.registry import AnyFilter
 from sluice.pipeline.units.manifest import Done
+from sluice.schemas.arrays import Array, Int32s, Uint32s
 from sluice.schemas.post import POST
 
 SCORE = "score."
@@ -33,7 +33,7 @@ class Survivors:
     drops: tuple[str, ...]
     copies: str = ""
 
-    def dropped(self, unit: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    def dropped(self, unit: str) -> Uint32s:
         """Returns the places in the unit's `kept` file that were dropped, ascending."""
         rows = [np.empty(0, np.uint32)]
         for folder in self.drops:
@@ -41,7 +41,7 @@ class Survivors:
                 rows.append(_column(Done(folder, unit).path("drops"), "row"))
         return np.unique(np.concatenate(rows))
 
-    def places(self, unit: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    def places(self, unit: str) -> Uint32s:
         """Returns the places in the unit's `kept` file that are left, ascending."""
         kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
         return np.delete(np.arange(kept, dtype=np.uint32), self.dropped(unit))
@@ -75,7 +75,7 @@ class Survivors:
             if batch.num_rows:
                 yield batch
 
-    def _copies(self, unit: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _copies(self, unit: str) -> tuple[Array, Array]:
         """Returns (row_S, copies_S), rows ascending; others have 1."""
         if not (self.copies and Done(self.copies, unit).is_done()):
             return np.empty(0, np.uint32), np.empty(0, np.int32)
@@ -83,9 +83,7 @@ class Survivors:
         return _column(path, "row"), _column(path, "copies")
 
 
-def _dense(
-    copies: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], start: int, stop: int
-) -> np.ndarray[Any, np.dtype[np.int32]]:
+def _dense(copies: tuple[Array, Array], start: int, stop: int) -> Int32s:
     row_S, copies_S = copies
     lo, hi = np.searchsorted(row_S, [start, stop])
     copies_N = np.ones(stop - start, np.int32)
@@ -93,7 +91,7 @@ def _dense(
     return copies_N
 
 
-def _column(path: str, name: str) -> np.ndarray[Any, Any]:
+def _column(path: str, name: str) -> Array:
     with pa.memory_map(path) as file:
         table = pa.ipc.open_file(file).read_all()
         return np.array(table[name].combine_chunks())

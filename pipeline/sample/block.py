@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.sample.broken import BREAKAGES
-from sluice.pipeline.sample.draws import Draws, Ints, cumulative, shares
+from sluice.pipeline.sample.draws import Draws, cumulative, shares
 from sluice.pipeline.sample.duplicates import bucket, comparison_text, disguised, edited, similarity
 from sluice.pipeline.sample.marks import around
 from sluice.pipeline.sample.noise import KINDS, LANGUAGES, WORDLESS, Scene
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
 from sluice.pipeline.sample.words import LANGUAGE_WEIGHTS, joined, lexicon, sentence_list
+from sluice.schemas.arrays import Int64s
 
 CLEAN, EXACT, NEAR, REDELIVERED = "clean", "exact_duplicate", "near_duplicate", "redelivered"
 TEMPLATE, PROMOTION, NOISE, MALFORMED = "template", "spam", "noise", "malformed"
@@ -118,7 +119,7 @@ def _of_language(
     ]
 
 
-def _near_rows(sentences: pa.ListArray, size: int, draws: Draws) -> Ints:
+def _near_rows(sentences: pa.ListArray, size: int, draws: Draws) -> Int64s:
     """Returns (size,) int64: sentences to copy, half of them twice as long as they must be."""
     words_N = pc.list_value_length(sentences).to_numpy()
     every_N = np.arange(len(sentences))
@@ -131,7 +132,7 @@ def _near_rows(sentences: pa.ListArray, size: int, draws: Draws) -> Ints:
 
 
 def _exact(
-    posts: pa.Table, clean_C: Ints, size: int, handles: pa.StringArray, *, draws: Draws
+    posts: pa.Table, clean_C: Int64s, size: int, handles: pa.StringArray, *, draws: Draws
 ) -> pa.Table:
     """Copies of clean posts in disguise; a few posts are copied very often."""
     popular = cumulative(1 / (np.arange(len(clean_C)) + 10.0))
@@ -144,7 +145,7 @@ def _exact(
     )
 
 
-def _redelivered(posts: pa.Table, clean_C: Ints, size: int, *, draws: Draws) -> pa.Table:
+def _redelivered(posts: pa.Table, clean_C: Int64s, size: int, *, draws: Draws) -> pa.Table:
     """Clean posts again, which later get the same id; some have one more word."""
     row_M = clean_C[draws.below(len(clean_C), size=size)]
     texts = _texts(posts, row_M)
@@ -159,7 +160,7 @@ def _redelivered(posts: pa.Table, clean_C: Ints, size: int, *, draws: Draws) -> 
     )
 
 
-def _texts(posts: pa.Table, row_M: Ints) -> pa.StringArray:
+def _texts(posts: pa.Table, row_M: Int64s) -> pa.StringArray:
     return posts["text"].combine_chunks().take(pa.array(row_M))
 
 

@@ -6,13 +6,11 @@ arithmetic on raw bits, and every distribution is a table of integers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+from sluice.schemas.arrays import Bools, Float64s, Int64s
 
 TABLE_TOTAL = 1 << 31
 """What the weights of a table add up to, about: a draw needs fewer than 2**32 outcomes."""
@@ -28,16 +26,16 @@ class Draws:
     def __init__(self, *key: int):
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
 
-    def below(self, bound: int | Ints, *, size: int) -> Ints:
+    def below(self, bound: int | Int64s, *, size: int) -> Int64s:
         """Returns (size,) int64, uniform in [0, bound); bounds are under 2**32, one or (size,)."""
         raw_N = self._bits.random_raw(size) >> np.uint64(32)
         return (raw_N * np.asarray(bound, np.uint64) >> np.uint64(32)).astype(np.int64)
 
-    def chance(self, probability: float, *, size: int) -> Mask:
+    def chance(self, probability: float, *, size: int) -> Bools:
         """Returns (size,) bool, true with the probability, rounded to a millionth."""
         return np.asarray(self.below(1_000_000, size=size) < round(probability * 1_000_000))
 
-    def index(self, cumulative_V: Ints, *, size: int) -> Ints:
+    def index(self, cumulative_V: Int64s, *, size: int) -> Int64s:
         """Returns (size,) int64 in [0, V), drawn by a table that `cumulative` made."""
         drawn_N = self.below(int(cumulative_V[-1]), size=size)
         return np.searchsorted(cumulative_V, drawn_N, side="right").astype(np.int64)
@@ -53,12 +51,12 @@ class Draws:
         drawn_N = self.index(cumulative(list(weights.values())), size=size)
         return table.take(pa.array(drawn_N))
 
-    def order(self, size: int) -> Ints:
+    def order(self, size: int) -> Int64s:
         """Returns (size,) int64, a permutation of 0..size-1."""
         return np.argsort(self._bits.random_raw(size), kind="stable").astype(np.int64)
 
 
-def cumulative(weights: Sequence[float] | np.ndarray[Any, np.dtype[np.float64]]) -> Ints:
+def cumulative(weights: Sequence[float] | Float64s) -> Int64s:
     """Returns (V,) int64, running sums of the weights as integers; every outcome is possible."""
     weights_V = np.asarray(weights, np.float64)
     scaled_V = np.rint(weights_V / weights_V.sum() * TABLE_TOTAL).astype(np.int64)

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.sample.draws import Draws, Ints, cumulative
+from sluice.pipeline.sample.draws import Draws, cumulative
 from sluice.pipeline.sample.marks import links
 from sluice.pipeline.sample.words import Lexicon
+from sluice.schemas.arrays import Int64s
 
 GRAM = 5
 """Code points in a gram of the Jaccard index."""
@@ -76,7 +77,9 @@ def edited(pieces: pa.ListArray, words: Lexicon, *, draws: Draws) -> pa.ListArra
     return pa.ListArray.from_arrays(pieces.offsets, values)
 
 
-def _edited_at(values: pa.StringArray, at_M: Ints, words: Lexicon, draws: Draws) -> pa.StringArray:
+def _edited_at(
+    values: pa.StringArray, at_M: Int64s, words: Lexicon, draws: Draws
+) -> pa.StringArray:
     drawn_M = draws.index(words.cumulative_V, size=len(at_M))
     new = pc.binary_join_element_wise(words.style.joiner, words.forms.take(pa.array(drawn_M)), "")
     old = values.take(pa.array(at_M))

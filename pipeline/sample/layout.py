@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.sample.block import MALFORMED, PROMOTION, REDELIVERED, TEMPLATE
-from sluice.pipeline.sample.draws import Draws, Ints, Mask, cumulative
+from sluice.pipeline.sample.draws import Draws, cumulative
+from sluice.schemas.arrays import Bools, Int64s
 
 START_MSEC = 1_767_225_600_000
 """2026-01-01T00:00:00Z, when every sample begins."""
@@ -77,22 +78,22 @@ def lay_out(posts: pa.Table, span: Span, *, draws: Draws) -> pa.Table:
     return table.take(pa.array(np.lexsort((slot_N, file_N)))).combine_chunks()
 
 
-def _labelled(posts: pa.Table, *labels: str) -> Mask:
+def _labelled(posts: pa.Table, *labels: str) -> Bools:
     return np.asarray(pc.is_in(posts["label"], pa.array(labels)).to_numpy())
 
 
-def _clusters(posts: pa.Table) -> Ints:
+def _clusters(posts: pa.Table) -> Int64s:
     """Returns (N,) int64, the row of the original, which is an original's own."""
     own = pa.array(np.arange(len(posts)))
     return np.asarray(pc.fill_null(posts["original"], own).to_numpy())
 
 
-def _events(posts: pa.Table) -> Ints:
+def _events(posts: pa.Table) -> Int64s:
     """Returns (N,) int64, the row that gives time, id and author: a redelivery has another's."""
     return np.where(_labelled(posts, REDELIVERED), _clusters(posts), np.arange(len(posts)))
 
 
-def _places(posts: pa.Table, files: int, *, draws: Draws) -> tuple[Ints, Ints]:
+def _places(posts: pa.Table, files: int, *, draws: Draws) -> tuple[Int64s, Int64s]:
     """Returns (file_N, slot_N) int64: a slot is a place in time, [0, N), shared only in bursts."""
     size = len(posts)
     place_N = draws.below(files, size=size) * size + draws.order(size)
@@ -108,7 +109,7 @@ def _places(posts: pa.Table, files: int, *, draws: Draws) -> tuple[Ints, Ints]:
     return file_N, slot_N
 
 
-def _answered(posts: pa.Table, slot_N: Ints, draws: Draws) -> pa.Int64Array:
+def _answered(posts: pa.Table, slot_N: Int64s, draws: Draws) -> pa.Int64Array:
     """Returns (N,) int64 with nulls: the row that each answers, always an earlier and whole one."""
     size = len(posts)
     whole_N = ~_labelled(posts, MALFORMED)

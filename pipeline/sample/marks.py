@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.sample.draws import Draws, Ints, Mask, cumulative
+from sluice.pipeline.sample.draws import Draws, cumulative
 from sluice.pipeline.sample.words import Lexicon, lexicon
+from sluice.schemas.arrays import Bools, Int64s
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 ALPHANUMERIC = LOWER + LOWER.upper() + "0123456789"
@@ -47,7 +48,7 @@ class Around(NamedTuple):
         """Returns (N,) string: lead, body and trail written together."""
         return pc.binary_join_element_wise(self.lead, body, self.trail, "")
 
-    def take(self, row_M: Ints) -> "Around":
+    def take(self, row_M: Int64s) -> "Around":
         """Returns what stands around the given rows."""
         rows = pa.array(row_M)
         return Around(self.lead.take(rows), self.trail.take(rows))
@@ -113,7 +114,7 @@ def hashtags(words: Lexicon, *, size: int, draws: Draws) -> pa.StringArray:
     return pc.binary_join_element_wise(draws.pick(top, size=size), second, "")
 
 
-def random_characters(lengths_N: Ints, alphabet: str, *, draws: Draws) -> pa.StringArray:
+def random_characters(lengths_N: Int64s, alphabet: str, *, draws: Draws) -> pa.StringArray:
     """Returns (N,) string of the given lengths over an ASCII alphabet, each equally likely."""
     offsets_N1 = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
     letters = np.frombuffer(alphabet.encode("ascii"), np.uint8)
@@ -123,6 +124,6 @@ def random_characters(lengths_N: Ints, alphabet: str, *, draws: Draws) -> pa.Str
     )
 
 
-def only(mask_N: Mask, texts: pa.StringArray) -> pa.StringArray:
+def only(mask_N: Bools, texts: pa.StringArray) -> pa.StringArray:
     """Returns the texts where the mask is true and "" elsewhere."""
     return pc.if_else(pa.array(mask_N), texts, "")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.sample.draws import Draws, Ints
+from sluice.pipeline.sample.draws import Draws
 from sluice.pipeline.sample.marks import (
     PRINTABLE,
     emoji,
@@ -18,6 +18,7 @@ from sluice.pipeline.sample.marks import (
     random_characters,
 )
 from sluice.pipeline.sample.words import Lexicon, joined, sentence_list
+from sluice.schemas.arrays import Int64s
 
 HUGE_CHARACTERS = 1 << 16
 """A huge text has more characters than this, so more bytes too."""
@@ -55,7 +56,7 @@ class Scene(NamedTuple):
         """Returns (N,) string, one or two handles and a blank."""
         return mentions(self.handles, size=self.size, draws=self.draws)
 
-    def between(self, low: int, high: int) -> Ints:
+    def between(self, low: int, high: int) -> Int64s:
         """Returns (N,) int64, uniform in [low, high)."""
         return low + self.draws.below(high - low, size=self.size)
 

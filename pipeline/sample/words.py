@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.sample.draws import Draws, Ints, Mask, cumulative
+from sluice.pipeline.sample.draws import Draws, cumulative
+from sluice.schemas.arrays import Bools, Float64s, Int64s
 from sluice.schemas.errors import SluiceError
 
 LANGUAGE_WEIGHTS: dict[str, float] = {
@@ -81,7 +82,7 @@ class Lexicon(NamedTuple):
     """
 
     forms: pa.StringArray
-    cumulative_V: Ints
+    cumulative_V: Int64s
     style: Style
 
 
@@ -119,7 +120,7 @@ def _wordfreq() -> Any:
         ) from failure
 
 
-def _listed_words(language: str) -> tuple[pa.StringArray, np.ndarray[Any, np.dtype[np.float64]]]:
+def _listed_words(language: str) -> tuple[pa.StringArray, Float64s]:
     """Returns the top words and their frequencies; list k holds the words of 10**(-k/100)."""
     wordfreq = _wordfreq()
     path = wordfreq.available_languages("best")[LIST_NAMES.get(language, language)]
@@ -170,7 +171,7 @@ def sentence_list(words: Lexicon, *, size: int, draws: Draws) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets_N1, pa.int32()), pieces)
 
 
-def _lengths(style: Style, *, size: int, draws: Draws) -> Ints:
+def _lengths(style: Style, *, size: int, draws: Draws) -> Int64s:
     """Returns (size,) int64, words a sentence."""
     lengths = np.arange(MIN_LENGTH, MAX_LENGTH + 1)
     deviation = np.log(lengths / MEDIAN_LENGTH) / LENGTH_SIGMA
@@ -179,7 +180,7 @@ def _lengths(style: Style, *, size: int, draws: Draws) -> Ints:
     return drawn_N if style.joiner else np.floor(drawn_N * UNSPACED_STRETCH).astype(np.int64)
 
 
-def _forms(start_T: Mask, draws: Draws) -> Ints:
+def _forms(start_T: Bools, draws: Draws) -> Int64s:
     """Returns (T,) int64: 0 as listed, 1 with a capital, 2 in capitals, 3 drawn out."""
     form_T = (start_T & draws.chance(0.75, size=len(start_T))).astype(np.int64)
     form_T[draws.chance(0.006, size=len(start_T))] = 2
@@ -187,7 +188,7 @@ def _forms(start_T: Mask, draws: Draws) -> Ints:
     return form_T
 
 
-def _before(style: Style, first_T: Mask, start_T: Mask, draws: Draws) -> pa.StringArray:
+def _before(style: Style, first_T: Bools, start_T: Bools, draws: Draws) -> pa.StringArray:
     """Returns (T,) string: the joiner, or now and then a line feed, an entity, a hash mark."""
     size = len(first_T)
     before = pa.array([style.joiner, "\n", " &amp; ", " &lt;3 ", ' "', " #", " ", ""])
@@ -199,7 +200,7 @@ def _before(style: Style, first_T: Mask, start_T: Mask, draws: Draws) -> pa.Stri
     return before.take(pa.array(kind_T))
 
 
-def _after(style: Style, end_T: Mask, draws: Draws) -> pa.StringArray:
+def _after(style: Style, end_T: Bools, draws: Draws) -> pa.StringArray:
     """Returns (T,) string: the end of a sentence, a comma, or nothing."""
     comma_T = draws.chance(0.06, size=len(end_T)).astype(np.int64)
     kind_T = np.where(end_T, draws.below(len(style.ends), size=len(end_T)) + 2, comma_T)

@@ -28,10 +28,11 @@ import pyarrow.parquet as pq
 
 from sluice.pipeline.sample.block import MALFORMED, block_posts
 from sluice.pipeline.sample.broken import BREAKAGES
-from sluice.pipeline.sample.draws import Draws, Ints
+from sluice.pipeline.sample.draws import Draws
 from sluice.pipeline.sample.layout import Span, lay_out
 from sluice.pipeline.sample.marks import handle_pool
 from sluice.pipeline.sample.words import wordfreq_version
+from sluice.schemas.arrays import Int64s
 from sluice.schemas.errors import OutputError, SluiceError
 
 SAMPLE_VERSION = 1
@@ -225,7 +226,7 @@ def _lines(rows: pa.Table, *, draws: Draws) -> Iterator[bytes]:
             yield json.dumps(post).encode() if escaped else encode(post)
 
 
-def _labels(rows: pa.Table, name: str, line_N: Ints) -> pa.Table:
+def _labels(rows: pa.Table, name: str, line_N: Int64s) -> pa.Table:
     """Returns LABELS of laid-out posts."""
     idless = pa.array([kind for kind, how in BREAKAGES.items() if not how.has_id])
     lost = pc.and_(pc.equal(rows["label"], MALFORMED), pc.is_in(rows["detail"], idless))

@@ -25,6 +25,7 @@ from sluice.pipeline.units.manifest import (
     manifests,
     numbered_unit,
 )
+from sluice.schemas.arrays import Array
 
 RUN_BYTES = 16 << 20
 """A map unit holds about this much before it writes a run, and more where there are many partitions."""
@@ -78,7 +79,7 @@ class Writer:
         self._options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
         # NumPy sorts 16-bit integers by radix, six times faster than wider ones.
         self._number = np.int16 if num_partitions <= 1 << 15 else np.int32
-        self._held: list[tuple[np.ndarray[Any, Any], pa.RecordBatch]] = []
+        self._held: list[tuple[Array, pa.RecordBatch]] = []
         self._held_bytes = 0
         self.ranges: list[Range] = []
 
@@ -89,7 +90,7 @@ class Writer:
         self._flush()
         self._file.close()
 
-    def write(self, rows: pa.RecordBatch, partition_N: np.ndarray[Any, Any]) -> None:
+    def write(self, rows: pa.RecordBatch, partition_N: Array) -> None:
         """Takes rows and the partition of each, (N,) integers in [0, P)."""
         if rows.num_rows:
             self._held.append((partition_N.astype(self._number), rows))

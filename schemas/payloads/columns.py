@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
+from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.errors import InputError, did_you_mean
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 from sluice.schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS, POST, ROW_BITS
@@ -80,7 +81,7 @@ class RawPosts(NamedTuple):
     """
 
     columns: dict[str, pa.Array]
-    source_row_N: np.ndarray[Any, np.dtype[np.int64]]
+    source_row_N: Int64s
 
 
 def column_mapping(overrides: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -149,7 +150,7 @@ def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatc
 
 
 def _post_batch(
-    columns: Mapping[str, pa.Array], source_row_N: np.ndarray[Any, Any], origin: Origin
+    columns: Mapping[str, pa.Array], source_row_N: Array, origin: Origin
 ) -> pa.RecordBatch:
     row_key_N = (np.uint64(origin.file) << np.uint64(ROW_BITS)) | source_row_N.astype(np.uint64)
     provenance = {
@@ -161,9 +162,7 @@ def _post_batch(
     return pa.RecordBatch.from_arrays(arrays, schema=POST)
 
 
-def _column_faults(
-    raw: RawPosts, masks: Mapping[str, np.ndarray[Any, Any]], bad_N: np.ndarray[Any, Any]
-) -> list[Fault]:
+def _column_faults(raw: RawPosts, masks: Mapping[str, Array], bad_N: Array) -> list[Fault]:
     rows = np.flatnonzero(bad_N)
     reasons = np.select([mask[rows] for mask in masks.values()], list(masks), default="")
     post_ids = raw.columns["post_id"].take(pa.array(rows)).to_pylist()
@@ -179,22 +178,22 @@ def _column_faults(
     ]
 
 
-def _is_null(values: pa.Array) -> np.ndarray[Any, Any]:
+def _is_null(values: pa.Array) -> Array:
     return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
 
 
-def _num_bytes(texts: pa.StringArray) -> np.ndarray[Any, Any]:
+def _num_bytes(texts: pa.StringArray) -> Array:
     return np.diff(utf8_view(texts).offsets_N1)
 
 
-def _is_null_or_empty(values: pa.StringArray) -> np.ndarray[Any, Any]:
+def _is_null_or_empty(values: pa.StringArray) -> Array:
     return np.asarray(_is_null(values) | (_num_bytes(values) == 0))
 
 
 # --- times -----------------------------------------------------------------------------------
 
 
-def _times(values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any]]:
+def _times(values: pa.Array) -> tuple[pa.Array, Array]:
     """Returns (timestamp[us, UTC], null where there is none or it is bad; (N,) bool, not bad)."""
     if pa.types.is_string(values.type):
         return parse_times(values)
@@ -208,7 +207,7 @@ def _times(values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any]]:
     return _time_array(micros_N, ~_is_null(values) & ok_N), ok_N
 
 
-def parse_times(texts: pa.StringArray) -> tuple[pa.Array, np.ndarray[Any, Any]]:
+def parse_times(texts: pa.StringArray) -> tuple[pa.Array, Array]:
     """Parses ISO 8601 dates and times of the extended format.
 
     `YYYY-MM-DD`, or that, `T` or a blank, `hh:mm[:ss[.digits]]` and no zone (UTC), `Z`, `+hh`,
@@ -229,7 +228,7 @@ def parse_times(texts: pa.StringArray) -> tuple[pa.Array, np.ndarray[Any, Any]]:
     return _time_array(micros_N, ok_N & ~null_N), ok_N | null_N
 
 
-def _time_array(micros_N: np.ndarray[Any, Any], valid_N: np.ndarray[Any, Any]) -> pa.Array:
+def _time_array(micros_N: Array, valid_N: Array) -> pa.Array:
     return pa.array(micros_N, pa.int64(), mask=~valid_N).cast(_TIME_TYPE)
 
 

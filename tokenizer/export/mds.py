@@ -25,11 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Array, Int32s, Int64s, Uint8s
 from sluice.schemas.kernel import BYTES, kernel
-
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-Int32s = np.ndarray[Any, np.dtype[np.int32]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 
 SIZE_LIMIT = 1 << 26
 """Bytes of a shard, as in `MDSWriter`; one of them is in memory at a time."""
@@ -80,7 +77,7 @@ class MdsWriter:
         self._begin()
 
     def _begin(self) -> None:
-        self._pending: list[Bytes] = []
+        self._pending: list[Uint8s] = []
         self._sizes: list[Int64s] = []
         self._room = self._limit - 8 - len(self._header)
 
@@ -169,7 +166,9 @@ def _check(columns: Mapping[str, Arrays], expected: Mapping[str, int | None]) ->
             raise ValueError(f"{name}: every sample must have {expected[name]} values")
 
 
-def _encode(columns: Mapping[str, Arrays], fixed: Mapping[str, int | None]) -> tuple[Bytes, Int64s]:
+def _encode(
+    columns: Mapping[str, Arrays], fixed: Mapping[str, int | None]
+) -> tuple[Uint8s, Int64s]:
     """Returns the samples, one after the other, and (N,) the bytes of each; columns in order."""
     bodies = {name: _body(arrays, fixed=fixed[name]) for name, arrays in columns.items()}
     fields = [_size(body) for name, body in bodies.items() if fixed[name] is None]
@@ -186,12 +185,12 @@ def _encode(columns: Mapping[str, Arrays], fixed: Mapping[str, int | None]) -> t
 class _Field(NamedTuple):
     """Some bytes of every sample: `length_N` from `start_N` on in `bytes_B`."""
 
-    bytes_B: Bytes
+    bytes_B: Uint8s
     start_N: Int64s
     length_N: Int64s
 
     @classmethod
-    def of(cls, values: np.ndarray[Any, Any], length_N: Int64s) -> "_Field":
+    def of(cls, values: Array, length_N: Int64s) -> "_Field":
         """Returns fields that stand one after the other."""
         flat = np.ascontiguousarray(values).view(np.uint8)
         return cls(flat, np.cumsum(length_N) - length_N, length_N)

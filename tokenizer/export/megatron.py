@@ -21,12 +21,11 @@ import os
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-Int32s = np.ndarray[Any, np.dtype[np.int32]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
+from sluice.schemas.arrays import Int32s, Int64s
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _VERSION = 1

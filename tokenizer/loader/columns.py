@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.kernel import kernel
-from sluice.tokenizer.loader.files import Int32s, Rows
+from sluice.tokenizer.loader.files import Rows
 
 IGNORE_INDEX: Final = -100
 """The label of a token that has none; what torch's cross entropy leaves out."""
@@ -43,7 +44,7 @@ def document_ids(rows: Rows) -> Int32s:
     return _filled(_document_ids, rows)
 
 
-def labels(rows: Rows) -> np.ndarray[Any, np.dtype[np.int64]]:
+def labels(rows: Rows) -> Int64s:
     """Returns (B, L) int64, the next token of the same segment; IGNORE_INDEX where there is none.
 
     int64 is what torch's cross entropy takes, hence the one column that is wider than the shard.

@@ -25,10 +25,11 @@ from typing import Any, Final, NamedTuple, TypedDict
 import numpy as np
 from pyarrow import fs
 
+from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.errors import InputError, did_you_mean
 from sluice.tokenizer.loader import columns as loader_columns
 from sluice.tokenizer.loader.files import ShardSet
-from sluice.tokenizer.loader.order import Numbers, Order, Shuffle
+from sluice.tokenizer.loader.order import Order, Shuffle
 
 try:
     import torch
@@ -200,7 +201,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
             chosen = slice(at, at + self._micro_batch)
             yield self._batch(positions_P[chosen], numbers_P[chosen])
 
-    def _share(self, start: int) -> tuple[Numbers, Numbers]:
+    def _share(self, start: int) -> tuple[Int64s, Int64s]:
         """Returns this rank's (positions_P, numbers_P) of the step at `start`, by place in the files."""
         positions_G = np.arange(start, start + self.global_batch_sequences)
         numbers_G = self.order.sequences(positions_G)
@@ -210,7 +211,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
         ]
         return positions_G[by_place_P], numbers_G[by_place_P]
 
-    def _batch(self, positions_B: Numbers, numbers_B: Numbers) -> TokenBatch:
+    def _batch(self, positions_B: Int64s, numbers_B: Int64s) -> TokenBatch:
         rows = self._shards.rows(numbers_B)
         starts, longest = None, None
         if "cu_seqlens" in self._columns:
@@ -380,12 +381,12 @@ class _Mapped:
     protected. The array made from this keeps it alive, and with it the mapped file.
     """
 
-    def __init__(self, array: np.ndarray[Any, Any]):
+    def __init__(self, array: Array):
         self._array = array
         address = array.__array_interface__["data"][0]
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
-def _tensor(array: np.ndarray[Any, Any]) -> "torch.Tensor":
+def _tensor(array: Array) -> "torch.Tensor":
     """Returns a tensor over the memory of an array."""
     return torch.from_numpy(array if array.flags.writeable else np.asarray(_Mapped(array)))

@@ -18,12 +18,10 @@ import pyarrow as pa
 from numba import types
 from pyarrow import fs, ipc
 
+from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.errors import InputError, VerifyError
 from sluice.schemas.kernel import kernel
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
-from sluice.tokenizer.loader.order import Numbers
-
-Int32s = np.ndarray[Any, np.dtype[np.int32]]
 
 MANIFEST_VERSION: Final = 1
 MAX_OPEN_SHARDS: Final = 4096
@@ -124,7 +122,7 @@ class ShardSet:
         self._shard = lru_cache(_max_open_shards())(self._open)
         self._batch = lru_cache(num_batches)(self._read)
 
-    def rows(self, numbers_B: Numbers) -> Rows:
+    def rows(self, numbers_B: Int64s) -> Rows:
         """Returns sequences by (B,) int64 numbers in [0, N), in that order.
 
         Neighbours of one record batch come as a view of it. Others are copied, once, to stand in one

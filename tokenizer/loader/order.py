@@ -14,15 +14,15 @@ D. Stafford); R. Mitchell et al., Bandwidth-optimal random shuffling for GPUs, A
 same construction as a shuffle).
 """
 
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Int64s
 from sluice.schemas.kernel import kernel
 from sluice.schemas.token_shard import ROWS_PER_BATCH
 
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
 Shuffle = Literal["sequences", "blocks", "none"]
 
 ROUNDS: Final = 16
@@ -88,7 +88,7 @@ class Order(NamedTuple):
             raise ValueError(f"must have 1 to 2^40 sequences, got {self.num_sequences}")
         return self
 
-    def sequences(self, positions_P: Numbers) -> Numbers:
+    def sequences(self, positions_P: Int64s) -> Int64s:
         """Returns the numbers of the sequences at (P,) int64 positions of at least 0: (P,) int64."""
         numbers_P = np.empty(len(positions_P), np.int64)
         _order(

@@ -7,20 +7,17 @@ Shape suffixes: N posts, M posts of a batch, T tokens.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import RecipeError
 from sluice.schemas.kernel import kernel
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.vocabulary.load import Vocabulary
 from sluice.tokenizer.vocabulary.special import BOD, TURN
-
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
-Int32s = np.ndarray[Any, np.dtype[np.int32]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Marks(NamedTuple):

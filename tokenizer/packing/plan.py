@@ -24,18 +24,15 @@ Shape suffixes: N posts, D documents, B parts of documents that are placed whole
 S sequences, T tokens, L tokens of a sequence.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numba import types
 
+from sluice.schemas.arrays import Bools, Int16s, Int32s, Int64s
 from sluice.schemas.kernel import kernel
 
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
-Int16s = np.ndarray[Any, np.dtype[np.int16]]
-Int32s = np.ndarray[Any, np.dtype[np.int32]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 LongDocuments = Literal["split", "truncate"]
 Packing = Literal["best_fit", "concatenate"]
 

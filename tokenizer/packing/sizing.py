@@ -6,11 +6,11 @@ and as many sequences as the others and none waits. What does not fill a round i
 sequences than shards, or, where fewer tokens are wanted than there are, all that is not wanted.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Index = np.ndarray[Any, np.dtype[np.int64]]
+from sluice.schemas.arrays import Int64s
 
 _TOKEN_BYTES = 4
 
@@ -134,7 +134,7 @@ def _warning(num_sequences: int, ranks: int, workers: int, batch: int, steps: in
     return None
 
 
-def deal(num_sequences: int, plan: ShardPlan, *, seed: int) -> tuple[Index, Index]:
+def deal(num_sequences: int, plan: ShardPlan, *, seed: int) -> tuple[Int64s, Int64s]:
     """Deals sequences to shards by a seeded permutation of all of them.
 
     The permutation sorts the raw 64-bit words of Philox, whose stream NumPy promises to keep,

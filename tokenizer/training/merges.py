@@ -26,15 +26,14 @@ Shape suffixes: B bytes, W words, S slots, G groups of equally frequent words, V
 a hash table, A places, M merges.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import LimitError
 from sluice.schemas.kernel import kernel
-
-Array = np.ndarray[Any, Any]
 
 TOKENS, PAIRS, PLACES, QUEUED, MORE_PAIRS, MORE_PLACES, NUM_SIZES = range(7)
 """In the array of sizes: ids so far, pairs, places, pairs in the queue, and what the next merge wants."""

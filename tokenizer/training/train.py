@@ -19,11 +19,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, Words, gather
@@ -42,8 +43,6 @@ from sluice.tokenizer.vocabulary.special import (
     byte_symbols,
     fillers,
 )
-
-Array = np.ndarray[Any, Any]
 
 MIN_FREQUENCY = 2
 MAX_RESERVED_RATIO = 0.01

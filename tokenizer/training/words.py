@@ -6,11 +6,12 @@ lies between them is cut on its own, and they are no words.
 Shape suffixes: N texts, B bytes, C characters of a text, W words, H slots of the hash table, F code points.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import utf8_array, utf8_view
 from sluice.tokenizer.training.words_kernel import (
     COUNT,
@@ -30,8 +31,6 @@ from sluice.tokenizer.training.words_kernel import (
     move_words,
 )
 from sluice.tokenizer.vocabulary import pattern
-
-Array = np.ndarray[Any, Any]
 
 MAX_CHUNK_BYTES = 1 << 30
 """Bytes of distinct words in one `WordCounts`, so that Arrow's 32-bit offsets reach them."""

@@ -4,17 +4,17 @@ import itertools
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 from sluice.schemas.kernel import utf8_view
 from sluice.tokenizer.training.words import WordCounter, WordCounts, draws
 
-Array = np.ndarray[Any, Any]
 Path = str | os.PathLike[str]
 
 WEIGHT_OF_ONE: Final = 256

@@ -6,7 +6,7 @@ keys are compared byte by byte. So a count is never that of two words.
 Shape suffixes are those of `words.py`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -14,10 +14,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, load8
 from sluice.tokenizer.vocabulary import pattern
-
-Array = np.ndarray[Any, Any]
 
 _CAPITAL, _SMALL, _LETTER = pattern.CAPITAL, pattern.SMALL, pattern.CAPITAL | pattern.SMALL
 _FRONT, _DIGIT, _OTHER = pattern.FRONT, pattern.DIGIT, pattern.OTHER

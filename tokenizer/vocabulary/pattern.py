@@ -19,10 +19,11 @@ variant of it.
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from sluice.schemas.arrays import Uint8s
 from sluice.tokenizer.vocabulary.unicode_classes import RUNS
 
 _ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -67,7 +68,7 @@ TABLE_SIZE: Final = 1 << 21
 
 
 @cache
-def char_flags() -> np.ndarray[Any, np.dtype[np.uint8]]:
+def char_flags() -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, read-only: the flags of each code point, 0 behind the last."""
     table = _table(_FLAGS)
     table[[ord("\r"), ord("\n")]] = BLANK | NEWLINE | BEHIND
@@ -77,7 +78,7 @@ def char_flags() -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 @cache
-def unassigned() -> np.ndarray[Any, np.dtype[np.uint8]]:
+def unassigned() -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, read-only: 1 for the code points that Unicode 16.0 has not assigned.
 
     A library that follows a later version takes some of them for letters, and cuts other words.
@@ -87,7 +88,7 @@ def unassigned() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return table
 
 
-def _table(flags: Mapping[str, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _table(flags: Mapping[str, int]) -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, the flags of each code point by its kind; 0 for kinds without."""
     runs = re.findall(r"([a-z])(\d*)", "".join(RUNS))
     flags_R = np.array([flags.get(kind, 0) for kind, _ in runs], np.uint8)

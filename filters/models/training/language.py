@@ -33,21 +33,13 @@ from sluice.filters.language.identify import (
     LanguageModel,
     shipped_identifier_path,
 )
-from sluice.filters.language.pool import (
-    FOLDER,
-    LEAST,
-    TOP,
-    Array,
-    Evidence,
-    Group,
-    LanguagePool,
-    Weights,
-)
+from sluice.filters.language.pool import FOLDER, LEAST, TOP, Evidence, Group, LanguagePool, Weights
 from sluice.filters.language.views import LanguageIdentifier
 from sluice.filters.models.training import language_measure as measure
 from sluice.filters.models.training.language_card import card
 from sluice.filters.models.training.language_sources import CUTOFF, FIT, UDHR, WORDFREQ
 from sluice.filters.models.training.language_texts import TEST_FILE, gather, read_posts
+from sluice.schemas.arrays import Array
 
 TRAINER_SCRIPT = Path(__file__).with_name("fit_fasttext.py")
 GENERATED = {UDHR.name, WORDFREQ.name}

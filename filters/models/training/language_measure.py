@@ -10,7 +10,8 @@ from scipy.optimize import minimize
 
 from sluice.filters.batch import Languages
 from sluice.filters.language.codes import group_of
-from sluice.filters.language.pool import GROUPS, Array, Evidence, Group, Weights
+from sluice.filters.language.pool import GROUPS, Evidence, Group, Weights
+from sluice.schemas.arrays import Array
 
 LENGTHS = (0, 20, 40, 80, 160)
 """Where the classes of length begin, in characters of the classifier text."""

@@ -44,6 +44,7 @@ from sluice.filters.models.training.language_sources import (
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
+from sluice.schemas.arrays import Array
 
 TRAIN_FILE = "langid/train.jsonl.gz"
 TEST_FILE = "langid/test.jsonl.gz"
@@ -247,14 +248,14 @@ def _table(texts: Any, label: str, source: str, part: Any) -> pa.Table:
     return table.filter(pa.array(_has(table["text"], 1)))
 
 
-def _dealt(texts: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, Any]:
+def _dealt(texts: pa.ChunkedArray | pa.Array) -> Array:
     """Returns (N,) `train` or `held_out`, by a hash of the text."""
     array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     held_out_N = hash_texts(array, seed=SPLIT_SEED) % np.uint64(HELD_OUT) == 0
     return np.where(held_out_N, "held_out", "train")
 
 
-def _has(texts: pa.ChunkedArray | pa.Array, num_letters: int) -> np.ndarray[Any, Any]:
+def _has(texts: pa.ChunkedArray | pa.Array, num_letters: int) -> Array:
     """Returns (N,) bool, true where a text has so many letters."""
     counts = (
         pa.chunked_array([pc.utf8_length(letters(texts))])

@@ -1,13 +1,13 @@
 """What the training command measures: ranking, errors at a threshold, and the calibration."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 MAX_FALSE_ALARMS = 0.01
 """Share of good posts of the held-out slice that the default threshold may reject."""

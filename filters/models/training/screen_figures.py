@@ -13,6 +13,7 @@ from sluice.filters.models.training import measure
 from sluice.filters.models.training.screen_sources import Recipe
 from sluice.filters.screens.screen import Screen
 from sluice.filters.text.features import TextFeatures, text_features
+from sluice.schemas.arrays import Array
 
 ORDINARY_FILE = "langid/test.jsonl.gz"
 MIN_ORDINARY = 100  # posts of a language and source that a rate is stated for
@@ -22,7 +23,6 @@ RECALLS = (0.5, 0.8, 0.9)
 FIREHOSE = "firehose/part-*.jsonl.gz"
 FIREHOSE_STEP = 10  # one post in so many
 
-Array = np.ndarray[Any, Any]
 Row = dict[str, Any]
 Train = Callable[..., Screen]
 

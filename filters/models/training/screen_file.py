@@ -10,13 +10,11 @@ Source: fastText 0.9.3, `args.cc`, `dictionary.cc`, `quantmatrix.cc`, `productqu
 
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sluice.filters.models.training.screen_ngrams import LONGEST, NUM_BUCKETS, SHORTEST
-
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 _MAGIC, _VERSION = 793712314, 12
 _SUPERVISED, _SOFTMAX = 3, 3

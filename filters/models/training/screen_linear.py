@@ -1,13 +1,13 @@
 """Fits the linear model of a screen: logistic regression on n-gram means and shape features."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 SCALE = 30.0
 """What n-gram means are multiplied by, so that one strength of regularisation suits posts of all lengths."""

@@ -4,16 +4,13 @@ What a linear model is trained on here is, row for row, what `sluice.filters.fas
 when it serves the model, so the fitted weights are the rows of the file.
 """
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from numba import types
 from scipy import sparse
 
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
-
-Array = np.ndarray[Any, Any]
 
 NUM_BUCKETS = 2_000_000
 SHORTEST, LONGEST = 2, 5

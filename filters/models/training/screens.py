@@ -13,7 +13,6 @@ of training for calibration and threshold. What is measured for the card is in `
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -38,6 +37,7 @@ from sluice.filters.text.features import text_features
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text, dedup_text
+from sluice.schemas.arrays import Array
 
 HELD_OUT = 10  # one text in so many
 SPLIT_SEED = 1
@@ -47,8 +47,6 @@ COLUMNS = pa.schema(
 )
 ORDINARY, MADE = "(ordinary)", "(made)"
 """What the clean sources, and the posts of `screen_seeds.py`, count as when posts are weighed."""
-
-Array = np.ndarray[Any, Any]
 
 
 def read_posts(data: Path, files: Sequence[str]) -> pa.Table:

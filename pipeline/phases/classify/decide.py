@@ -8,7 +8,7 @@ stage does. A later transformer sees what an earlier one left.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array, Int8s, Int64s
 from sluice.schemas.reject import POLICY, reject_batch
 
 
@@ -78,9 +79,9 @@ class _Seen(NamedTuple):
     """
 
     posts: pa.RecordBatch
-    place_M: np.ndarray[Any, np.dtype[np.int64]]
+    place_M: Int64s
     band_M: Mask
-    bound_M: np.ndarray[Any, np.dtype[np.int8]]
+    bound_M: Int8s
 
     @property
     def dropped_M(self) -> Mask:
@@ -164,9 +165,7 @@ def _reasons(spec: Classifier, seen: _Seen) -> dict[str, int]:
     return value_counts(names.take(pa.array(seen.bound_M[seen.dropped_M])))
 
 
-def _write_drops(
-    stage: Classify, unit: str, lost_L: np.ndarray[Any, Any], attempt: Attempt
-) -> None:
+def _write_drops(stage: Classify, unit: str, lost_L: Array, attempt: Attempt) -> None:
     row_L = stage.cascade.survivors.places(unit)[lost_L]
     path = attempt.path("drops")
     with pa.ipc.new_file(path, DROPS) as drops:

@@ -16,6 +16,7 @@ from sluice.pipeline.phases.classify.thresholds import PHASE
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Stage, report_failure
+from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.reject import reject_batch
 
 
@@ -46,7 +47,7 @@ class PostScores(NamedTuple):
         seconds: that the model was busy with them.
     """
 
-    row_M: np.ndarray[Any, np.dtype[np.int64]]
+    row_M: Int64s
     scores: dict[str, Scores]
     tokens: int
     truncated: int
@@ -101,7 +102,7 @@ def score_posts(
     )
 
 
-def _joined(parts: Iterable[Any], dtype: Any) -> np.ndarray[Any, Any]:
+def _joined(parts: Iterable[Any], dtype: Any) -> Array:
     return np.concatenate([np.empty(0, dtype), *parts])
 
 

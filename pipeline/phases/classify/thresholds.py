@@ -5,7 +5,7 @@ without a transformer, and a look at its output, need neither.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from sluice.filters.base import on_grid
 from sluice.filters.batch import Mask, Scores
 from sluice.filters.transformers.load import Located
 from sluice.pipeline.recipes.schema import Classifier
+from sluice.schemas.arrays import Int8s
 
 PHASE = "classify"
 LOW, BAND, HIGH = "low", "band", "high"
@@ -43,9 +44,7 @@ def bounds(spec: Classifier) -> tuple[Bound, ...]:
     return (*upper, *(Bound(label, value, False) for label, value in spec.min_scores.items()))
 
 
-def first_bound(
-    scores: Mapping[str, Scores], rules: Sequence[Bound], num_posts: int
-) -> np.ndarray[Any, np.dtype[np.int8]]:
+def first_bound(scores: Mapping[str, Scores], rules: Sequence[Bound], num_posts: int) -> Int8s:
     """Returns (N,) int8, the first threshold that says no to a post, -1 where none does."""
     found_N = np.full(num_posts, -1, np.int8)
     for i in reversed(range(len(rules))):

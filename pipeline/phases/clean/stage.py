@@ -7,7 +7,6 @@ writes one file an edge.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -33,6 +32,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.post import POST
 from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, reject_batch
@@ -257,7 +257,7 @@ class CleanOutputs:
             np.concatenate([row_N, row_N[some_S], row_FK]),
         )
 
-    def _first_of_text(self, content_N: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _first_of_text(self, content_N: Array) -> Array:
         """Returns (N,) bool, false where the unit surely had the text before.
 
         The memory is a table of the last text of each slot: a text that was pushed out counts as new,
@@ -270,7 +270,7 @@ class CleanOutputs:
         self._seen_H[slot_U] = content_N[index_U]
         return first_N
 
-    def _send(self, key_M: np.ndarray[Any, Any], row_M: np.ndarray[Any, Any]) -> None:
+    def _send(self, key_M: Array, row_M: Array) -> None:
         high_M = (key_M >> np.uint64(32)).astype(np.uint64)
         partition_M = (high_M * np.uint64(self._stage.num_partitions)) >> np.uint64(32)
         rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)

@@ -7,7 +7,6 @@ chain of edges connects form a component. Nothing here has seen a text.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array
 
 PHASE = "dedup"
 PIECE_ROWS = 1 << 20
@@ -32,8 +32,6 @@ HISTORY_EDGES = pa.schema([("post", pa.uint32()), ("entry", pa.uint64())])
 """A post of this run and an entry of the history that share a key."""
 COMPONENT = pa.schema([("row", pa.uint32()), ("post", pa.uint32()), ("component", pa.uint32())])
 """`row` is the place in the clean unit's `kept` file, or in the history's segment."""
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array
 from sluice.schemas.post import ROW_BITS
 from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
 
@@ -113,7 +113,7 @@ def _write_copies(stage: Drop, index: int, stays: pa.RecordBatch, attempt: Attem
     attempt.add("copies", path)
 
 
-def _take_rows(done: Done, row_D: np.ndarray[Any, Any], columns: Sequence[str]) -> pa.RecordBatch:
+def _take_rows(done: Done, row_D: Array, columns: Sequence[str]) -> pa.RecordBatch:
     """Returns the rows at ascending places of a unit's `kept` file."""
     parts, start = [], 0
     for batch in read_kept(done, columns=columns):

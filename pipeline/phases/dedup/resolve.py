@@ -12,7 +12,7 @@ found a leader, D posts that go, G redeliveries, K keys.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,7 @@ from sluice.filters.dedup.exact_hash import content_hash
 from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
 from sluice.pipeline.phases.dedup.slicing import THIS_RUN, Order, Read, cuts_of, in_order, slices_of
 from sluice.pipeline.phases.dedup.spilled_leaders import Leaders, Waiting
-
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 FOUND = pa.schema(
     [

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _candidates(
     return pa.RecordBatch.from_arrays(columns, schema=CANDIDATE)
 
 
-def partition_of(component_C: np.ndarray[Any, Any], num_partitions: int) -> np.ndarray[Any, Any]:
+def partition_of(component_C: Array, num_partitions: int) -> Array:
     """Returns the partition of each component, (C,) int64 in [0, num_partitions)."""
     mixed_C = component_C.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return ((mixed_C >> np.uint64(32)) * np.uint64(num_partitions) >> np.uint64(32)).astype(

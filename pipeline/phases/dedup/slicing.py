@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from sluice.pipeline.phases.dedup.spilled_leaders import SPILLED
 from sluice.pipeline.units import exchange
+from sluice.schemas.arrays import Array
 
-Array = np.ndarray[Any, Any]
 Read = Callable[[], Iterator[pa.RecordBatch]]
 
 ROW_BYTES = 1000

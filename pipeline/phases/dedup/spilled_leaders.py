@@ -5,14 +5,13 @@ Shape suffixes: N rows of a slice, L leaders, K keys.
 
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.filters.dedup.sharing import KeySharing
-
-Array = np.ndarray[Any, Any]
+from sluice.schemas.arrays import Array
 
 SPILLED = pa.schema([("place", pa.int64()), ("post_id", pa.string()), ("text", pa.string())])
 """A row at its place in the order of its partition, as it lies in a temporary file."""

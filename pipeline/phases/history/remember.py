@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import DamagedError, LedgerError, SluiceError
 from sluice.schemas.kernel import utf8_view
 
@@ -97,7 +98,7 @@ def _record(stage: Record, unit: Unit, attempt: Attempt) -> Counts:
 
 def post_keys(
     post_id: pa.StringArray, text: pa.StringArray, minhash: MinHashSpec
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+) -> tuple[Array, Array]:
     """Returns (key_M uint64, row_M uint32): the keys by which posts meet, and whose each is.
 
     Those of `sluice.pipeline.phases.clean.stage`: of the id, and unless the text is empty of the text and
@@ -110,7 +111,7 @@ def post_keys(
     return key_NK.ravel()[some_M], (some_M // key_NK.shape[1]).astype(np.uint32)
 
 
-def partition_of(key_M: np.ndarray[Any, Any], num_partitions: int) -> np.ndarray[Any, Any]:
+def partition_of(key_M: Array, num_partitions: int) -> Array:
     """Returns the partition of each key: they cut the 64-bit key space into equal ranges."""
     return ((key_M >> np.uint64(32)) * np.uint64(num_partitions)) >> np.uint64(32)
 

@@ -6,13 +6,13 @@ that neither units nor batches show in the result, and the posts of a conversati
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.text.hashing import Hashes, hash_texts
+from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import Counts, add_counts, tally
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.tokens.mixture import Mixing, Mixture
@@ -22,6 +22,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array, Uint64s
 from sluice.tokenizer.encode import Encoded, Encoder
 
 ENCODER_CACHE_BYTES = 64 << 20
@@ -123,7 +124,7 @@ def _keys(batch: pa.RecordBatch, documents: DocumentsOf) -> pa.StringArray:
 
 
 def _rows(
-    batch: pa.RecordBatch, encoded: Encoded, order_N: Hashes, schema: pa.Schema
+    batch: pa.RecordBatch, encoded: Encoded, order_N: Uint64s, schema: pa.Schema
 ) -> pa.RecordBatch:
     """Returns rows of the `documents` edge; the tokens are not copied."""
     tokens = pa.ListArray.from_arrays(
@@ -136,13 +137,11 @@ def _rows(
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _partition(order_N: Hashes, num_partitions: int) -> Hashes:
+def _partition(order_N: Uint64s, num_partitions: int) -> Uint64s:
     return ((order_N >> np.uint64(32)) * np.uint64(num_partitions)) >> np.uint64(32)
 
 
-def _count(
-    batch: pa.RecordBatch, lengths_N: np.ndarray[Any, Any], first_N: np.ndarray[Any, Any] | None
-) -> Counts:
+def _count(batch: pa.RecordBatch, lengths_N: Array, first_N: Array | None) -> Counts:
     """Returns posts and tokens by group; of a mixture also text bytes, and what is there once."""
     amounts = {"tokens": lengths_N}
     if first_N is not None:

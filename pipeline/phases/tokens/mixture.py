@@ -11,18 +11,19 @@ document: the posts of a conversation are drawn together, and neither units nor 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.text.hashing import Hashes, hash_texts
+from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import UNKNOWN, Counts, add_counts, column, tally
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
+from sluice.schemas.arrays import Bools, Float64s, Int64s, Uint64s
 from sluice.schemas.post import ROW_BITS
 from sluice.schemas.reject import POLICY, reject_batch
 
@@ -30,15 +31,13 @@ PHASE, STAGE, REASON = "tokens", "mixture", "mixture"
 RATE_GRID = 2.0**-32
 """Rates are multiples of it, so that the last bits of a power do not show."""
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 Rates = tuple[tuple[str, float], ...]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _DRAW_SEED = 0x313C7E
 
 
-def fill(weight_G: Floats, limit_G: Floats, *, total: float) -> Floats:
+def fill(weight_G: Float64s, limit_G: Float64s, *, total: float) -> Float64s:
     """Returns (G,) float64, shares of a total in proportion to weights, none above its limit.
 
     What a limit cuts off goes to the others, in proportion (water-filling): min(c * weight, limit), with
@@ -135,13 +134,13 @@ class Mixture:
     output: str
     files: tuple[str, ...]
 
-    def rates(self, batch: pa.RecordBatch) -> Floats:
+    def rates(self, batch: pa.RecordBatch) -> Float64s:
         """Returns (N,) float64, the copies of each post that are expected."""
         by_language_N = _rates(batch.column("language"), self.languages)
         by_source_N = _rates(batch.column("source"), self.sources)
         return np.minimum(by_language_N * by_source_N, self.max_repeats)
 
-    def repeats(self, batch: pa.RecordBatch, order_N: Hashes) -> Int64s:
+    def repeats(self, batch: pa.RecordBatch, order_N: Uint64s) -> Int64s:
         """Returns (N,) int64, how often each post stands in the shards: 0 where it is left out.
 
         Args:
@@ -182,7 +181,7 @@ def _group_rates(
     return repeat_rates(amounts, shares, max_repeats=max_repeats)
 
 
-def _rates(groups: pa.StringArray, rates: Rates) -> Floats:
+def _rates(groups: pa.StringArray, rates: Rates) -> Float64s:
     encoded = pc.fill_null(groups, UNKNOWN).dictionary_encode()
     table = dict(rates)
     rate_G = np.array([table[name] for name in encoded.dictionary.to_pylist()], np.float64)
@@ -193,7 +192,7 @@ def _salt(seed: int) -> np.uint64:
     return np.uint64(seed ^ _DRAW_SEED)
 
 
-def _mix(hashes: Hashes) -> Hashes:
+def _mix(hashes: Uint64s) -> Uint64s:
     """Returns other hashes: SplitMix64's step (Steele, Lea and Flood, OOPSLA 2014, figure 17)."""
     x = hashes + _GOLDEN
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -212,11 +211,11 @@ class Copies(NamedTuple):
     """
 
     row_M: Int64s
-    order_M: Hashes
-    first_M: np.ndarray[Any, np.dtype[np.bool_]]
+    order_M: Uint64s
+    first_M: Bools
 
 
-def copies(order_N: Hashes, repeats_N: Int64s) -> Copies:
+def copies(order_N: Uint64s, repeats_N: Int64s) -> Copies:
     """Returns each post as often as it repeats; the first copy keeps the hash of its document."""
     row_M = np.repeat(np.arange(len(order_N)), repeats_N)
     stops_N = np.cumsum(repeats_N)
@@ -230,8 +229,8 @@ class Mixed(NamedTuple):
     """The posts of a batch as they stand in the shards: M of them, see `Copies`."""
 
     posts: pa.RecordBatch
-    order_M: Hashes
-    first_M: np.ndarray[Any, np.dtype[np.bool_]]
+    order_M: Uint64s
+    first_M: Bools
 
 
 class Mixing:
@@ -245,7 +244,7 @@ class Mixing:
         self.left_out: Counts = {}
         self.id_sum = 0
 
-    def apply(self, batch: pa.RecordBatch, order_N: Hashes) -> "Mixed":
+    def apply(self, batch: pa.RecordBatch, order_N: Uint64s) -> "Mixed":
         """Returns each post of a batch as often as it stands in the shards."""
         repeats_N = self._mixture.repeats(batch, order_N)
         self._leave_out(batch.filter(pa.array(repeats_N == 0)))
@@ -290,7 +289,7 @@ def post_tally(posts: pa.RecordBatch) -> Counts:
     )
 
 
-def sum_of_ids(hashes_N: Hashes) -> int:
+def sum_of_ids(hashes_N: Uint64s) -> int:
     """Returns the sum of the upper halves of hashes: two lists of unlike posts have unlike sums.
 
     It does not overflow below 2^32 posts a call.

@@ -16,8 +16,9 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Bools
 from sluice.tokenizer.encode import Encoded
-from sluice.tokenizer.packing.documents import Bools, Joined, Marks, join
+from sluice.tokenizer.packing.documents import Joined, Marks, join
 from sluice.tokenizer.packing.plan import LongDocuments, Packing, PackPlan, pack, plan
 from sluice.tokenizer.vocabulary.load import Vocabulary
 

@@ -10,6 +10,7 @@ from sluice.pipeline.phases.tokens.pack import PIECE
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
 from sluice.pipeline.units.manifest import Done
+from sluice.schemas.arrays import Array, Int32s
 
 PROVENANCE = pa.schema(
     [pa.field("shard", pa.int32()), *(f for f in PIECE if f.name not in ("copies", "ends"))]
@@ -41,7 +42,7 @@ class _Sequences:
             raise done.damaged(self._path, "is missing") from None
         self._mapped = flat.reshape(-1, sequence_length)
 
-    def rows(self, row_Q: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def rows(self, row_Q: Array) -> Int32s:
         """Returns (Q, L) int32, the sequences at these rows."""
         tokens_QL = self._mapped[row_Q] if self._remote is None else self._fetched(row_Q.tolist())
         found_Q = np.array([crc32(tokens_L) for tokens_L in tokens_QL], np.uint32)
@@ -49,7 +50,7 @@ class _Sequences:
             raise self._done.damaged(self._path, "is not what its unit wrote: a checksum differs")
         return tokens_QL
 
-    def _fetched(self, rows: list[int]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    def _fetched(self, rows: list[int]) -> Int32s:
         size, file = 4 * self._length, self._remote
         found = storage.in_threads(lambda row: file.read_at(size, row * size), rows)
         data = b"".join(found)
@@ -64,7 +65,7 @@ class PackedFiles:
     def __init__(self, folder: str, sequence_length: int):
         self._folder, self._length = folder, sequence_length
         self._tokens: dict[int, _Sequences] = {}
-        self._pieces: dict[int, tuple[pa.RecordBatch, np.ndarray[Any, Any]]] = {}
+        self._pieces: dict[int, tuple[pa.RecordBatch, Array]] = {}
 
     def _sequences(self, partition: int) -> _Sequences:
         if partition not in self._tokens:
@@ -72,7 +73,7 @@ class PackedFiles:
             self._tokens[partition] = _Sequences(done, self._length)
         return self._tokens[partition]
 
-    def pieces(self, partition: int) -> tuple[pa.RecordBatch, np.ndarray[Any, Any]]:
+    def pieces(self, partition: int) -> tuple[pa.RecordBatch, Array]:
         """Returns a partition's PIECE rows and, for each sequence, where its rows start, (S + 1,)."""
         if partition not in self._pieces:
             path = Done(self._folder, f"partition-{partition:05d}").path("pieces")
@@ -85,9 +86,7 @@ class PackedFiles:
             self._pieces[partition] = rows, starts_S1
         return self._pieces[partition]
 
-    def gather(
-        self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any]
-    ) -> tuple[np.ndarray[Any, Any], pa.ListArray]:
+    def gather(self, partition_S: Array, row_S: Array) -> tuple[Array, pa.ListArray]:
         """Returns (tokens_SL int32, doc_ends list<int32>) of the sequences, in their order."""
         tokens_SL = np.empty((len(row_S), self._length), np.int32)
         for partition in np.unique(partition_S).tolist():
@@ -100,9 +99,7 @@ class PackedFiles:
         offsets = pa.array(np.searchsorted(at_E, first_S1).astype(np.int32))
         return tokens_SL, pa.ListArray.from_arrays(offsets, pa.array(end_P[at_E], pa.int32()))
 
-    def _rows(
-        self, partition_S: np.ndarray[Any, Any], row_S: np.ndarray[Any, Any]
-    ) -> tuple[pa.Table, np.ndarray[Any, Any]]:
+    def _rows(self, partition_S: Array, row_S: Array) -> tuple[pa.Table, Array]:
         """Returns the PIECE rows of the sequences, in their order, and how many each has."""
         parts, owner, counts_S = [], [], np.zeros(len(row_S), np.int64)
         for partition in np.unique(partition_S).tolist():
@@ -119,8 +116,8 @@ class PackedFiles:
 
     def provenance(
         self,
-        partition_S: np.ndarray[Any, Any],
-        row_S: np.ndarray[Any, Any],
+        partition_S: Array,
+        row_S: Array,
         *,
         shard: int,
         first_sequence: int = 0,
@@ -134,7 +131,7 @@ class PackedFiles:
         return pa.Table.from_arrays(columns, schema=COUNTED_PROVENANCE)
 
 
-def spans(start_Q: np.ndarray[Any, Any], stop_Q: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def spans(start_Q: Array, stop_Q: Array) -> Array:
     """Returns the numbers of all half-open spans, one span after the other, int64."""
     length_Q = (stop_Q - start_Q).astype(np.int64)
     skip_Q = start_Q - np.concatenate([[0], np.cumsum(length_Q)[:-1]])

@@ -7,7 +7,6 @@ shards of equal length; the remainder is kept apart.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +20,14 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.arrays import Array
 from sluice.tokenizer.shards import ShardWriter
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
 PROVENANCE_SEQUENCES = 4096
 """Sequences whose provenance is held at a time, a row group: 33 million tokens at 8,192."""
 
-Places = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Places = tuple[Array, Array]
 """(partition_S, row_S): where the sequences of a shard were packed, in the shard's order."""
 
 

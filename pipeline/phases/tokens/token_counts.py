@@ -5,7 +5,6 @@ strange things to a model. Source: Land and Bartolo 2024, "Fishing for Magikarp"
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units.attempt import Attempt
+from sluice.schemas.arrays import Int32s, Int64s
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
 FEW = 10
@@ -21,8 +21,6 @@ FEW = 10
 FILE = "tokenizer/token_counts.parquet"
 TOKEN_COUNT = pa.schema([("id", pa.int32()), ("count", pa.int64())])
 """A row an entry, by id; padding is not counted."""
-
-Counts_V = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class TokenUse:
@@ -34,9 +32,9 @@ class TokenUse:
 
     def __init__(self, vocabulary: Vocabulary):
         self._pad_id = vocabulary.pad_id
-        self.count_V: Counts_V = np.zeros(vocabulary.size, np.int64)
+        self.count_V: Int64s = np.zeros(vocabulary.size, np.int64)
 
-    def add(self, tokens_SL: np.ndarray[Any, np.dtype[np.int32]]) -> None:
+    def add(self, tokens_SL: Int32s) -> None:
         """Counts (S, L) ids."""
         self.count_V += np.bincount(tokens_SL.reshape(-1), minlength=len(self.count_V))
         self.count_V[self._pad_id] = 0

@@ -1,18 +1,15 @@
 """Posts that the vocabulary is not trained on, and what it then makes of them: an honest measure."""
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import Counts, tally
+from sluice.schemas.arrays import Array, Bools
 
 _SEED = 0x68656C64
 """Tells this draw from others with the seed of the recipe."""
-
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def held_back_mask(batch: pa.RecordBatch, *, share: float, seed: int) -> Bools:
@@ -21,9 +18,7 @@ def held_back_mask(batch: pa.RecordBatch, *, share: float, seed: int) -> Bools:
     return np.asarray(hash_N * 2.0**-53 < share)
 
 
-def count_held_back(
-    batch: pa.RecordBatch, lengths_N: np.ndarray[Any, Any], held_N: Bools
-) -> Counts:
+def count_held_back(batch: pa.RecordBatch, lengths_N: Array, held_N: Bools) -> Counts:
     """Returns posts, tokens, text bytes and words of the posts that were held back.
 
     Args:

@@ -1,7 +1,6 @@
 """How much of which language the vocabulary is trained on, and which posts are drawn for it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +8,9 @@ import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import UNKNOWN
+from sluice.schemas.arrays import Bools, Float64s, Int64s
 from sluice.tokenizer.training.words import WordCounts
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE
-
-Int64s = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def sample_rates(
@@ -104,9 +102,7 @@ def weights_of(language: pa.Array, weights: Mapping[str, int]) -> Int64s:
     return _by_language(language, weights, WEIGHT_OF_ONE).astype(np.int64)
 
 
-def _by_language(
-    language: pa.Array, values: Mapping[str, float], default: float
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _by_language(language: pa.Array, values: Mapping[str, float], default: float) -> Float64s:
     """Returns (N,) float64, the value of each post's language."""
     encoded = pc.fill_null(language, UNKNOWN).dictionary_encode()
     value_L = [values.get(lang, default) for lang in encoded.dictionary.to_pylist()]
@@ -119,9 +115,7 @@ def once_at_most_one(words: WordCounts) -> WordCounts:
     return words._replace(weight_W=np.minimum(words.weight_W, most_W))
 
 
-def taken_mask(
-    batch: pa.RecordBatch, rates: Mapping[str, float], *, seed: int
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def taken_mask(batch: pa.RecordBatch, rates: Mapping[str, float], *, seed: int) -> Bools:
     """Returns (N,) bool: a post is taken when the seeded hash of its id falls below its language's rate."""
     hash_N = hash_texts(batch.column("post_id"), seed=seed) >> np.uint64(11)
     return np.asarray(hash_N * 2.0**-53 < _by_language(batch.column("language"), rates, 1.0))

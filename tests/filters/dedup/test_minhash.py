@@ -1,7 +1,6 @@
 """MinHash against datasketch, against Python sets, and against what theory says of its errors."""
 
 from collections.abc import Callable
-from typing import Any
 
 import datasketch
 import numpy as np
@@ -22,6 +21,7 @@ from sluice.filters.dedup.minhash import (
     signatures,
     text_band_keys,
 )
+from sluice.schemas.arrays import Array
 
 TEXTS = st.lists(st.text(max_size=40), max_size=12)
 SPECS = st.builds(
@@ -52,7 +52,7 @@ def hash_32(shingle: str) -> int:
     return ((x ^ (x >> 32)) * 0xD6E8FEB86659FD93 % 2**64) >> 32
 
 
-def by_datasketch(text: str, spec: MinHashSpec) -> np.ndarray[Any, Any]:
+def by_datasketch(text: str, spec: MinHashSpec) -> Array:
     sketch = datasketch.MinHash(num_perm=spec.bands * spec.rows, seed=spec.seed, hashfunc=hash_32)
     sketch.update_batch(shingles(text, spec.ngram))
     assert sketch.scheme == "affine32"

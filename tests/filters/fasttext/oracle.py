@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.fasttext.classifier import FastTextClassifier
-from sluice.filters.fasttext.model import Array, read_model
+from sluice.filters.fasttext.model import read_model
 from sluice.filters.language.identify import shipped_identifier_path
 from sluice.filters.screens.screen import FOLDER
+from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import utf8_array
 from tests.filters.fasttext.model_files import Kind, write
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,6 +16,7 @@ import pytest
 
 from sluice.pipeline import cli
 from sluice.pipeline.outputs.export import Items
+from sluice.schemas.arrays import Array
 from sluice.tokenizer.shards import read_shard
 from sluice.tokenizer.vocabulary.special import EOD_ID
 from tests.pipeline.outputs.test_export import exported
@@ -39,7 +40,7 @@ class Truth(NamedTuple):
         order: post ids in the order of their first pieces.
     """
 
-    tokens_SL: np.ndarray[Any, Any]
+    tokens_SL: Array
     ends: list[Tokens]
     cuts: dict[str, list[tuple[int, Tokens]]]
     order: list[str]

@@ -1,11 +1,10 @@
 """What the pattern asks of code points, against the library that runs it."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from tokenizers import Regex, pre_tokenizers
 
+from sluice.schemas.arrays import Bools
 from sluice.tokenizer.vocabulary import pattern
 from sluice.tokenizer.vocabulary.pattern import char_flags, unassigned
 
@@ -24,7 +23,7 @@ FLAGS = {
 }
 
 
-def matching(part: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def matching(part: str) -> Bools:
     """Returns which code points `tokenizers` takes a part of the pattern to mean."""
     mask = np.ones(len(CODE_POINTS), np.bool_)
     for _, (start, stop) in pre_tokenizers.Split(Regex(part), "removed").pre_tokenize_str(ALL):

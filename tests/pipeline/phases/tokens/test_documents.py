@@ -18,6 +18,7 @@ from sluice.pipeline.recipes.loader import decode
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
+from sluice.schemas.arrays import Array
 from sluice.schemas.errors import RecipeError
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.packing.documents import Marks, join, marks_of
@@ -121,7 +122,7 @@ class PackedUnit(NamedTuple):
     """What packing wrote."""
 
     counts: dict[str, int]
-    tokens_SL: np.ndarray[Any, Any]
+    tokens_SL: Array
     pieces: pa.Table
 
 
