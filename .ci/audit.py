@@ -34,7 +34,7 @@ def judge(packages: list[dict[str, Any]]) -> tuple[int, list[str]]:
     asked = [p for p in packages if "skip_reason" not in p]
     found = [
         f"audit: {p['name']} {p['version']}: {v['id']}, "
-        f"mended in {', '.join(v['fix_versions']) or 'no version'}"
+        f"fixed in {', '.join(v['fix_versions']) or 'no version'}"
         for p in asked
         for v in p["vulns"]
     ]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.docs.test_docs import table
+from tests.docs.pages import table
 from tests.repository import ROOT
 
 sys.path.insert(0, str(ROOT / ".ci"))

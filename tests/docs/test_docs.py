@@ -5,7 +5,6 @@ import contextlib
 import io
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -28,25 +27,22 @@ from sluice.schemas.payloads.columns import REASONS
 from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
 from sluice.schemas.token_shard import ShardFormat
+from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
+from tests.docs.report_keys import leaves, pattern
 from tests.repository import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [
     *PAGES,
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "pipeline" / "DESIGN.md",
-    ROOT / "benchmarks" / "DEDUP.md",
-    ROOT / "benchmarks" / "CLASSIFIERS.md",
-    ROOT / "benchmarks" / "LOADER.md",
-    ROOT / "benchmarks" / "PACKING.md",
-    ROOT / "benchmarks" / "TOKENIZER.md",
+    *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
 HISTORY = {"CHANGELOG.md", "DESIGN.md"}
 """Pages that say what was: files that they name may have moved since."""
-FENCE = re.compile(r"(<!-- run -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-every_linked = pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+every_linked = pytest.mark.parametrize("page", LINKED, ids=name_of)
 
 
 @pytest.fixture(scope="module")
@@ -58,39 +54,6 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.redirect_stdout(io.StringIO()):
         assert cli.main(["run", "sample", "--input", str(posts), "--output", str(out)]) == 0
     return folder
-
-
-def fences(page: Path, *languages: str) -> Iterator[tuple[bool, str]]:
-    """Yields (marked to be run, text) of the fenced blocks in some languages."""
-    for marked, language, text in FENCE.findall(page.read_text("utf-8")):
-        if language in languages:
-            yield bool(marked), text
-
-
-def commands(page: Path) -> list[list[str]]:
-    """Returns the arguments of every `sluice` command line of a page."""
-    found = []
-    for _, text in fences(page, "sh"):
-        for line in text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["sluice"]:
-                found.append(words[1:])
-    return found
-
-
-def table(name: str) -> list[list[str]]:
-    """Returns the cells of the table that a page marks with `<!-- checked: NAME -->`, without its head."""
-    for page in PAGES:
-        _, marked, rest = page.read_text("utf-8").partition(f"<!-- checked: {name} -->\n")
-        if marked:
-            rows = rest.split("\n\n")[0].splitlines()[2:]
-            return [[c.strip() for c in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
-    raise AssertionError(f"no page has a table marked {name}")
-
-
-def quoted(cell: str) -> list[str]:
-    """Returns what stands in backquotes in a cell."""
-    return re.findall(r"`([^`]+)`", cell)
 
 
 def columns(name: str) -> list[tuple[str, str]]:
@@ -114,19 +77,13 @@ def test_code_runs(page: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -
         ast.parse(text)
         if marked:
             exec(compile(text, page.name, "exec"), names)  # our own documentation
-    if page.name == "README.md":
+    if page.name == "output.md":
         assert names["tokens"].shape[1] == 2048
         assert names["text"].strip()
         assert names["ids"][-1] == 2
     if page.name == "filters.md":
-        assert names["found"].kept.posts["post_id"].to_pylist() == ["0"]
-        assert names["found"].rejected["reason"].to_pylist() == ["too_many_handles"]
-
-
-def test_the_filter_of_the_readme_is_the_file() -> None:
-    """The example is the whole file as it stands."""
-    blocks = [text for _, text in fences(ROOT / "README.md", "python")]
-    assert (ROOT / "filters" / "rules" / "hashtag_ratio.py").read_text("utf-8") in blocks
+        assert names["split"].kept.posts["post_id"].to_pylist() == ["0"]
+        assert names["split"].rejected["reason"].to_pylist() == ["too_many_handles"]
 
 
 @every_page
@@ -139,9 +96,8 @@ def test_commands_parse(page: Path) -> None:
 
 
 def test_there_are_commands() -> None:
-    """Each command of the parser stands in a command line of the README."""
-    shown = {argv[0] for argv in commands(ROOT / "README.md")}
-    assert shown | {"sample"} == set(subparsers())
+    """Each command of the parser is in a command line of a page."""
+    assert {argv[0] for page in PAGES for argv in commands(page)} == set(subparsers())
 
 
 def subparsers() -> dict[str, Any]:
@@ -246,24 +202,6 @@ def test_reasons_of_malformed_rows() -> None:
     assert [quoted(row[0])[0] for row in table("malformed")] == list(REASONS)
 
 
-def leaves(node: Any, path: str = "") -> Iterator[str]:
-    """Yields the path of everything in a report that is no table or list."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from leaves(value, f"{path}.{key}" if path else key)
-    elif isinstance(node, list):
-        for value in node:
-            yield from leaves(value, f"{path}[]")
-    else:
-        yield path
-
-
-def pattern(key: str) -> re.Pattern[str]:
-    """Returns the expression of a key whose parts in capitals stand for any key."""
-    parts = [r"[^.]+" if p.isupper() else re.escape(p) for p in key.split(".")]
-    return re.compile(r"\.".join(parts))
-
-
 def test_report_keys(outputs: Path) -> None:
     """The table has every key of report.json, and none that it lacks but where a table is empty."""
     report = json.loads((outputs / "sluice-out" / "report" / "report.json").read_text("utf-8"))
@@ -294,7 +232,7 @@ def test_manifest_keys(outputs: Path) -> None:
 
 
 def test_files_of_the_output(outputs: Path) -> None:
-    """What lies in an output is what the README lists."""
+    """The files of an output are those that the README lists."""
     names = {path.name for path in (outputs / "sluice-out").iterdir()}
     listed = re.findall(r"^sluice-out/([\w.]+)", (ROOT / "README.md").read_text("utf-8"), re.M)
     assert names <= set(listed) <= names | {"leftover"}
@@ -308,15 +246,25 @@ def test_exit_codes() -> None:
 # --- links -----------------------------------------------------------------------------------
 
 
+def anchors(page: Path) -> set[str]:
+    """Returns what the headings of a page are called in links."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @every_linked
 def test_links_resolve(page: Path) -> None:
-    """Every relative link leads to a file."""
+    """Every relative link leads to a file, and its fragment to a heading."""
     text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
-    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        path, _, fragment = link.partition("#")
+        if "://" not in link:
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not fragment or fragment in anchors(target), link
 
 
-@pytest.mark.parametrize("page", [p for p in LINKED if p.name not in HISTORY], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [p for p in LINKED if p.name not in HISTORY], ids=name_of)
 def test_named_files_and_tests_exist(page: Path) -> None:
     """Every file of ours and every test that a page of today names is there."""
     text = page.read_text("utf-8")
@@ -324,6 +272,26 @@ def test_named_files_and_tests_exist(page: Path) -> None:
     for path, test in re.findall(rf"`((?:{folders})/[\w/.]+\.(?:py|toml|md))(?:::(\w+))?`", text):
         assert (ROOT / path).exists(), path
         assert not test or f"def {test}(" in (ROOT / path).read_text("utf-8"), test
+
+
+def test_guarantees_name_their_tests() -> None:
+    """Every row of the table names files, folders or tests, and all of them are there."""
+    for guarantee, tests in table("guarantees"):
+        paths = [name.partition("::")[0] for name in quoted(tests)]
+        assert paths, guarantee
+        assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    """docs/README.md leads to every page of docs/."""
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+def test_the_readme_is_short() -> None:
+    """A newcomer reads a screen and a half."""
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 100
 
 
 @every_linked

@@ -12,7 +12,8 @@ import torch
 
 from sluice.pipeline import cli
 from sluice.tokenizer.loader.dataset import TokenBatch, TokenDataset, TokenLoader
-from tests.docs.test_docs import ROOT, quoted, table
+from tests.docs.pages import quoted, table
+from tests.repository import ROOT
 
 PAGE = ROOT / "docs" / "training.md"
 BLOCK = re.compile(r"<!-- trained -->\n```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -67,7 +68,7 @@ def test_the_loss_falls(trained: Trained) -> None:
 
 
 def test_a_document_is_seen_alone(trained: Trained) -> None:
-    """What stands around a document in its sequence, before or behind, does not change its loss."""
+    """What is before or behind a document in its sequence does not change its loss."""
     dataset = TokenDataset(
         trained.output, micro_batch_sequences=8, columns=["position_ids", "document_ids", "labels"]
     )

@@ -11,7 +11,7 @@ import pytest
 from license_expression import get_spdx_licensing
 from packaging.requirements import Requirement
 
-from tests.docs.test_docs import quoted, table
+from tests.docs.pages import quoted, table
 from tests.repository import ROOMS, ROOT
 
 sys.path.insert(0, str(ROOT / ".ci"))
@@ -21,13 +21,13 @@ import licences
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 ELSEWHERE = {"gcp"}
-"""Extras that stand in a venv of their own."""
+"""Extras that are in a venv of their own."""
 FOR_USERS = sorted(EXTRAS.keys() - {"dev", "models"} - ELSEWHERE)
 HERE = sorted(EXTRAS.keys() - ELSEWHERE)
 SPDX = get_spdx_licensing()
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_in_one_place() -> None:
     """The installed version is pyproject's, and no other file of the program states it."""
     assert version("sluice") == PROJECT["version"]
     stated = re.compile(rf"(?<![\w.]){re.escape(PROJECT['version'])}(?![\w.])")
@@ -38,7 +38,7 @@ def test_the_version_stands_in_one_place() -> None:
 
 
 def test_the_top_level_is_fixed() -> None:
-    """What stands at the top of the repository is what DESIGN.md lists; tools put theirs elsewhere."""
+    """The top of the repository has what DESIGN.md lists; tools put their files elsewhere."""
     top = {*ROOMS, "sluice", "tests", "docs", "benchmarks", ".ci"}
     top |= {
         "README.md",
@@ -116,7 +116,7 @@ def test_what_users_install_is_allowed(extra: str) -> None:
 
 
 def test_what_tests_install_is_named() -> None:
-    """What `dev` brings has an allowed licence too, or stands in the table of exceptions with its reason."""
+    """What `dev` brings has an allowed licence too, or is in the table of exceptions with its reason."""
     names = listed("licences") | listed("licences-of-gpus")
     others = {n: e for n, e in packages(*HERE).items() if not allowed(e, names)}
     assert set(others) == listed("licences-of-tests")
@@ -142,7 +142,7 @@ def test_every_direct_dependency_is_in_the_table() -> None:
         ), name
 
 
-def test_a_licence_that_nobody_states_is_an_error() -> None:
+def test_a_licence_that_is_not_stated_is_an_error() -> None:
     """A package that does not say is not let through."""
     with pytest.raises(LookupError, match="which licence"):
         licences.licence(
@@ -154,13 +154,13 @@ def test_a_licence_that_nobody_states_is_an_error() -> None:
 
 
 def test_the_audit_fails_on_what_is_known() -> None:
-    """A known vulnerability ends with 1 and its fix; a package without data is named; no data is said."""
+    """A known vulnerability gives exit code 1 and its fix; a package without data is named."""
     bad = {"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}
     good = {"name": "b", "version": "1", "vulns": []}
     gone = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
     assert audit.judge([bad, good]) == (
         1,
-        ["audit: a 1: CVE-1, mended in 2", "audit: 1 known in 2 packages"],
+        ["audit: a 1: CVE-1, fixed in 2", "audit: 1 known in 2 packages"],
     )
     assert audit.judge([good, gone])[0] == 0
     assert "no data on c" in audit.judge([good, gone])[1][0]

@@ -16,8 +16,9 @@ from sluice.filters.transformers.load import Transformer, load, locate
 from sluice.pipeline import cli
 from sluice.pipeline.phases.classify import inference
 from sluice.pipeline.units.manifest import Unit
-from tests.docs.test_docs import leaves, quoted
-from tests.docs.test_docs import table as documented_table
+from tests.docs.pages import quoted
+from tests.docs.pages import table as documented_table
+from tests.docs.report_keys import leaves
 from tests.filters.transformers.tiny_checkpoints import Tiny, detoxify_checkpoint, hub_folder
 from tests.pipeline.runs import Job, contract_bytes, linked_output, reject_rows
 

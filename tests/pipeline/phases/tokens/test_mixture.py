@@ -26,7 +26,8 @@ from sluice.pipeline.phases.tokens.mixture import (
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes.schema import Shares
 from sluice.schemas.errors import RecipeError
-from tests.docs.test_docs import leaves, pattern, quoted, table
+from tests.docs.pages import quoted, table
+from tests.docs.report_keys import leaves, pattern
 from tests.pipeline.runs import Job, contract_bytes, copy_plain, linked_output, reject_rows, run
 
 AMOUNTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 1 << 40), min_size=1)
