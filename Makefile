@@ -6,7 +6,7 @@
 # make audit     known vulnerabilities of what is installed, where the package index has such data
 # make spark     the main job on a Spark cluster on this machine, compared with the local run;
 #                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
-# make models    trains the shipped language, spam and toxicity models anew (needs SLUICE_DATA)
+# make models    trains the shipped language, spam and toxicity models again (needs SLUICE_DATA)
 # make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
 # make structure rooms, floors, arrows and circles in numbers
 # make size      code lines and suppressions of checks, by package
@@ -32,7 +32,7 @@ install:
 	PYTHON="$(PYTHON)" ./run_local.sh --install-only '.[dev]'
 	touch $@
 
-# Small venvs: packages without their dependencies, and .venv behind what is theirs. Modules are compiled when they
+# Small venvs: packages without their dependencies, with .venv behind them on the path. Modules are compiled when they
 # are first imported: of most packages that is a small part.
 PIP_INTO = $(BIN)/pip --python $(1)/bin/python install --quiet --disable-pip-version-check --no-deps --no-compile
 define SMALL_VENV
@@ -45,7 +45,7 @@ define SMALL_VENV
 endef
 
 # The libraries of the trainers that exports are for. They want other versions than ours, and cloud SDKs, so they
-# stand apart. Tests run them as processes. The same for what Beam's Dataflow runner needs to check a job: see its
+# have venvs of their own. Tests run them as processes. The same for what Beam's Dataflow runner needs to check a job: see its
 # requirements.
 .venv-%/.installed: tests/%/requirements.txt .venv/.dev-installed
 	$(call SMALL_VENV,.venv-$*,$<)
