@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 NOT_COMPARED = ("work", "report")
-"""`report/` is compared by its ledger: times, hosts and runners stand there alone."""
+"""`report/` is compared by its ledger: times, hosts and runners are there alone."""
 TIMES = frozenset({"msec", "seconds", "cpu_seconds", "cpu_seconds_counted", "peak_rss_bytes"})
 
 

@@ -18,7 +18,7 @@ class StartError(RuntimeError):
 
 
 def free_port() -> int:
-    """Returns a port of 127.0.0.1 that nobody has."""
+    """Returns a free port of 127.0.0.1."""
     with socket.socket() as made:
         made.bind(("127.0.0.1", 0))
         port: int = made.getsockname()[1]
@@ -74,7 +74,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def listens(port: int) -> Callable[[], bool]:
-    """Returns a function that says whether somebody listens on a port of 127.0.0.1."""
+    """Returns a function that says whether a process listens on a port of 127.0.0.1."""
 
     def check() -> bool:
         with socket.socket() as tried:

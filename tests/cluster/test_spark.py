@@ -95,7 +95,7 @@ def test_killed_workers_do_not_show(folder: Path, cluster: Cluster, posts: int) 
     run_job("sample", sample(folder, posts), output, cluster.flags)
     for killer in killers:
         killer.join(1)
-        assert not killer.is_alive(), "nobody was killed"
+        assert not killer.is_alive(), "no process was killed"
     assert compare(folder / "local", output).differences == ()
     failed = failed_tasks(cluster.logs) - before
     assert failed["ExceptionFailure"] > 0, "the Python worker's task did not fail"

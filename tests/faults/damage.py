@@ -27,7 +27,7 @@ def spoil(path: Path, way: str, draw: random.Random) -> None:
 
 
 def damaged_work(lab: Lab, draw: random.Random, seed: str) -> Outcome:
-    """A run is killed, files of its finished units are damaged, and it goes on."""
+    """A run is killed, files of its finished units are damaged, and it is rerun."""
     trial = lab.trial(lab.draw_recipe(draw))
     trap = kill_at_rename(draw.randrange(5, RENAMES), before=draw.random() < 0.5)
     trial.run(prepare=trap)
@@ -47,7 +47,7 @@ def work_files(trial: Trial) -> list[Path]:
 
 
 def heal(trial: Trial) -> str:
-    """Runs until it ends well, at most as often as a person would; every error on the way is clear."""
+    """Reruns until there is no error, four times at most; every error before that is clear."""
     for times in range(4):
         ended = trial.run()
         if ended.code == 0:
@@ -58,7 +58,7 @@ def heal(trial: Trial) -> str:
 
 
 def damaged_contract(lab: Lab, draw: random.Random, seed: str) -> Outcome:
-    """A file of a finished output is damaged: verify names it, and a run says so or mends it."""
+    """A file of a finished output is damaged: verify names it, and a run says so or repairs it."""
     trial = lab.trial("frozen")
     trial.go_on()
     files = [p for name in CONTRACT for p in sorted((trial.out / name).glob("*"))]

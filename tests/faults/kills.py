@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from unittest import mock
 
 from tests.faults.lab import WORKERS, Ended, Lab, LostError, Outcome, Prepare, Run, Trial
 
@@ -62,7 +63,7 @@ def kill_at_rename(n: int, *, before: bool) -> Prepare:
             if before:
                 replace(source, target)
 
-        os.replace = trap  # type: ignore[assignment]
+        mock.patch.object(os, "replace", trap).start()
 
     return prepare
 
@@ -72,25 +73,25 @@ def kill_workers(lab: Lab, draw: random.Random, seed: str) -> Outcome:
     trial = lab.trial("frozen")
     landed, done = 0, []
     for _ in range(draw.randint(*lab.worker_kills)):
-        whom = draw.choice(("worker", "worker", "run", "both"))
-        landed += _kill_process(trial, whom, draw)
-        done.append(whom)
+        victim = draw.choice(("worker", "worker", "run", "both"))
+        landed += _kill_process(trial, victim, draw)
+        done.append(victim)
     trial.go_on()
     return Outcome("kill workers", seed, "survived", ", ".join(done), landed)
 
 
-def _kill_process(trial: Trial, whom: str, draw: random.Random) -> bool:
+def _kill_process(trial: Trial, victim: str, draw: random.Random) -> bool:
     run = trial.start(*WORKERS)
     workers = _wait_for_workers(run)
     time.sleep(draw.uniform(0, 6))
     workers = run.workers() or workers
     landed = False
-    if whom != "run" and workers:
+    if victim != "run" and workers:
         landed = _kill_quietly(draw.choice(workers))
-    if whom != "worker":
+    if victim != "worker":
         landed |= run.signal(signal.SIGKILL)
     ended = run.wait()
-    if whom == "worker" and ended.code:
+    if victim == "worker" and ended.code:
         ended.check_clear(1)
         if "worker process" not in ended.last or "run the same command again" not in ended.last:
             raise LostError(f"does not say that a worker died: {ended.said[-600:]}")

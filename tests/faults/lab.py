@@ -1,4 +1,4 @@
-"""Where faults are tried: small runs that are started, broken, gone on with and compared.
+"""Where faults are tried: small runs that are started, disturbed, resumed and compared.
 
 The program is loaded once and each run is a fork of it, because loading takes longer than a small run.
 A fork is a process of its own: it is killed, starved and waited for as any other. The lab itself starts
@@ -6,6 +6,7 @@ no threads that a fork would lack, so it reads no Arrow data: what does is forke
 """
 
 import hashlib
+import io
 import json
 import os
 import random
@@ -173,7 +174,9 @@ def fork(folder: Path, log: Path, do: Callable[[], int], *, mark: str) -> Run:
         held = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(held, 1)
         os.dup2(held, 2)
-        sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stdout = sys.stderr = io.TextIOWrapper(
+            io.FileIO(2, "w", closefd=False), line_buffering=True
+        )
         os.environ[MARK] = mark
         code = do()
     except BaseException:
@@ -361,7 +364,7 @@ class Trial:
         before = self.manifests()
         ended = self.run(*more)
         if ended.code:
-            raise LostError(f"going on failed with {ended.code}: {ended.said[-800:]}")
+            raise LostError(f"the rerun failed with {ended.code}: {ended.said[-800:]}")
         after = self.manifests()
         redone = [k for k, t in before.items() if after.get(k, t) != t]
         if redone:

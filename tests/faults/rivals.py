@@ -7,7 +7,7 @@ from tests.faults.lab import Ended, Lab, LostError, Outcome
 
 
 def two_runs(lab: Lab, draw: random.Random, seed: str) -> Outcome:
-    """Two runs, or three, are started on one output at once: one goes on, the others are refused."""
+    """Two runs, or three, are started on one output at once: one continues, the others are refused."""
     trial = lab.trial(lab.draw_recipe(draw))
     runs = [trial.start() for _ in range(draw.randint(2, 3))]
     ended = [run.wait() for run in runs]
@@ -18,9 +18,9 @@ def two_runs(lab: Lab, draw: random.Random, seed: str) -> Outcome:
             raise LostError(f"does not say that another run holds it: {refused.said[-600:]}")
     # One that begins when the other has ended is a run like any other.
     if not going:
-        raise LostError(f"none goes on: {[e.last for e in ended]}")
+        raise LostError(f"none continues: {[e.last for e in ended]}")
     trial.check()
-    return Outcome("two runs", seed, "survived", f"{len(runs)} at once, {len(going)} went on")
+    return Outcome("two runs", seed, "survived", f"{len(runs)} at once, {len(going)} continued")
 
 
 def readers(lab: Lab, draw: random.Random, seed: str) -> Outcome:

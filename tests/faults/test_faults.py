@@ -75,14 +75,14 @@ def test_what_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (0, "sluice: this is well"),
+        (0, "sluice: done"),
         (1, "Traceback (most recent call last):\nsluice: out of memory"),
         (1, "OSError: [Errno 28] No space left on device"),
         (-11, "sluice: anything"),
     ],
 )
 def test_what_is_no_clear_error(code: int, said: str) -> None:
-    """A traceback, a line of a library and a crash are no errors that a person can use."""
+    """A traceback, a line of a library and a crash are no errors that tell the user what to do."""
     with pytest.raises(LostError):
         Ended(code, said).check_clear()
 

@@ -120,7 +120,7 @@ def test_metadata(built: Built) -> None:
 
 
 def test_archives_say_nothing_of_the_build(built: Built) -> None:
-    """Files of the wheel have one time, that of the commit, plain modes, and stand in the order of RECORD."""
+    """Files of the wheel have one time, that of the commit, plain modes, and are in the order of RECORD."""
     with zipfile.ZipFile(built.wheel) as archive:
         entries = archive.infolist()
         record = archive.read(f"sluice-{version_of(built)}.dist-info/RECORD").decode()

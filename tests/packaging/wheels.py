@@ -54,7 +54,7 @@ def build(folder: Path) -> Built:
 
 
 class Installed(NamedTuple):
-    """An empty venv with the wheel and the extra `sample` in it; nobody can write to it.
+    """An empty venv with the wheel and the extra `sample` in it; it is read-only.
 
     Attributes:
         report: what pip says that it installed, or would have said.
@@ -132,8 +132,8 @@ def _row(package: Distribution) -> dict[str, Any]:
 
 
 def _python_of_all() -> str:
-    """Returns a Python that every user may start: root's own may lie in a folder that is closed."""
-    for path in (Path(getattr(sys, "_base_executable")), Path("/usr/bin/python3")):  # noqa: B009
+    """Returns a Python that every user may start: root's own may be in a folder that is closed."""
+    for path in (Path(sys._base_executable), Path("/usr/bin/python3")):
         if all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents):
             return str(path)
     raise AssertionError("no Python that every user may start")

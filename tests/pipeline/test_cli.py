@@ -11,6 +11,7 @@ from sluice.pipeline import cli
 from sluice.pipeline.engine.progress import Progress, State, clock
 from sluice.pipeline.storage.sealed import write_sealed
 from sluice.pipeline.units.manifest import UnitManifest
+from sluice.pipeline.units.stage import Work
 
 COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
 
@@ -64,7 +65,7 @@ def test_no_output_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_help_is_quick_to_import() -> None:
-    """`--help` imports neither Beam nor numba: nobody waits for kernels to read it."""
+    """`--help` imports neither Beam nor numba, so that help does not wait for kernels."""
     code = (
         "import sys; from sluice.pipeline import cli\n"
         "try: cli.main(['--help'])\n"
@@ -81,13 +82,16 @@ class Stage:
     def __init__(self, name: str, folder: Path):
         self.name, self.folder = name, str(folder)
 
+    def open(self) -> Work:
+        raise NotImplementedError
+
 
 def test_progress_counts_manifests(tmp_path: Path) -> None:
     """Units done, posts read and the stage at work are those of the manifests on disk."""
     stages = (Stage("clean", tmp_path / "a"), Stage("clean_more", tmp_path / "b"))
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-    progress = Progress("clean", stages=stages, total=2, posts=0, out=io.StringIO())  # type: ignore[arg-type]
+    progress = Progress("clean", stages=stages, total=2, posts=0, out=io.StringIO())
     assert (progress.state().done, progress.state().posts) == (0, 0)
     write_sealed(str(tmp_path / "a" / "unit-0.json"), UnitManifest("unit-0", {}, {"read": 7}))
     state = progress.state()

@@ -1,4 +1,4 @@
-"""Reads datasets with mosaicml-streaming, and writes them anew with it."""
+"""Reads datasets with mosaicml-streaming, and writes them again with it."""
 
 import json
 from pathlib import Path

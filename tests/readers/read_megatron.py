@@ -1,4 +1,4 @@
-"""Reads datasets with megatron-core, and writes them anew with it."""
+"""Reads datasets with megatron-core, and writes them again with it."""
 
 import numpy as np
 import torch

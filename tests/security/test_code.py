@@ -120,7 +120,7 @@ def test_the_scan_sees(text: str) -> None:
 
 
 def test_switches_of_libraries_are_the_safe_ones() -> None:
-    """Each of FLAGS has its safe value wherever it stands."""
+    """Each of FLAGS has its safe value wherever it is used."""
     found: dict[str, set[str]] = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -132,6 +132,6 @@ def test_switches_of_libraries_are_the_safe_ones() -> None:
             "True",
             "False",
             "weights_only",
-        },  # False: see `read_pickle`, a test stands for it
+        },  # False: see `read_pickle`, which a test holds
         "autoescape": {"True"},
     }

@@ -109,7 +109,7 @@ def dictionary(texts: int, rows: int = ROWS) -> pa.DictionaryArray:
 
 
 def write_bomb(kind: str, folder: Path) -> Path:
-    """Writes a file that is small and stands for gigabytes."""
+    """Writes a small file that decodes to gigabytes."""
     folder.mkdir(exist_ok=True)
     if kind in ("zeros", "lines", "posts"):
         block = {
@@ -134,7 +134,7 @@ def write_bomb(kind: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["zeros", "lines", "posts", "parquet", "arrow"])
 def test_a_bomb_is_read_in_bounded_memory(kind: str, tmp_path: Path) -> None:
-    """A file of at most 2 MB that stands for up to 6 GB makes its reader grow by 400 MiB at most."""
+    """A file of at most 2 MB that decodes to up to 6 GB makes its reader grow by 400 MiB at most."""
     path = write_bomb(kind, tmp_path)
     assert path.stat().st_size < 2_000_000
     code = (

@@ -151,7 +151,7 @@ def test_logs_show_escapes_as_text() -> None:
 
 
 def test_the_page_holds_no_html_of_others(job: Job) -> None:
-    """Names of recipes, sources, languages and filters stand in report.html as text."""
+    """Names of recipes, sources, languages and filters are text in report.html."""
     report = job.report()
     evil = "<script>alert(1)</script><img src=x onerror=y>\"'"
     report["recipe"]["name"] = evil

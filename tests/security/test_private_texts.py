@@ -106,7 +106,7 @@ def test_no_text_leaves_a_unit_that_breaks(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """An error that nobody foresaw, and that quotes a post, ends the run without the quote."""
+    """An unexpected error that quotes a post ends the run without the quote."""
     monkeypatch.setattr(clean, "_clean_unit", failing)
     assert cli.main(start) == 1
     shown = capfd.readouterr()
