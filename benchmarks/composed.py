@@ -26,7 +26,7 @@ from benchmarks.whole import Outcome
 from sluice.filters.base import Scorer
 from sluice.filters.batch import Batch, Scores
 from sluice.filters.dedup.clusters import cluster
-from sluice.filters.dedup.components import Components, bucket_edges
+from sluice.filters.dedup.components import Components, StarEdges
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.language.views import LanguageIdentifier, model_views
@@ -239,15 +239,18 @@ def duplicates(kept: Kept, recipe: Recipe, steps: Steps) -> Array:
     row_N = np.arange(len(kept.content_N), dtype=np.uint32)
     components = Components(len(row_N))
     with steps("edges"):
-        first_E, again_E = bucket_edges(kept.content_N, row_N)
+        first_E, again_E = StarEdges(expected_keys=len(row_N)).add(kept.content_N, row_N)
         speaker_N = row_N.copy()
         speaker_N[again_E] = first_E
         first_F = np.flatnonzero(speaker_N == row_N).astype(np.uint32)
     with steps("band_keys"):
         key_FK = text_band_keys(kept.dedup_text.take(pa.array(first_F)), spec)
     with steps("edges"):
-        edges = [(first_E, again_E), bucket_edges(kept.id_N, row_N)]
-        edges += [bucket_edges(np.ascontiguousarray(key_F), first_F) for key_F in key_FK.T]
+        edges = [(first_E, again_E), StarEdges(expected_keys=len(row_N)).add(kept.id_N, row_N)]
+        edges += [
+            StarEdges(expected_keys=len(key_F)).add(np.ascontiguousarray(key_F), first_F)
+            for key_F in key_FK.T
+        ]
     with steps("components"):
         for left_E, right_E in edges:
             components.add(left_E, right_E)

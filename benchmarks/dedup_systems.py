@@ -21,7 +21,7 @@ from benchmarks.dedup_truth import NGRAM, Pairs, shingles
 from benchmarks.peer import make_venv
 from benchmarks.process import ROOT, run_measured
 from sluice.filters.dedup.clusters import Clusters, cluster
-from sluice.filters.dedup.components import Components, bucket_edges
+from sluice.filters.dedup.components import Components, StarEdges
 from sluice.filters.dedup.exact_hash import content_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.schemas.arrays import Array
@@ -97,7 +97,7 @@ def settle(
     """
     row_N = np.arange(len(texts), dtype=np.uint32)
     content_N = content_hash(texts)
-    first_E, again_E = bucket_edges(content_N, row_N)
+    first_E, again_E = StarEdges(expected_keys=len(row_N)).add(content_N, row_N)
     speaker_N = row_N.copy()
     speaker_N[again_E] = first_E
     first_F = np.flatnonzero(speaker_N == row_N).astype(np.uint32)
@@ -105,7 +105,8 @@ def settle(
     components = Components(len(row_N))
     components.add(first_E, again_E)
     for key_F in key_FK.T:
-        components.add(*bucket_edges(np.ascontiguousarray(key_F), first_F))
+        edges = StarEdges(expected_keys=len(key_F))
+        components.add(*edges.add(np.ascontiguousarray(key_F), first_F))
     label_N, shared_N = components.labels()
     post_C = np.flatnonzero(shared_N)
     post_C = post_C[np.lexsort((post_C, label_N[post_C]))]

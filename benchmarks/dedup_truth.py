@@ -202,7 +202,15 @@ _FOUND = types.Tuple((types.Array(types.int32, 2, "C"), _I64))
 
 
 @kernel(_FOUND(_I64, _I32, _I64, _I32, types.int64, types.int64, types.float64))
-def _meet(starts_T1, number_S, index_starts, index_texts, first, last, floor):  # type: ignore[no-untyped-def]  # numba types it
+def _meet(
+    starts_T1: Any,
+    number_S: Any,
+    index_starts: Any,
+    index_texts: Any,
+    first: Any,
+    last: Any,
+    floor: Any,
+) -> Any:
     """Meets each text from `first` to before `last` with all earlier ones that share a shingle.
 
     Returns (M, 3), left, right and shared shingles of the pairs kept, and (10,), how many met.

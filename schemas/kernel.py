@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -28,11 +28,15 @@ from numba.extending import intrinsic
 from sluice.schemas.arrays import Array, Int32s, Uint8s
 from sluice.schemas.kernel_cache import KernelCache, source_digest
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+def read_only(dtype: Any, ndim: int = 1) -> Any:
+    """Returns numba's type of a contiguous read-only array, which Arrow's buffers are."""
+    return types.Array(dtype, ndim, "C", readonly=True)
+
+
+BYTES = read_only(types.uint8)
 """UTF-8 bytes of a text column, (B,) uint8."""
-OFFSETS = types.Array(types.int32, 1, "C", readonly=True)
+OFFSETS = read_only(types.int32)
 """Where each text starts, (N + 1,) int32; `offsets_N1[0]` need not be 0."""
 
 
@@ -40,7 +44,7 @@ OFFSETS = types.Array(types.int32, 1, "C", readonly=True)
 def _cache_dir() -> str | None:
     """The folder of compiled kernels, by package version and by this file, or None if there can be none.
 
-    What lies there is executed: a folder that others can write to is not used.
+    What is there is executed: a folder that others can write to is not used.
     """
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
     home = os.environ.get("SLUICE_CACHE_DIR") or os.path.join(
@@ -68,7 +72,7 @@ def _made_private(folder: str) -> bool:
     if found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return True
     logging.getLogger(__name__).warning(
-        "%s: kernels are compiled anew at each start: others may write to the folder (chmod go-w), or own it",
+        "%s: kernels are compiled at each start: others may write to the folder (chmod go-w), or own it",
         folder,
     )
     return False
@@ -80,13 +84,16 @@ def must_compile() -> bool:
     return folder is None or not any(Path(folder).iterdir())
 
 
-def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
+def kernel(
+    *signatures: Any, fastmath: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declares a compiled function; without signatures it is a helper that is inlined into kernels.
 
-    Compiled functions carry `type: ignore[no-untyped-def]`: numba infers their types, or the signature
-    has them, and annotations would be a second, unchecked account of them.
+    numba infers the types of a helper, and a kernel's are in its signature: annotations would be a second,
+    unchecked account of them. Modules of kernels alone, named `kernels` or in a folder of that name, have
+    none (an override of mypy's settings allows it); a kernel beside typed code says `Any`.
 
-    What a kernel is made from must stand in sources of ours that its module imports at its top level:
+    What a kernel is made from must be in sources of ours that its module imports at its top level:
     helpers, constants. `sluice.schemas.kernel_cache` sees what changes there, in whatever file.
 
     Args:
@@ -94,13 +101,13 @@ def kernel(*signatures: Any, fastmath: bool = False) -> Callable[[F], F]:
         fastmath: only where every operation is on integers or the result is not compared.
     """
 
-    def declare(function: F) -> F:
-        if not signatures:
-            return numba.njit(inline="always")(function)  # type: ignore[no-any-return]
-        compiled = numba.njit(nogil=True, boundscheck=False, fastmath=fastmath)(function)
-        if compiled is not function:  # NUMBA_DISABLE_JIT leaves it as it is
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        options = {"nogil": True, "boundscheck": False, "fastmath": fastmath}
+        jit = numba.njit(**options) if signatures else numba.njit(inline="always")
+        compiled: Callable[..., Any] = jit(function)
+        if signatures and compiled is not function:  # NUMBA_DISABLE_JIT leaves it as it is
             _compile(compiled, signatures)
-        return compiled  # type: ignore[no-any-return]
+        return compiled
 
     return declare
 
@@ -147,7 +154,7 @@ def utf8_array(data_B: Array, offsets_N1: Array) -> pa.StringArray:
 
 
 @kernel()
-def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
+def decode_at(data_B: Any, j: Any, end: Any) -> Any:
     """Returns (code point, bytes) of the valid UTF-8 character at `j`; a cut one gives what is there."""
     c = np.int32(data_B[j])
     if c < 0x80:
@@ -165,13 +172,15 @@ def decode_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
     return cp, n
 
 
-@intrinsic
-def load8(typingctx, data_B, j):  # type: ignore[no-untyped-def]  # numba types it
+def _load8(typingctx: Any, data_B: Any, j: Any) -> Any:
     """Returns the 8 bytes from anywhere as a little-endian uint64; NumPy has no unaligned load."""
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # numba types it
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.bitcast(builder.gep(base, [args[1]]), ir.IntType(64).as_pointer())
         return builder.load(place, align=1)
 
     return types.uint64(data_B, types.int64), codegen
+
+
+load8 = intrinsic(_load8)

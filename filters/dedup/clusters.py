@@ -35,13 +35,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 
+from sluice.filters.dedup import kernels
 from sluice.filters.dedup.exact_hash import first_of_text
-from sluice.filters.dedup.minhash import ShingleSets, shingle_sets
+from sluice.filters.dedup.kernels import LeaderBuckets, Leaders, Outcome
+from sluice.filters.dedup.minhash import shingle_sets
 from sluice.filters.dedup.sharing import first_of, shared_keys
 from sluice.schemas.arrays import Bools, Float32s, Int32s, Int64s, Uint8s, Uint64s
-from sluice.schemas.kernel import kernel
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
 
 Rows = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -55,9 +55,6 @@ REASONS: Final = ("kept", REDELIVERED, EXACT, NEAR)
 
 _BLOCK_ROWS = 8192
 """Rows, or pairs, whose shingles are held at a time beside those of the leaders."""
-
-_HEAD_BITS = 32
-"""Of the word before a leader's shingles: their number is below, the leader's row above."""
 
 
 class Checks(NamedTuple):
@@ -204,7 +201,7 @@ def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: i
         row_V, place_2B = np.unique(ends_2B, return_inverse=True)
         sets = shingle_sets(texts.take(pa.array(row_V)), ngram=ngram)
         place_2B = place_2B.reshape(2, -1)
-        _pair_jaccard(sets, place_2B[0], place_2B[1], jaccard_M[block])
+        kernels.pair_jaccard(sets, place_2B[0], place_2B[1], jaccard_M[block])
     return jaccard_M
 
 
@@ -217,35 +214,14 @@ def _reasons(leader_N: Int32s, twin_N: Int32s, speaker_N: Int32s) -> Uint8s:
     return reason_N
 
 
-class _Buckets(NamedTuple):
-    """The leaders that have each band key, in the order in which they came.
-
-    A bucket has room for one leader more than a row may be compared with: the last one only tells
-    that there was something left to compare with.
-    """
-
-    bucket_FK: Int32s  # the bucket of each band key, -1 where no other row has it
-    last_U: Int32s  # the last row of each bucket, leader or not
-    start_U1: Int64s  # where each bucket starts in row_R
-    size_U: Int32s  # leaders in it so far
-    row_R: Int32s  # rows, a bucket after the other
-
-
-class _Leaders(NamedTuple):
-    """The shingles of the leaders that a later row may be compared with."""
-
-    words_S: Uint64s  # leader after leader, a head before its shingles; see _HEAD_BITS
-    start_F: Int64s  # where the head of each leader is
-
-
-def _group(band_keys_NK: Uint64s, fresh_F: Int32s, *, max_checks: int) -> _Buckets:
+def _group(band_keys_NK: Uint64s, fresh_F: Int32s, *, max_checks: int) -> LeaderBuckets:
     """Returns the buckets of some of the rows, empty as yet."""
     shared = shared_keys(band_keys_NK, fresh_F)
     room_U = np.minimum(shared.size_U - 1, min(max_checks + 1, len(fresh_F)))
     start_U1 = np.zeros(len(room_U) + 1, np.int64)
     np.cumsum(room_U, out=start_U1[1:])
     row_R = np.empty(int(start_U1[-1]), np.int32)
-    return _Buckets(
+    return LeaderBuckets(
         shared.bucket_FK, shared.last_U, start_U1, np.zeros(len(room_U), np.int32), row_R
     )
 
@@ -256,12 +232,12 @@ class _Run:
     def __init__(self, texts: pa.StringArray, fresh_F: Int32s, fixed_F: Bools, checks: Checks):
         self._texts, self._fresh_F, self._fixed_F = texts, fresh_F, fixed_F
         self._checks = checks
-        self._leaders = _Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
+        self._leaders = Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
         self._used = 0
 
     def settle(
         self,
-        buckets: _Buckets,
+        buckets: LeaderBuckets,
         *,
         threshold: float,
         ngram: int,
@@ -271,29 +247,20 @@ class _Run:
         """Returns (leader_F, similarity_F); fixed rows lead, others if they find no leader and all may."""
         leader_F = np.arange(len(self._fresh_F), dtype=np.int32)
         similarity_F = np.ones(len(self._fresh_F), np.float32)
+        outcome = Outcome(leader_F, similarity_F, *self._checks)
         # A row that shares no key is kept: its shingles are never asked for.
         met_M = np.flatnonzero((buckets.bucket_FK >= 0).any(axis=1)).astype(np.int32)
         for first in range(0, len(met_M), _BLOCK_ROWS):
             row_B = met_M[first : first + _BLOCK_ROWS]
             block = shingle_sets(self._texts.take(pa.array(self._fresh_F[row_B])), ngram=ngram)
             self._reserve(buckets, int(row_B[0]), len(block.shingles_S) + len(row_B))
-            self._used = _lead(
-                block,
-                row_B,
-                self._fixed_F,
-                buckets,
-                self._leaders,
-                self._used,
-                np.float32(threshold),
-                max_checks,
-                all_lead,
-                leader_F,
-                similarity_F,
-                *self._checks,
+            block_run = block, row_B, self._fixed_F, buckets, self._leaders, self._used
+            self._used = kernels.lead(
+                *block_run, np.float32(threshold), max_checks, all_lead, outcome
             )
         return leader_F, similarity_F
 
-    def _reserve(self, buckets: _Buckets, next_row: int, num_words: int) -> None:
+    def _reserve(self, buckets: LeaderBuckets, next_row: int, num_words: int) -> None:
         """Makes room for the words of one more block.
 
         Leaders that no row from `next_row` on can meet go first. Twice what is needed is reserved,
@@ -301,165 +268,9 @@ class _Run:
         """
         if self._used + num_words <= len(self._leaders.words_S):
             return
-        self._used = _let_go(buckets, self._leaders, self._used, next_row)
+        self._used = kernels.let_go(buckets, self._leaders, self._used, next_row)
         needed = 2 * (self._used + num_words)
         if needed > len(self._leaders.words_S):
             words_S = np.empty(needed, np.uint64)
             words_S[: self._used] = self._leaders.words_S[: self._used]
             self._leaders = self._leaders._replace(words_S=words_S)
-
-
-_I32 = types.Array(types.int32, 1, "C")
-_I32_2 = types.Array(types.int32, 2, "C")
-_I64 = types.Array(types.int64, 1, "C")
-_U64 = types.Array(types.uint64, 1, "C")
-_F32 = types.Array(types.float32, 1, "C")
-_MASK = types.Array(types.boolean, 1, "C", readonly=True)
-_FLAGS = types.Array(types.boolean, 1, "C")
-_SETS = types.NamedTuple((_U64, _I64), ShingleSets)
-_BUCKETS = types.NamedTuple((_I32_2, _I32, _I64, _I32, _I32), _Buckets)
-_LEADERS = types.NamedTuple((_U64, _I64), _Leaders)
-
-
-@kernel()
-def _jaccard(a_S, b_S):  # type: ignore[no-untyped-def]  # numba types it
-    """Returns the Jaccard index of two ascending sets, float32; 1 for two empty ones."""
-    i, j, shared = 0, 0, 0
-    while i < len(a_S) and j < len(b_S):
-        a, b = a_S[i], b_S[j]
-        shared += a == b
-        i += a <= b
-        j += b <= a
-    union = len(a_S) + len(b_S) - shared
-    return np.float32(1.0) if union == 0 else np.float32(shared / union)
-
-
-@kernel(types.void(_SETS, _I64, _I64, _F32))
-def _pair_jaccard(sets, left_M, right_M, jaccard_M):  # type: ignore[no-untyped-def]  # numba types it
-    for m in range(len(left_M)):
-        i, j = left_M[m], right_M[m]
-        a_S = sets.shingles_S[sets.starts_N1[i] : sets.starts_N1[i + 1]]
-        b_S = sets.shingles_S[sets.starts_N1[j] : sets.starts_N1[j + 1]]
-        jaccard_M[m] = _jaccard(a_S, b_S)
-
-
-@kernel()
-def _next_candidate(buckets, row, cursor_K):  # type: ignore[no-untyped-def]  # numba types it
-    """Returns the next leader in any bucket of the row, each once and in order; -1 at the end."""
-    found = -1
-    for k in range(len(cursor_K)):
-        u = buckets.bucket_FK[row, k]
-        if u >= 0 and cursor_K[k] < buckets.size_U[u]:
-            leader = buckets.row_R[buckets.start_U1[u] + cursor_K[k]]
-            if found < 0 or leader < found:
-                found = leader
-    for k in range(len(cursor_K)):
-        u = buckets.bucket_FK[row, k]
-        if u >= 0 and cursor_K[k] < buckets.size_U[u]:
-            cursor_K[k] += buckets.row_R[buckets.start_U1[u] + cursor_K[k]] == found
-    return found
-
-
-@kernel()
-def _add_leader(buckets, leaders, row, set_S, used, max_checks):  # type: ignore[no-untyped-def]  # numba types it
-    """Enters a kept row in its buckets, and its shingles if a later row may be compared with it.
-
-    A leader that has `max_checks` others before it in each of its buckets never is. Returns how many
-    words are used.
-    """
-    compared = False
-    for k in range(buckets.bucket_FK.shape[1]):
-        u = buckets.bucket_FK[row, k]
-        if u >= 0 and buckets.start_U1[u] + buckets.size_U[u] < buckets.start_U1[u + 1]:
-            compared |= buckets.size_U[u] < max_checks
-            buckets.row_R[buckets.start_U1[u] + buckets.size_U[u]] = row
-            buckets.size_U[u] += 1
-    if not compared:
-        return used
-    leaders.start_F[row] = used
-    leaders.words_S[used] = (np.uint64(row) << np.uint64(_HEAD_BITS)) | np.uint64(len(set_S))
-    leaders.words_S[used + 1 : used + 1 + len(set_S)] = set_S
-    return used + 1 + len(set_S)
-
-
-@kernel()
-def _shingles_at(words_S, start):  # type: ignore[no-untyped-def]  # numba types it
-    size = np.int64(words_S[start] & np.uint64((1 << _HEAD_BITS) - 1))
-    return words_S[start + 1 : start + 1 + size]
-
-
-@kernel(types.int64(_BUCKETS, _LEADERS, types.int64, types.int64))
-def _let_go(buckets, leaders, used, next_row):  # type: ignore[no-untyped-def]  # numba types it
-    """Closes the ranks of the leaders that a row from `next_row` on may meet; returns the words used."""
-    words_S, start, stop = leaders.words_S, 0, 0
-    while start < used:
-        row = np.int64(words_S[start] >> np.uint64(_HEAD_BITS))
-        end = start + 1 + len(_shingles_at(words_S, start))
-        last = -1
-        for k in range(buckets.bucket_FK.shape[1]):
-            u = buckets.bucket_FK[row, k]
-            if u >= 0:
-                last = max(last, buckets.last_U[u])
-        if last >= next_row:
-            leaders.start_F[row] = stop
-            for s in range(start, end):
-                words_S[stop] = words_S[s]
-                stop += 1
-        start = end
-    return stop
-
-
-@kernel(
-    types.int64(
-        _SETS,
-        _I32,
-        _MASK,
-        _BUCKETS,
-        _LEADERS,
-        types.int64,
-        types.float32,
-        types.int64,
-        types.boolean,
-        _I32,
-        _F32,
-        _I32,
-        _FLAGS,
-    )
-)
-def _lead(  # type: ignore[no-untyped-def]  # numba types it
-    block,
-    row_B,
-    fixed_F,
-    buckets,
-    leaders,
-    used,
-    threshold,
-    max_checks,
-    all_lead,
-    leader_F,
-    similarity_F,
-    left_F,
-    ran_out_F,
-):
-    """Settles the rows of a block in order; returns how many words of the leaders are used so far."""
-    cursor_K = np.empty(buckets.bucket_FK.shape[1], np.int32)
-    for b in range(len(row_B)):
-        row = row_B[b]
-        set_S = block.shingles_S[block.starts_N1[b] : block.starts_N1[b + 1]]
-        cursor_K[:] = 0
-        settled = False
-        candidate = -1 if fixed_F[row] else _next_candidate(buckets, row, cursor_K)
-        while candidate >= 0 and left_F[row] > 0 and not settled:
-            other_S = _shingles_at(leaders.words_S, leaders.start_F[candidate])
-            jaccard = _jaccard(set_S, other_S)
-            left_F[row] -= np.int32(1)
-            if jaccard >= threshold:
-                leader_F[row], similarity_F[row] = candidate, jaccard
-                settled = True
-            else:
-                candidate = _next_candidate(buckets, row, cursor_K)
-        if not settled:
-            ran_out_F[row] |= candidate >= 0
-        if not settled and (all_lead or fixed_F[row]):
-            used = _add_leader(buckets, leaders, row, set_S, used, max_checks)
-    return used

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from sluice.filters.fasttext.hidden import hidden_layers
 from sluice.filters.fasttext.join import Input, Plan, plan
+from sluice.filters.fasttext.kernels.output import Hidden, fill_all, fill_best, fill_one, fill_top
 from sluice.filters.fasttext.layout import buckets_of, output_of, path_to, table_of, words_of
 from sluice.filters.fasttext.model import FastTextModel
-from sluice.filters.fasttext.output import Hidden, fill_all, fill_best, fill_one, fill_top
 from sluice.schemas.arrays import Array
 
 PLANS = 8

@@ -12,9 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.fasttext.join import MOST_COUNTED, Input, Plan, Reading, most_rows
-from sluice.filters.fasttext.kernel import fill_mean, fill_sums, rows_of_words
-from sluice.filters.fasttext.output import Hidden
-from sluice.filters.fasttext.words import Distinct, hash_subwords, number_words, take_modulus
+from sluice.filters.fasttext.kernels.output import Hidden
+from sluice.filters.fasttext.kernels.rows import fill_mean, fill_sums, rows_of_words
+from sluice.filters.fasttext.kernels.words import (
+    Distinct,
+    hash_subwords,
+    number_words,
+    take_modulus,
+)
 from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import utf8_view
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sluice.filters.fasttext.kernel import LANES, Buckets, Table, Words
+from sluice.filters.fasttext.kernels.rows import LANES, Buckets, Table, Words
+from sluice.filters.fasttext.kernels.words import PREFIX
 from sluice.filters.fasttext.layout import aligned, fixed, records
-from sluice.filters.fasttext.words import PREFIX
 from sluice.schemas.arrays import Array
 
 MOST_COUNTED = 1 << 24

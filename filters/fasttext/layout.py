@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from sluice.filters.fasttext.kernel import LANES, Buckets, Table, Words
-from sluice.filters.fasttext.model import FastTextModel
-from sluice.filters.fasttext.output import (
+from sluice.filters.fasttext.kernels.output import (
     SIGMOID,
     SIGMOID_END,
     SIGMOID_STEPS,
@@ -12,7 +10,9 @@ from sluice.filters.fasttext.output import (
     TREE,
     Output,
 )
-from sluice.filters.fasttext.words import END_OF_LINE, fill_slots
+from sluice.filters.fasttext.kernels.rows import LANES, Buckets, Table, Words
+from sluice.filters.fasttext.kernels.words import END_OF_LINE, fill_slots
+from sluice.filters.fasttext.model import FastTextModel
 from sluice.schemas.arrays import Array
 
 CACHE_LINE = 64

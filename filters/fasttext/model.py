@@ -2,7 +2,7 @@
 
 The file is a header, a dictionary, an input matrix with a row a word and a row a hash bucket (of
 subwords and word n-grams), and an output matrix. This file turns it into plain arrays; what they mean
-for a text is in `sluice.filters.fasttext.kernel`.
+for a text is in `sluice.filters.fasttext.kernels.rows`.
 
 Source: fastText 0.9.3, `args.cc`, `dictionary.cc`, `quantmatrix.cc`, `productquantizer.cc` (MIT).
 """

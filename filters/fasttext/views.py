@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sluice.filters.batch import Batch, Mask, Views
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
-from sluice.filters.fasttext.output import Hidden
+from sluice.filters.fasttext.kernels.output import Hidden
 
 
 class Hiddens(dict[FastTextClassifier, Hidden]):

@@ -1,6 +1,6 @@
 """Stop words: drops posts that are not English prose, as Gopher tells it."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,14 +54,14 @@ def num_stop_words(texts: pa.StringArray) -> Uint8s:
 
 
 @kernel()
-def _is_word_byte(c):  # type: ignore[no-untyped-def]  # numba types it
+def _is_word_byte(c: Any) -> Any:
     return 97 <= c <= 122 or c >= 128 or 48 <= c <= 57 or c == 95 or 65 <= c <= 90
 
 
 @kernel(
     types.void(BYTES, OFFSETS, types.Array(types.uint32, 1, "C", readonly=True), types.uint8[::1])
 )
-def _count_rows(data_B, offsets_N1, packed_W, counts_N):  # type: ignore[no-untyped-def]  # numba types it
+def _count_rows(data_B: Any, offsets_N1: Any, packed_W: Any, counts_N: Any) -> None:
     for i in range(len(counts_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         found = 0

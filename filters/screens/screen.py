@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Batch, Scores
 from sluice.filters.fasttext.classifier import FastTextClassifier
+from sluice.filters.fasttext.kernels.output import Hidden
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.fasttext.output import Hidden
 from sluice.filters.fasttext.views import hiddens_of
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import TextFeatures

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from sluice.filters.text import feature_kernels as k
+from sluice.filters.text import kernels as k
 from sluice.schemas.arrays import Uint8s
 
 TABLE_SIZE = 1 << 21
@@ -56,7 +56,7 @@ _MARKS_ON_EMOJI = ((0x034F, 0x034F), (0x20E3, 0x20E3), (0xFE00, 0xFE0F), (0xE010
 
 @cache
 def char_classes() -> Uint8s:
-    """Returns (TABLE_SIZE,) uint8, read-only: the class of each code point, as in `text_kernels`.
+    """Returns (TABLE_SIZE,) uint8, read-only: the class of each code point, by `kernels.OTHER` to `PUNCT`.
 
     Letters L* and marks M* are letters: in Arabic, Indic and Thai script, marks spell the vowels.
     Takes about 20 ms, once a process.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.text import feature_kernels as k
+from sluice.filters.text import kernels as k
 from sluice.filters.text.char_classes import char_classes
 from sluice.schemas.arrays import Bools, Int32s
 from sluice.schemas.kernel import utf8_view
@@ -16,7 +16,7 @@ class TextFeatures:
     """Counters of N texts, each (N,) int32, exact to the code point.
 
     The first six describe the whole text. All others describe its *own text*: URLs and @handles read as a
-    blank, and a leading "RT" is dropped with its handle and colon (`sluice.filters.text.feature_kernels`
+    blank, and a leading "RT" is dropped with its handle and colon (`sluice.filters.text.kernels`
     states the rules). So a link does not make a post upper case, and a handle is not a word.
 
     A *word* is a piece of own text between white space that holds a letter, a digit or an emoji.

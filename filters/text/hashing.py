@@ -1,5 +1,7 @@
 """A stable 64-bit hash of every text: XXH64, compiled, straight from the Arrow buffers."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numba import types
@@ -37,12 +39,12 @@ def hash_texts(texts: pa.StringArray, *, seed: int = 0) -> Uint64s:
 
 
 @kernel()
-def _rotl(x, bits):  # type: ignore[no-untyped-def]  # numba types it
+def _rotl(x: Any, bits: Any) -> Any:
     return (x << np.uint64(bits)) | (x >> (_BITS - np.uint64(bits)))
 
 
 @kernel()
-def _word(data_B, j, num_bytes):  # type: ignore[no-untyped-def]  # numba types it
+def _word(data_B: Any, j: Any, num_bytes: Any) -> Any:
     """Returns up to 8 bytes from `j` as a little-endian integer; LLVM makes one load of it."""
     x = np.uint64(0)
     for k in range(num_bytes):
@@ -51,17 +53,17 @@ def _word(data_B, j, num_bytes):  # type: ignore[no-untyped-def]  # numba types 
 
 
 @kernel()
-def _round(lane, x):  # type: ignore[no-untyped-def]  # numba types it
+def _round(lane: Any, x: Any) -> Any:
     return _rotl(lane + x * _P2, 31) * _P1
 
 
 @kernel()
-def _merge(h, lane):  # type: ignore[no-untyped-def]  # numba types it
+def _merge(h: Any, lane: Any) -> Any:
     return (h ^ _round(np.uint64(0), lane)) * _P1 + _P4
 
 
 @kernel()
-def _long(data_B, j, end, seed):  # type: ignore[no-untyped-def]  # numba types it
+def _long(data_B: Any, j: Any, end: Any, seed: Any) -> Any:
     """Returns (hash, position) after the 32-byte stripes of a text of 32 bytes or more."""
     a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
     while j + 32 <= end:
@@ -75,7 +77,7 @@ def _long(data_B, j, end, seed):  # type: ignore[no-untyped-def]  # numba types 
 
 
 @kernel()
-def _tail(data_B, j, end, h):  # type: ignore[no-untyped-def]  # numba types it
+def _tail(data_B: Any, j: Any, end: Any, h: Any) -> Any:
     """Returns the hash after the last 0 to 31 bytes."""
     while j + 8 <= end:
         h = _rotl(h ^ _round(np.uint64(0), _word(data_B, j, 8)), 27) * _P1 + _P4
@@ -90,7 +92,7 @@ def _tail(data_B, j, end, h):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel(types.void(BYTES, OFFSETS, types.uint64, types.uint64[::1]))
-def _hash_rows(data_B, offsets_N1, seed, hashes_N):  # type: ignore[no-untyped-def]  # numba types it
+def _hash_rows(data_B: Any, offsets_N1: Any, seed: Any, hashes_N: Any) -> None:
     for i in range(len(hashes_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         num_bytes = np.uint64(end - j)

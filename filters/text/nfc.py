@@ -6,6 +6,7 @@
 
 import unicodedata
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,7 +66,7 @@ def _combining() -> Uint8s:
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, types.boolean[::1]))
-def _flag_rows(data_B, offsets_N1, combining_U, flags_N):  # type: ignore[no-untyped-def]  # numba types it
+def _flag_rows(data_B: Any, offsets_N1: Any, combining_U: Any, flags_N: Any) -> None:
     for i in range(len(flags_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         before = np.int64(0)

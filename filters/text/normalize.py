@@ -20,6 +20,7 @@ was escaped twice: `&amp;lt;` gives `&lt;`, and that gives `<`.
 
 import html
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -112,7 +113,7 @@ def _actions() -> Uint8s:
 
 
 @kernel()
-def _digit(c, base):  # type: ignore[no-untyped-def]  # numba types it
+def _digit(c: Any, base: Any) -> Any:
     """Returns the value of an ASCII digit in base 10 or 16, or -1."""
     if 48 <= c <= 57:
         return np.int64(c) - 48
@@ -122,7 +123,7 @@ def _digit(c, base):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _number_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
+def _number_at(data_B: Any, j: Any, end: Any) -> Any:
     """Returns (code point, bytes) of the numeric entity at `j` if it stands for itself, else (0, 0)."""
     base = 16 if j + 2 < end and data_B[j + 2] | 32 == 120 else 10
     k = j + 3 if base == 16 else j + 2
@@ -141,7 +142,7 @@ def _number_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types i
 
 
 @kernel()
-def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
+def _entity_at(data_B: Any, j: Any, end: Any) -> Any:
     """Returns (code point, bytes) of the plain entity at `j`.
 
     (0, 1) where none begins there, (0, 0) where Python has to judge.
@@ -167,7 +168,7 @@ def _entity_at(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types i
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, types.uint8[::1]))
-def _inspect(data_B, offsets_N1, actions_U, needs_N):  # type: ignore[no-untyped-def]  # numba types it
+def _inspect(data_B: Any, offsets_N1: Any, actions_U: Any, needs_N: Any) -> None:
     """Says of each row whether it must be rewritten, and who decodes its entities."""
     for i in range(len(needs_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
@@ -197,7 +198,7 @@ def _inspect(data_B, offsets_N1, actions_U, needs_N):  # type: ignore[no-untyped
 
 
 @kernel()
-def _put(out_B, o, cp):  # type: ignore[no-untyped-def]  # numba types it
+def _put(out_B: Any, o: Any, cp: Any) -> Any:
     """Writes a code point as UTF-8 at `o`; returns the position after it."""
     if cp < 0x80:
         out_B[o] = cp
@@ -210,7 +211,9 @@ def _put(out_B, o, cp):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[no-untyped-def]  # numba types it
+def _rewrite_row(
+    data_B: Any, j: Any, end: Any, actions_U: Any, decode: Any, out_B: Any, o: Any
+) -> Any:
     """Writes one cleaned text at `o`; returns the position after it.
 
     White space and joiners wait until the next character shows whether they are needed.
@@ -248,7 +251,9 @@ def _rewrite_row(data_B, j, end, actions_U, decode, out_B, o):  # type: ignore[n
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, BYTES, types.uint8[::1], types.int32[::1]))
-def _rewrite(data_B, offsets_N1, actions_U, needs_N, out_B, out_offsets_N1):  # type: ignore[no-untyped-def]  # numba types it
+def _rewrite(
+    data_B: Any, offsets_N1: Any, actions_U: Any, needs_N: Any, out_B: Any, out_offsets_N1: Any
+) -> None:
     """Writes every row: as it is, or cleaned. No row grows."""
     o = np.int64(0)
     out_offsets_N1[0] = 0

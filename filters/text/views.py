@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.char_classes import char_classes
-from sluice.filters.text.feature_kernels import write_view
+from sluice.filters.text.kernels import write_view
 from sluice.filters.text.nfc import to_nfc
 from sluice.schemas.kernel import utf8_array, utf8_view
 

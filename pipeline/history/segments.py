@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.filters.dedup.minhash import NO_KEY
+from sluice.filters.dedup.kernels import NO_KEY
 from sluice.filters.dedup.sorted_keys import first_places, shared_entries
 from sluice.pipeline.history.versions import CONTENTS, segment_folder
 from sluice.pipeline.units.manifest import whole_file

@@ -30,7 +30,8 @@ from benchmarks.dedup_truth import (
 )
 from benchmarks.process import ROOT
 from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
-from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
+from sluice.filters.dedup.kernels import NO_KEY
+from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import dedup_text
 from sluice.pipeline.sample.write import write_sample

@@ -183,12 +183,30 @@ def test_a_file_is_whole_or_missing(tmp_path: Path) -> None:
 def test_what_a_module_is_made_from() -> None:
     """Modules of ours that are imported at the top level, also as names of a package; not the others."""
     classes, words = "sluice.filters.text.char_classes", "sluice.tokenizer.training.words_kernel"
-    minhash, nfc = "sluice.filters.dedup.minhash", "sluice.filters.text.nfc"
-    assert kernel_cache._imported(classes) == {"sluice.filters.text.feature_kernels"}
+    kernels, nfc = "sluice.filters.dedup.kernels", "sluice.filters.text.nfc"
+    assert kernel_cache._imported(classes) == {
+        "sluice.filters.text.kernels",
+        "sluice.schemas.arrays",
+    }
     assert "sluice.tokenizer.vocabulary.pattern" in kernel_cache._imported(words)
-    assert kernel_cache._imported(minhash) == {"sluice.schemas.kernel"}
-    assert kernel_cache.source_digest(minhash) != kernel_cache.source_digest(nfc)
+    assert kernel_cache._imported(kernels) == {
+        f"sluice.schemas.{name}" for name in ("arrays", "hashing", "kernel")
+    }
+    assert kernel_cache.source_digest(kernels) != kernel_cache.source_digest(nfc)
     assert kernel_cache.source_digest("no_such_package.module") is None
+
+
+def test_a_constant_of_the_pattern_names_other_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that cut words hold constants of `pattern.py`: where one changes, they are compiled again."""
+    words, pattern = "sluice.tokenizer.training.words_kernel", "sluice.tokenizer.vocabulary.pattern"
+    source_of, digest_of = kernel_cache._source, kernel_cache.source_digest.__wrapped__
+    before = digest_of(words)
+    changed = (source_of(pattern) or b"").replace(b"CAPITAL: Final = 1\n", b"CAPITAL: Final = 3\n")
+    assert changed != source_of(pattern)
+    monkeypatch.setattr(
+        kernel_cache, "_source", lambda name: changed if name == pattern else source_of(name)
+    )
+    assert digest_of(words) != before
 
 
 def test_imports_of_a_source() -> None:

@@ -41,7 +41,7 @@ ALLOWED = {
         "filters/models/training/language.py",
         "subprocess",
     ): "fastText's trainer, by `make models` alone",
-    ("filters/fasttext/kernel.py", "load"): "an instruction of a compiled kernel",
+    ("filters/fasttext/kernels/rows.py", "load"): "an instruction of a compiled kernel",
     ("schemas/kernel.py", "load"): "an instruction of a compiled kernel",
     ("pipeline/processes/child.py", "ctypes"): "prctl of the C library: a child dies with its run",
     ("pipeline/processes/child.py", "runpy"): "starts a module of ours that its caller names",

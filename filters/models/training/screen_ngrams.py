@@ -4,6 +4,8 @@ What a linear model is trained on here is, row for row, what `sluice.filters.fas
 when it serves the model, so the fitted weights are the rows of the file.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numba import types
@@ -22,19 +24,19 @@ _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 
 
 @kernel()
-def _fnv(h, c):  # type: ignore[no-untyped-def]  # numba types it
+def _fnv(h: Any, c: Any) -> Any:
     """Returns the hash one byte on; fastText's bytes are signed, so those above 127 sign-extend."""
     wide = np.uint32(c) if c < 128 else np.uint32(c) | np.uint32(0xFFFFFF00)
     return np.uint32(np.uint32(h ^ wide) * _PRIME)
 
 
 @kernel()
-def _is_blank(c):  # type: ignore[no-untyped-def]  # numba types it
+def _is_blank(c: Any) -> Any:
     return c == 32 or (9 <= c <= 13) or c == 0
 
 
 @kernel()
-def _char_end(data_B, at, end):  # type: ignore[no-untyped-def]  # numba types it
+def _char_end(data_B: Any, at: Any, end: Any) -> Any:
     """Returns where the character that starts at `at` ends."""
     at += 1
     while at < end and (data_B[at] & 0xC0) == 0x80:
@@ -43,7 +45,9 @@ def _char_end(data_B, at, end):  # type: ignore[no-untyped-def]  # numba types i
 
 
 @kernel(types.int64(BYTES, OFFSETS, types.int32[::1], types.int64[::1], types.boolean[::1]))
-def _list_ngrams(data_B, offsets_N1, columns_K, starts_N1, usable_F):  # type: ignore[no-untyped-def]  # numba types it
+def _list_ngrams(
+    data_B: Any, offsets_N1: Any, columns_K: Any, starts_N1: Any, usable_F: Any
+) -> Any:
     """Writes the buckets of the n-grams of each text, one text after the other, and which may have a weight.
 
     Returns how many there are.

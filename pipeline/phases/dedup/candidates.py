@@ -11,8 +11,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.dedup.components import Buckets as KeyBuckets
-from sluice.filters.dedup.components import Components
+from sluice.filters.dedup.components import Components, StarEdges
 from sluice.pipeline.history import segments
 from sluice.pipeline.history.segments import View
 from sluice.pipeline.ledger.tally import Counts
@@ -121,7 +120,7 @@ class Buckets(DedupStage):
 
 def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
     rows = sum(source.rows for source in exchange.unit_sources(unit))
-    buckets = KeyBuckets(expected_keys=min(rows, PIECE_ROWS))
+    buckets = StarEdges(expected_keys=min(rows, PIECE_ROWS))
     counts = {"keys": 0, "edges": 0}
     path = attempt.path("edges")
     with pa.ipc.new_file(path, EDGES) as file:
@@ -155,7 +154,7 @@ def _joined(held: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def _history_edges(
-    stage: Buckets, view: View, buckets: KeyBuckets, unit: Unit, attempt: Attempt
+    stage: Buckets, view: View, buckets: StarEdges, unit: Unit, attempt: Attempt
 ) -> int:
     """Writes the entries of the history that share a key, for the first post of each key.
 

@@ -29,7 +29,8 @@ from sluice.filters.dedup.clusters import (
     pair_jaccard,
 )
 from sluice.filters.dedup.exact_hash import content_hash
-from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
+from sluice.filters.dedup.kernels import NO_KEY
+from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.pipeline.phases.dedup.slicing import THIS_RUN, Order, Read, cuts_of, in_order, slices_of
 from sluice.pipeline.phases.dedup.spilled_leaders import Leaders, Waiting
 from sluice.schemas.arrays import Array

@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
-from sluice.filters.dedup.minhash import NO_KEY, MinHashSpec, text_band_keys
+from sluice.filters.dedup.kernels import NO_KEY
+from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.dedup.sorted_keys import sort_by_key
 from sluice.filters.text.views import dedup_text
 from sluice.pipeline.history import segments

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from sluice.filters.dedup.components import Buckets, Components, bucket_edges
+from sluice.filters.dedup.components import Components, StarEdges
 
 NUM_POSTS = 40
 edges = st.lists(
@@ -77,7 +77,7 @@ def listed(ends: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, int]]:
 @given(rows_of_keys)
 def test_edges_lead_from_the_first_of_a_key_to_the_others(pairs: list[tuple[int, int]]) -> None:
     """Every key's first post is joined to each later row of another post, and nothing else is."""
-    assert listed(bucket_edges(*columns(pairs))) == star_edges(pairs)
+    assert listed(StarEdges().add(*columns(pairs))) == star_edges(pairs)
 
 
 @given(rows_of_keys, st.lists(st.integers(0, 80), max_size=6), st.integers(0, 20))
@@ -86,7 +86,7 @@ def test_edges_of_a_stream_do_not_depend_on_its_pieces(
 ) -> None:
     """However a stream is cut, and whatever room there was at first, its edges are the same."""
     key_M, row_M = columns(pairs)
-    buckets = Buckets(expected_keys=expected_keys)
+    buckets = StarEdges(expected_keys=expected_keys)
     found = []
     for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(pairs)], strict=True):
         found += listed(buckets.add(key_M[start:stop], row_M[start:stop]))
@@ -101,14 +101,14 @@ def test_a_repeated_edge_still_joins() -> None:
     """Rows that share several keys are joined once where the edge repeats, and stay in one component."""
     key_M = np.array([1, 2, 3, 1, 2, 3, 3, 2], np.uint64)
     row_M = np.array([0, 0, 0, 1, 1, 1, 2, 1], np.uint32)
-    assert listed(bucket_edges(key_M, row_M)) == [(0, 1), (0, 2), (0, 1)]
+    assert listed(StarEdges().add(key_M, row_M)) == [(0, 1), (0, 2), (0, 1)]
 
 
 def test_the_table_grows_with_its_keys() -> None:
     """100,000 keys of a table made for one, each twice, have 100,000 edges, and all are distinct."""
     key_M = np.arange(1, 100_001, dtype=np.uint64) << np.uint64(20)
     row_M = np.arange(200_000, dtype=np.uint32)
-    buckets = Buckets(expected_keys=1)
+    buckets = StarEdges(expected_keys=1)
     assert len(buckets.add(key_M, row_M[:100_000])[0]) == 0
     left_E, right_E = buckets.add(key_M, row_M[100_000:])
     np.testing.assert_array_equal(left_E, row_M[:100_000])
@@ -120,7 +120,7 @@ def test_memory_does_not_grow_with_repeats() -> None:
     """Ten million rows of a thousand keys, streamed, need the memory of a piece of them."""
     row_M = np.arange(100_000, dtype=np.uint32)
     key_M = row_M.astype(np.uint64) % np.uint64(1000)
-    buckets = Buckets(expected_keys=1)
+    buckets = StarEdges(expected_keys=1)
     tracemalloc.start()
     for _ in range(100):
         buckets.add(key_M, row_M)
@@ -134,6 +134,6 @@ def test_columns_of_arrow_are_taken_as_they_are() -> None:
     rows = pa.record_batch(
         {"key": pa.array([7, 7], pa.uint64()), "row": pa.array([4, 2], pa.uint32())}
     )
-    buckets = Buckets()
+    buckets = StarEdges()
     assert listed(buckets.add(*(np.asarray(c) for c in rows.slice(0, 0).columns))) == []
     assert listed(buckets.add(*(np.asarray(c) for c in rows.columns))) == [(4, 2)]

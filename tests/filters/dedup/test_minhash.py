@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.filters.dedup import minhash
+from sluice.filters.dedup.kernels import EMPTY, NO_KEY
 from sluice.filters.dedup.minhash import (
-    EMPTY,
-    NO_KEY,
     MinHashSpec,
     band_keys,
     num_shingles,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.filters.dedup.minhash import NO_KEY
+from sluice.filters.dedup.kernels import NO_KEY
 from sluice.filters.dedup.sharing import KeySharing, first_of, shared_keys
 
 # Few keys, 0 (no key) among them; shifted, so that they differ in their low or high bits alone.

@@ -13,7 +13,7 @@ from sluice.filters.fasttext import hidden as fasttext_hidden
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
 from sluice.filters.fasttext.hidden import hidden_layers
 from sluice.filters.fasttext.join import MOST_COUNTED, Plan, most_rows, plan
-from sluice.filters.fasttext.output import Hidden
+from sluice.filters.fasttext.kernels.output import Hidden
 from tests.filters.fasttext.model_files import Kind, write
 from tests.filters.fasttext.oracle import SHIPPED, TRAPS, classifier, column
 from tests.strategies import text_arrays

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
+from sluice.filters.fasttext.kernels.output import SOFTMAX, Hidden, Output, fill_all
 from sluice.filters.fasttext.layout import fixed, integers
-from sluice.filters.fasttext.output import SOFTMAX, Hidden, Output, fill_all
 from tests.filters.fasttext.oracle import (
     KINDS,
     SHIPPED,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from sluice.filters.fasttext import hidden as fasttext_hidden
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
-from sluice.filters.fasttext.output import Hidden
+from sluice.filters.fasttext.kernels.output import Hidden
 from tests.filters.fasttext.oracle import KINDS, SHIPPED, TRAPS, classifier, column, write_models
 from tests.strategies import text_arrays
 

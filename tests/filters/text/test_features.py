@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 
-from sluice.filters.text import feature_kernels as k
+from sluice.filters.text import kernels as k
 from sluice.filters.text.char_classes import PICTOGRAPHS, char_classes
 from sluice.filters.text.features import TextFeatures, text_features
 from tests.strategies import WORDS, sliced_texts, text_arrays, texts

@@ -8,7 +8,7 @@ registers.
 Source: fastText 0.9.3, `Dictionary::getLine`, `addWordNgrams`, `Model::computeHidden` (MIT).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -16,9 +16,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sluice.filters.fasttext.words import DISTINCT
+from sluice.filters.fasttext.kernels.words import DISTINCT
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import BYTES, kernel
+from sluice.schemas.kernel import BYTES, kernel, read_only
 
 NGRAM_PRIME = np.uint64(116049371)
 END_HASH = np.uint32(3617362777)
@@ -27,12 +27,12 @@ LANES = 4
 """Rows of an input table are padded to a multiple of it."""
 
 _u64 = np.uint64
-_int32 = types.Array(types.int32, 1, "C", readonly=True)
-_int64 = types.Array(types.int64, 1, "C", readonly=True)
-_uint32 = types.Array(types.uint32, 1, "C", readonly=True)
-_uint64 = types.Array(types.uint64, 1, "C", readonly=True)
-_float32 = types.Array(types.float32, 1, "C", readonly=True)
-_bool = types.Array(types.boolean, 1, "C", readonly=True)
+_int32 = read_only(types.int32)
+_int64 = read_only(types.int64)
+_uint32 = read_only(types.uint32)
+_uint64 = read_only(types.uint64)
+_float32 = read_only(types.float32)
+_bool = read_only(types.boolean)
 
 
 class Words(NamedTuple):
@@ -73,7 +73,7 @@ _BUCKETS = types.NamedTuple((_uint64, types.int64, types.int64, types.int64, typ
 _TABLE = types.NamedTuple((_float32, types.int64, types.int64, types.int64), Table)
 
 
-def _adder(lanes):  # type: ignore[no-untyped-def]  # numba types it
+def _adder(lanes: int) -> Any:
     """Returns add(table, rows, first, count, stride, sums, at, column).
 
     It adds `lanes` columns of table rows, from `column` on, to sums[at : at + lanes]. The sums stay in a
@@ -81,14 +81,14 @@ def _adder(lanes):  # type: ignore[no-untyped-def]  # numba types it
     """
 
     @intrinsic
-    def add(typingctx, table, rows, first, count, stride, sums, at, column):  # type: ignore[no-untyped-def]  # numba types it
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # numba types it
+    def add(typingctx, table, rows, first, count, stride, sums, at, column):
+        def codegen(context, builder, signature, args):
             vector, i64 = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
 
-            def data(k):  # type: ignore[no-untyped-def]  # numba types it
+            def data(k):
                 return context.make_array(signature.args[k])(context, builder, args[k]).data
 
-            def place(base, index):  # type: ignore[no-untyped-def]  # numba types it
+            def place(base, index):
                 return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
 
             table, sums = data(0), place(data(5), args[6])
@@ -112,7 +112,7 @@ _add4, _add8, _add16 = _adder(4), _adder(8), _adder(16)
 
 
 @kernel()
-def _popcount(x):  # type: ignore[no-untyped-def]  # numba types it
+def _popcount(x):
     x = x - ((x >> _u64(1)) & _u64(0x5555555555555555))
     x = (x & _u64(0x3333333333333333)) + ((x >> _u64(2)) & _u64(0x3333333333333333))
     x = (x + (x >> _u64(4))) & _u64(0x0F0F0F0F0F0F0F0F)
@@ -120,7 +120,7 @@ def _popcount(x):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _entry(words, data_B, start, size, h):  # type: ignore[no-untyped-def]  # numba types it
+def _entry(words, data_B, start, size, h):
     """Returns the dictionary entry spelt data_B[start : start + size], whose hash is `h`, or -1."""
     mask = _u64(words.slots_S.shape[0] - 1)
     slot = _u64(h) & mask
@@ -142,7 +142,7 @@ def _entry(words, data_B, start, size, h):  # type: ignore[no-untyped-def]  # nu
 
 
 @kernel()
-def _push_bucket(buckets, bucket, counts, rows_R, num_rows):  # type: ignore[no-untyped-def]  # numba types it
+def _push_bucket(buckets, bucket, counts, rows_R, num_rows):
     """Writes the row of a bucket behind the rows so far; returns how many there are now.
 
     The row is written either way and counted only if the bucket has one: which buckets were pruned no
@@ -169,7 +169,7 @@ def _push_bucket(buckets, bucket, counts, rows_R, num_rows):  # type: ignore[no-
         types.uint32[::1],
     )
 )
-def rows_of_words(  # type: ignore[no-untyped-def]  # numba types it
+def rows_of_words(
     data_B, distinct, bucket_Q, length_Q, words, buckets, begin_D1, is_word_D, rows_R
 ):
     """Writes the input rows of each distinct word: its own, then those of its subwords.
@@ -199,7 +199,7 @@ def rows_of_words(  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _push_ngrams(hashes_W, num_hashes, buckets, rows_R, num_rows):  # type: ignore[no-untyped-def]  # numba types it
+def _push_ngrams(hashes_W, num_hashes, buckets, rows_R, num_rows):
     """Writes the rows of the word n-grams (2 words or more); returns how many rows there are now."""
     size = _u64(buckets.modulus)
     for i in range(num_hashes):
@@ -211,7 +211,7 @@ def _push_ngrams(hashes_W, num_hashes, buckets, rows_R, num_rows):  # type: igno
 
 
 @kernel()
-def _fill_last(words, hash_D, is_word_D, buckets, table, hashes_W, rows_R):  # type: ignore[no-untyped-def]  # numba types it
+def _fill_last(words, hash_D, is_word_D, buckets, table, hashes_W, rows_R):
     """Writes the rows that follow those of the words: `</s>`, word n-grams; returns how many there are."""
     num_rows = _u64(0)
     if table.end_of_line >= 0:
@@ -228,7 +228,7 @@ def _fill_last(words, hash_D, is_word_D, buckets, table, hashes_W, rows_R):  # t
 
 
 @kernel()
-def _add_rows(table, rows_R, first, count, sums_NS, at, column):  # type: ignore[no-untyped-def]  # numba types it
+def _add_rows(table, rows_R, first, count, sums_NS, at, column):
     """Adds up to 16 columns, from `column` on, of some rows to the sums; returns how many columns."""
     left = table.stride - column
     if left >= 16:
@@ -257,7 +257,7 @@ def _add_rows(table, rows_R, first, count, sums_NS, at, column):  # type: ignore
         types.int64[::1],
     )
 )
-def fill_sums(  # type: ignore[no-untyped-def]  # numba types it
+def fill_sums(
     word_W, first_N1, hash_D, begin_D1, is_word_D, rows_R, buckets, table, sums_NS, num_rows_N
 ):
     """Writes the sum of the rows of each text, and how many rows it has.
@@ -293,7 +293,7 @@ def fill_sums(  # type: ignore[no-untyped-def]  # numba types it
         types.float32[:, ::1], types.int64, types.int64, types.int64[::1], types.float32[:, ::1]
     )
 )
-def fill_mean(sums_NS, first, dim, num_rows_N, mean_NS):  # type: ignore[no-untyped-def]  # numba types it
+def fill_mean(sums_NS, first, dim, num_rows_N, mean_NS):
     """Writes the mean of the rows of each text: `dim` numbers, then zeros; of no rows, all zeros.
 
     The sums are those from the column `first` on, and `mean_NS` may be `sums_NS`.

@@ -29,18 +29,18 @@ LINES, DUPLICATE_LINES, BULLET_LINES, ELLIPSIS_LINES = 28, 29, 30, 31
 NUM_COUNTERS = 32
 
 ZWJ, ELLIPSIS = 0x200D, 0x2026
-_INT = types.int64
+_INT, _COUNTS, _HASHES = types.int64, types.int32[::1], types.uint64[::1]
 _HTTP, _WWW, _SLASHES = (104, 116, 116, 112), (119, 119, 119, 46), (58, 47, 47)
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
 @kernel()
-def _is_word_byte(c):  # type: ignore[no-untyped-def]  # numba types it
+def _is_word_byte(c):
     return 48 <= c <= 57 or 65 <= c <= 90 or c == 95 or 97 <= c <= 122
 
 
 @kernel()
-def _is_text(data_B, j, end, letters):  # type: ignore[no-untyped-def]  # numba types it
+def _is_text(data_B, j, end, letters):
     """Returns whether these ASCII bytes stand at `j`, letters in either case."""
     same = j + len(letters) <= end
     for k in range(len(letters)):
@@ -51,7 +51,7 @@ def _is_text(data_B, j, end, letters):  # type: ignore[no-untyped-def]  # numba 
 
 
 @kernel()
-def _scheme_end(data_B, j, start, end):  # type: ignore[no-untyped-def]  # numba types it
+def _scheme_end(data_B, j, start, end):
     """Returns where the rest of a URL begins if one begins at `j`, else `j`."""
     if _is_text(data_B, j, end, _WWW):
         after = data_B[j + 4] if j + 4 < end else np.uint8(0)
@@ -64,7 +64,7 @@ def _scheme_end(data_B, j, start, end):  # type: ignore[no-untyped-def]  # numba
 
 
 @kernel(_INT(BYTES, _INT, _INT, _INT, BYTES))
-def _url_end(data_B, j, start, end, classes_U):  # type: ignore[no-untyped-def]  # numba types it
+def _url_end(data_B, j, start, end, classes_U):
     """Returns the end of the URL that begins at `j`, or `j`."""
     k = _scheme_end(data_B, j, start, end)
     if k == j:
@@ -83,7 +83,7 @@ def _url_end(data_B, j, start, end, classes_U):  # type: ignore[no-untyped-def] 
 
 
 @kernel(_INT(BYTES, _INT, _INT, _INT))
-def _handle_end(data_B, j, start, end):  # type: ignore[no-untyped-def]  # numba types it
+def _handle_end(data_B, j, start, end):
     """Returns the end of the @handle that begins at `j`, or `j`."""
     if data_B[j] != 64 or (j > start and _is_word_byte(data_B[j - 1])):
         return j
@@ -94,7 +94,7 @@ def _handle_end(data_B, j, start, end):  # type: ignore[no-untyped-def]  # numba
 
 
 @kernel()
-def _may_begin_mark(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
+def _may_begin_mark(data_B, j, end):
     """Returns whether a URL or handle may begin at `j`: @, or the first two letters of http or www."""
     c, after = data_B[j], data_B[min(j + 1, end - 1)]
     return c == 64 or (
@@ -104,7 +104,7 @@ def _may_begin_mark(data_B, j, end):  # type: ignore[no-untyped-def]  # numba ty
 
 
 @kernel(_INT(BYTES, _INT, _INT, _INT, BYTES))
-def _mark_end(data_B, j, start, end, classes_U):  # type: ignore[no-untyped-def]  # numba types it
+def _mark_end(data_B, j, start, end, classes_U):
     """Returns the end of the URL or handle that begins at `j`, or `j`."""
     if data_B[j] == 64:
         return _handle_end(data_B, j, start, end)
@@ -112,7 +112,7 @@ def _mark_end(data_B, j, start, end, classes_U):  # type: ignore[no-untyped-def]
 
 
 @kernel(_INT(BYTES, _INT, _INT, BYTES, types.boolean))
-def _skip(data_B, j, end, classes_U, colons):  # type: ignore[no-untyped-def]  # numba types it
+def _skip(data_B, j, end, classes_U, colons):
     """Returns the first position from `j` that is not white space (nor a colon)."""
     while j < end:
         cp, n = decode_at(data_B, j, end)
@@ -123,7 +123,7 @@ def _skip(data_B, j, end, classes_U, colons):  # type: ignore[no-untyped-def]  #
 
 
 @kernel(types.UniTuple(_INT, 2)(BYTES, _INT, _INT, BYTES))
-def _shell_end(data_B, start, end, classes_U):  # type: ignore[no-untyped-def]  # numba types it
+def _shell_end(data_B, start, end, classes_U):
     """Returns (where the text begins after its leading RTs, how many handles they named)."""
     j = _skip(data_B, start, end, classes_U, False)
     handles = 0
@@ -142,8 +142,8 @@ def _shell_end(data_B, start, end, classes_U):  # type: ignore[no-untyped-def]  
     return begin, handles
 
 
-@kernel(types.void(BYTES, OFFSETS, BYTES, types.boolean, types.uint8[::1], types.int32[::1]))
-def write_view(data_B, offsets_N1, classes_U, drop_retweet, out_B, out_offsets_N1):  # type: ignore[no-untyped-def]  # numba types it
+@kernel(types.void(BYTES, OFFSETS, BYTES, types.boolean, types.uint8[::1], _COUNTS))
+def write_view(data_B, offsets_N1, classes_U, drop_retweet, out_B, out_offsets_N1):
     """Writes each text without URLs and handles (nor leading RTs), white space as single blanks."""
     o = np.int64(0)
     out_offsets_N1[0] = 0
@@ -178,7 +178,7 @@ def write_view(data_B, offsets_N1, classes_U, drop_retweet, out_B, out_offsets_N
 
 
 @kernel(_INT(BYTES, _INT, _INT))
-def _num_chars(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types it
+def _num_chars(data_B, j, end):
     n = 0
     while j < end:
         n += (data_B[j] & 0xC0) != 0x80
@@ -186,8 +186,8 @@ def _num_chars(data_B, j, end):  # type: ignore[no-untyped-def]  # numba types i
     return n
 
 
-@kernel(types.void(BYTES, _INT, _INT, types.int32[::1]))
-def _count_mark(data_B, j, stop, row):  # type: ignore[no-untyped-def]  # numba types it
+@kernel(types.void(BYTES, _INT, _INT, _COUNTS))
+def _count_mark(data_B, j, stop, row):
     """Counts the URL or handle of the bytes [j, stop), which reads as a blank."""
     num_chars = _num_chars(data_B, j, stop)
     row[MARK_CHARS] += num_chars - 1
@@ -199,7 +199,7 @@ def _count_mark(data_B, j, stop, row):  # type: ignore[no-untyped-def]  # numba 
 
 
 @kernel()
-def _seen_before(seen_S, stamps_S, last_slot, stamp, h):  # type: ignore[no-untyped-def]  # numba types it
+def _seen_before(seen_S, stamps_S, last_slot, stamp, h):
     """Puts a hash into the row's set; returns whether it was there. Old stamps are empty slots."""
     s = np.int64(h >> np.uint64(33)) & last_slot
     while stamps_S[s] == stamp:
@@ -212,7 +212,7 @@ def _seen_before(seen_S, stamps_S, last_slot, stamp, h):  # type: ignore[no-unty
 
 
 @kernel()
-def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h):  # type: ignore[no-untyped-def]  # numba types it
+def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h):
     """Counts a piece of own text; `known` is how many letters, digits and emoji it had."""
     row[TOKENS] += 1
     if known > 0:
@@ -223,7 +223,7 @@ def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h)
 
 
 @kernel()
-def _count_sign(row, cp, before, dots):  # type: ignore[no-untyped-def]  # numba types it
+def _count_sign(row, cp, before, dots):
     """Counts # and ellipses; returns how many full stops stand in a row up to here."""
     if cp == 46:
         dots = dots + 1 if before == 46 else 1
@@ -236,14 +236,14 @@ def _count_sign(row, cp, before, dots):  # type: ignore[no-untyped-def]  # numba
 
 
 @kernel()
-def _begin_tag(cp, before, classes_U):  # type: ignore[no-untyped-def]  # numba types it
+def _begin_tag(cp, before, classes_U):
     """Returns 1 where a hashtag may begin after this mark, else 0."""
     was = classes_U[before]
     return np.int64((cp == 35 or cp == 0xFF03) and before != 95 and not UPPER <= was <= NUMBER)
 
 
 @kernel()
-def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row):  # type: ignore[no-untyped-def]  # numba types it
+def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row):
     """Counts the characters and words of own text.
 
     `before` is the character before, a blank outside words. `tag` is 1 after the # of what may be a
@@ -305,21 +305,21 @@ def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp
 
 
 @kernel()
-def _is_bullet(cp):  # type: ignore[no-untyped-def]  # numba types it
+def _is_bullet(cp):
     if cp < 128:
         return cp == 42 or cp == 45
     return cp in (0xB7, 0x2013, 0x2022, 0x2023, 0x25AA, 0x25CF, 0x25E6)
 
 
 @kernel()
-def _ends_cut(data_B, last):  # type: ignore[no-untyped-def]  # numba types it
+def _ends_cut(data_B, last):
     """Returns whether the bytes before `last` end with "..." or with the bytes of "…"."""
     a, b, c = data_B[last - 3], data_B[last - 2], data_B[last - 1]
     return (a == 46 and b == 46 and c == 46) or (a == 0xE2 and b == 0x80 and c == 0xA6)
 
 
 @kernel()
-def _count_line(data_B, first, last, row):  # type: ignore[no-untyped-def]  # numba types it
+def _count_line(data_B, first, last, row):
     """Counts the line of the bytes [first, last), which are not blank at either end."""
     row[LINES] += 1
     cp, _ = decode_at(data_B, first, last)
@@ -329,7 +329,7 @@ def _count_line(data_B, first, last, row):  # type: ignore[no-untyped-def]  # nu
 
 
 @kernel()
-def _trimmed(data_B, start, end, classes_U):  # type: ignore[no-untyped-def]  # numba types it
+def _trimmed(data_B, start, end, classes_U):
     """Returns the first and last position of what is not white space, or (end, end)."""
     first = _skip(data_B, start, end, classes_U, False)
     while end > first:
@@ -344,7 +344,7 @@ def _trimmed(data_B, start, end, classes_U):  # type: ignore[no-untyped-def]  # 
 
 
 @kernel()
-def _count_lines(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row):  # type: ignore[no-untyped-def]  # numba types it
+def _count_lines(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row):
     newlines = 0
     for j in range(start, end):
         newlines += data_B[j] == 10
@@ -366,7 +366,7 @@ def _count_lines(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, sta
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, types.uint64[::1], types.int32[::1], types.int32[:, ::1]))
-def count_features(data_B, offsets_N1, classes_U, seen_S, stamps_S, out_NK):  # type: ignore[no-untyped-def]  # numba types it
+def count_features(data_B, offsets_N1, classes_U, seen_S, stamps_S, out_NK):
     """Adds the counters of each text to a zeroed (N, NUM_COUNTERS) array.
 
     `seen_S` is an open-addressing set of word and line hashes, with a power of two of slots and more
@@ -385,3 +385,68 @@ def count_features(data_B, offsets_N1, classes_U, seen_S, stamps_S, out_NK):  # 
             last_slot = 2 * last_slot + 1
         _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, np.int32(i), row)
         _count_lines(data_B, begin, end, classes_U, seen_S, stamps_S, last_slot, np.int32(i), row)
+
+
+@kernel()
+def _split_words(data_B, j, end, words_W, lengths_W):
+    """Writes the hash and the code points of each word; returns how many words there are."""
+    num_words = 0
+    while j < end:
+        h, length = _SEED, 0
+        while j < end and data_B[j] != 32:
+            h = (h ^ np.uint64(data_B[j])) * _PRIME
+            length += (data_B[j] & 0xC0) != 0x80
+            j += 1
+        words_W[num_words], lengths_W[num_words] = h, length
+        num_words += 1
+        j += 1
+    return num_words
+
+
+@kernel()
+def _occurrence(keys_S, stamps_S, counts_S, last_slot, stamp, h):
+    """Returns how often the row has had this hash, this time included. Old stamps are empty slots."""
+    s = np.int64(h >> np.uint64(33)) & last_slot
+    while stamps_S[s] == stamp and keys_S[s] != h:
+        s = (s + 1) & last_slot
+    if stamps_S[s] != stamp:
+        stamps_S[s], keys_S[s], counts_S[s] = stamp, h, 0
+    counts_S[s] += 1
+    return counts_S[s]
+
+
+@kernel(
+    types.void(
+        BYTES,
+        OFFSETS,
+        _INT,
+        _HASHES,
+        types.int32[::1],
+        _HASHES,
+        types.int32[::1],
+        types.int32[::1],
+        types.float64[::1],
+    )
+)
+def phrase_ratios(data_B, offsets_N1, n, words_W, lengths_W, keys_S, stamps_S, counts_S, ratios_N):
+    """Writes what share of each text the commonest run of n words takes up; other texts keep their zero."""
+    for i in range(len(ratios_N)):
+        start, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
+        num_words = _split_words(data_B, start, end, words_W, lengths_W)
+        last_slot, total = 63, max(0, num_words - 1)
+        for w in range(num_words):
+            total += lengths_W[w]
+        while last_slot < num_words + 2:
+            last_slot = 2 * last_slot + 1
+        best_count, best_length = 1, 0
+        for w in range(num_words - n + 1):
+            h, length = _SEED, n - 1
+            for k in range(w, w + n):
+                h = (h ^ words_W[k]) * _PRIME
+                h ^= h >> np.uint64(29)
+                length += lengths_W[k]
+            count = _occurrence(keys_S, stamps_S, counts_S, last_slot, np.int32(i), h)
+            if count > best_count or (count == best_count and count > 1 and length > best_length):
+                best_count, best_length = count, length
+        if total > 0 and best_count > 1:
+            ratios_N[i] = min(1.0, best_count * best_length / total)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import kernel
+from sluice.schemas.kernel import kernel, read_only
 
 EPSILON = 1e-5  # the library adds it to every probability before the logarithm
 FLOOR = np.float32(np.log(EPSILON))  # the library drops leaves of the tree below it
@@ -26,10 +26,9 @@ NO_FRACTION = 1.5 * 2.0**52
 LEAST_EXPONENT = -200.0  # e to it is 0 in float32
 TAYLOR_TERMS = 11
 
-_int32 = types.Array(types.int32, 1, "C", readonly=True)
-_int64 = types.Array(types.int64, 1, "C", readonly=True)
-_float32 = types.Array(types.float32, 1, "C", readonly=True)
-_matrix = types.Array(types.float32, 2, "C", readonly=True)
+_int32 = read_only(types.int32)
+_float32 = read_only(types.float32)
+_matrix = read_only(types.float32, 2)
 
 
 class Hidden(NamedTuple):
@@ -67,18 +66,18 @@ _OUTPUT = types.NamedTuple(
 
 
 @kernel()
-def _log(p):  # type: ignore[no-untyped-def]  # numba types it
+def _log(p):
     """Returns the library's logarithm of a float32 probability."""
     return np.float32(np.log(np.float64(p) + EPSILON))
 
 
 @kernel()
-def _probability(score):  # type: ignore[no-untyped-def]  # numba types it
+def _probability(score):
     return min(np.exp(score), np.float32(1))
 
 
 @kernel()
-def _turn_right(output, inner, mean_NS, i):  # type: ignore[no-untyped-def]  # numba types it
+def _turn_right(output, inner, mean_NS, i):
     """Returns the probability of turning right at an inner node."""
     x = np.float32(0)
     for d in range(output.rows_LD.shape[1]):
@@ -88,7 +87,7 @@ def _turn_right(output, inner, mean_NS, i):  # type: ignore[no-untyped-def]  # n
 
 
 @kernel()
-def _best_leaf(output, mean_NS, i, nodes_S, above_S, turns_S):  # type: ignore[no-untyped-def]  # numba types it
+def _best_leaf(output, mean_NS, i, nodes_S, above_S, turns_S):
     """Returns (leaf, log probability), depth first and left before right, as the library goes.
 
     A branch is left where its own score is below the best leaf's; of equal leaves the last one stays.
@@ -121,7 +120,7 @@ def _best_leaf(output, mean_NS, i, nodes_S, above_S, turns_S):  # type: ignore[n
 
 
 @kernel()
-def _sigmoid(table, x):  # type: ignore[no-untyped-def]  # numba types it
+def _sigmoid(table, x):
     """Returns the library's sigmoid: a table between -8 and 8, 0 and 1 beyond it."""
     p = np.float32(0)
     if x > SIGMOID_END:
@@ -133,7 +132,7 @@ def _sigmoid(table, x):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _fill_products(output, mean_NS, i, output_L):  # type: ignore[no-untyped-def]  # numba types it
+def _fill_products(output, mean_NS, i, output_L):
     """Writes the products of all output rows and a hidden layer, each summed in the library's order."""
     output_L[:] = np.float32(0)
     for d in range(output.columns_DL.shape[0]):
@@ -145,7 +144,7 @@ def _fill_products(output, mean_NS, i, output_L):  # type: ignore[no-untyped-def
 
 
 @kernel()
-def _exp(x):  # type: ignore[no-untyped-def]  # numba types it
+def _exp(x):
     """Returns e^x of a float64 x of at most 0, to 1e-12 of it; the C library's cannot run in vectors.
 
     That is far below what is left when it is rounded to float32. It is 2^n e^r, where n is the whole number
@@ -163,7 +162,7 @@ def _exp(x):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _fill_softmax(output_L):  # type: ignore[no-untyped-def]  # numba types it
+def _fill_softmax(output_L):
     """Turns products into probabilities."""
     highest = output_L[0]
     for label in range(output_L.shape[0]):
@@ -178,7 +177,7 @@ def _fill_softmax(output_L):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _fill_tree(output, mean_NS, i, node_T, output_L):  # type: ignore[no-untyped-def]  # numba types it
+def _fill_tree(output, mean_NS, i, node_T, output_L):
     """Writes the probability of every leaf: the product of the turns to it."""
     num_leaves = output_L.shape[0]
     node_T[2 * num_leaves - 2] = np.float32(1)
@@ -191,7 +190,7 @@ def _fill_tree(output, mean_NS, i, node_T, output_L):  # type: ignore[no-untyped
 
 
 @kernel()
-def _fill_outputs(output, mean_NS, i, output_L):  # type: ignore[no-untyped-def]  # numba types it
+def _fill_outputs(output, mean_NS, i, output_L):
     """Writes the probability of every label of a model without a tree."""
     _fill_products(output, mean_NS, i, output_L)
     if output.loss == SIGMOID:
@@ -202,7 +201,7 @@ def _fill_outputs(output, mean_NS, i, output_L):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _best_output(output_L):  # type: ignore[no-untyped-def]  # numba types it
+def _best_output(output_L):
     """Returns (label, log probability); of equal logarithms the library keeps the last.
 
     Only probabilities within a thousandth of the highest can have its logarithm.
@@ -221,7 +220,7 @@ def _best_output(output_L):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel(types.void(_HIDDEN, _OUTPUT, types.int32[::1], types.float32[::1]))
-def fill_best(hidden, output, label_N, probability_N):  # type: ignore[no-untyped-def]  # numba types it
+def fill_best(hidden, output, label_N, probability_N):
     """Writes the best label of each text and its probability; -1 and 0 where there is none."""
     num_labels = output.rows_LD.shape[0]
     output_L = np.empty(num_labels, np.float32)
@@ -242,7 +241,7 @@ def fill_best(hidden, output, label_N, probability_N):  # type: ignore[no-untype
 
 
 @kernel(types.void(_HIDDEN, _OUTPUT, types.int64, _int32, _int32, types.float32[::1]))
-def fill_one(hidden, output, target, path_P, turns_P, probability_N):  # type: ignore[no-untyped-def]  # numba types it
+def fill_one(hidden, output, target, path_P, turns_P, probability_N):
     """Writes the probability of one label.
 
     `path_P` has the inner nodes from the root of the tree to the label, `turns_P` 1 where the path
@@ -266,7 +265,7 @@ def fill_one(hidden, output, target, path_P, turns_P, probability_N):  # type: i
 
 
 @kernel(types.void(_HIDDEN, _OUTPUT, types.float32[:, ::1]))
-def fill_all(hidden, output, probability_NL):  # type: ignore[no-untyped-def]  # numba types it
+def fill_all(hidden, output, probability_NL):
     """Writes the probability of every label, without the library's EPSILON; 0 where nothing is known."""
     num_labels = probability_NL.shape[1]
     node_T = np.empty(2 * num_labels, np.float32)
@@ -282,7 +281,7 @@ def fill_all(hidden, output, probability_NL):  # type: ignore[no-untyped-def]  #
 
 
 @kernel()
-def _rise(score_K, label_K, hole, score, label):  # type: ignore[no-untyped-def]  # numba types it
+def _rise(score_K, label_K, hole, score, label):
     """Puts a pair into the heap at `hole` or above it (`std::__push_heap`)."""
     while hole > 0 and score_K[(hole - 1) // 2] > score:
         parent = (hole - 1) // 2
@@ -292,7 +291,7 @@ def _rise(score_K, label_K, hole, score, label):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _pop(score_K, label_K, size):  # type: ignore[no-untyped-def]  # numba types it
+def _pop(score_K, label_K, size):
     """Moves the lowest pair of a heap to its end (`std::pop_heap`): a heap of size - 1 is left."""
     last = size - 1
     score, label = score_K[last], label_K[last]
@@ -312,7 +311,7 @@ def _pop(score_K, label_K, size):  # type: ignore[no-untyped-def]  # numba types
 
 
 @kernel()
-def _push(score_K, label_K, size, most, score, label):  # type: ignore[no-untyped-def]  # numba types it
+def _push(score_K, label_K, size, most, score, label):
     """Adds a pair to the heap of the best `most`, of which the lowest is first; returns its size."""
     _rise(score_K, label_K, size, score, label)
     size += 1
@@ -323,7 +322,7 @@ def _push(score_K, label_K, size, most, score, label):  # type: ignore[no-untype
 
 
 @kernel()
-def _push_leaves(output, mean_NS, i, most, threshold, nodes_S, scores_S, score_K, label_K):  # type: ignore[no-untyped-def]  # numba types it
+def _push_leaves(output, mean_NS, i, most, threshold, nodes_S, scores_S, score_K, label_K):
     """Pushes the best leaves of the tree; returns how many there are."""
     num_leaves = (output.left_T.shape[0] + 1) // 2
     floor = _log(threshold)
@@ -347,7 +346,7 @@ def _push_leaves(output, mean_NS, i, most, threshold, nodes_S, scores_S, score_K
 
 
 @kernel()
-def _push_outputs(output_L, most, threshold, score_K, label_K):  # type: ignore[no-untyped-def]  # numba types it
+def _push_outputs(output_L, most, threshold, score_K, label_K):
     """Pushes the best labels; returns how many there are."""
     size = 0
     for label in range(output_L.shape[0]):
@@ -361,7 +360,7 @@ def _push_outputs(output_L, most, threshold, score_K, label_K):  # type: ignore[
 
 
 @kernel(types.void(_HIDDEN, _OUTPUT, types.float32, types.int32[:, ::1], types.float32[:, ::1]))
-def fill_top(hidden, output, threshold, label_NK, probability_NK):  # type: ignore[no-untyped-def]  # numba types it
+def fill_top(hidden, output, threshold, label_NK, probability_NK):
     """Writes the best K labels that reach the threshold, best first, then -1 and 0."""
     num_labels, most = output.rows_LD.shape[0], label_NK.shape[1]
     output_L = np.empty(num_labels, np.float32)

@@ -19,20 +19,19 @@ from numba import types
 
 from sluice.filters.fasttext.model import LABEL_PREFIX
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, load8
+from sluice.schemas.hashing import GOLDEN_RATIO
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, load8, read_only
 
 END_OF_LINE = np.frombuffer(b"</s>", np.uint8)
 PREFIX = np.frombuffer(LABEL_PREFIX, np.uint8)
 FNV_OFFSET = np.uint32(2166136261)
 FNV_PRIME = np.uint32(16777619)
-MIX = np.uint64(0x9E3779B97F4A7C15)
 LONG = np.uint64(1 << 63)
 MOST_PROBES = 16
 
 _u64 = np.uint64
-_int32 = types.Array(types.int32, 1, "C", readonly=True)
-_int64 = types.Array(types.int64, 1, "C", readonly=True)
-_uint32 = types.Array(types.uint32, 1, "C", readonly=True)
+_int64 = read_only(types.int64)
+_uint32 = read_only(types.uint32)
 _U32 = types.uint32[::1]
 
 
@@ -50,12 +49,12 @@ DISTINCT = types.NamedTuple((_U32, _U32, _U32, types.boolean[::1], types.int64[:
 
 
 @kernel()
-def _is_blank(c):  # type: ignore[no-untyped-def]  # numba types it
+def _is_blank(c):
     return c == 32 or (9 <= c <= 13) or c == 0
 
 
 @kernel()
-def _starts(data_B, start, end, prefix):  # type: ignore[no-untyped-def]  # numba types it
+def _starts(data_B, start, end, prefix):
     """Returns whether data_B[start:end] begins with the prefix."""
     size = prefix.shape[0]
     same = end - start >= size
@@ -67,19 +66,19 @@ def _starts(data_B, start, end, prefix):  # type: ignore[no-untyped-def]  # numb
 
 
 @kernel()
-def _fnv(h, c):  # type: ignore[no-untyped-def]  # numba types it
+def _fnv(h, c):
     """Returns the hash one byte on; the library's bytes are signed, so those above 127 sign-extend."""
     wide = np.uint32(c) if c < 128 else np.uint32(c) | np.uint32(0xFFFFFF00)
     return np.uint32(np.uint32(h ^ wide) * FNV_PRIME)
 
 
 @kernel()
-def _is_continuation(c):  # type: ignore[no-untyped-def]  # numba types it
+def _is_continuation(c):
     return (c & 0xC0) == 0x80
 
 
 @kernel()
-def _chunk(data_B, at, left):  # type: ignore[no-untyped-def]  # numba types it
+def _chunk(data_B, at, left):
     """Returns the 8 bytes at `at` as a number, those from `left` on as zero."""
     if at + 8 <= data_B.shape[0]:
         chunk = load8(data_B, at)
@@ -93,7 +92,7 @@ def _chunk(data_B, at, left):  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel()
-def _key(data_B, at, size):  # type: ignore[no-untyped-def]  # numba types it
+def _key(data_B, at, size):
     """Returns a number that stands for a word: never 0, and below LONG the word's bytes themselves.
 
     A word of 7 bytes or fewer is its key (it holds no zero byte). Of longer ones it is a hash, so that
@@ -104,15 +103,15 @@ def _key(data_B, at, size):  # type: ignore[no-untyped-def]  # numba types it
         while size > 8:
             at += 8
             size -= 8
-            key *= MIX
+            key *= GOLDEN_RATIO
             key ^= key >> _u64(29)
             key ^= _chunk(data_B, at, size)
-        key = key * MIX | LONG
+        key = key * GOLDEN_RATIO | LONG
     return key
 
 
 @kernel()
-def _are_equal(data_B, a, b, size):  # type: ignore[no-untyped-def]  # numba types it
+def _are_equal(data_B, a, b, size):
     """Returns whether the bytes at `a` and at `b` are the same."""
     same = True
     while size > 0 and same:
@@ -124,11 +123,11 @@ def _are_equal(data_B, a, b, size):  # type: ignore[no-untyped-def]  # numba typ
 
 
 @kernel()
-def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct):  # type: ignore[no-untyped-def]  # numba types it
+def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct):
     """Returns the number of a word, which is `distinct` if it is new; a new one is entered."""
     key = _key(data_B, word, size)
     mask = _u64(keys_S.shape[0] - 1)
-    slot = (key * MIX) >> _u64(40) & mask
+    slot = (key * GOLDEN_RATIO) >> _u64(40) & mask
     start_D[distinct], size_D[distinct] = word, size
     found = distinct
     for _ in range(MOST_PROBES):
@@ -147,9 +146,7 @@ def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct)
 
 
 @kernel(types.int64(BYTES, OFFSETS, types.uint64[::1], _U32, _U32, types.int64[::1], _U32, _U32))
-def number_words(  # type: ignore[no-untyped-def]  # numba types it
-    data_B, offsets_N1, keys_S, numbers_S, word_W, first_N1, start_D, size_D
-):
+def number_words(data_B, offsets_N1, keys_S, numbers_S, word_W, first_N1, start_D, size_D):
     """Splits texts into words and numbers the distinct ones; returns D, how many there are.
 
     Writes the numbers, text after text, into word_W, where each text's begin into first_N1, and where
@@ -183,7 +180,7 @@ def number_words(  # type: ignore[no-untyped-def]  # numba types it
 
 
 @kernel(types.void(BYTES, DISTINCT, types.int64, types.int64, types.uint32[::1], types.int32[::1]))
-def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):  # type: ignore[no-untyped-def]  # numba types it
+def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):
     """Fills in what `distinct` says of each word, and writes the hash and characters of its subwords.
 
     The brackets are not in the buffer: a subword that starts at `start - 1` begins with `<`, and one
@@ -230,7 +227,7 @@ def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):  # typ
 
 
 @kernel(types.void(_uint32, types.int64, types.uint32[::1]))
-def take_modulus(hash_Q, modulus, bucket_Q):  # type: ignore[no-untyped-def]  # numba types it
+def take_modulus(hash_Q, modulus, bucket_Q):
     """Writes the bucket of each hash."""
     divisor = np.uint32(modulus)
     for q in range(hash_Q.shape[0]):
@@ -238,7 +235,7 @@ def take_modulus(hash_Q, modulus, bucket_Q):  # type: ignore[no-untyped-def]  # 
 
 
 @kernel(types.void(BYTES, _int64, types.uint32[::1], types.uint32[::1]))
-def fill_slots(spelling, starts_V1, hashes_V, slots_S):  # type: ignore[no-untyped-def]  # numba types it
+def fill_slots(spelling, starts_V1, hashes_V, slots_S):
     """Writes the hash of every dictionary entry, and the entry into the first free slot from there."""
     mask = _u64(slots_S.shape[0] - 1)
     for entry in range(hashes_V.shape[0]):
