@@ -25,7 +25,7 @@ from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
 from sluice.filters.language.codes import UNDETERMINED
 from sluice.filters.models.training import measure, screen_figures
-from sluice.filters.models.training.card import card
+from sluice.filters.models.training.screen_card import card
 from sluice.filters.models.training.screen_file import write_linear
 from sluice.filters.models.training.screen_linear import block_weights, fit_logistic
 from sluice.filters.models.training.screen_ngrams import NUM_BUCKETS, count_ngrams, mean_ngrams

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.filters.models.training import measure, screen_figures, screens
-from sluice.filters.models.training.card import card
+from sluice.filters.models.training.screen_card import card
 from sluice.filters.models.training.screen_sources import (
     ALLOWED_LICENCES,
     RECIPES,
