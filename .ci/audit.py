@@ -32,7 +32,7 @@ def main() -> int:
 def judge(packages: list[dict[str, Any]]) -> tuple[int, list[str]]:
     """Returns the exit code and what to say, for the `dependencies` of pip-audit's report."""
     asked = [p for p in packages if "skip_reason" not in p]
-    found = [
+    lines = [
         f"audit: {p['name']} {p['version']}: {v['id']}, "
         f"fixed in {', '.join(v['fix_versions']) or 'no version'}"
         for p in asked
@@ -42,9 +42,9 @@ def judge(packages: list[dict[str, Any]]) -> tuple[int, list[str]]:
     if not asked:
         return 0, [f"audit: NOT DONE: the index has data on none of {len(packages)} packages"]
     if skipped:
-        found.append(f"audit: the index has no data on {', '.join(p['name'] for p in skipped)}")
+        lines.append(f"audit: the index has no data on {', '.join(p['name'] for p in skipped)}")
     known = sum(len(p["vulns"]) for p in asked)
-    return int(known > 0), [*found, f"audit: {known} known in {len(asked)} packages"]
+    return int(known > 0), [*lines, f"audit: {known} known in {len(asked)} packages"]
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def code_lines(path: Path) -> set[int]:
 def _docstring_lines(tree: ast.Module) -> Iterator[int]:
     """Yields the lines of statements that are nothing but a text."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
                 yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
@@ -82,9 +82,8 @@ def main(root: Path) -> None:
         print(f"{folder:<12}{lines:>8,} code lines{comments:>6} suppressions")
     modules = overridden(root)
     print(f"{'four packages':<12}{total:>7,} code lines")
-    print(
-        f"{silenced} comments and {len(modules)} modules of overrides = {silenced + len(modules)} suppressions"
-    )
+    together = silenced + len(modules)
+    print(f"{silenced} comments and {len(modules)} modules of overrides = {together} suppressions")
 
 
 def _is_linked(path: Path, root: Path) -> bool:

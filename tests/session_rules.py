@@ -114,7 +114,7 @@ def pytest_runtest_teardown() -> Iterator[None]:
 
 
 def _check_bare_names() -> None:
-    found = sorted(sys.modules.keys() & set(ROOMS))
-    if found:
-        del sys.modules[found[0]]
-        raise AssertionError(f"{found[0]} was imported by its bare name: it is sluice.{found[0]}")
+    bare = sorted(sys.modules.keys() & set(ROOMS))
+    if bare:
+        del sys.modules[bare[0]]
+        raise AssertionError(f"{bare[0]} was imported by its bare name: it is sluice.{bare[0]}")

@@ -82,6 +82,6 @@ def test_score(tmp_path: Path) -> None:
 
 def test_the_examples_of_the_docstring_run() -> None:
     """The docstring of the package has examples, and they are true."""
-    found = doctest.testmod(sluice)
-    assert found.attempted > 0
-    assert found.failed == 0
+    results = doctest.testmod(sluice)
+    assert results.attempted > 0
+    assert results.failed == 0

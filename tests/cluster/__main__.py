@@ -48,11 +48,11 @@ def busy_seconds() -> float:
 
 def sample(folder: Path, num_posts: int) -> list[Path]:
     """Returns the files of synthetic posts, written if they are not there yet."""
-    made = folder / f"sample-{num_posts}"
-    if not (made / "sample.json").exists():
+    posts = folder / f"sample-{num_posts}"
+    if not (posts / "sample.json").exists():
         command = [sys.executable, "-m", "sluice.pipeline.cli", "sample", "--posts", str(num_posts)]
-        subprocess.run([*command, str(made)], check=True, stdout=subprocess.DEVNULL)
-    return sorted(made.glob("posts-*.jsonl.gz"))
+        subprocess.run([*command, str(posts)], check=True, stdout=subprocess.DEVNULL)
+    return sorted(posts.glob("posts-*.jsonl.gz"))
 
 
 def main() -> int:
@@ -69,7 +69,7 @@ def main() -> int:
     took = [run_job(recipe, files, local)]
     with running(Software.at(parsed.software.resolve()), logs=logs) as cluster:
         took.append(run_job(recipe, files, spark, cluster.flags))
-    found = compare(local, spark)
+    compared = compare(local, spark)
     print("           wall s    CPU s")
     for name, cost in zip(("local", "spark"), took, strict=True):
         print(f"{name:8}{cost.seconds:9.1f}{cost.cpu_seconds:9.1f}")
@@ -78,22 +78,22 @@ def main() -> int:
         f"elements taken from shuffles by each worker: {workers}; failed tasks: {failed_tasks(logs).total()}"
     )
     print(
-        f"compared {found.files} files, {found.bytes:,} bytes: {len(found.differences)} differences"
+        f"compared {compared.files} files, {compared.bytes:,} bytes: {len(compared.differences)} differences"
     )
     print(f"logs of Spark: {logs}")
-    for line in found.differences:
+    for line in compared.differences:
         print(f"  {line}")
-    return 1 if found.differences else 0
+    return 1 if compared.differences else 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    made = argparse.ArgumentParser(prog="tests.cluster", description=__doc__.split("\n", 1)[0])
-    made.add_argument("software", type=Path)
-    made.add_argument("folder", type=Path)
-    made.add_argument("files", type=Path, nargs="*")
-    made.add_argument("--posts", type=int, default=50_000, help="synthetic posts, without files")
-    return made
+    parser = argparse.ArgumentParser(prog="tests.cluster", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("software", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("--posts", type=int, default=50_000, help="synthetic posts, without files")
+    return parser
 
 
 if __name__ == "__main__":

@@ -26,14 +26,14 @@ class Compared(NamedTuple):
 def compare(one: Path, other: Path) -> Compared:
     """Compares all files of the contract byte for byte, and report.json without its times."""
     first, second = contract_files(one), contract_files(other)
-    found = [f"{name}: in one output alone" for name in sorted(set(first) ^ set(second))]
+    differences = [f"{name}: in one output alone" for name in sorted(set(first) ^ set(second))]
     for name in sorted(set(first) & set(second)):
         if first[name].read_bytes() != second[name].read_bytes():
-            found.append(f"{name}: other bytes")
+            differences.append(f"{name}: other bytes")
     if ledger(one) != ledger(other):
-        found.append("report.json: another ledger")
+        differences.append("report.json: another ledger")
     sizes = [path.stat().st_size for path in first.values()]
-    return Compared(len(sizes), sum(sizes), tuple(found))
+    return Compared(len(sizes), sum(sizes), tuple(differences))
 
 
 def contract_files(output: Path) -> dict[str, Path]:

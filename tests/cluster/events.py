@@ -42,11 +42,11 @@ def _records(metrics: dict[str, Any]) -> int:
 
 def records_by_worker(logs: Path) -> Counter[str]:
     """Returns how many elements each worker took from shuffles in tasks that succeeded."""
-    found: Counter[str] = Counter()
+    records: Counter[str] = Counter()
     for task in tasks(logs):
         if task.reason == "Success":
-            found[task.worker] += task.records
-    return found
+            records[task.worker] += task.records
+    return records
 
 
 def failed_tasks(logs: Path) -> Counter[str]:

@@ -31,8 +31,8 @@ class Job(abstract_job_service.AbstractBeamJob):
         folder: `pipeline.pb` and `options.pb` for the command, its `log`, and `metrics.pb` that it leaves.
     """
 
-    def __init__(self, folder: Path, command: Command, about: Sequence[Any]):
-        super().__init__(*about)
+    def __init__(self, folder: Path, command: Command, job_arguments: Sequence[Any]):
+        super().__init__(*job_arguments)
         self.folder, self._command = folder, command
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,9 +84,9 @@ class Job(abstract_job_service.AbstractBeamJob):
         for number in itertools.count():
             with self._changed:
                 self._changed.wait_for(lambda n=number: len(self._state_history) > n)
-                found = self._state_history[number]
-            yield found
-            if self.is_terminal_state(found[0]):
+                entry = self._state_history[number]
+            yield entry
+            if self.is_terminal_state(entry[0]):
                 return
 
     def get_message_stream(self) -> Iterator[Any]:
@@ -108,10 +108,10 @@ class Job(abstract_job_service.AbstractBeamJob):
 
     def metrics(self) -> Any:
         """Returns the counters of a job that is done; none before."""
-        found = beam_job_api_pb2.MetricResults()
+        results = beam_job_api_pb2.MetricResults()
         with contextlib.suppress(FileNotFoundError):
-            found.ParseFromString((self.folder / "metrics.pb").read_bytes())
-        return found
+            results.ParseFromString((self.folder / "metrics.pb").read_bytes())
+        return results
 
 
 class JobService(abstract_job_service.AbstractJobServiceServicer):
@@ -126,9 +126,9 @@ class JobService(abstract_job_service.AbstractJobServiceServicer):
         super().__init__()
         self._folder, self._command = folder, command
 
-    def create_beam_job(self, *about: Any) -> Job:
+    def create_beam_job(self, *job_arguments: Any) -> Job:
         """Returns the job of a pipeline."""
-        return Job(self._folder / f"job-{len(self._jobs):03d}", self._command, about)
+        return Job(self._folder / f"job-{len(self._jobs):03d}", self._command, job_arguments)
 
     def GetJobMetrics(self, request: Any, context: Any = None) -> Any:
         """Returns the counters of a job."""

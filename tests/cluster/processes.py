@@ -19,9 +19,9 @@ class StartError(RuntimeError):
 
 def free_port() -> int:
     """Returns a free port of 127.0.0.1."""
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        port: int = made.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
@@ -90,10 +90,10 @@ def says(log: Path, words: str) -> Callable[[], bool]:
 
 def members(session: int, words: str) -> list[int]:
     """Returns the ids of the processes of a session whose command line has these words."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             pid = int(path.parent.name)
             if os.getsid(pid) == session and words in path.read_text("utf-8", "replace"):
-                found.append(pid)
-    return sorted(found)
+                pids.append(pid)
+    return sorted(pids)

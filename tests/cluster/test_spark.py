@@ -31,9 +31,9 @@ def posts(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="module")
 def folder(posts: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the synthetic posts, and the local run's output as `local`."""
-    made = tmp_path_factory.mktemp("cluster")
-    run_job("sample", sample(made, posts), made / "local")
-    return made
+    folder = tmp_path_factory.mktemp("cluster")
+    run_job("sample", sample(folder, posts), folder / "local")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     """One cluster for all tests."""
     if not (SOFTWARE / ".installed").exists():
         pytest.skip("no .venv-spark: make install")
-    with running(Software.at(SOFTWARE), logs=folder / "logs") as made:
-        yield made
+    with running(Software.at(SOFTWARE), logs=folder / "logs") as cluster:
+        yield cluster
 
 
 def test_workers_have_the_wheel(cluster: Cluster) -> None:
@@ -58,9 +58,9 @@ def test_spark_writes_the_bytes_of_the_local_run(
 ) -> None:
     """All files of the contract and the ledger are those of the local run; both workers did units."""
     run_job("sample", sample(folder, posts), folder / "spark", cluster.flags)
-    found = compare(folder / "local", folder / "spark")
-    assert found.files > 10
-    assert found.differences == ()
+    compared = compare(folder / "local", folder / "spark")
+    assert compared.files > 10
+    assert compared.differences == ()
     shares = records_by_worker(cluster.logs)
     assert len(shares) == 2
     assert min(shares.values()) > 0.2 * shares.total()

@@ -25,10 +25,10 @@ FLAGS = (
 )
 
 
-def job_of(about: dict[str, Any]) -> Job:
-    loaded = loader.load(about["recipe"])
-    files = msgspec.structs.replace(loaded.input, files=tuple(about["files"]))
-    return make_job(msgspec.structs.replace(loaded, input=files), out=about["output"])
+def job_of(request: dict[str, Any]) -> Job:
+    loaded = loader.load(request["recipe"])
+    files = msgspec.structs.replace(loaded.input, files=tuple(request["files"]))
+    return make_job(msgspec.structs.replace(loaded, input=files), out=request["output"])
 
 
 def graphs_of(job: Job) -> Iterator[graph_check.Graph]:
@@ -58,5 +58,7 @@ def described(graph: graph_check.Graph) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = [[described(g) for g in graphs_of(job_of(about))] for about in json.loads(sys.argv[1])]
-    json.dump(found, sys.stdout)
+    requests = json.loads(sys.argv[1])
+    json.dump(
+        [[described(g) for g in graphs_of(job_of(request))] for request in requests], sys.stdout
+    )

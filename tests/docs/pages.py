@@ -25,13 +25,13 @@ def fences(page: Path, *languages: str) -> Iterator[tuple[bool, str]]:
 
 def commands(page: Path) -> list[list[str]]:
     """Returns the arguments of every `sluice` command line of a page."""
-    found = []
+    arguments = []
     for _, text in fences(page, "sh"):
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words[:1] == ["sluice"]:
-                found.append(words[1:])
-    return found
+                arguments.append(words[1:])
+    return arguments
 
 
 def table(name: str) -> list[list[str]]:

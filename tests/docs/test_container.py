@@ -56,13 +56,13 @@ def test_the_linter_reads_the_recipe(tmp_path: Path) -> None:
 
 def test_versions_are_those_of_the_project(project: dict[str, Any]) -> None:
     """Wheel, Beam and Python are those that pyproject.toml names."""
-    found = arguments()
-    assert found["SLUICE_VERSION"] == project["version"]
+    defaults = arguments()
+    assert defaults["SLUICE_VERSION"] == project["version"]
     beam = next(d for d in project["dependencies"] if d.startswith("apache-beam"))
     lowest = re.search(r">=([\d.]+)", beam)
     assert lowest is not None
-    assert found["BEAM_VERSION"].startswith(f"{lowest[1]}.")
-    assert project["requires-python"] == f">={found['PYTHON_VERSION']}"
+    assert defaults["BEAM_VERSION"].startswith(f"{lowest[1]}.")
+    assert project["requires-python"] == f">={defaults['PYTHON_VERSION']}"
     wheel = f"{project['name']}-${{SLUICE_VERSION}}-py3-none-any.whl"
     assert f"COPY dist/{wheel} /opt/sluice/\n" in RECIPE.read_text()
 

@@ -206,10 +206,10 @@ def test_report_keys(outputs: Path) -> None:
     """The table has every key of report.json, and none that it lacks but where a table is empty."""
     report = json.loads((outputs / "sluice-out" / "report" / "report.json").read_text("utf-8"))
     documented = [key for row in table("report") for key in quoted(row[0])]
-    found = list(leaves(report))
-    unknown = [path for path in found if not any(pattern(k).fullmatch(path) for k in documented)]
+    paths = list(leaves(report))
+    unknown = [path for path in paths if not any(pattern(k).fullmatch(path) for k in documented)]
     assert unknown == []
-    gone = [k for k in documented if not any(pattern(k).fullmatch(path) for path in found)]
+    gone = [k for k in documented if not any(pattern(k).fullmatch(path) for path in paths)]
     assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers"}
 
 

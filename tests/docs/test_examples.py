@@ -29,6 +29,6 @@ def test_there_are_examples() -> None:
 def test_examples(path: Path) -> None:
     """Each gives what it says."""
     parts = [part for part in path.with_suffix("").parts if part not in ("sluice", "__init__")]
-    found = doctest.testmod(import_module(".".join(["sluice", *parts])))
-    assert found.attempted > 0
-    assert found.failed == 0
+    results = doctest.testmod(import_module(".".join(["sluice", *parts])))
+    assert results.attempted > 0
+    assert results.failed == 0

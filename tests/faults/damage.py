@@ -42,8 +42,8 @@ def damaged_work(lab: Lab, draw: random.Random, seed: str) -> Outcome:
 
 def work_files(trial: Trial) -> list[Path]:
     """Returns all files of a run's work but the lock, in the order of their names without attempts."""
-    found = [p for p in trial.out.glob("work/**/*") if p.is_file() and "lock" not in p.name]
-    return sorted(found, key=lambda p: (str(p.parent), p.name.split(".")[0], p.suffix))
+    files = [p for p in trial.out.glob("work/**/*") if p.is_file() and "lock" not in p.name]
+    return sorted(files, key=lambda p: (str(p.parent), p.name.split(".")[0], p.suffix))
 
 
 def heal(trial: Trial) -> str:

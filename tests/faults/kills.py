@@ -100,9 +100,9 @@ def _kill_process(trial: Trial, victim: str, draw: random.Random) -> bool:
 
 def _wait_for_workers(run: Run) -> list[int]:
     while run.poll():
-        found = run.workers()
-        if found:
-            return found
+        workers = run.workers()
+        if workers:
+            return workers
         time.sleep(0.05)
     return []
 

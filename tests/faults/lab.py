@@ -258,20 +258,24 @@ class Lab:
         """
         again = Trial(self, self.folder / f"{trial.folder.name}-again", trial.recipe)
         ended = again.run()
-        expected, found = self.folder / trial.recipe, trial.folder
+        expected, actual = self.folder / trial.recipe, trial.folder
         agrees = [
             name
-            for name, folder in (("the undisturbed run", expected), ("the try", found))
+            for name, folder in (("the undisturbed run", expected), ("the try", actual))
             if digests(folder) == digests(again.folder)
         ]
         told = f"another run (exit code {ended.code}) agrees with {' and '.join(agrees) or 'neither'}\n"
         log = self.folder / f"{trial.folder.name}-lost.log"
-        told += fork(found, log, lambda: _tell(expected, found), mark="lost").wait().said
+        told += fork(actual, log, lambda: _tell(expected, actual), mark="lost").wait().said
         if self._keep is not None:
             kept = (
                 self._keep / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{trial.folder.name}"
             )
-            for name, folder in (("expected", expected), ("found", found), ("again", again.folder)):
+            for name, folder in (
+                ("expected", expected),
+                ("found", actual),
+                ("again", again.folder),
+            ):
                 shutil.copytree(folder, kept / name, symlinks=True)
             for path in self.folder.glob(f"{trial.folder.name}-*.log"):
                 shutil.copy(path, kept)
@@ -338,8 +342,8 @@ class Trial:
 
     def manifests(self) -> dict[str, int]:
         """Returns when each finished unit was committed."""
-        found = self.out.glob("work/*/*/*.json")
-        return {str(p): p.stat().st_mtime_ns for p in found if not p.name.startswith(".")}
+        paths = self.out.glob("work/*/*/*.json")
+        return {str(p): p.stat().st_mtime_ns for p in paths if not p.name.startswith(".")}
 
     def disturbed(self, prepare: Prepare, *more: str, codes: tuple[int, ...] = (1, 2)) -> str:
         """Runs under a fault, then again without it; returns how the try went.
@@ -373,8 +377,8 @@ class Trial:
 
     def check(self) -> None:
         """Raises LostError unless the output is that of the undisturbed run, and nothing more."""
-        expected, found = self.lab.expected(self.recipe), digests(self.folder)
-        differ = [n for n in sorted({*expected, *found}) if expected.get(n) != found.get(n)]
+        expected, actual = self.lab.expected(self.recipe), digests(self.folder)
+        differ = [n for n in sorted({*expected, *actual}) if expected.get(n) != actual.get(n)]
         if differ:
             problem = f"other bytes than the undisturbed run's: {differ}"
             raise OtherBytesError(f"{problem}\n{self.lab.keep(self, problem)}")
@@ -388,10 +392,10 @@ class Trial:
             raise LostError(f"sluice verify: {problems}")
 
 
-def _tell(expected: Path, found: Path) -> int:
+def _tell(expected: Path, actual: Path) -> int:
     """Prints what differs between two outputs; in a process of its own, because it reads Arrow data."""
-    print(lost.decided_otherwise(expected / "out", found / "out"))
-    print(lost.wrote_otherwise(expected / "out", found / "out"))
+    print(lost.decided_otherwise(expected / "out", actual / "out"))
+    print(lost.wrote_otherwise(expected / "out", actual / "out"))
     return 0
 
 

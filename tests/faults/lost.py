@@ -28,20 +28,20 @@ PACKAGES = ("sluice", "numba", "llvmlite", "numpy", "pyarrow", "apache-beam", "g
 
 def decisions(output: Path) -> dict[str, tuple[str, ...]]:
     """Returns what became of each post of an output: its reject rows, and "kept" if it is in a shard."""
-    found: dict[str, list[str]] = defaultdict(list)
+    rows_of: dict[str, list[str]] = defaultdict(list)
     for path in sorted(output.glob("rejects/*.parquet")):
         for row in pq.read_table(path).to_pylist():
             post = row["post_id"] or f"{row['source_file']} row {row['source_row']}"
-            found[post].append(" ".join(f"{n}={row[n]}" for n in DECISION if row[n] is not None))
+            rows_of[post].append(" ".join(f"{n}={row[n]}" for n in DECISION if row[n] is not None))
     for path in sorted(output.glob("provenance/*.parquet")):
         for post in pq.read_table(path, columns=["post_id"]).column(0).unique().to_pylist():
-            found[post].append("kept")
-    return {post: tuple(sorted(set(rows))) for post, rows in found.items()}
+            rows_of[post].append("kept")
+    return {post: tuple(sorted(set(rows))) for post, rows in rows_of.items()}
 
 
-def decided_otherwise(expected: Path, found: Path) -> str:
+def decided_otherwise(expected: Path, actual: Path) -> str:
     """Returns which posts two outputs decided otherwise, and how, as lines of text."""
-    sides = decisions(expected), decisions(found)
+    sides = decisions(expected), decisions(actual)
     posts = sorted(p for p in {*sides[0], *sides[1]} if sides[0].get(p) != sides[1].get(p))
     lines = [f"{len(posts)} posts were decided otherwise (expected -> found)"]
     told = [[" and ".join(side.get(p, ("nothing",))) for side in sides] for p in posts]
@@ -57,9 +57,9 @@ def _kind_of(told: str) -> str:
     return " and ".join(sorted({*reasons, *({"kept"} & set(told.split()))})) or told
 
 
-def wrote_otherwise(expected: Path, found: Path) -> str:
+def wrote_otherwise(expected: Path, actual: Path) -> str:
     """Returns which units of which stages wrote other files or counts, the first phase first."""
-    sides = _manifests(expected), _manifests(found)
+    sides = _manifests(expected), _manifests(actual)
     differ = [n for n in {*sides[0], *sides[1]} if sides[0].get(n) != sides[1].get(n)]
     order = list(PHASES)
     differ.sort(key=lambda n: (order.index(n.partition("-")[0]), n))
@@ -75,7 +75,7 @@ def wrote_otherwise(expected: Path, found: Path) -> str:
 
 def _manifests(output: Path) -> dict[str, dict[str, Any]]:
     """Returns each unit's counts and files without the names of attempts, by phase, stage and unit."""
-    found = {}
+    manifest_of = {}
     for path in output.glob("work/*/*/*.json"):
         if path.parent.name in ("times", "failures") or path.parent.parent.name not in _phases(
             output
@@ -83,8 +83,8 @@ def _manifests(output: Path) -> dict[str, dict[str, Any]]:
             continue
         read = json.loads(path.read_text())
         files = {e: {k: v for k, v in f.items() if k != "name"} for e, f in read["files"].items()}
-        found["/".join(path.with_suffix("").parts[-3:])] = {"counts": read["counts"], **files}
-    return found
+        manifest_of["/".join(path.with_suffix("").parts[-3:])] = {"counts": read["counts"], **files}
+    return manifest_of
 
 
 def _phases(output: Path) -> list[str]:

@@ -20,10 +20,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
     """Mounts as the system call does; needs root."""
-    made = _libc.mount(
+    failed = _libc.mount(
         source.encode(), str(target).encode(), kind.encode(), flags, options.encode()
     )
-    if made:
+    if failed:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
 
 
@@ -134,10 +134,10 @@ def memory(lab: Lab, draw: random.Random, seed: str) -> Outcome:
 
 def memory_groups() -> list[Path]:
     """Returns where a control group with a limit of memory can be made."""
-    found = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")]
+    folders = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")]
     limits = ("memory.limit_in_bytes", "memory.max")
     usable = []
-    for root, limit in zip(found, limits, strict=True):
+    for root, limit in zip(folders, limits, strict=True):
         group = root / f"sluice-faults-{os.getpid()}"
         with contextlib.suppress(OSError):
             group.mkdir()

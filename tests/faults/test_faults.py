@@ -29,10 +29,10 @@ def seed_of_today() -> str:
     """Returns the seed of $SLUICE_FAULTS_SEED, else the commit, else the day."""
     if "SLUICE_FAULTS_SEED" in os.environ:
         return os.environ["SLUICE_FAULTS_SEED"]
-    found = subprocess.run(
+    commit = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
     )
-    return found.stdout.strip() or datetime.date.today().isoformat()
+    return commit.stdout.strip() or datetime.date.today().isoformat()
 
 
 @pytest.mark.slow
@@ -121,11 +121,11 @@ def make_output(folder: Path, *, of_b: dict[str, Any] | None, kept: list[str], k
 
 def two_outputs(folder: Path) -> tuple[Path, Path]:
     """Makes what was expected and what was found: they differ in post b, and in one unit."""
-    expected, found = folder / "expected" / "out", folder / "trial-1" / "out"
+    expected, actual = folder / "expected" / "out", folder / "trial-1" / "out"
     near = {"reason": "near", "duplicate_of": "c", "score": 0.875}
     make_output(expected, of_b=near, kept=["c", "d"], keys=9)
-    make_output(found, of_b=None, kept=["b", "b", "c", "d"], keys=8)
-    return expected, found
+    make_output(actual, of_b=None, kept=["b", "b", "c", "d"], keys=8)
+    return expected, actual
 
 
 def test_posts_that_were_decided_otherwise_are_named(tmp_path: Path) -> None:
@@ -157,15 +157,15 @@ def test_units_that_wrote_something_else_are_named(tmp_path: Path) -> None:
 
 def test_a_lost_try_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both outputs, the log, what differs, the kernels, and with which of the two another run agrees."""
-    made = Lab.__new__(Lab)
-    made.folder, made._keep, made._number = tmp_path / "lab", tmp_path / "kept", 0
-    two_outputs(made.folder)
-    found = Trial.__new__(Trial)
-    found.lab, found.folder, found.recipe = made, made.folder / "trial-1", "expected"
-    (made.folder / "trial-1-1.log").write_text("what the run said")
+    lab = Lab.__new__(Lab)
+    lab.folder, lab._keep, lab._number = tmp_path / "lab", tmp_path / "kept", 0
+    two_outputs(lab.folder)
+    trial = Trial.__new__(Trial)
+    trial.lab, trial.folder, trial.recipe = lab, lab.folder / "trial-1", "expected"
+    (lab.folder / "trial-1-1.log").write_text("what the run said")
 
     def again(trial: Trial) -> Ended:
-        shutil.copytree(made.folder / "expected" / "out", trial.folder / "out")
+        shutil.copytree(lab.folder / "expected" / "out", trial.folder / "out")
         return Ended(0, "")
 
     def in_place(folder: Path, log: Path, do: Callable[[], int], *, mark: str) -> Run:
@@ -177,7 +177,7 @@ def test_a_lost_try_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Trial, "run", again)
     monkeypatch.setattr(labs, "fork", in_place)
-    told = made.keep(found, "other bytes")
+    told = lab.keep(trial, "other bytes")
     assert "another run (exit code 0) agrees with the undisturbed run\n" in told
     assert "1 posts were decided otherwise" in told
     (kept,) = (tmp_path / "kept").iterdir()
@@ -187,6 +187,6 @@ def test_a_lost_try_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     }  # fmt: skip
     assert (kept / "found" / "out" / "work" / "dedup-1" / "join" / "all.json").is_file()
     assert "other bytes" in (kept / "problem.txt").read_text()
-    about = json.loads((kept / "surroundings.json").read_text())
-    assert about["versions"]["numba"]
-    assert isinstance(about["kernels"], dict)
+    surroundings = json.loads((kept / "surroundings.json").read_text())
+    assert surroundings["versions"]["numba"]
+    assert isinstance(surroundings["kernels"], dict)

@@ -52,8 +52,8 @@ def test_the_top_level_is_fixed() -> None:
     }
     with (ROOT / ".gitignore").open() as file:
         ignored = [line.strip().strip("/") for line in file]
-    found = {path.name for path in ROOT.iterdir()} - {".git"}
-    assert {name for name in found if not any(fnmatch(name, i) for i in ignored)} == top
+    names = {path.name for path in ROOT.iterdir()} - {".git"}
+    assert {name for name in names if not any(fnmatch(name, i) for i in ignored)} == top
 
 
 def test_python_is_the_one_that_is_tested() -> None:
@@ -73,8 +73,8 @@ def packages(*extras: str) -> dict[str, str]:
     """Returns package -> licence of all that is installed for the base and some extras."""
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
     outside = [line for line in lines if not line.startswith("sluice[")]
-    found = licences.needed(outside)
-    return {name: licences.installed_licence(package) for name, package in found.items()}
+    distributions = licences.needed(outside)
+    return {name: licences.installed_licence(package) for name, package in distributions.items()}
 
 
 def allowed(expression: str, names: set[str]) -> bool:
@@ -110,9 +110,9 @@ def test_what_users_install_is_allowed(extra: str) -> None:
     names = listed("licences") | (
         listed("licences-of-gpus") if extra in {"train", "transformers"} else set()
     )
-    found = packages(*filter(None, [extra]))
-    assert len(found) > 50
-    assert {n: stated for n, stated in found.items() if not allowed(stated, names)} == {}
+    licence_of = packages(*filter(None, [extra]))
+    assert len(licence_of) > 50
+    assert {n: stated for n, stated in licence_of.items() if not allowed(stated, names)} == {}
 
 
 def test_what_tests_install_is_named() -> None:

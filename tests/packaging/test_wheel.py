@@ -77,17 +77,17 @@ def version_of(built: Built) -> str:
 
 def files(tree: Path, *folders: str) -> set[str]:
     """Returns the files below folders of a tree."""
-    found = (p for folder in folders for p in (tree / folder).rglob("*") if p.is_file())
-    return {str(p.relative_to(tree)) for p in found if "__pycache__" not in p.parts}
+    paths = (p for folder in folders for p in (tree / folder).rglob("*") if p.is_file())
+    return {str(p.relative_to(tree)) for p in paths if "__pycache__" not in p.parts}
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(built: Built) -> None:
     """Every module, model, card, recipe, template and py.typed; no tests, design notes or caches."""
-    about = {name for name in in_wheel(built) if ".dist-info/" in name}
+    dist_info = {name for name in in_wheel(built) if ".dist-info/" in name}
     rooms = {f"sluice/{name}" for name in files(built.tree, *ROOMS)}
     own = {f"sluice/{p.name}" for p in (built.tree / "sluice").iterdir() if p.is_file()}
-    assert in_wheel(built) - about == (rooms | own) - {"sluice/pipeline/DESIGN.md"}
-    assert {name.partition("/")[2] for name in about} == {
+    assert in_wheel(built) - dist_info == (rooms | own) - {"sluice/pipeline/DESIGN.md"}
+    assert {name.partition("/")[2] for name in dist_info} == {
         "METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"
     }  # fmt: skip
 
@@ -101,22 +101,25 @@ def test_the_sdist_holds_all_that_the_checks_need(built: Built) -> None:
     """Code, tests, docs, benchmarks and build files; with it, but for what setuptools adds, nothing else."""
     with tarfile.open(built.sdist) as archive:
         names = {m.name.partition("/")[2] for m in archive if m.isfile()}
-    made = {n for n in names if n.startswith("sluice.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+    by_setuptools = {n for n in names if n.startswith("sluice.egg-info/")} | {
+        "PKG-INFO",
+        "setup.cfg",
+    }
     folders = (*ROOMS, "tests", "docs", "benchmarks", ".ci")
     top = {p.name for p in built.tree.iterdir() if p.is_file()}
     own = {f"sluice/{p.name}" for p in (built.tree / "sluice").iterdir() if p.is_file()}
-    assert names - made == files(built.tree, *folders) | own | top
+    assert names - by_setuptools == files(built.tree, *folders) | own | top
 
 
 def test_metadata(built: Built) -> None:
     """Version, Python, licences and the page of the index are those of the project."""
-    about = metadata(built)
-    assert about["Version"] == version_of(built)
-    assert about["Requires-Python"] == ">=3.11"
-    assert about["License-Expression"] == "Apache-2.0 AND CC-BY-SA-4.0"
-    assert about["Description-Content-Type"] == "text/markdown"
-    assert about.get_payload().strip() == (ROOT / "README.md").read_text("utf-8").strip()
-    assert set(about.get_all("Provides-Extra")) >= {"sample", "train", "transformers", "dev"}
+    stated = metadata(built)
+    assert stated["Version"] == version_of(built)
+    assert stated["Requires-Python"] == ">=3.11"
+    assert stated["License-Expression"] == "Apache-2.0 AND CC-BY-SA-4.0"
+    assert stated["Description-Content-Type"] == "text/markdown"
+    assert stated.get_payload().strip() == (ROOT / "README.md").read_text("utf-8").strip()
+    assert set(stated.get_all("Provides-Extra")) >= {"sample", "train", "transformers", "dev"}
 
 
 def test_archives_say_nothing_of_the_build(built: Built) -> None:
@@ -157,8 +160,8 @@ class User(NamedTuple):
 def user_at(folder: Path, *, kernels: Path | None = None) -> User:
     """Makes the folders of a user, with kernels that are compiled already."""
     user = User(folder / "home", folder / "work")
-    for made in user:
-        made.mkdir()
+    for folder_of_user in user:
+        folder_of_user.mkdir()
     if kernels is not None and kernels.exists():
         shutil.copytree(kernels, user.home / ".cache" / "sluice")
     if os.getuid() == 0:
@@ -194,10 +197,10 @@ print(*batch.tokens.shape)
 def user(installed: Installed) -> User:
     """A user of the installed wheel, with modules of the names of ours; at night without compiled kernels."""
     folder = installed.folder.parent
-    made = user_at(folder, kernels=None if folder.name == "index" else our_kernels())
+    user = user_at(folder, kernels=None if folder.name == "index" else our_kernels())
     for room in ROOMS:
-        (made.work / f"{room}.py").write_text(MINE)
-    return made
+        (user.work / f"{room}.py").write_text(MINE)
+    return user
 
 
 def test_the_wheel_runs_beside_modules_of_the_user(installed: Installed, user: User) -> None:
@@ -238,10 +241,10 @@ def test_the_names_of_users_stay_theirs(installed: Installed, user: User) -> Non
 
 def torch_at(folder: Path) -> Path:
     """Returns a folder of packages with torch, as the extra `train` brings it."""
-    made = folder / "torch"
-    made.mkdir()
-    link_packages(packages(["torch"], extra=""), made)
-    return made
+    site = folder / "torch"
+    site.mkdir()
+    link_packages(packages(["torch"], extra=""), site)
+    return site
 
 
 def test_the_wheel_brings_no_more_than_it_says(installed: Installed) -> None:
@@ -253,9 +256,9 @@ def test_the_wheel_brings_no_more_than_it_says(installed: Installed) -> None:
 
 def test_without_an_extra_the_message_names_it(installed: Installed) -> None:
     """A dataset that is made without torch says which extra brings it."""
-    made = "import sluice; sluice.TokenDataset('out', micro_batch_sequences=1)"
+    code = "import sluice; sluice.TokenDataset('out', micro_batch_sequences=1)"
     ran = subprocess.run(
-        [installed.python, "-c", made],
+        [installed.python, "-c", code],
         env=bare(installed.folder), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode != 0
@@ -266,21 +269,21 @@ def test_the_bill_of_materials(built: Built, installed: Installed) -> None:
     """The CycloneDX document is valid, and names what was installed with version, licence and hash."""
     report = installed.folder / "report.json"
     command = [sys.executable, ROOT / ".ci" / "sbom.py", built.wheel, "--report", report]
-    made = []
+    documents = []
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True)
-        made.append(built.wheel.with_name(f"sluice-{version_of(built)}.cdx.json").read_bytes())
-    assert made[0] == made[1]
-    bom = json.loads(made[0])
+        documents.append(built.wheel.with_name(f"sluice-{version_of(built)}.cdx.json").read_bytes())
+    assert documents[0] == documents[1]
+    bom = json.loads(documents[0])
     digest = hashlib.sha256(built.wheel.read_bytes()).hexdigest()
     assert bom["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
     packages = {c["purl"]: c for c in bom["components"] if "purl" in c}
     wanted = [row for row in installed.report["install"] if row["metadata"]["name"] != "sluice"]
     assert len(packages) == len(wanted) > 50
     for row in wanted:
-        about = row["metadata"]
-        name = about["name"].lower().replace("_", "-").replace(".", "-")
-        listed = packages[f"pkg:pypi/{name}@{about['version']}"]
+        metadata_of = row["metadata"]
+        name = metadata_of["name"].lower().replace("_", "-").replace(".", "-")
+        listed = packages[f"pkg:pypi/{name}@{metadata_of['version']}"]
         assert (
             listed["hashes"][0]["content"]
             == row["download_info"]["archive_info"]["hashes"]["sha256"]

@@ -86,9 +86,9 @@ def install(wheel: Path, folder: Path, *, from_index: bool) -> Installed:
     subprocess.run([*command, *options, f"{wheel}[sample]"], check=True, env=bare(folder))
     said = json.loads(report.read_text())
     if not from_index:
-        found = packages(said["install"][0]["metadata"]["requires_dist"], extra="sample")
-        link_packages(found, next(folder.glob("lib/python3*/site-packages")))
-        said["install"] += [_row(package) for package in found]
+        distributions = packages(said["install"][0]["metadata"]["requires_dist"], extra="sample")
+        link_packages(distributions, next(folder.glob("lib/python3*/site-packages")))
+        said["install"] += [_row(package) for package in distributions]
         report.write_text(json.dumps(said))
     for parent, _, names in os.walk(folder):
         os.chmod(parent, 0o555)
@@ -108,9 +108,9 @@ def packages(requirements: Iterable[str], *, extra: str) -> list[Distribution]:
     return list(licences.needed(map(str, mine)).values())
 
 
-def link_packages(found: Iterable[Distribution], site: Path) -> None:
+def link_packages(distributions: Iterable[Distribution], site: Path) -> None:
     """Links the files of installed packages, compiled ones too, into a folder of packages."""
-    for package in found:
+    for package in distributions:
         for file in package.files or ():
             source, target = Path(str(file.locate())), site / file
             if ".." in file.parts or not source.exists() or target.exists():
@@ -126,9 +126,9 @@ def link_packages(found: Iterable[Distribution], site: Path) -> None:
 
 def _row(package: Distribution) -> dict[str, Any]:
     """Returns a row of pip's report, with the hash of the list of files in place of the archive's."""
-    about = package.metadata.json
+    metadata = package.metadata.json
     listed = hashlib.sha256((package.read_text("RECORD") or "").encode()).hexdigest()
-    return {"metadata": about, "download_info": {"archive_info": {"hashes": {"sha256": listed}}}}
+    return {"metadata": metadata, "download_info": {"archive_info": {"hashes": {"sha256": listed}}}}
 
 
 def _python_of_all() -> str:

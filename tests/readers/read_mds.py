@@ -25,9 +25,9 @@ def main(folder: str, target: str) -> None:
     rewrite(samples, json.loads((Path(folder) / "index.json").read_text())["shards"][0], target)
 
 
-def rewrite(samples: list[dict[str, np.ndarray]], about: dict[str, object], target: str) -> None:
-    columns = dict(zip(about["column_names"], about["column_encodings"], strict=True))
-    settings = {"hashes": about["hashes"], "size_limit": about["size_limit"]}
+def rewrite(samples: list[dict[str, np.ndarray]], index: dict[str, object], target: str) -> None:
+    columns = dict(zip(index["column_names"], index["column_encodings"], strict=True))
+    settings = {"hashes": index["hashes"], "size_limit": index["size_limit"]}
     with MDSWriter(out=target, columns=columns, **settings) as writer:
         for sample in samples:
             writer.write(sample)

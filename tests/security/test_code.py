@@ -99,14 +99,14 @@ def modules() -> list[Path]:
 
 def test_nothing_that_is_read_is_run() -> None:
     """Imports and calls that run code, unpickle or start processes are those of the list, and no others."""
-    found = {
+    in_use = {
         (str(path.relative_to(ROOT)), what)
         for path in modules()
         for what, _ in suspects(ast.parse(path.read_text("utf-8")))
         if what in MODULES | CALLS or what.startswith(("__re", "__set"))
     }
-    assert found - ALLOWED.keys() == set(), "say in ALLOWED why it is safe"
-    assert ALLOWED.keys() - found == set(), "no longer there"
+    assert in_use - ALLOWED.keys() == set(), "say in ALLOWED why it is safe"
+    assert ALLOWED.keys() - in_use == set(), "no longer there"
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_the_scan_sees(text: str) -> None:
 
 def test_switches_of_libraries_are_the_safe_ones() -> None:
     """Each of FLAGS has its safe value wherever it is used."""
-    found: dict[str, set[str]] = {}
+    values: dict[str, set[str]] = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.keyword) and node.arg in FLAGS:
-                found.setdefault(node.arg, set()).add(ast.unparse(node.value))
-    assert found == {
+                values.setdefault(node.arg, set()).add(ast.unparse(node.value))
+    assert values == {
         "trust_remote_code": {"False"},
         "weights_only": {
             "True",

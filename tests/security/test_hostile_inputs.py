@@ -37,10 +37,10 @@ class Poison:
 
 @pytest.fixture
 def poison(tmp_path: Path) -> bytes:
-    made = pickle.dumps(Poison(tmp_path / "ran"))
-    pickle.loads(made)
+    pickled = pickle.dumps(Poison(tmp_path / "ran"))
+    pickle.loads(pickled)
     (tmp_path / "ran").rmdir()  # it works
-    return made
+    return pickled
 
 
 def read(path: Path) -> tuple[int, int]:
@@ -73,10 +73,10 @@ def test_extension_types_are_not_unpickled(
     poison: bytes, kind: str, extension: str, tmp_path: Path
 ) -> None:
     """A type of Arrow that carries a pickle, and pandas metadata that do, are bytes to us."""
-    about = {b"ARROW:extension:name": extension.encode(), b"ARROW:extension:metadata": poison}
+    metadata = {b"ARROW:extension:name": extension.encode(), b"ARROW:extension:metadata": poison}
     table = pa.table({**columns(), "source": columns()["id"]})
     fields = [
-        field.with_metadata(about if field.name == "source" else None) for field in table.schema
+        field.with_metadata(metadata if field.name == "source" else None) for field in table.schema
     ]
     table = table.cast(pa.schema(fields, metadata={b"pandas": poison, b"huggingface": poison}))
     path = tmp_path / ("a.parquet" if kind == "parquet" else "a.arrow")
@@ -177,12 +177,12 @@ def test_a_parquet_footer_that_lies(tmp_path: Path) -> None:
 
 def varint(number: int) -> bytes:
     """Returns a number as Thrift's compact protocol writes it."""
-    number, made = number << 1, io.BytesIO()
+    number, encoded = number << 1, io.BytesIO()
     while number > 127:
-        made.write(bytes([number & 127 | 128]))
+        encoded.write(bytes([number & 127 | 128]))
         number >>= 7
-    made.write(bytes([number]))
-    return made.getvalue()
+    encoded.write(bytes([number]))
+    return encoded.getvalue()
 
 
 @pytest.mark.parametrize(

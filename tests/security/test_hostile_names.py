@@ -33,12 +33,20 @@ def test_names_that_lead_out(name: str) -> None:
     """What could leave a folder is refused: by the check, and where manifests are decoded."""
     with pytest.raises(ValueError, match="inside its folder"):
         inside(name)
-    about = {"name": name, "bytes": 1, "rows": 1, "sha256": "", "first": 0, "low": 0, "high": 1}
+    segment_file = {
+        "name": name,
+        "bytes": 1,
+        "rows": 1,
+        "sha256": "",
+        "first": 0,
+        "low": 0,
+        "high": 1,
+    }
     segment = {"name": name, "day": "2026-01-01", "inputs": "", "rows": 1, "bytes": 1}
     for kind, fields in (
-        (FileEntry, about),
-        (PostsFile, about),
-        (KeysFile, about),
+        (FileEntry, segment_file),
+        (PostsFile, segment_file),
+        (KeysFile, segment_file),
         (history.Segment, segment),
     ):
         known = {f: fields[f] for f in kind.__struct_fields__ if f in fields}
