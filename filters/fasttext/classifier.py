@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.fasttext.hidden import hidden_layers
-from sluice.filters.fasttext.join import Input, Plan, plan
+from sluice.filters.fasttext.join import ModelInput, ReadingPlan, plan
 from sluice.filters.fasttext.kernels.output import Hidden, fill_all, fill_best, fill_one, fill_top
 from sluice.filters.fasttext.layout import buckets_of, output_of, path_to, table_of, words_of
 from sluice.filters.fasttext.model import FastTextModel
@@ -30,7 +30,7 @@ class FastTextClassifier:
     def __init__(self, model: FastTextModel):
         self.model = model
         self.labels = model.labels
-        self._input = Input(words_of(model), buckets_of(model), table_of(model))
+        self._input = ModelInput(words_of(model), buckets_of(model), table_of(model))
         self._alone = plan([self._input])
         self._output = output_of(model)
 
@@ -132,5 +132,5 @@ def read_together(
 
 
 @lru_cache(maxsize=PLANS)
-def _plan(classifiers: tuple[FastTextClassifier, ...]) -> Plan:
+def _plan(classifiers: tuple[FastTextClassifier, ...]) -> ReadingPlan:
     return plan([classifier._input for classifier in classifiers])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.fasttext.join import MOST_COUNTED, Input, Plan, Reading, most_rows
+from sluice.filters.fasttext.join import MOST_COUNTED, ModelInput, Reading, ReadingPlan, most_rows
 from sluice.filters.fasttext.kernels.output import Hidden
 from sluice.filters.fasttext.kernels.rows import fill_mean, fill_sums, rows_of_words
 from sluice.filters.fasttext.kernels.words import (
@@ -55,7 +55,7 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def hidden_layers(texts: pa.StringArray, plan: Plan) -> tuple[Hidden, ...]:
+def hidden_layers(texts: pa.StringArray, plan: ReadingPlan) -> tuple[Hidden, ...]:
     """Returns the hidden layers of some models, in the order of the models.
 
     Args:
@@ -74,7 +74,7 @@ def hidden_layers(texts: pa.StringArray, plan: Plan) -> tuple[Hidden, ...]:
     return hidden
 
 
-def _readings(plan: Plan, offsets_N1: Array) -> tuple[Reading, ...]:
+def _readings(plan: ReadingPlan, offsets_N1: Array) -> tuple[Reading, ...]:
     """Returns the joined readings, or each model alone where a text could have too many rows to count."""
     longest = int(np.diff(offsets_N1).max(initial=0))
     most = max((most_rows(longest, r.input.buckets) for r in plan.joined), default=0)
@@ -152,7 +152,7 @@ def _split(data_B: Array, offsets_N1: Array) -> tuple[Array, Array, Distinct]:
     return word_W, first_N1, distinct
 
 
-def _range_of(inputs: Sequence[Input]) -> tuple[int, int]:
+def _range_of(inputs: Sequence[ModelInput]) -> tuple[int, int]:
     """Returns the fewest and the most characters of any model's subwords; (1, 0) where there are none."""
     ranges = [i.buckets for i in inputs if i.buckets.longest > 0]
     shortest = min((max(b.shortest, 1) for b in ranges), default=1)
@@ -181,7 +181,7 @@ def _modulo(hash_Q: Array, modulus: int, name: str) -> Array:
 
 
 def _rows(
-    data_B: Array, distinct: Distinct, bucket_Q: Array, length_Q: Array, one: Input
+    data_B: Array, distinct: Distinct, bucket_Q: Array, length_Q: Array, one: ModelInput
 ) -> tuple[Array, Array, Array]:
     """Returns where the rows of each distinct word begin, whether it is a word, and all the rows."""
     num = len(distinct.size_D)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sluice.filters.fasttext.kernels.rows import LANES, Buckets, Table, Words
+from sluice.filters.fasttext.kernels.rows import LANES, HashBuckets, InputMatrix, WordIndex
 from sluice.filters.fasttext.kernels.words import PREFIX
 from sluice.filters.fasttext.layout import aligned, fixed, records
 from sluice.schemas.arrays import Array
@@ -23,12 +23,12 @@ MOST_COUNTED = 1 << 24
 """Rows of a text: up to here a float32 counts exactly."""
 
 
-class Input(NamedTuple):
+class ModelInput(NamedTuple):
     """What a model knows of texts: its dictionary, its buckets and its input matrix."""
 
-    words: Words
-    buckets: Buckets
-    table: Table
+    words: WordIndex
+    buckets: HashBuckets
+    table: InputMatrix
 
 
 class Member(NamedTuple):
@@ -43,29 +43,29 @@ class Member(NamedTuple):
 class Reading(NamedTuple):
     """An input, and the models that are read by it."""
 
-    input: Input
+    input: ModelInput
     members: tuple[Member, ...]
 
 
-class Plan(NamedTuple):
+class ReadingPlan(NamedTuple):
     """How models are read: joined where they can be, and each alone for texts that are too long to count."""
 
     joined: tuple[Reading, ...]
     alone: tuple[Reading, ...]
 
 
-def plan(inputs: Sequence[Input]) -> Plan:
+def plan(inputs: Sequence[ModelInput]) -> ReadingPlan:
     """Returns how M models are read; members' places are those in `inputs`."""
     alone = tuple(Reading(one, (Member(m, 0, one.table.dim, -1),)) for m, one in enumerate(inputs))
-    return Plan(tuple(_readings(inputs)), alone)
+    return ReadingPlan(tuple(_readings(inputs)), alone)
 
 
-def most_rows(num_bytes: int, buckets: Buckets) -> int:
+def most_rows(num_bytes: int, buckets: HashBuckets) -> int:
     """Returns a bound on the rows of a text: words, subwords of each of its bytes, and `</s>`."""
     return (num_bytes + 2) * (max(buckets.longest, 0) + 1)
 
 
-def _readings(inputs: Sequence[Input]) -> Iterator[Reading]:
+def _readings(inputs: Sequence[ModelInput]) -> Iterator[Reading]:
     """Yields groups of like models, as many as a vector has room for, and each other model alone."""
     groups: dict[object, list[int]] = {}
     for m, one in enumerate(inputs):
@@ -77,7 +77,7 @@ def _readings(inputs: Sequence[Input]) -> Iterator[Reading]:
             yield _join([inputs[m] for m in some], some)
 
 
-def _likeness(one: Input) -> object:
+def _likeness(one: ModelInput) -> object:
     """Returns what is equal of models that can be joined: all but rows and the names of labels.
 
     A label in a text has no row, known or not, as long as it has the prefix of labels. A model that can be
@@ -93,13 +93,13 @@ def _likeness(one: Input) -> object:
     return spelling.tobytes(), starts_V1.tobytes(), shape
 
 
-def _are_marked(words: Words) -> bool:
+def _are_marked(words: WordIndex) -> bool:
     """Returns whether all labels begin with the prefix, by which a text's label is known as one."""
     starts = words.starts_V1[words.num_words : -1].tolist()
     return all(np.array_equal(words.spelling[s : s + len(PREFIX)], PREFIX) for s in starts)
 
 
-def _join(inputs: Sequence[Input], places: Sequence[int]) -> Reading:
+def _join(inputs: Sequence[ModelInput], places: Sequence[int]) -> Reading:
     """Returns one input for models of a likeness; of a single model, its own."""
     first, num = inputs[0], len(inputs)
     dim, num_words = first.table.dim, first.words.num_words
@@ -119,11 +119,11 @@ def _join(inputs: Sequence[Input], places: Sequence[int]) -> Reading:
         rows_RS[joined_R, member.count_column] = 1
     known = records(np.flatnonzero(union_B), first.buckets.modulus, num_words)
     buckets = first.buckets._replace(records=known)
-    table = Table(fixed(rows), LANES, num * (dim + 1), first.table.end_of_line)
-    return Reading(Input(first.words, buckets, table), members)
+    table = InputMatrix(fixed(rows), LANES, num * (dim + 1), first.table.end_of_line)
+    return Reading(ModelInput(first.words, buckets, table), members)
 
 
-def _are_kept(buckets: Buckets) -> Array:
+def _are_kept(buckets: HashBuckets) -> Array:
     """Returns (B,) bool, which buckets have rows; rows stand in the order of the buckets."""
     bits_K = np.ascontiguousarray(buckets.records[0::2])
     return np.unpackbits(bits_K.view(np.uint8), bitorder="little").astype(np.bool_)

@@ -10,7 +10,7 @@ from sluice.filters.fasttext.kernels.output import (
     TREE,
     Output,
 )
-from sluice.filters.fasttext.kernels.rows import LANES, Buckets, Table, Words
+from sluice.filters.fasttext.kernels.rows import LANES, HashBuckets, InputMatrix, WordIndex
 from sluice.filters.fasttext.kernels.words import END_OF_LINE, fill_slots
 from sluice.filters.fasttext.model import FastTextModel
 from sluice.schemas.arrays import Array
@@ -35,7 +35,7 @@ def aligned(count: int, dtype: str) -> Array:
     return memory[start : start + size].view(dtype)
 
 
-def words_of(model: FastTextModel) -> Words:
+def words_of(model: FastTextModel) -> WordIndex:
     """Returns the dictionary as a hash table."""
     entries = model.words + model.label_names
     slots_S = np.zeros(1 << (2 * len(entries)).bit_length(), np.uint32)
@@ -43,13 +43,13 @@ def words_of(model: FastTextModel) -> Words:
     spelling = fixed(np.frombuffer(b"".join(entries), np.uint8))
     starts_V1 = fixed(np.cumsum([0, *map(len, entries)], dtype=np.int64))
     fill_slots(spelling, starts_V1, hashes_V, slots_S)
-    return Words(fixed(slots_S), fixed(hashes_V), spelling, starts_V1, len(model.words))
+    return WordIndex(fixed(slots_S), fixed(hashes_V), spelling, starts_V1, len(model.words))
 
 
-def buckets_of(model: FastTextModel) -> Buckets:
+def buckets_of(model: FastTextModel) -> HashBuckets:
     """Returns the buckets as a bitmap with running counts; none, and no n-grams, if all are pruned."""
     has_rows = len(model.kept_B) > 0
-    return Buckets(
+    return HashBuckets(
         records(model.kept_B, model.num_buckets, len(model.words))
         if has_rows
         else fixed(np.zeros(0, np.uint64)),
@@ -78,7 +78,7 @@ def records(kept_B: Array, num_buckets: int, num_words: int) -> Array:
     return fixed(records_2K)
 
 
-def table_of(model: FastTextModel) -> Table:
+def table_of(model: FastTextModel) -> InputMatrix:
     """Returns the input matrix in rows that fill whole vectors."""
     num_rows, dim = model.input_RD.shape
     stride = -(-dim // LANES) * LANES
@@ -87,7 +87,7 @@ def table_of(model: FastTextModel) -> Table:
     rows_RS[:, :dim] = model.input_RD
     rows_RS[:, dim:] = 0
     end = END_OF_LINE.tobytes()
-    return Table(
+    return InputMatrix(
         fixed(rows),
         stride=stride,
         dim=dim,

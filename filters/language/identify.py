@@ -90,7 +90,7 @@ class LanguageModel:
 
 
 class CombinedIdentifier:
-    """A language identifier that pools lid.176 and the shipped model, by the rule of `language_pool`.
+    """A language identifier that pools lid.176 and the shipped model, by the rule of `pool.py`.
 
     lid.176 learnt Wikipedias and stumbles over short posts; the shipped model learnt posts, also of
     languages that lid.176 does not know.

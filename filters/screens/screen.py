@@ -34,7 +34,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         sha256: of the model's file.
         slope: of the model's log odds; more than 0.
         intercept: added to them.
-        shape: weights of the features of `screen_shape.py`, added too; all of them, or none.
+        shape: weights of the features of `sluice.filters.screens.shape`, added too; all of them, or none.
         max_score: the default threshold.
         figures: what was measured, as in the model card.
     """
@@ -73,7 +73,7 @@ class Screen:
         label: the label that is bad.
         slope: of the model's log odds.
         intercept: of the calibration.
-        shape_K: (K,) float64, weights of the features of `screen_shape.py`; (0,) where none is used.
+        shape_K: (K,) float64, weights of the features of `sluice.filters.screens.shape`; (0,) where none is used.
     """
 
     classifier: FastTextClassifier

@@ -11,7 +11,7 @@ PAD_MULTIPLE = 8
 """On a GPU widths of batches with padding are multiples of it: attention wants its mask aligned."""
 
 
-class Plan(NamedTuple):
+class BatchPlan(NamedTuple):
     """N texts dealt to K batches.
 
     Attributes:
@@ -37,7 +37,7 @@ def padded(length: int, multiple: int = PAD_MULTIPLE) -> int:
     return -(-length // multiple) * multiple
 
 
-def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MULTIPLE) -> Plan:
+def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MULTIPLE) -> BatchPlan:
     """Deals texts to batches of at most `batch_tokens` tokens, padding counted.
 
     Texts of one length that fill half of the budget are a batch of their own: without padding attention
@@ -64,7 +64,7 @@ def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MUL
         ends.append(end)
         widths.append(width)
         begin = end
-    return Plan(order_N, np.array(ends, np.int64), np.array(widths, np.int64))
+    return BatchPlan(order_N, np.array(ends, np.int64), np.array(widths, np.int64))
 
 
 def _batch(sorted_N: Array, begin: int, *, batch_tokens: int, multiple: int) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from sluice.filters.transformers.first_token import shorten_last_layer
 from sluice.filters.transformers.forward import Activation, Forward
 from sluice.filters.transformers.scorer import Scored, TransformerScorer
 from sluice.filters.transformers.spec import DETOXIFY, Located, Transformer
-from sluice.filters.transformers.tokens import Encoder, check_tokenizer
+from sluice.filters.transformers.tokens import ColumnTokenizer, check_tokenizer
 from sluice.schemas.errors import InputError
 
 __all__ = ["Located", "Scored", "Transformer", "TransformerScorer", "load", "locate"]
@@ -87,7 +87,7 @@ def load(spec: Transformer, located: Located, *, threads: int | None = None) -> 
     most = min(spec.max_tokens, tokenizer.model_max_length, _positions(model))
     plain_PL = _plain_scores(forward, tokenizer, max_tokens=most)
     shorten_last_layer(model)
-    encoder = Encoder(tokenizer, max_tokens=most)
+    encoder = ColumnTokenizer(tokenizer, max_tokens=most)
     scorer = TransformerScorer(
         forward, encoder, labels=located.labels, batch_tokens=spec.batch_tokens
     )

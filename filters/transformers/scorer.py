@@ -14,7 +14,7 @@ from sluice.filters.base import on_grid
 from sluice.filters.batch import Mask, Scores
 from sluice.filters.transformers.batches import PAD_MULTIPLE, pad_rows, padded, plan_batches
 from sluice.filters.transformers.forward import Forward
-from sluice.filters.transformers.tokens import Encoder, Tokens
+from sluice.filters.transformers.tokens import ColumnTokenizer, ColumnTokens
 from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
@@ -53,7 +53,7 @@ class TransformerScorer:
     def __init__(
         self,
         forward: Forward,
-        encoder: Encoder,
+        encoder: ColumnTokenizer,
         *,
         labels: tuple[str, ...],
         batch_tokens: int | None = None,
@@ -110,9 +110,9 @@ class TransformerScorer:
             raise InputError(f"the model gives scores that are no numbers in {self.dtype}")
         return scored
 
-    def _tokens_ahead(self, texts: pa.StringArray) -> Iterator[Tokens]:
+    def _tokens_ahead(self, texts: pa.StringArray) -> Iterator[ColumnTokens]:
         """Yields the tokens of each chunk, the next one in the making."""
-        coming: deque[Future[Tokens]] = deque()
+        coming: deque[Future[ColumnTokens]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as ahead:
             for begin in range(0, len(texts), CHUNK):
                 coming.append(ahead.submit(self._encoder.encode, texts.slice(begin, CHUNK)))
@@ -121,7 +121,7 @@ class TransformerScorer:
             while coming:
                 yield coming.popleft().result()
 
-    def _score(self, tokens: Tokens) -> Scored:
+    def _score(self, tokens: ColumnTokens) -> Scored:
         """Returns the scores of a chunk."""
         import torch
 

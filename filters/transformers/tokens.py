@@ -16,7 +16,7 @@ PIECE = 1024
 PROBE = "a b"
 
 
-class Tokens(NamedTuple):
+class ColumnTokens(NamedTuple):
     """The tokens of N texts, T in all.
 
     Attributes:
@@ -35,7 +35,7 @@ class Tokens(NamedTuple):
         return ends_N - self.lengths_N
 
 
-class Encoder:
+class ColumnTokenizer:
     """A fast Hugging Face tokenizer, called on columns. Threads may share it.
 
     Args:
@@ -54,17 +54,17 @@ class Encoder:
         self._backend.no_padding()
         self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
 
-    def encode(self, texts: pa.StringArray) -> Tokens:
+    def encode(self, texts: pa.StringArray) -> ColumnTokens:
         """Returns the tokens of (N,) string; a null reads as an empty text.
 
         A text without any token reads as one padding token.
         """
         parts = [self._encode(piece) for piece in _pieces(texts)]
         if not parts:
-            return Tokens(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.bool_))
-        return Tokens(*map(np.concatenate, zip(*parts, strict=True)))
+            return ColumnTokens(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.bool_))
+        return ColumnTokens(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def _encode(self, texts: list[str]) -> Tokens:
+    def _encode(self, texts: list[str]) -> ColumnTokens:
         rows = self._backend.encode_batch_fast(texts)
         ids = [row.ids or [self.pad_id] for row in rows]
         lengths_N = np.fromiter(map(len, ids), np.int32, len(ids))
@@ -72,11 +72,11 @@ class Encoder:
         for place in np.flatnonzero(truncated_N).tolist():
             truncated_N[place] = bool(rows[place].overflowing)
         ids_T = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths_N.sum()))
-        return Tokens(ids_T, lengths_N, truncated_N)
+        return ColumnTokens(ids_T, lengths_N, truncated_N)
 
 
 def check_tokenizer(tokenizer: Any) -> None:
-    """Raises InputError where a tokenizer of transformers cannot serve an `Encoder`."""
+    """Raises InputError where a tokenizer of transformers cannot serve an `ColumnTokenizer`."""
     if not getattr(tokenizer, "is_fast", False):
         fault = "it has no fast tokenizer (tokenizer.json), which is what runs here"
     elif tokenizer.pad_token_id is None:

@@ -35,7 +35,7 @@ _float32 = read_only(types.float32)
 _bool = read_only(types.boolean)
 
 
-class Words(NamedTuple):
+class WordIndex(NamedTuple):
     """The dictionary, words then labels, as a hash table of S slots (a power of two) over V entries."""
 
     slots_S: Array  # uint32, entry + 1, or 0
@@ -45,7 +45,7 @@ class Words(NamedTuple):
     num_words: int  # entries from here on are labels
 
 
-class Buckets(NamedTuple):
+class HashBuckets(NamedTuple):
     """Which hash buckets have a row, and which n-grams are looked up.
 
     `records` has two numbers for 64 buckets: a bit each, set if it has a row, and the row of the first
@@ -59,7 +59,7 @@ class Buckets(NamedTuple):
     word_ngrams: int  # 1: none
 
 
-class Table(NamedTuple):
+class InputMatrix(NamedTuple):
     """The input matrix, a row after the other, each of `stride` numbers, aligned to a cache line."""
 
     rows: Array  # float32
@@ -68,9 +68,11 @@ class Table(NamedTuple):
     end_of_line: int  # the row of `</s>`, or -1
 
 
-_WORDS = types.NamedTuple((_uint32, _uint32, BYTES, _int64, types.int64), Words)
-_BUCKETS = types.NamedTuple((_uint64, types.int64, types.int64, types.int64, types.int64), Buckets)
-_TABLE = types.NamedTuple((_float32, types.int64, types.int64, types.int64), Table)
+_WORDS = types.NamedTuple((_uint32, _uint32, BYTES, _int64, types.int64), WordIndex)
+_BUCKETS = types.NamedTuple(
+    (_uint64, types.int64, types.int64, types.int64, types.int64), HashBuckets
+)
+_TABLE = types.NamedTuple((_float32, types.int64, types.int64, types.int64), InputMatrix)
 
 
 def _adder(lanes: int) -> Any:

@@ -5,11 +5,11 @@ from typing import Any
 from sluice.filters.models.training.cards import render
 from sluice.filters.models.training.screen_linear import MAX_ITERATIONS
 from sluice.filters.models.training.screen_ngrams import LONGEST, SHORTEST, WORDY
-from sluice.filters.models.training.screen_sources import Recipe
+from sluice.filters.models.training.screen_sources import ScreenRecipe
 from sluice.filters.screens.screen import Calibration
 
 
-def card(recipe: Recipe, calibration: Calibration) -> str:
+def card(recipe: ScreenRecipe, calibration: Calibration) -> str:
     """Returns the model card, Markdown."""
     figures = calibration.figures
     unseen = figures["unseen"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.models.training import measure
-from sluice.filters.models.training.screen_sources import Recipe
+from sluice.filters.models.training.screen_sources import ScreenRecipe
 from sluice.filters.screens.screen import Screen
 from sluice.filters.text.features import TextFeatures, text_features
 from sluice.schemas.arrays import Array
@@ -56,7 +56,7 @@ def held_out(posts: pa.Table, scores_N: Array) -> Row:
 
 
 def unseen(
-    recipe: Recipe, screen: Screen, train: pa.Table, test: pa.Table, train_screen: Train
+    recipe: ScreenRecipe, screen: Screen, train: pa.Table, test: pa.Table, train_screen: Train
 ) -> list[Row]:
     """Returns the AUC on the test posts of each source of a model that never saw the source.
 
@@ -88,13 +88,17 @@ def unseen(
     return rows
 
 
-def _without(recipe: Recipe, train: pa.Table, names: Sequence[str], train_screen: Train) -> Screen:
+def _without(
+    recipe: ScreenRecipe, train: pa.Table, names: Sequence[str], train_screen: Train
+) -> Screen:
     left = train.filter(pc.invert(pc.is_in(train["source"], pa.array(names))))
     with tempfile.TemporaryDirectory() as folder:
         return train_screen(left, recipe, path=Path(folder) / "model.ftz")
 
 
-def by_source(recipe: Recipe, screen: Screen, test: pa.Table, *, max_score: float) -> list[Row]:
+def by_source(
+    recipe: ScreenRecipe, screen: Screen, test: pa.Table, *, max_score: float
+) -> list[Row]:
     """Returns a row a source and language of the test files: size, AUC, and errors at the threshold."""
     scores_N, labels_N = screen.score(*read_by(test)), test["label"].to_numpy()
     sources, langs = _column(test, "source"), _column(test, "lang")
@@ -117,7 +121,7 @@ def by_source(recipe: Recipe, screen: Screen, test: pa.Table, *, max_score: floa
     return rows
 
 
-def thresholds(recipe: Recipe, screen: Screen, test: pa.Table) -> list[Row]:
+def thresholds(recipe: ScreenRecipe, screen: Screen, test: pa.Table) -> list[Row]:
     """Returns the thresholds with stated precision or recall on test posts of sources trained on."""
     trained = pa.array([s.name for s in recipe.sources if not s.as_clean])
     own = test.filter(pc.is_in(test["source"], trained))
@@ -136,7 +140,9 @@ def thresholds(recipe: Recipe, screen: Screen, test: pa.Table) -> list[Row]:
     return rows
 
 
-def ordinary(recipe: Recipe, screen: Screen, posts: pa.Table, *, max_score: float) -> list[Row]:
+def ordinary(
+    recipe: ScreenRecipe, screen: Screen, posts: pa.Table, *, max_score: float
+) -> list[Row]:
     """Returns the share rejected of posts collected for another purpose, by source and language.
 
     Sources that this model's labelled data hold, or that were made for such a model, are left out.
@@ -162,7 +168,7 @@ def ordinary(recipe: Recipe, screen: Screen, posts: pa.Table, *, max_score: floa
     return sorted(rows, key=lambda row: -row["rejected"])
 
 
-def firehose_files(recipe: Recipe, data: Path) -> list[str]:
+def firehose_files(recipe: ScreenRecipe, data: Path) -> list[str]:
     """Returns the files of unlabelled posts that the recipe does not train on."""
     found = {str(path.relative_to(data)) for path in data.glob(FIREHOSE)}
     return sorted(found - set(recipe.clean_files))

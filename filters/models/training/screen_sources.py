@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 ALLOWED_LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0", "CC0 1.0", "CC BY 4.0")
 
 
-class Source(NamedTuple):
+class ScreenSource(NamedTuple):
     """A labelled collection of posts.
 
     Attributes:
@@ -28,7 +28,7 @@ class Source(NamedTuple):
     as_clean: int = 0
 
 
-class Recipe(NamedTuple):
+class ScreenRecipe(NamedTuple):
     """How one of the shipped models is made.
 
     Attributes:
@@ -44,7 +44,7 @@ class Recipe(NamedTuple):
         most: posts a source and label.
         clean_weight: what all ordinary posts weigh together; a source's posts of one label weigh 1.
         seeds_weight: what all made posts (`screen_seeds.py`) weigh together; 0 for none.
-        shape: whether the features of `screen_shape.py` are used.
+        shape: whether the features of `sluice.filters.screens.shape` are used.
         l2: penalty on the weights of n-grams.
         l2_shape: penalty on the weights of shape features.
         min_posts: an n-gram has a weight if it stands in so many training posts; sets the file's size.
@@ -56,7 +56,7 @@ class Recipe(NamedTuple):
     train_files: tuple[str, ...]
     clean_files: tuple[str, ...]
     test_files: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[ScreenSource, ...]
     left_out: dict[str, str]
     not_ordinary: tuple[str, ...]
     most: int
@@ -73,26 +73,28 @@ _NO_LICENCE = "states no licence"
 _SHARE_ALIKE = "CC BY-SA 4.0: share-alike"
 _NON_COMMERCIAL = "CC BY-NC-SA 4.0: not for commercial use"
 
-_WISESIGHT = Source("wisesight", "CC0 1.0", "PyThaiNLP/wisesight-sentiment")
+_WISESIGHT = ScreenSource("wisesight", "CC0 1.0", "PyThaiNLP/wisesight-sentiment")
 _ORDINARY = (
-    Source("afrisenti", "CC BY 4.0", "afrisenti-semeval/afrisent-semeval-2023"),
-    Source("arsarcasm2", "MIT", "iabufarha/ArSarcasm-v2"),
-    Source("ira-ru-silver", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
-    Source("liga", "Apache-2.0", "nitotm/efficient-language-detector-js (texts: LIGA Benelearn11)"),
-    Source("ltec", "MIT", "Usprogis/Latvian-Twitter-Eater-Corpus"),
-    Source("malay-twitter", "CC BY 4.0", "huseinzol05/malay-dataset"),
-    Source("parstwiner", "MIT", "overfit-ir/parstwiner"),
-    Source("ylilauta-fi", "MIT", "spyysalo/finnish-sentiment"),
+    ScreenSource("afrisenti", "CC BY 4.0", "afrisenti-semeval/afrisent-semeval-2023"),
+    ScreenSource("arsarcasm2", "MIT", "iabufarha/ArSarcasm-v2"),
+    ScreenSource("ira-ru-silver", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
+    ScreenSource(
+        "liga", "Apache-2.0", "nitotm/efficient-language-detector-js (texts: LIGA Benelearn11)"
+    ),
+    ScreenSource("ltec", "MIT", "Usprogis/Latvian-Twitter-Eater-Corpus"),
+    ScreenSource("malay-twitter", "CC BY 4.0", "huseinzol05/malay-dataset"),
+    ScreenSource("parstwiner", "MIT", "overfit-ir/parstwiner"),
+    ScreenSource("ylilauta-fi", "MIT", "spyysalo/finnish-sentiment"),
 )
 
 # Few of the ordinary posts above hold a link; without these, news with links looks like spam
 _WITH_LINKS = (
-    Source("btc", "CC BY 4.0", "GateNLP/broad_twitter_corpus"),
-    Source("crisislext26", "MIT", "sajao/CrisisLex"),
-    Source("ira", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
+    ScreenSource("btc", "CC BY 4.0", "GateNLP/broad_twitter_corpus"),
+    ScreenSource("crisislext26", "MIT", "sajao/CrisisLex"),
+    ScreenSource("ira", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
 )
 
-SPAM = Recipe(
+SPAM = ScreenRecipe(
     name="spam",
     positive="spam",
     negative="ham",
@@ -100,12 +102,14 @@ SPAM = Recipe(
     clean_files=("langid/train.jsonl.gz", "firehose/part-00.jsonl.gz"),
     test_files=("spam/test.jsonl.gz", "spam/x_test.jsonl.gz"),
     sources=(
-        Source("uci-sms", "CC BY 4.0", "hamzaaacodes/sms-spam-collection " + _UCI),
-        Source("uci-youtube", "CC BY 4.0", "Saravanan-20G/Youtube-Comments-Spam-Dataset " + _UCI),
-        Source("thai-sms", "MIT", "ssivakorn/Thai-SMS-spam-filter"),
-        Source("tg-spam", "MIT", "umputun/tg-spam"),
-        Source("janitr-x", "MIT", "janitrai/janitr"),
-        Source("judol-youtube", "MIT", "gbennnn/judol-comment-classification"),
+        ScreenSource("uci-sms", "CC BY 4.0", "hamzaaacodes/sms-spam-collection " + _UCI),
+        ScreenSource(
+            "uci-youtube", "CC BY 4.0", "Saravanan-20G/Youtube-Comments-Spam-Dataset " + _UCI
+        ),
+        ScreenSource("thai-sms", "MIT", "ssivakorn/Thai-SMS-spam-filter"),
+        ScreenSource("tg-spam", "MIT", "umputun/tg-spam"),
+        ScreenSource("janitr-x", "MIT", "janitrai/janitr"),
+        ScreenSource("judol-youtube", "MIT", "gbennnn/judol-comment-classification"),
         *(source._replace(as_clean=150) for source in (*_ORDINARY, *_WITH_LINKS)),
         # Thai SMS alone would make all of Thai look like SMS
         _WISESIGHT._replace(as_clean=900),
@@ -121,7 +125,7 @@ SPAM = Recipe(
     min_posts=3,
 )
 
-TOXICITY = Recipe(
+TOXICITY = ScreenRecipe(
     name="toxicity",
     positive="toxic",
     negative="clean",
@@ -129,29 +133,29 @@ TOXICITY = Recipe(
     clean_files=("langid/train.jsonl.gz",),
     test_files=("toxicity/test.jsonl.gz",),
     sources=(
-        Source("davidson2017", "MIT", "t-davidson/hate-speech-and-offensive-language"),
-        Source("germeval2018", "CC BY 4.0", "uds-lsv/GermEval-2018-Data"),
-        Source("cold-zh", "Apache-2.0", "thu-coai/COLDataset"),
-        Source(
+        ScreenSource("davidson2017", "MIT", "t-davidson/hate-speech-and-offensive-language"),
+        ScreenSource("germeval2018", "CC BY 4.0", "uds-lsv/GermEval-2018-Data"),
+        ScreenSource("cold-zh", "Apache-2.0", "thu-coai/COLDataset"),
+        ScreenSource(
             "offenseval2020-tr",
             "CC BY 4.0",
             "OffensEval-TR 2020 (CC BY as its authors publish it; the copy states none)",
         ),
-        Source("roman-urdu", "MIT", "haroonshakeel/roman_urdu_hate_speech"),
-        Source("ro-fb-offense", "Apache-2.0", "readerbench/ro-fb-offense"),
-        Source(
+        ScreenSource("roman-urdu", "MIT", "haroonshakeel/roman_urdu_hate_speech"),
+        ScreenSource("ro-fb-offense", "Apache-2.0", "readerbench/ro-fb-offense"),
+        ScreenSource(
             "dravidian-ml",
             "CC BY 4.0",
             "DravidianCodeMix (the Zenodo release; the copy states none)",
         ),
-        Source(
+        ScreenSource(
             "dravidian-kn",
             "CC BY 4.0",
             "DravidianCodeMix (the Zenodo release; the copy states none)",
         ),
-        Source("mlma-fr", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
-        Source("mlma-ar", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
-        Source(
+        ScreenSource("mlma-fr", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
+        ScreenSource("mlma-ar", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
+        ScreenSource(
             "poleval2019-cbd",
             "BSD-3-Clause",
             "ptaszynski/cyberbullying-Polish (the copy states none)",

@@ -30,7 +30,7 @@ from sluice.filters.models.training.screen_file import write_linear
 from sluice.filters.models.training.screen_linear import block_weights, fit_logistic
 from sluice.filters.models.training.screen_ngrams import NUM_BUCKETS, count_ngrams, mean_ngrams
 from sluice.filters.models.training.screen_seeds import common_posts, hostile_posts
-from sluice.filters.models.training.screen_sources import RECIPES, Recipe, Source
+from sluice.filters.models.training.screen_sources import RECIPES, ScreenRecipe, ScreenSource
 from sluice.filters.screens.screen import FOLDER, Calibration, Screen
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import text_features
@@ -66,7 +66,7 @@ def read_posts(data: Path, files: Sequence[str]) -> pa.Table:
     return table.append_column("whole", whole)
 
 
-def training_posts(recipe: Recipe, data: Path) -> pa.Table:
+def training_posts(recipe: ScreenRecipe, data: Path) -> pa.Table:
     """Returns what a model is trained and calibrated on: the listed sources of the training files.
 
     Posts whose letters are those of a test post are left out: some stand in both as published.
@@ -94,7 +94,7 @@ def letters(texts: pa.StringArray) -> pa.StringArray:
     return pc.if_else(pc.equal(alone, ""), compared, alone)
 
 
-def split(posts: pa.Table, recipe: Recipe) -> tuple[pa.Table, pa.Table]:
+def split(posts: pa.Table, recipe: ScreenRecipe) -> tuple[pa.Table, pa.Table]:
     """Returns (posts to train on, posts held out), in the order of their hash, at most so many a source."""
     hashes_N = hash_texts(posts["text"].combine_chunks(), seed=SPLIT_SEED)
     posts = posts.take(pa.array(np.argsort(hashes_N, kind="stable")))
@@ -103,7 +103,7 @@ def split(posts: pa.Table, recipe: Recipe) -> tuple[pa.Table, pa.Table]:
     return train, _limited(posts.filter(pa.array(held_out_N)), recipe, share=1 / HELD_OUT)
 
 
-def _limited(posts: pa.Table, recipe: Recipe, *, share: float) -> pa.Table:
+def _limited(posts: pa.Table, recipe: ScreenRecipe, *, share: float) -> pa.Table:
     """Returns the first posts of each source and label, or clean language: the recipe's most x share."""
     sources, langs = np.array(posts["source"].to_pylist()), np.array(posts["lang"].to_pylist())
     labels_N = posts["label"].to_numpy()
@@ -117,11 +117,11 @@ def _limited(posts: pa.Table, recipe: Recipe, *, share: float) -> pa.Table:
     return posts.filter(pa.array(keep_N))
 
 
-def _of(posts: pa.Table, sources: Sequence[Source]) -> pa.Table:
+def _of(posts: pa.Table, sources: Sequence[ScreenSource]) -> pa.Table:
     return posts.filter(pc.is_in(posts["source"], pa.array([s.name for s in sources], pa.string())))
 
 
-def train_screen(posts: pa.Table, recipe: Recipe, *, path: Path) -> Screen:
+def train_screen(posts: pa.Table, recipe: ScreenRecipe, *, path: Path) -> Screen:
     """Fits a model, writes its file, and returns the screen of that file, not calibrated yet."""
     posts = _weighable(posts, recipe)
     sources, labels_N = np.array(posts["source"].to_pylist()), posts["label"].to_numpy()
@@ -157,7 +157,7 @@ def common_buckets(counts: sparse.csr_matrix, usable_F: Array, *, min_posts: int
     return np.flatnonzero(usable_F & (posts_F >= min_posts))
 
 
-def _weighable(posts: pa.Table, recipe: Recipe) -> pa.Table:
+def _weighable(posts: pa.Table, recipe: ScreenRecipe) -> pa.Table:
     """Returns the posts and the made ones, with all clean sources named as one."""
     clean = pc.is_in(
         posts["source"], pa.array([s.name for s in recipe.sources if s.as_clean], pa.string())
@@ -190,7 +190,7 @@ def calibrated_screen(screen: Screen, held_out: pa.Table) -> Screen:
     )
 
 
-def default_threshold(recipe: Recipe, held_out: pa.Table, scores_N: Array) -> float:
+def default_threshold(recipe: ScreenRecipe, held_out: pa.Table, scores_N: Array) -> float:
     """Returns the smallest hundredth that spares good posts of labelled sources and ordinary ones alike."""
     labels_N = held_out["label"].to_numpy()
     clean = [s.name for s in recipe.sources if s.as_clean]
@@ -200,7 +200,7 @@ def default_threshold(recipe: Recipe, held_out: pa.Table, scores_N: Array) -> fl
     )
 
 
-def make(recipe: Recipe, *, data: Path, folder: Path) -> Calibration:
+def make(recipe: ScreenRecipe, *, data: Path, folder: Path) -> Calibration:
     """Trains, calibrates and measures one model; writes NAME.ftz, NAME.json and NAME.md."""
     train, held_out = split(training_posts(recipe, data), recipe)
     path = folder / f"{recipe.name}.ftz"

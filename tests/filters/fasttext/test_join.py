@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from sluice.filters.fasttext import hidden as fasttext_hidden
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
 from sluice.filters.fasttext.hidden import hidden_layers
-from sluice.filters.fasttext.join import MOST_COUNTED, Plan, most_rows, plan
+from sluice.filters.fasttext.join import MOST_COUNTED, ReadingPlan, most_rows, plan
 from sluice.filters.fasttext.kernels.output import Hidden
 from tests.filters.fasttext.model_files import Kind, write
 from tests.filters.fasttext.oracle import SHIPPED, TRAPS, classifier, column
@@ -47,7 +47,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: write(folder / f"{i}.bin", kind) for i, (name, kind) in enumerate(ALL.items())}
 
 
-def plan_of(machines: list[FastTextClassifier]) -> Plan:
+def plan_of(machines: list[FastTextClassifier]) -> ReadingPlan:
     """Returns how models are read."""
     return plan([machine._input for machine in machines])
 

@@ -20,7 +20,7 @@ from sluice.filters.models.training.screen_sources import (
     RECIPES,
     SPAM,
     TOXICITY,
-    Recipe,
+    ScreenRecipe,
 )
 from sluice.filters.screens.screen import FOLDER, build_screen, calibration, model_sha256
 from sluice.filters.screens.shape import SHAPE_NAMES
@@ -40,7 +40,7 @@ def write_posts(path: Path, rows: list[dict[str, Any]]) -> None:
         lines.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def invented_data(folder: Path, recipe: Recipe) -> Path:
+def invented_data(folder: Path, recipe: ScreenRecipe) -> Path:
     """Writes posts of every source of a recipe, of those left out, and a test file with posts of its own."""
     rows, clean = [], []
     for source in [*recipe.sources, *recipe.left_out]:
@@ -65,7 +65,7 @@ def invented_data(folder: Path, recipe: Recipe) -> Path:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=NAMES)
-def test_only_free_licences_are_trained_on(recipe: Recipe) -> None:
+def test_only_free_licences_are_trained_on(recipe: ScreenRecipe) -> None:
     """Every source has a licence that allows any use; NC, share-alike and unstated ones are left out."""
     for source in recipe.sources:
         assert source.licence in ALLOWED_LICENCES, source.name
@@ -75,7 +75,9 @@ def test_only_free_licences_are_trained_on(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=NAMES)
-def test_training_posts_are_those_of_the_listed_sources(recipe: Recipe, tmp_path: Path) -> None:
+def test_training_posts_are_those_of_the_listed_sources(
+    recipe: ScreenRecipe, tmp_path: Path
+) -> None:
     """Posts for training come from training files and listed sources; those taken as clean have label 0."""
     assert not set(recipe.test_files) & {*recipe.train_files, *recipe.clean_files}
     assert not any("test" in file for file in (*recipe.train_files, *recipe.clean_files))
@@ -89,7 +91,7 @@ def test_training_posts_are_those_of_the_listed_sources(recipe: Recipe, tmp_path
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=NAMES)
 def test_a_training_post_with_the_letters_of_a_test_post_is_left_out(
-    recipe: Recipe, tmp_path: Path
+    recipe: ScreenRecipe, tmp_path: Path
 ) -> None:
     """Whatever the test post's label: all that training takes from a test file is what to leave out."""
     folder = invented_data(tmp_path, recipe)
