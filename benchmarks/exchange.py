@@ -33,6 +33,7 @@ from sluice.pipeline.storage.sealed import write_sealed
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit, done_units
+from sluice.schemas import hashing
 from sluice.schemas.arrays import Int64s
 from tests.cluster.__main__ import busy_seconds
 from tests.cluster.spark import Software, running
@@ -49,8 +50,7 @@ def keys_of(done: Done) -> Iterator[pa.RecordBatch]:
 
 def partition_of(rows: pa.RecordBatch, num_partitions: int) -> Int64s:
     """Returns (N,) int64, the partition of each row, as the clean phase deals them."""
-    high_N = np.asarray(rows.column("key")) >> np.uint64(32)
-    return ((high_N * np.uint64(num_partitions)) >> np.uint64(32)).astype(np.int64)
+    return hashing.partition_of(np.asarray(rows.column("key")), num_partitions).astype(np.int64)
 
 
 def write_file(done: Done, folder: str, num_partitions: int) -> Done:

@@ -1,6 +1,7 @@
 """POST: the Arrow schema of a post, the row that every stage before the tokens works on."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 MEDIA = pa.list_(
     pa.struct([("kind", pa.string()), ("key", pa.string()), ("alt_text", pa.string())])
@@ -31,6 +32,16 @@ line or row in it, and `row_key` = file index << 40 | source_row, files in the o
 
 ROW_BITS = 40
 """Bits of `row_key` that hold the row; 2**24 files of 2**40 rows."""
+
+
+def source_rows(row_keys: pa.UInt64Array) -> pa.UInt64Array:
+    """Returns the row of each `row_key` in its file.
+
+    >>> source_rows(pa.array([7, (3 << ROW_BITS) | 5], pa.uint64())).to_pylist()
+    [7, 5]
+    """
+    return pc.bit_wise_and(row_keys, pa.scalar((1 << ROW_BITS) - 1, pa.uint64()))
+
 
 INPUT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_row", "row_key"))
 """The columns that a column mapping may fill."""

@@ -73,7 +73,7 @@ class Screen:
         label: the label that is bad.
         slope: of the model's log odds.
         intercept: of the calibration.
-        shape_K: (K,) float64, weights of the features of `sluice.filters.screens.shape`; (0,) where none is used.
+        shape_K: (K,) float64, weights of the shape features (`shape.py`); (0,) where none is used.
     """
 
     classifier: FastTextClassifier

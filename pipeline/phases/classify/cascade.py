@@ -20,7 +20,7 @@ from sluice.pipeline.phases.edges import SCORE, Survivors
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.units.manifest import Done, Unit
-from sluice.schemas.post import POST, ROW_BITS
+from sluice.schemas.post import POST, source_rows
 
 LANGUAGE = pa.field("language", pa.string())
 READ = pa.schema(
@@ -72,7 +72,7 @@ class Cascade:
         batches = list(self.survivors.read(unit.name, columns=schema.names))
         posts = pa.concat_batches(batches) if batches else _nobody(schema)
         file = self.files[unit.index]
-        rows = pc.bit_wise_and(posts.column("row_key"), pa.scalar((1 << ROW_BITS) - 1, pa.uint64()))
+        rows = source_rows(posts.column("row_key"))
         return _from(posts, source_file=file, source_row=rows)
 
     def choose(self, posts: pa.RecordBatch) -> Chosen:

@@ -33,6 +33,7 @@ from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.post import POST
 from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, reject_batch
@@ -271,8 +272,7 @@ class CleanOutputs:
         return first_N
 
     def _send(self, key_M: Array, row_M: Array) -> None:
-        high_M = (key_M >> np.uint64(32)).astype(np.uint64)
-        partition_M = (high_M * np.uint64(self._stage.num_partitions)) >> np.uint64(32)
+        partition_M = partition_of(key_M, self._stage.num_partitions)
         rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
         self._keys.write(rows, partition_M)
 

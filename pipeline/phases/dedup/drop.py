@@ -20,7 +20,7 @@ from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
-from sluice.schemas.post import ROW_BITS
+from sluice.schemas.post import source_rows
 from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
 
 HISTORY_DETAIL = "history "
@@ -57,9 +57,7 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
     columns += [f"{SCORE}{name}" for name in stage.screens]
     posts = _take_rows(Done(stage.posts.folder, stage.posts.units[index]), row_D, columns)
     reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
-    source_row = pc.bit_wise_and(
-        posts.column("row_key"), pa.scalar((1 << ROW_BITS) - 1, pa.uint64())
-    )
+    source_row = source_rows(posts.column("row_key"))
     days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in stage.posts.days), None], pa.string())
     rejects = reject_batch(
         len(row_D),

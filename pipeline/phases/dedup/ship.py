@@ -21,7 +21,9 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas import hashing
 from sluice.schemas.arrays import Array
+from sluice.schemas.hashing import GOLDEN_RATIO
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,5 @@ def _candidates(
 
 def partition_of(component_C: Array, num_partitions: int) -> Array:
     """Returns the partition of each component, (C,) int64 in [0, num_partitions)."""
-    mixed_C = component_C.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return ((mixed_C >> np.uint64(32)) * np.uint64(num_partitions) >> np.uint64(32)).astype(
-        np.int64
-    )
+    mixed_C = component_C.astype(np.uint64) * GOLDEN_RATIO
+    return hashing.partition_of(mixed_C, num_partitions).astype(np.int64)

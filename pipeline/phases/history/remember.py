@@ -43,6 +43,7 @@ from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, wh
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.errors import DamagedError, LedgerError, SluiceError
+from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
 
 PHASE = "history"
@@ -110,11 +111,6 @@ def post_keys(
     key_NK = np.column_stack([id_hash(post_id), content_N, text_band_keys(text, minhash)])
     some_M = np.flatnonzero(key_NK != NO_KEY)
     return key_NK.ravel()[some_M], (some_M // key_NK.shape[1]).astype(np.uint32)
-
-
-def partition_of(key_M: Array, num_partitions: int) -> Array:
-    """Returns the partition of each key: they cut the 64-bit key space into equal ranges."""
-    return ((key_M >> np.uint64(32)) * np.uint64(num_partitions)) >> np.uint64(32)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array, Uint64s
+from sluice.schemas.hashing import partition_of
 from sluice.tokenizer.encode import Encoded, Encoder
 
 ENCODER_CACHE_BYTES = 64 << 20
@@ -102,7 +103,7 @@ def _encode(stage: Encode, encoder: Encoder, unit: Unit, attempt: Attempt) -> Co
                 batch, order_N, first_N = mixing.apply(batch, order_N)
             encoded = encoder.encode(batch.column("text"))
             rows = _rows(batch, encoded, order_N, stage.schema)
-            writer.write(rows, _partition(order_N, stage.num_partitions))
+            writer.write(rows, partition_of(order_N, stage.num_partitions))
             lengths_N = np.diff(encoded.offsets_N1)
             add_counts(engines, {encoder.engine: batch.num_rows})
             add_counts(counts, _count(batch, lengths_N, first_N))
@@ -135,10 +136,6 @@ def _rows(
     made = {"order": pa.array(order_N), "tokens": tokens}
     columns = [made[n] if n in made else batch.column(n) for n in schema.names]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _partition(order_N: Uint64s, num_partitions: int) -> Uint64s:
-    return ((order_N >> np.uint64(32)) * np.uint64(num_partitions)) >> np.uint64(32)
 
 
 def _count(batch: pa.RecordBatch, lengths_N: Array, first_N: Array | None) -> Counts:

@@ -24,7 +24,8 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.arrays import Bools, Float64s, Int64s, Uint64s
-from sluice.schemas.post import ROW_BITS
+from sluice.schemas.hashing import GOLDEN_RATIO
+from sluice.schemas.post import source_rows
 from sluice.schemas.reject import POLICY, reject_batch
 
 PHASE, STAGE, REASON = "tokens", "mixture", "mixture"
@@ -33,7 +34,6 @@ RATE_GRID = 2.0**-32
 
 Rates = tuple[tuple[str, float], ...]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _DRAW_SEED = 0x313C7E
 
 
@@ -194,7 +194,7 @@ def _salt(seed: int) -> np.uint64:
 
 def _mix(hashes: Uint64s) -> Uint64s:
     """Returns other hashes: SplitMix64's step (Steele, Lea and Flood, OOPSLA 2014, figure 17)."""
-    x = hashes + _GOLDEN
+    x = hashes + GOLDEN_RATIO
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -221,7 +221,7 @@ def copies(order_N: Uint64s, repeats_N: Int64s) -> Copies:
     stops_N = np.cumsum(repeats_N)
     copy_M = np.arange(len(row_M)) - (stops_N - repeats_N)[row_M]
     order_M, first_M = order_N[row_M], copy_M == 0
-    order_M = np.where(first_M, order_M, _mix(order_M + copy_M.astype(np.uint64) * _GOLDEN))
+    order_M = np.where(first_M, order_M, _mix(order_M + copy_M.astype(np.uint64) * GOLDEN_RATIO))
     return Copies(row_M, order_M, first_M)
 
 
@@ -257,7 +257,6 @@ class Mixing:
         if not posts.num_rows:
             return
         rates = pa.array(self._mixture.rates(posts).astype(np.float32))
-        row_mask = pa.scalar((1 << ROW_BITS) - 1, pa.uint64())
         about = {
             "post_id": posts.column("post_id"),
             "kind": POLICY,
@@ -266,7 +265,7 @@ class Mixing:
             "reason": REASON,
             "score": rates,
             "source_file": self._source_file,
-            "source_row": pc.bit_wise_and(posts.column("row_key"), row_mask),
+            "source_row": source_rows(posts.column("row_key")),
         }
         self._file.write(reject_batch(posts.num_rows, about))
         add_counts(self.left_out, post_tally(posts))
