@@ -2,7 +2,7 @@
 
 A view is anything with a row for each post: a text made of the text, counts, a predicted language. It has
 a name, is computed when a filter first asks for it, and follows the rows when some are taken out. The
-views of the text stand here; those that need a model are given to a batch when it is made
+views of the text are here; those that need a model are given to a batch when it is made
 (`sluice.filters.language.views`).
 """
 
@@ -86,7 +86,7 @@ class Batch:
 
     @property
     def features(self) -> TextFeatures:
-        """Counts of characters, words and marks, from one pass over the text."""
+        """Counts of characters, words and signs, from one pass over the text."""
         features: TextFeatures = self.view("features")
         return features
 

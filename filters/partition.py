@@ -20,8 +20,8 @@ class Screened(NamedTuple):
         name: of the filter.
         batch: posts, among them all that reached it.
         scores_N: (N,) float32, their scores.
-        reached_N: (N,) bool, true where no earlier filter had said no.
-        rejected_N: (N,) bool, true where it reached the screen, and that said no.
+        reached_N: (N,) bool, true where no earlier filter rejected the post.
+        rejected_N: (N,) bool, true where it reached the screen, which rejected it.
     """
 
     name: str
@@ -59,7 +59,7 @@ STAGE_NOTE = "sluice stage: "
 
 
 def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Partition:
-    """Splits a batch: the first filter in order that says no gives the reason.
+    """Splits a batch: the first filter in order that rejects a post gives the reason.
 
     Args:
         batch: N posts.
@@ -77,12 +77,12 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
             batch, scores = _only(batch, scores, alive_N)
             alive_N = np.ones(posts_in, np.bool_)
         scores_N = _scored(batch, spec, score)
-        said_no_N = alive_N & ~spec.accepts(scores_N)
+        rejected_N = alive_N & ~spec.accepts(scores_N)
         if spec.screen:
-            screened.append(Screened(spec.name, batch, scores_N, alive_N, said_no_N))
-        if said_no_N.any():
-            rejected.append(_rejects(batch, said_no_N, spec, scores_N, phase=phase))
-            alive_N = alive_N & ~said_no_N
+            screened.append(Screened(spec.name, batch, scores_N, alive_N, rejected_N))
+        if rejected_N.any():
+            rejected.append(_rejects(batch, rejected_N, spec, scores_N, phase=phase))
+            alive_N = alive_N & ~rejected_N
         scores[spec.name] = scores_N
         usec = (time.perf_counter_ns() - begun) // 1000
         steps[spec.name] = {"posts_in": posts_in, "posts_out": int(alive_N.sum()), "usec": usec}
@@ -104,8 +104,8 @@ def isolate_failures(
 ) -> Iterator[Partition]:
     """Applies a function to a batch so that a row that makes it raise takes no other row with it.
 
-    Where `apply` raises, the batch is halved until the failing rows stand alone; each becomes a dead
-    letter of kind `error` that names the exception's type. Cost: one call where all is well,
+    Where `apply` raises, the batch is halved until the failing rows are alone; each becomes a dead
+    letter of kind `error` that names the exception's type. Cost: one call where no row fails,
     2 k log2(N) calls for k failing rows.
 
     Args:
@@ -124,8 +124,8 @@ def isolate_failures(
     except Exception as failure:
         n = len(batch)
         if n <= 1:
-            nobody = batch.filter(np.zeros(n, np.bool_))
-            yield Partition(nobody, {}, _dead_letters(batch, failure, phase=phase, stage=stage), {})
+            none = batch.filter(np.zeros(n, np.bool_))
+            yield Partition(none, {}, _dead_letters(batch, failure, phase=phase, stage=stage), {})
             return
         first_N = np.arange(n) < n // 2
         for half in (batch.filter(first_N), batch.filter(~first_N)):

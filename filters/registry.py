@@ -29,11 +29,13 @@ from sluice.filters.rules.truncated_retweet import TruncatedRetweet
 from sluice.filters.rules.uppercase_ratio import UppercaseRatio
 from sluice.filters.rules.url_ratio import UrlRatio
 
-AnyFilter = (
-    AlphabeticWordsRatio | BulletLineRatio | DigitRatio | EllipsisLineRatio | EmojiRatio
-    | HashtagRatio | LanguageAllowed | LanguageConfidence | MaxChars | MaxWords | MeanWordLengthMax
-    | MeanWordLengthMin | MentionRatio | MinChars | MinWords | OwnText | PunctuationRatio
-    | RepeatedChars | RepeatedLines | RepeatedWords | Spam | StopWords | SymbolWordRatio
-    | TopNgramRatio | Toxicity | TruncatedRetweet | UppercaseRatio | UrlRatio
-)  # fmt: skip
+_OfCharacters = (
+    DigitRatio | EmojiRatio | MaxChars | MinChars | OwnText | PunctuationRatio | RepeatedChars
+)
+_OfMarkup = HashtagRatio | MentionRatio | SymbolWordRatio | TruncatedRetweet | UrlRatio
+_OfWords = AlphabeticWordsRatio | MaxWords | MinWords | RepeatedWords | StopWords | TopNgramRatio
+_OfSpelling = MeanWordLengthMax | MeanWordLengthMin | UppercaseRatio
+_OfLines = BulletLineRatio | EllipsisLineRatio | RepeatedLines
+_OfModels = LanguageAllowed | LanguageConfidence | Spam | Toxicity
+AnyFilter = _OfCharacters | _OfMarkup | _OfWords | _OfSpelling | _OfLines | _OfModels
 """Every filter that a recipe may name, by its tag."""

@@ -1,4 +1,4 @@
-"""What can go wrong, as a person reads it: what is wrong, where, and how to mend it.
+"""Errors with a message for the user: what is wrong, where it is, and how to fix it.
 
 Every error that reaches the command line is a SluiceError; its message names the key, file or row and
 the fix, never the text of a post. `exit_code` is what the process ends with.
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class SluiceError(Exception):
-    """Base of all errors with a message for people."""
+    """Base of all errors with a message for the user."""
 
     exit_code = 1
 
@@ -58,7 +58,7 @@ class LimitError(SluiceError):
 
 
 class LedgerError(SluiceError):
-    """The books do not balance: a post was lost or invented."""
+    """The counts do not balance: a post was lost or invented."""
 
 
 class WorkerError(SluiceError):

@@ -68,8 +68,8 @@ def _made_private(folder: str) -> bool:
     """Makes a folder for us alone, where there is none; returns whether only we can write to it."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
-    found = os.stat(folder)
-    if found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    status = os.stat(folder)
+    if status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return True
     logging.getLogger(__name__).warning(
         "%s: kernels are compiled at each start: others may write to the folder (chmod go-w), or own it",

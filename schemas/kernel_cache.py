@@ -3,14 +3,14 @@
 The name is a digest of the source of the module that declares the kernel, and of every module of ours that
 it imports, directly or not; of the kernel's bytecode, signature and options; of the compiler's versions; and
 of the processor that is compiled for. So a file is never out of date: what has changed has another name, and
-no time of a file is looked at. A file is written under another name and renamed, and begins with a checksum:
-what was cut, changed or put under a wrong name counts as missing, and the kernel is compiled again.
+no time of a source is looked at. A file is written under another name and renamed, and begins with a
+checksum: what was cut, changed or put under a wrong name counts as missing, and the kernel is compiled again.
+A process that writes one deletes those that no process has loaded for UNUSED_DAYS, of other versions too.
 
 numba's own cache promises less: it keeps an index and numbered data files, and writes the index first. Killed
 between the two, it leaves an index of the new source that names the machine code of an older one.
 """
 
-import ast
 import contextlib
 import hashlib
 import os
@@ -18,6 +18,7 @@ import pickle
 import platform
 import re
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,36 +29,41 @@ from typing import Any, Final
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 PACKAGE: Final = "sluice"
 """Our package. The sources of other packages are not read: their versions are in the name."""
+UNUSED_DAYS: Final = 30
+"""Days after which a file that was not loaded is deleted."""
 
 _MAGIC: Final = b"sluice kernel 1\n"
 _SETTINGS: Final = (
-    "OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT",
+    *("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT"),
     "EXTEND_VARIABLE_LIFETIMES",
-)  # fmt: skip
+)
 """Settings of numba, from its environment variables, that change the machine code."""
-_DEFINITION: Final = re.compile(rb"^(?:@|def |class |async )", re.MULTILINE)
-_IMPORT: Final = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import\b", re.MULTILINE)
+_IMPORT: Final = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|(?:\\\n|[^\n\\;])*)", re.MULTILINE
+)
+_DAY_SECONDS: Final = 86_400
 
 
-class KernelCache(_Cache):  # type: ignore[misc]
+class KernelCache:
     """The files of one kernel, a file for each signature, as numba's dispatcher asks for them.
+
+    It has the methods of `numba.core.caching._Cache`.
 
     Args:
         function: the kernel; it must not be a closure.
         options: of the compiler.
-        folder: of all kernels; nobody else may write to it, because what is there is executed.
+        folder: of all kernels; no other user may write to it, because what is there is executed.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any], folder: str):
         name, code = f"{function.__module__}.{function.__qualname__}", function.__code__
         body = (code.co_code, code.co_firstlineno)
-        self._about = (source_digest(function.__module__), name, body, sorted(options.items()))
+        self._identity = (source_digest(function.__module__), name, body, sorted(options.items()))
         self._folder, self._name = folder, name.replace("<", "").replace(">", "")
 
     @property
@@ -66,12 +72,15 @@ class KernelCache(_Cache):  # type: ignore[misc]
         return self._folder
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Returns the compiled kernel of a signature, or None where there is no sound file of it."""
+        """Returns the compiled kernel of a signature, or None where there is no valid file of it."""
         target_context.refresh()
-        payload = read_whole(self._path(sig, target_context.codegen()))
+        path = self._path(sig, target_context.codegen())
+        payload = read_whole(path)
         with contextlib.suppress(Exception):  # whatever is wrong, it is compiled again
             if payload is not None:
-                return CompileResult._rebuild(target_context, *pickle.loads(payload))
+                kernel = CompileResult._rebuild(target_context, *pickle.loads(payload))
+                mark_used(path)
+                return kernel
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -81,10 +90,11 @@ class KernelCache(_Cache):  # type: ignore[misc]
         path = self._path(sig, data.codegen)
         with contextlib.suppress(OSError):  # without a cache it is compiled at each start
             write_whole(path, dumps(data._reduce()))
+            delete_unused(path.parent.parent)
 
     def _path(self, sig: Any, codegen: Any) -> Path:
-        about = (*self._about, str(sig), codegen.magic_tuple(), _compiler())
-        digest = hashlib.sha256(repr(about).encode()).hexdigest()
+        identity = (*self._identity, str(sig), codegen.magic_tuple(), _compiler())
+        digest = hashlib.sha256(repr(identity).encode()).hexdigest()
         return Path(self._folder, f"{self._name}-{digest[:32]}.kernel")
 
     def enable(self) -> None:
@@ -105,6 +115,26 @@ def _compiler() -> tuple[Any, ...]:
     return numba.__version__, llvmlite.__version__, np.__version__, *python, *settings
 
 
+def mark_used(path: Path) -> None:
+    """Sets the time of a file to now, if it is not of today: `delete_unused` goes by it."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_mtime < time.time() - _DAY_SECONDS:
+            os.utime(path)
+
+
+@cache
+def delete_unused(kernels: Path) -> None:
+    """Deletes the files of kernels, of all versions, that no process has loaded for UNUSED_DAYS.
+
+    It does so once in a process. A process that reads one at that moment has it open, or compiles again.
+    """
+    oldest = time.time() - UNUSED_DAYS * _DAY_SECONDS
+    for path in kernels.glob("*/*"):
+        with contextlib.suppress(OSError):
+            if path.suffix in (".kernel", ".tmp") and path.stat().st_mtime < oldest:
+                path.unlink()
+
+
 def write_whole(path: Path, payload: bytes) -> None:
     """Writes a payload so that a reader sees all of it or none; raises OSError where it cannot."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -120,11 +150,11 @@ def write_whole(path: Path, payload: bytes) -> None:
 def read_whole(path: Path) -> bytes | None:
     """Returns the payload of a file, or None where it is missing or not as it was written."""
     try:
-        found = path.read_bytes()
+        content = path.read_bytes()
     except OSError:
         return None
-    payload = found[len(_MAGIC) + 32 :]
-    return payload if found == _MAGIC + _checksum(path.name, payload) + payload else None
+    payload = content[len(_MAGIC) + 32 :]
+    return payload if content == _MAGIC + _checksum(path.name, payload) + payload else None
 
 
 def _checksum(name: str, payload: bytes) -> bytes:
@@ -135,18 +165,18 @@ def _checksum(name: str, payload: bytes) -> bytes:
 def source_digest(module: str) -> str | None:
     """Returns the SHA-256 of the sources that a module of ours is made from; None where it has no source.
 
-    Those are its own, and those of all modules of ours that it imports when it is loaded, directly or not.
+    Those are its own, and those of all modules of ours that it imports, directly or not.
     They are read once in a process: when the first kernel that needs them is declared, just after loading.
     """
     if _source(module) is None:
         return None
-    found, left = {module}, [module]
+    reached, left = {module}, [module]
     while left:
-        new = _imported(left.pop()) - found
-        found |= new
+        new = _imported(left.pop()) - reached
+        reached |= new
         left += new
     digest = hashlib.sha256()
-    for name in sorted(found):
+    for name in sorted(reached):
         digest.update(f"{name}\0".encode() + hashlib.sha256(_source(name) or b"").digest())
     return digest.hexdigest()
 
@@ -168,33 +198,22 @@ def _source(module: str) -> bytes | None:
 
 @cache
 def _imported(module: str) -> frozenset[str]:
-    """Returns the modules of ours that a module imports when it is loaded."""
-    found: set[str] = set()
-    for name, members in _imports(_statements(_source(module) or b"")):
+    """Returns the modules of ours that a module imports."""
+    names: set[str] = set()
+    for name, members in _imports((_source(module) or b"").decode()):
         if _is_ours(name, module):
-            found |= _taken_from(name, members)
-    return frozenset(found)
+            names |= _taken_from(name, members)
+    return frozenset(names)
 
 
-def _statements(source: bytes) -> list[Any]:
-    """Returns the statements of a source; without its functions and classes where no import follows them."""
-    first = _DEFINITION.search(source)
-    if first is not None and not _IMPORT.search(source, first.start()):
-        with contextlib.suppress(SyntaxError):  # it may stand in a text
-            return ast.parse(source[: first.start()]).body
-    return ast.parse(source).body
+def _imports(source: str) -> Iterator[tuple[str, list[str]]]:
+    """Yields (module, names taken from it) of all that reads as an import statement.
 
-
-def _imports(body: list[Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yields (module, names taken from it) of import statements, but for those in functions."""
-    for node in body:
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, []) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module, [alias.name for alias in node.names]
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for part in ("body", "handlers", "orelse", "finalbody", "cases"):
-                yield from _imports(getattr(node, part, []))
+    A line of a text that reads as one is one import too many: the kernel is then compiled again more often.
+    """
+    for module, names in _IMPORT.findall(re.sub(r"#.*", "", source)):
+        originals = re.findall(r"([\w.]+)(?:\s+as\s+\w+)?", names)
+        yield from [(module, originals)] if module else [(name, []) for name in originals]
 
 
 def _taken_from(module: str, members: list[str]) -> set[str]:

@@ -9,7 +9,8 @@ DUPLICATE: Final = "duplicate"
 MALFORMED: Final = "malformed"
 ERROR: Final = "error"
 KINDS: Final = (POLICY, DUPLICATE, MALFORMED, ERROR)
-"""policy: a rule said no; duplicate: another post stays; malformed: the input broke; error: the code did."""
+"""policy: a filter rejected it; duplicate: it repeats a kept post; malformed: the input is invalid; error:
+our code failed."""
 
 REDELIVERED: Final = "redelivered"
 EXACT: Final = "exact"
@@ -35,7 +36,7 @@ REJECT = pa.schema(
 
 
 def reject_batch(num_rows: int, columns: dict[str, Any]) -> pa.RecordBatch:
-    """Returns a REJECT batch of `num_rows`; a scalar stands for every row, a missing column is null."""
+    """Returns a REJECT batch of `num_rows`; a scalar fills its column, a missing column is null."""
     arrays = []
     for field in REJECT:
         value = columns.get(field.name)

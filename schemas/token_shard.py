@@ -1,18 +1,18 @@
 """The token shard, version 1: a file of packed sequences for pre-training.
 
 A shard is one Arrow IPC **file** (random access; magic `ARROW1`), uncompressed, so that a reader
-maps it and uses the tokens where they lie. Its columns:
+maps it and uses the tokens without a copy. Its columns:
 
 - `tokens`: fixed_size_list<item: int32>[sequence_length]. The ids of one sequence, all in
-  [0, vocabulary_size). Documents, or parts of one, stand one after the other from offset 0; what is
-  left behind the last one is `pad_id`, which stands nowhere else.
+  [0, vocabulary_size). Documents, or parts of one, follow each other from offset 0; after the last
+  one the rest is `pad_id`, which is nowhere else.
 - `doc_ends`: list<int32>. Where documents and parts of one end inside the sequence: strictly
   increasing, each in [1, sequence_length]; part k is `tokens[doc_ends[k - 1]:doc_ends[k]]`, the first
   begins at 0. So `cu_seqlens = [0, *doc_ends]`, position ids restart at every end, and the last end is
   where padding begins. Never empty: a sequence has at least one part of a document.
 
-`eod_id` stands at ends only. Where the run ends documents with it, a part without it is one that goes
-on in another sequence, or a document that was truncated; a run may also do without it, or begin
+`eod_id` is at ends only. Where the run ends documents with it, a part without it is one that
+continues in another sequence, or a document that was truncated; a run may also do without it, or begin
 documents with a token of their own, and then `doc_ends` alone says where they are.
 
 Neither column has nulls. Record batches hold `ROWS_PER_BATCH` sequences, the last one the rest, so
@@ -43,8 +43,8 @@ class ShardFormat(NamedTuple):
     Attributes:
         sequence_length: tokens in a sequence, padding included.
         vocabulary_size: ids are 0 to vocabulary_size - 1.
-        pad_id: stands behind the last document of a sequence.
-        eod_id: ends documents, where the run's recipe says so; stands nowhere else.
+        pad_id: fills a sequence after its last document.
+        eod_id: ends documents, where the run's recipe says so; is nowhere else.
     """
 
     sequence_length: int
@@ -77,10 +77,12 @@ class ShardFormat(NamedTuple):
             )
         if version != str(VERSION).encode():
             raise VerifyError(f"must be a token shard of version {VERSION}, got {_shown(version)}")
-        found = cls(*(_number(metadata, name) for name in cls._fields))
-        if not schema.equals(found.schema):
-            raise VerifyError(f"must have the columns {found.schema.types}, got {schema.types}")
-        return found
+        shard_format = cls(*(_number(metadata, name) for name in cls._fields))
+        if not schema.equals(shard_format.schema):
+            raise VerifyError(
+                f"must have the columns {shard_format.schema.types}, got {schema.types}"
+            )
+        return shard_format
 
 
 def shard_name(index: int, *, num_shards: int) -> str:

@@ -1,8 +1,8 @@
-"""Leader clustering: who stays, who goes, and for whom, among rows in the order of preference.
+"""Leader clustering: of rows in the order of preference, keeps one leader and drops the rest.
 
 Rows are looked at once, the most preferred first:
 
-1. Rows of one post id are one post. The first speaks for it; the others are `redelivered`.
+1. Rows of one post id are one post. The first represents it; the others are `redelivered`.
 2. A post whose text is an earlier post's, byte for byte, shares its fate: `exact` if that one was
    kept, else `near`, with its leader and its similarity.
 3. A post is compared with the kept posts that share a band key with it, the most preferred first
@@ -11,13 +11,13 @@ Rows are looked at once, the most preferred first:
 4. Any other post is kept, and leads from here on.
 
 A fixed row is a post that an earlier run kept. It stays whatever it resembles, even another fixed row
-of the same id or text: it is never compared, names itself, and leads from where it stands. If it is
-the first row of its id, it speaks for it; a later post that has its text is `exact`, with the first
+of the same id or text: it is never compared, names itself, and leads from its place. If it is
+the first row of its id, it represents it; a later post that has its text is `exact`, with the first
 such row for leader. The caller gives the fixed rows of a component before its other rows.
 
 So a leader is always a kept row, never a link of a chain, and every similarity is exact: no post
-goes because a sketch said so. An empty text says nothing and is no duplicate of any post, save as a
-redelivery. A redelivered row, whose text may have been edited since, stands for nobody.
+is dropped on the estimate of a sketch. An empty text is no duplicate of any post, save as a redelivery. A
+redelivered row, whose text may have been edited since, represents no other.
 
 The work is at most `max_checks` comparisons a row, however large a bucket is. The memory, beside that
 of the arguments, is about 50 bytes a row, 4 bytes a band key, at most 10 more for one that rows share,
@@ -108,7 +108,7 @@ def cluster(
     fixed_N: Bools | None = None,
     checks: Checks | None = None,
 ) -> Clusters:
-    """Settles rows that hold whole components of candidates; deterministic.
+    """Resolves rows that hold whole components of candidates; deterministic.
 
     Args:
         texts: (N,) string, the text that duplicates are compared by; the most preferred row first.
@@ -125,15 +125,15 @@ def cluster(
     """
     row_N = np.arange(len(texts), dtype=np.int32)
     fixed_N = np.zeros(len(texts), np.bool_) if fixed_N is None else fixed_N
-    speaker_N = np.where(fixed_N, row_N, first_of(id_code_N))
-    twin_N = np.where(fixed_N, row_N, first_of_text(texts, first_of(content_hash_N), speaker_N))
-    fresh_F = np.flatnonzero((speaker_N == row_N) & (twin_N == row_N)).astype(np.int32)
+    first_of_id_N = np.where(fixed_N, row_N, first_of(id_code_N))
+    twin_N = np.where(fixed_N, row_N, first_of_text(texts, first_of(content_hash_N), first_of_id_N))
+    fresh_F = np.flatnonzero((first_of_id_N == row_N) & (twin_N == row_N)).astype(np.int32)
     checks = Checks.of(len(texts), max_checks=max_checks) if checks is None else checks
     left_F, ran_out_F = checks.take(fresh_F)
     before = int(left_F.sum())
-    run = _Run(texts, fresh_F, fixed_N[fresh_F], Checks(left_F, ran_out_F))
+    run = _Resolver(texts, fresh_F, fixed_N[fresh_F], Checks(left_F, ran_out_F))
     buckets = _group(band_keys_NK, fresh_F, max_checks=max_checks)
-    leader_F, similarity_F = run.settle(
+    leader_F, similarity_F = run.resolve(
         buckets, threshold=threshold, ngram=ngram, max_checks=max_checks, all_lead=True
     )
     num_unverified = int((ran_out_F & (leader_F == np.arange(len(fresh_F)))).sum())
@@ -142,10 +142,10 @@ def cluster(
     lead_N = row_N.copy()
     lead_N[fresh_F], similarity_N[fresh_F] = fresh_F[leader_F], similarity_F
     lead_N, similarity_N = lead_N[twin_N], similarity_N[twin_N]
-    again_M = np.flatnonzero(speaker_N != row_N)
-    lead_N[again_M] = lead_N[speaker_N[again_M]]
+    again_M = np.flatnonzero(first_of_id_N != row_N)
+    lead_N[again_M] = lead_N[first_of_id_N[again_M]]
     similarity_N[again_M] = pair_jaccard(texts, again_M, lead_N[again_M], ngram=ngram)
-    reason_N = _reasons(lead_N, twin_N, speaker_N)
+    reason_N = _reasons(lead_N, twin_N, first_of_id_N)
     num_checks = before - int(left_F.sum())
     return Clusters(lead_N, similarity_N, reason_N, num_unverified, num_checks)
 
@@ -163,7 +163,7 @@ def follow(
     """Returns (leader_N, similarity_N): rule 3 for rows that are compared with given leaders alone.
 
     Leaders that do not fit into memory come in several calls, in their order; afterwards `cluster`
-    settles the rows that found none. A row that found none names itself.
+    resolves the rows without a leader. Such a row names itself.
 
     Args:
         texts: (N,) string, first those of the leaders.
@@ -175,9 +175,9 @@ def follow(
         max_checks: as for `cluster`.
     """
     all_N = np.arange(len(texts), dtype=np.int32)
-    run = _Run(texts, all_N, all_N < num_leaders, checks)
+    run = _Resolver(texts, all_N, all_N < num_leaders, checks)
     buckets = _group(band_keys_NK, all_N, max_checks=max_checks)
-    return run.settle(
+    return run.resolve(
         buckets, threshold=threshold, ngram=ngram, max_checks=max_checks, all_lead=False
     )
 
@@ -205,12 +205,12 @@ def pair_jaccard(texts: pa.StringArray, left_M: Rows, right_M: Rows, *, ngram: i
     return jaccard_M
 
 
-def _reasons(leader_N: Int32s, twin_N: Int32s, speaker_N: Int32s) -> Uint8s:
+def _reasons(leader_N: Int32s, twin_N: Int32s, first_of_id_N: Int32s) -> Uint8s:
     row_N = np.arange(len(leader_N), dtype=np.int32)
     reason_N = np.full(len(leader_N), NEAR_CODE, np.uint8)
     reason_N[leader_N == row_N] = KEPT_CODE
     reason_N[(twin_N != row_N) & (leader_N == twin_N)] = EXACT_CODE
-    reason_N[speaker_N != row_N] = REDELIVERED_CODE
+    reason_N[first_of_id_N != row_N] = REDELIVERED_CODE
     return reason_N
 
 
@@ -226,7 +226,7 @@ def _group(band_keys_NK: Uint64s, fresh_F: Int32s, *, max_checks: int) -> Leader
     )
 
 
-class _Run:
+class _Resolver:
     """Rules 3 and 4 over rows of distinct posts with distinct texts, and fixed rows."""
 
     def __init__(self, texts: pa.StringArray, fresh_F: Int32s, fixed_F: Bools, checks: Checks):
@@ -235,7 +235,7 @@ class _Run:
         self._leaders = Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
         self._used = 0
 
-    def settle(
+    def resolve(
         self,
         buckets: LeaderBuckets,
         *,
@@ -263,12 +263,12 @@ class _Run:
     def _reserve(self, buckets: LeaderBuckets, next_row: int, num_words: int) -> None:
         """Makes room for the words of one more block.
 
-        Leaders that no row from `next_row` on can meet go first. Twice what is needed is reserved,
+        Leaders that no row from `next_row` on can meet are dropped first. Twice what is needed is reserved,
         so that the copies stay linear.
         """
         if self._used + num_words <= len(self._leaders.words_S):
             return
-        self._used = kernels.let_go(buckets, self._leaders, self._used, next_row)
+        self._used = kernels.drop_leaders(buckets, self._leaders, self._used, next_row)
         needed = 2 * (self._used + num_words)
         if needed > len(self._leaders.words_S):
             words_S = np.empty(needed, np.uint64)

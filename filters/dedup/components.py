@@ -35,8 +35,7 @@ class StarEdges:
         self._state_4 = np.array([0, 0, FREE, FREE], np.int64)
 
     def _make_table(self, bits: int) -> None:
-        self._bits = bits
-        self._key_H, self._row_H = np.empty(1 << bits, np.uint64), np.full(1 << bits, FREE)
+        self._table = np.empty(1 << bits, np.uint64), np.full(1 << bits, FREE), 64 - bits
 
     def add(self, key_M: Uint64s, row_M: Uint32s) -> tuple[Uint32s, Uint32s]:
         """Returns (left_E, right_E), the edges that the next rows of the stream add.
@@ -49,31 +48,28 @@ class StarEdges:
             key_M: (M,) uint64.
             row_M: (M,) uint32 post numbers below 2**32 - 1.
         """
-        left_M, right_M = np.empty(len(key_M), np.uint32), np.empty(len(key_M), np.uint32)
+        left_M, right_M = np.empty((2, len(key_M)), np.uint32)
         self._state_4[1] = 0
         at = 0
         while at < len(key_M):
-            at = kernels.join(
-                key_M, row_M, at, self._key_H, self._row_H, 64 - self._bits, self._state_4,
-                left_M, right_M,
-            )  # fmt: skip
+            at = kernels.join(key_M, row_M, at, *self._table, self._state_4, left_M, right_M)
             if at < len(key_M):
                 self._double()
         n = int(self._state_4[1])
         return left_M[:n].copy(), right_M[:n].copy()
 
     def _double(self) -> None:
-        key_H, row_H = self._key_H, self._row_H
-        self._make_table(self._bits + 1)
-        kernels.move(key_H, row_H, self._key_H, self._row_H, 64 - self._bits)
+        key_H, row_H, shift = self._table
+        self._make_table(64 - shift + 1)
+        kernels.move(key_H, row_H, *self._table)
 
     def distinct(self) -> tuple[Uint64s, Uint32s]:
         """Returns (key_V, row_V): every key that came, and its first post.
 
         The order is none in particular, but the same however the stream is cut into pieces.
         """
-        used_H = self._row_H != FREE
-        return self._key_H[used_H], self._row_H[used_H]
+        key_H, row_H, _ = self._table
+        return key_H[row_H != FREE], row_H[row_H != FREE]
 
 
 class Components:

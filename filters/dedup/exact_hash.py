@@ -30,14 +30,15 @@ def id_hash(post_ids: pa.StringArray) -> Uint64s:
     return hash_texts(post_ids, seed=ID_SEED)
 
 
-def first_of_text(texts: pa.StringArray, same_hash_N: Int32s, speaker_N: Int32s) -> Int32s:
-    """Returns (N,) int32, for rows that speak and have a text the first such row of the same text.
+def first_of_text(texts: pa.StringArray, same_hash_N: Int32s, first_of_id_N: Int32s) -> Int32s:
+    """Returns (N,) int32, for first rows of an id that have a text the first such row with the same text.
 
     Args:
         texts: (N,) string; compared byte for byte.
         same_hash_N: (N,) int32, the first row with the hash of each row's text.
-        speaker_N: (N,) int32, the row that speaks for each; others than itself name themselves.
+        first_of_id_N: (N,) int32, the first row of each row's id, but of a fixed row itself. Other rows
+            get themselves.
     """
     first_N = np.empty(len(texts), np.int32)
-    kernels.first_of_text(*utf8_view(texts), same_hash_N, speaker_N, first_N)
+    kernels.first_of_text(*utf8_view(texts), same_hash_N, first_of_id_N, first_N)
     return first_N

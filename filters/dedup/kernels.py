@@ -230,20 +230,20 @@ def _equal(data_B, start, end, other, other_end):
 
 
 @kernel(types.void(BYTES, OFFSETS, _I32, _I32, _I32))
-def first_of_text(data_B, offsets_N1, same_hash_N, speaker_N, first_N):
-    """Writes the first speaker of the same text, for speakers with a text; else the row itself.
+def first_of_text(data_B, offsets_N1, same_hash_N, first_of_id_N, first_N):
+    """Writes the first row of the same text, among first rows of an id that have a text; else the row itself.
 
-    Speakers of one hash but different texts are chained from the first row of that hash.
+    Texts of one hash that differ are chained from the first row of that hash.
     """
     chain_N = np.full(len(first_N), -1, np.int32)
     for i in range(len(first_N)):
         first_N[i] = i
         start, end = offsets_N1[i], offsets_N1[i + 1]
-        if speaker_N[i] != i or start == end:
+        if first_of_id_N[i] != i or start == end:
             continue
         j = same_hash_N[i]
         while j != i and not (
-            speaker_N[j] == j and _equal(data_B, start, end, offsets_N1[j], offsets_N1[j + 1])
+            first_of_id_N[j] == j and _equal(data_B, start, end, offsets_N1[j], offsets_N1[j + 1])
         ):
             if chain_N[j] < 0:
                 chain_N[j] = i
@@ -372,18 +372,18 @@ def pair_jaccard(sets, left_M, right_M, jaccard_M):
 @kernel()
 def _next_candidate(buckets, row, cursor_K):
     """Returns the next leader in any bucket of the row, each once and in order; -1 at the end."""
-    found = -1
+    candidate = -1
     for k in range(len(cursor_K)):
         u = buckets.bucket_FK[row, k]
         if u >= 0 and cursor_K[k] < buckets.size_U[u]:
             leader = buckets.row_R[buckets.start_U1[u] + cursor_K[k]]
-            if found < 0 or leader < found:
-                found = leader
+            if candidate < 0 or leader < candidate:
+                candidate = leader
     for k in range(len(cursor_K)):
         u = buckets.bucket_FK[row, k]
         if u >= 0 and cursor_K[k] < buckets.size_U[u]:
-            cursor_K[k] += buckets.row_R[buckets.start_U1[u] + cursor_K[k]] == found
-    return found
+            cursor_K[k] += buckets.row_R[buckets.start_U1[u] + cursor_K[k]] == candidate
+    return candidate
 
 
 @kernel()
@@ -415,8 +415,8 @@ def _shingles_at(words_S, start):
 
 
 @kernel(types.int64(_BUCKETS, _LEADERS, types.int64, types.int64))
-def let_go(buckets, leaders, used, next_row):
-    """Closes the ranks of the leaders that a row from `next_row` on may meet; returns the words used."""
+def drop_leaders(buckets, leaders, used, next_row):
+    """Keeps the leaders that a row from `next_row` on may be compared with; returns the words used."""
     words_S, start, stop = leaders.words_S, 0, 0
     while start < used:
         row = np.int64(words_S[start] >> np.uint64(_HEAD_BITS))
@@ -529,7 +529,7 @@ def union(parent_N, left_E, right_E):
 
 @kernel(types.void(_U32, _BOOL))
 def flatten(parent_N, shared_N):
-    """Makes every post's parent its root, and marks what shares a root."""
+    """Makes every post's parent its root, and flags what shares a root."""
     for i in range(parent_N.shape[0]):
         root = parent_N[parent_N[i]]
         parent_N[i] = root
@@ -573,7 +573,7 @@ def shared(key_U, found_U, key_H, row_H, base, limit, place_E, entry_E):
             place_E[num_found] = u
             entry_E[num_found] = base | np.uint64(row_H[h])
             num_found += 1
-        # Which list goes on is as good as random: two additions are cheaper than a branch.
+        # Which list advances is as good as random: two additions are cheaper than a branch.
         u += mine < other
         h += other <= mine
     return num_found

@@ -1,4 +1,4 @@
-"""MinHash over code-point n-grams: signatures, band keys, and the shingle sets they stand for.
+"""MinHash over code-point n-grams: signatures, band keys, and the shingle sets they sketch.
 
 The shingles of a text are the set of its code-point n-grams; a text shorter than n code points has
 one shingle, the whole text, and an empty text has none. A shingle c_1 .. c_n is known by

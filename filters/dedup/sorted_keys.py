@@ -17,7 +17,7 @@ from sluice.schemas.arrays import Uint32s, Uint64s
 
 
 class Places(NamedTuple):
-    """The distinct keys of a list, and where each stands first.
+    """The distinct keys of a list, and the first place of each.
 
     Attributes:
         key_U: uint64, ascending and distinct.

@@ -100,7 +100,7 @@ def _read_block(
 
 
 def _sums_of(reading: Reading, hidden: Sequence[Hidden]) -> tuple[Array, Array]:
-    """Returns where sums and numbers of rows go: of a model alone, where its means will stand."""
+    """Returns where sums and numbers of rows go: of a model alone, where its means will be."""
     if len(reading.members) == 1:
         return hidden[reading.members[0].place]
     num_texts, stride = len(hidden[0].num_rows_N), reading.input.table.stride

@@ -124,6 +124,6 @@ def _join(inputs: Sequence[ModelInput], places: Sequence[int]) -> Reading:
 
 
 def _are_kept(buckets: HashBuckets) -> Array:
-    """Returns (B,) bool, which buckets have rows; rows stand in the order of the buckets."""
+    """Returns (B,) bool, which buckets have rows; rows are in the order of the buckets."""
     bits_K = np.ascontiguousarray(buckets.records[0::2])
     return np.unpackbits(bits_K.view(np.uint8), bitorder="little").astype(np.bool_)

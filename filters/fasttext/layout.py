@@ -123,7 +123,7 @@ def _sigmoid_table() -> Array:
 def _tree(counts: list[int]) -> tuple[list[int], list[int]]:
     """Returns the children of each node of the library's Huffman tree, -1 at the leaves.
 
-    Labels stand in the order of falling counts, so the two lightest nodes are always among the last
+    Labels are in the order of falling counts, so the two lightest nodes are always among the last
     leaf not yet used and the first inner node not yet used.
     """
     num_leaves = len(counts)

@@ -44,7 +44,7 @@ class FastTextModel:
         num_buckets: what hashes are taken modulo.
         words: V words, as bytes, in the order of their rows.
         labels: L labels, without the prefix `__label__`.
-        label_names: L labels as they stand in the dictionary.
+        label_names: L labels as the dictionary spells them.
         label_counts_L: (L,) int64, how often training saw each label; they shape the tree of `hs`.
         kept_B: (B,) int64, ascending, the buckets that have a row.
         input_RD: (V + B, D) float32, rows of the words, then of `kept_B`.

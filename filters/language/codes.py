@@ -27,12 +27,11 @@ zul:zu
 _TWO_LETTER = dict(pair.split(":") for pair in _TWO_LETTER_PAIRS.split())
 """ISO 639-3 -> ISO 639-1, all 183 living codes of 639-1."""
 
-_INDIVIDUAL = {
-    "arb": "ar", "cmn": "zh", "swh": "sw", "zsm": "ms", "ekk": "et", "lvs": "lv", "pes": "fa",
-    "khk": "mn", "npi": "ne", "ory": "or", "plt": "mg", "uzn": "uz", "azj": "az", "kmr": "ku",
-    "ydd": "yi", "gug": "gn", "quy": "qu", "pbt": "ps", "gaz": "om", "fuv": "ff", "knc": "kr",
-    "ayr": "ay", "hbs": "sr",
-}  # fmt: skip
+_INDIVIDUAL_PAIRS = """
+arb:ar cmn:zh swh:sw zsm:ms ekk:et lvs:lv pes:fa khk:mn npi:ne ory:or plt:mg uzn:uz azj:az kmr:ku ydd:yi
+gug:gn quy:qu pbt:ps gaz:om fuv:ff knc:kr ayr:ay hbs:sr
+"""
+_INDIVIDUAL = dict(pair.split(":") for pair in _INDIVIDUAL_PAIRS.split())
 """639-3 codes of the standard variety of a language that 639-1 has a code for (GlotLID and NLLB use them)."""
 
 _WIKIPEDIA = {

@@ -249,13 +249,13 @@ def identifier_models(model: str | None = COMBINED) -> tuple[UsedModel, ...]:
 
 @cache
 def shipped_identifier_path() -> Path:
-    """Returns where lid.176.ftz lies. The package is looked up, not imported: it would load fasttext.
+    """Returns the path of lid.176.ftz. The package is looked up, not imported: it would load fasttext.
 
     Raises:
         InputError: the package that ships the model is not installed.
     """
-    found = find_spec(SHIPPED_PACKAGE)
-    folders = found.submodule_search_locations if found else None
+    spec = find_spec(SHIPPED_PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
     for folder in folders or ():
         if (Path(folder) / SHIPPED_FILE).is_file():
             return Path(folder) / SHIPPED_FILE

@@ -58,7 +58,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LanguagePool(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands beside the shipped model, in `language.json`.
+    """How two models are pooled: `language.json` beside the shipped one.
 
     Attributes:
         sha256: of the shipped model's file.

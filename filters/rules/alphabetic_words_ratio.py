@@ -1,4 +1,4 @@
-"""Alphabetic words: drops posts whose pieces are figures and marks."""
+"""Alphabetic words: drops posts of figures and punctuation."""
 
 from typing import ClassVar
 

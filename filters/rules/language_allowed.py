@@ -39,9 +39,9 @@ class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed")
         def score(batch: Batch) -> Scores:
             if not self.languages:
                 return np.ones(len(batch), np.float32)
-            found = batch.languages
+            languages = batch.languages
             is_in = pc.or_(
-                pc.is_in(found.language, admitted), pc.is_in(found.language_group, admitted)
+                pc.is_in(languages.language, admitted), pc.is_in(languages.language_group, admitted)
             )
             return np.asarray(is_in.to_numpy(zero_copy_only=False), np.float32)
 

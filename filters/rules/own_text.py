@@ -7,7 +7,7 @@ from sluice.filters.rules.bounds import Count
 
 
 class OwnText(Filter, frozen=True, kw_only=True, tag="own_text"):
-    """Drops a post that says nothing itself. Score: letters, digits and emoji outside URLs, handles, RT.
+    """Drops a post without text of its own. Score: letters, digits and emoji outside URLs, handles, RT.
 
     Attributes:
         min_chars: the least number of such characters.

@@ -1,4 +1,4 @@
-"""Punctuation: drops drawings and strings of marks."""
+"""Punctuation: drops drawings and strings of signs."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from sluice.filters.rules.bounds import Ratio, ratio
 
 
 class PunctuationRatio(Filter, frozen=True, kw_only=True, tag="punctuation_ratio"):
-    """Drops a post that is mostly marks. Score: punctuation and symbols / visible characters of own text.
+    """Drops a post that is mostly punctuation. Score: punctuation and symbols / visible own characters.
 
     Attributes:
         max_ratio: in [0, 1].

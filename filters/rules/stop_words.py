@@ -64,7 +64,7 @@ def _is_word_byte(c: Any) -> Any:
 def _count_rows(data_B: Any, offsets_N1: Any, packed_W: Any, counts_N: Any) -> None:
     for i in range(len(counts_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
-        found = 0
+        seen = 0
         while j < end:
             word, start = np.int64(0), j
             while j < end and _is_word_byte(data_B[j]):
@@ -72,7 +72,7 @@ def _count_rows(data_B: Any, offsets_N1: Any, packed_W: Any, counts_N: Any) -> N
                 j += 1
             if 2 <= j - start <= 4:
                 for w in range(len(packed_W)):
-                    if packed_W[w] == word and not (found >> w) & 1:
-                        found |= 1 << w
+                    if packed_W[w] == word and not (seen >> w) & 1:
+                        seen |= 1 << w
                         counts_N[i] += 1
             j += 1

@@ -21,7 +21,7 @@ class TopNgramRatio(Filter, frozen=True, kw_only=True, tag="top_ngram_ratio"):
     times how often it occurs; a text in which none occurs twice scores 0. Words are the pieces of the
     classifier text between blanks, and the blanks inside an n-gram count with it.
 
-    Several may stand in a recipe: `n` is part of the name (`top_2gram_ratio`).
+    A recipe may have several: `n` is part of the name (`top_2gram_ratio`).
 
     Attributes:
         n: words in the phrase.

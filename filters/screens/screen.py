@@ -27,7 +27,7 @@ SMALLEST = 1e-5
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands beside a shipped model, in `NAME.json`.
+    """The calibration of a shipped model, in `NAME.json` beside it.
 
     Attributes:
         label: the label whose probability is calibrated.
@@ -131,9 +131,9 @@ class Screen:
 
     def log_odds(self, texts: pa.StringArray | Hidden) -> Float64s:
         """Returns (N,) float64, the log odds of the fastText model alone."""
-        found_N = self.classifier.probability_of(texts, label=self.label).astype(np.float64)
-        found_N = np.clip(found_N, SMALLEST, 1 - SMALLEST)
-        return np.asarray(np.log(found_N / (1 - found_N)))
+        probability_N = self.classifier.probability_of(texts, label=self.label).astype(np.float64)
+        probability_N = np.clip(probability_N, SMALLEST, 1 - SMALLEST)
+        return np.asarray(np.log(probability_N / (1 - probability_N)))
 
 
 def build_screen(name: str, *, model: str | None) -> Screen:
@@ -148,21 +148,21 @@ def build_screen(name: str, *, model: str | None) -> Screen:
         InputError: the model cannot be read, has no such label, or is not the one of its calibration.
     """
     known = calibration(name)
-    found = read_model(_path(name, model))
-    if known.label not in found.labels:
+    loaded = read_model(_path(name, model))
+    if known.label not in loaded.labels:
         raise InputError(
-            f"{found.path}: a {name} model must have the label {known.label!r}; "
-            f"has {', '.join(found.labels[:8])}"
+            f"{loaded.path}: a {name} model must have the label {known.label!r}; "
+            f"has {', '.join(loaded.labels[:8])}"
         )
     if model is not None:
-        return Screen(FastTextClassifier(found), known.label)
-    if found.sha256 != known.sha256:
+        return Screen(FastTextClassifier(loaded), known.label)
+    if loaded.sha256 != known.sha256:
         raise InputError(
-            f"{found.path}: is not the model that {name}.json calibrates: sha256 must be "
-            f"{known.sha256}, is {found.sha256}; install the package again, or run `make models`"
+            f"{loaded.path}: is not the model that {name}.json calibrates: sha256 must be "
+            f"{known.sha256}, is {loaded.sha256}; install the package again, or run `make models`"
         )
     shape_K = np.array([known.shape[name] for name in SHAPE_NAMES if known.shape])
-    return Screen(FastTextClassifier(found), known.label, known.slope, known.intercept, shape_K)
+    return Screen(FastTextClassifier(loaded), known.label, known.slope, known.intercept, shape_K)
 
 
 def _path(name: str, model: str | None) -> Path:

@@ -12,45 +12,46 @@ from sluice.schemas.arrays import Uint8s
 TABLE_SIZE = 1 << 21
 """All that four bytes can say: a table of this size is safe to index with whatever is decoded."""
 
-PICTOGRAPHS = (
-    (0x203C, 0x203C), (0x2049, 0x2049), (0x2139, 0x2139), (0x2194, 0x2199), (0x21A9, 0x21AA),
-    (0x231A, 0x231B), (0x2328, 0x2328), (0x2388, 0x2388), (0x23CF, 0x23CF), (0x23E9, 0x23F3),
-    (0x23F8, 0x23FA), (0x24C2, 0x24C2), (0x25AA, 0x25AB), (0x25B6, 0x25B6), (0x25C0, 0x25C0),
-    (0x25FB, 0x25FE), (0x2600, 0x2605), (0x2607, 0x2612), (0x2614, 0x2685), (0x2690, 0x2705),
-    (0x2708, 0x2712), (0x2714, 0x2714), (0x2716, 0x2716), (0x271D, 0x271D), (0x2721, 0x2721),
-    (0x2728, 0x2728), (0x2733, 0x2734), (0x2744, 0x2744), (0x2747, 0x2747), (0x274C, 0x274C),
-    (0x274E, 0x274E), (0x2753, 0x2755), (0x2757, 0x2757), (0x2763, 0x2767), (0x2795, 0x2797),
-    (0x27A1, 0x27A1), (0x27B0, 0x27B0), (0x27BF, 0x27BF), (0x2934, 0x2935), (0x2B05, 0x2B07),
-    (0x2B1B, 0x2B1C), (0x2B50, 0x2B50), (0x2B55, 0x2B55), (0x3030, 0x3030), (0x303D, 0x303D),
-    (0x3297, 0x3297), (0x3299, 0x3299), (0x1F000, 0x1F0FF), (0x1F10D, 0x1F10F),
-    (0x1F12F, 0x1F12F), (0x1F16C, 0x1F171), (0x1F17E, 0x1F17F), (0x1F18E, 0x1F18E),
-    (0x1F191, 0x1F19A), (0x1F1AD, 0x1F1E5), (0x1F201, 0x1F20F), (0x1F21A, 0x1F21A),
-    (0x1F22F, 0x1F22F), (0x1F232, 0x1F23A), (0x1F23C, 0x1F23F), (0x1F249, 0x1F3FA),
-    (0x1F400, 0x1F53D), (0x1F546, 0x1F64F), (0x1F680, 0x1F6FF), (0x1F774, 0x1F77F),
-    (0x1F7D5, 0x1F7FF), (0x1F80C, 0x1F80F), (0x1F848, 0x1F84F), (0x1F85A, 0x1F85F),
-    (0x1F888, 0x1F88F), (0x1F8AE, 0x1F8FF), (0x1F90C, 0x1F93A), (0x1F93C, 0x1F945),
-    (0x1F947, 0x1FAFF), (0x1FC00, 0x1FFFD),
-)  # fmt: skip
+
+def ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Returns the first and last code point of each range of a text.
+
+    >>> ranges("2049 2194-2199")
+    ((8265, 8265), (8596, 8601))
+    """
+    pairs = (part.partition("-") for part in text.split())
+    return tuple((int(first, 16), int(last or first, 16)) for first, _, last in pairs)
+
+
+PICTOGRAPHS = ranges("""
+203C 2049 2139 2194-2199 21A9-21AA 231A-231B 2328 2388 23CF 23E9-23F3 23F8-23FA 24C2 25AA-25AB 25B6 25C0
+25FB-25FE 2600-2605 2607-2612 2614-2685 2690-2705 2708-2712 2714 2716 271D 2721 2728 2733-2734 2744 2747
+274C 274E 2753-2755 2757 2763-2767 2795-2797 27A1 27B0 27BF 2934-2935 2B05-2B07 2B1B-2B1C 2B50 2B55 3030
+303D 3297 3299 1F000-1F0FF 1F10D-1F10F 1F12F 1F16C-1F171 1F17E-1F17F 1F18E 1F191-1F19A 1F1AD-1F1E5
+1F201-1F20F 1F21A 1F22F 1F232-1F23A 1F23C-1F23F 1F249-1F3FA 1F400-1F53D 1F546-1F64F 1F680-1F6FF
+1F774-1F77F 1F7D5-1F7FF 1F80C-1F80F 1F848-1F84F 1F85A-1F85F 1F888-1F88F 1F8AE-1F8FF 1F90C-1F93A
+1F93C-1F945 1F947-1FAFF 1FC00-1FFFD
+""")
 """Extended_Pictographic of emoji-data 14.0, less the three marks ©, ® and ™, which are text."""
 
-CJK_BLOCKS = (
-    (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x30FF), (0x3100, 0x312F), (0x31A0, 0x31BF),
-    (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA000, 0xA48C), (0xF900, 0xFAFF),
-    (0xFF66, 0xFF9F), (0x1B000, 0x1B16F), (0x20000, 0x3FFFD),
-)  # fmt: skip
+CJK_BLOCKS = ranges("""
+3005-3007 3021-3029 3031-30FF 3100-312F 31A0-31BF 31F0-31FF 3400-4DBF 4E00-9FFF A000-A48C F900-FAFF
+FF66-FF9F 1B000-1B16F 20000-3FFFD
+""")
 """Han, kana, bopomofo and Yi: written without spaces, about two characters a word."""
 
-UNSPACED_BLOCKS = (
-    (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19DF), (0x1A20, 0x1AAF),
-    (0xA980, 0xA9FF), (0xAA60, 0xAADF),
-)  # fmt: skip
+UNSPACED_BLOCKS = ranges("""
+0E00-0FFF 1000-109F 1780-17FF 1950-19DF 1A20-1AAF A980-A9FF AA60-AADF
+""")
 """Thai, Lao, Tibetan, Myanmar, Khmer, Tai and Javanese: no spaces, about four characters a word."""
 
-_UNIFORM = ((0x3400, 0x4DBF, "Lo"), (0x4E00, 0x9FFF, "Lo"), (0xAC00, 0xD7A3, "Lo"),
-            (0x20000, 0x3FFFD, "Lo"), (0xD800, 0xF8FF, "Cs"))  # fmt: skip
+_UNIFORM = (
+    *((0x3400, 0x4DBF, "Lo"), (0x4E00, 0x9FFF, "Lo"), (0xAC00, 0xD7A3, "Lo")),
+    *((0x20000, 0x3FFFD, "Lo"), (0xD800, 0xF8FF, "Cs")),
+)
 """Blocks of one category, not asked code point by code point; unassigned ideographs count as Lo."""
 
-_MARKS_ON_EMOJI = ((0x034F, 0x034F), (0x20E3, 0x20E3), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+_MARKS_ON_EMOJI = ranges("034F 20E3 FE00-FE0F E0100-E01EF")
 """Joiners, the key cap and variation selectors: category M, but they spell nothing."""
 
 

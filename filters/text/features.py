@@ -1,4 +1,4 @@
-"""Counts of characters, words, marks and lines of every post, from one pass over the UTF-8 bytes."""
+"""Counts of characters, words, signs and lines of every post, from one pass over the UTF-8 bytes."""
 
 from dataclasses import dataclass, fields
 
@@ -42,7 +42,7 @@ class TextFeatures:
         num_symbols: "#", "…" and "..." .
         num_hashtags: "#" or "＃", not after a letter, digit or "_", then a run of these with a letter.
         num_said: letters, digits, other numbers and emoji: what the post says itself.
-        longest_run: how often one visible character stands in a row at most.
+        longest_run: the longest run of one visible character.
         num_tokens: pieces between white space.
         num_words: words, see above.
         num_known_tokens: pieces with a letter, a digit or an emoji.

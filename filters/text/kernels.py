@@ -1,6 +1,6 @@
 """The kernels that read posts as posts: URLs, @handles, hashtags, a leading RT, words and lines.
 
-They stand in one file because they share the rules for URLs and handles. They are linear in the length of
+They share the rules for URLs and handles. They are linear in the length of
 a text. The rules:
 
 - A URL begins with http://, https:// or, not after an ASCII word character, with www. and an ASCII
@@ -41,7 +41,7 @@ def _is_word_byte(c):
 
 @kernel()
 def _is_text(data_B, j, end, letters):
-    """Returns whether these ASCII bytes stand at `j`, letters in either case."""
+    """Returns whether these ASCII bytes are at `j`, letters in either case."""
     same = j + len(letters) <= end
     for k in range(len(letters)):
         if same:
@@ -224,7 +224,7 @@ def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h)
 
 @kernel()
 def _count_sign(row, cp, before, dots):
-    """Counts # and ellipses; returns how many full stops stand in a row up to here."""
+    """Counts # and ellipses; returns how many full stops in a row end here."""
     if cp == 46:
         dots = dots + 1 if before == 46 else 1
         row[ELLIPSES] += dots % 3 == 0
@@ -237,7 +237,7 @@ def _count_sign(row, cp, before, dots):
 
 @kernel()
 def _begin_tag(cp, before, classes_U):
-    """Returns 1 where a hashtag may begin after this mark, else 0."""
+    """Returns 1 where a hashtag may begin after this sign, else 0."""
     was = classes_U[before]
     return np.int64((cp == 35 or cp == 0xFF03) and before != 95 and not UPPER <= was <= NUMBER)
 

@@ -1,4 +1,4 @@
-"""Cleans the text of posts: N rows in, N rows out, and only the rows that need it are written anew.
+"""Cleans the text of posts: N rows in, N rows out, and only the rows that need it are rewritten.
 
 In this order:
 
@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
-from sluice.filters.text.char_classes import PICTOGRAPHS, TABLE_SIZE, category_runs
+from sluice.filters.text.char_classes import PICTOGRAPHS, TABLE_SIZE, category_runs, ranges
 from sluice.filters.text.nfc import to_nfc
 from sluice.schemas.arrays import Array, Uint8s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_array, utf8_view
@@ -43,12 +43,10 @@ _ACTION = 7
 # What a row asks for.
 _REWRITE, _ENTITY, _PYTHON = 1, 2, 4
 
-_JOINING_BLOCKS = (
-    (0x0600, 0x0DFF), (0x0F00, 0x109F), (0x1780, 0x18AF), (0x1B00, 0x1C7F), (0xA840, 0xABFF),
-    (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x11000, 0x11FFF),
-)  # fmt: skip
-_KEPT_FORMATS = (*range(0x0600, 0x0606), 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD,
-                 *range(0x13430, 0x13440))  # fmt: skip
+_JOINING_BLOCKS = ranges("""
+0600-0DFF 0F00-109F 1780-18AF 1B00-1C7F A840-ABFF FB50-FDFF FE70-FEFC 11000-11FFF
+""")
+_KEPT_FORMATS = ranges("0600-0605 06DD 070F 0890-0891 08E2 110BD 110CD 13430-1343F")
 _LINE_ENDS = (0x0A, 0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029)
 _BLACK_FLAG = 0x1F3F4
 
@@ -100,7 +98,8 @@ def _actions() -> Uint8s:
         for first, last in _JOINING_BLOCKS:
             inside = slice(max(0, first - start), max(0, last + 1 - start))
             here_U[inside][spells_U[inside]] = _JOINS_LETTERS
-    actions_U[[*_KEPT_FORMATS]] = _KEEP
+    for first, last in _KEPT_FORMATS:
+        actions_U[first : last + 1] = _KEEP
     actions_U[0x09] = _BLANK
     actions_U[[*_LINE_ENDS]] = _LINE_END
     actions_U[[0x200C, 0x200D]] = _JOINER

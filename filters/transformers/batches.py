@@ -12,7 +12,7 @@ PAD_MULTIPLE = 8
 
 
 class BatchPlan(NamedTuple):
-    """N texts dealt to K batches.
+    """N texts assigned to K batches.
 
     Attributes:
         order_N: (N,) int64, the texts from the longest to the shortest; of equal length, in their order.
@@ -38,7 +38,7 @@ def padded(length: int, multiple: int = PAD_MULTIPLE) -> int:
 
 
 def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MULTIPLE) -> BatchPlan:
-    """Deals texts to batches of at most `batch_tokens` tokens, padding counted.
+    """Assigns texts to batches of at most `batch_tokens` tokens, padding counted.
 
     Texts of one length that fill half of the budget are a batch of their own: without padding attention
     needs no mask. Others share a batch with the next shorter ones, which ends, once it is half full, where

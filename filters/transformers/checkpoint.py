@@ -107,8 +107,8 @@ def _check_classes(path: Path, arch: _ArchArgs) -> None:
         (arch.model_name, PreTrainedModel),
         (arch.tokenizer_name, PreTrainedTokenizerBase),
     ):
-        found = getattr(transformers, name, None)
-        if not (isinstance(found, type) and issubclass(found, base)):
+        kind = getattr(transformers, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, base)):
             release = transformers.__version__
             raise InputError(f"{path}: transformers {release} has no {base.__name__} {name!r}")
 
@@ -170,16 +170,16 @@ def read_config(folder: Path, *, header: DetoxifyHeader | None) -> Any:
 
     with _failures_of(folder), quiet():
         if header is None:
-            found = transformers.AutoConfig.from_pretrained(
+            config = transformers.AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
         else:
             kind = getattr(transformers, header.model_class).config_class
-            found = kind.from_pretrained(
+            config = kind.from_pretrained(
                 folder, num_labels=header.num_outputs, local_files_only=True
             )
-        found._attn_implementation = None  # a file does not choose the code of attention
-        return found
+        config._attn_implementation = None  # a file does not choose the code of attention
+        return config
 
 
 def read_tokenizer(folder: Path, *, header: DetoxifyHeader | None) -> Any:

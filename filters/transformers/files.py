@@ -74,11 +74,11 @@ def identify(path: Path) -> ModelFile:
 def check_unchanged(files: Iterable[ModelFile]) -> None:
     """Raises InputError where a file is not what it was when it was located."""
     for file in files:
-        found = identify(Path(file.path))
-        if found != file:
+        now = identify(Path(file.path))
+        if now != file:
             raise InputError(
                 f"{file.path}: was changed since the run began: sha256 must be {file.sha256}, "
-                f"is {found.sha256}"
+                f"is {now.sha256}"
             )
 
 
@@ -210,7 +210,7 @@ def hub_folder(name: str, *, revision: str | None, weights: bool) -> ModelFolder
         raise InputError(
             f"{name}: is no folder, not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded: "
             f"{_first_line(failure)}; where there is a network, `hf download {name} --local-dir FOLDER` "
-            f"makes a folder to give in its place"
+            f"makes a folder to name instead"
         ) from failure
     return read_folder(folder, weights=weights)
 

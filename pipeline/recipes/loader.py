@@ -170,8 +170,8 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
 
 
 def filter_classes() -> dict[str, type]:
-    """Returns every filter class by its name."""
-    return {str(c.__struct_config__.tag): c for c in AnyFilter.__args__}
+    """Returns every filter class by its name, in the order of names."""
+    return dict(sorted((str(c.__struct_config__.tag), c) for c in AnyFilter.__args__))
 
 
 def filter_names() -> list[str]:

@@ -24,7 +24,7 @@ REASONS: Final = {
     "not_utf8": "bytes that are not UTF-8",
     "not_json": "not JSON (RFC 8259, and NaN where it is not read), or nested too deeply",
     "not_object": "JSON, but not an object",
-    "repeated_key": "a key that is read stands twice in the object",
+    "repeated_key": "a key that is read is in the object twice",
     "lone_surrogate": "half of a surrogate pair in a string that is read: no Unicode text",
     "wrong_type": "a column that is read has another type than POST wants",
     "missing_post_id": "no post_id, or null or the empty string",
@@ -137,8 +137,8 @@ def split_rows(
     posts = _post_batch({**raw.columns, "created_at": created_at}, raw.source_row_N, origin)
     if not bad_N.any():
         return posts, malformed_batch(faults, origin=origin)
-    found = [*faults, *_column_faults(raw, masks, bad_N)]
-    return posts.filter(pa.array(~bad_N)), malformed_batch(found, origin=origin)
+    all_faults = [*faults, *_column_faults(raw, masks, bad_N)]
+    return posts.filter(pa.array(~bad_N)), malformed_batch(all_faults, origin=origin)
 
 
 def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatch:

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,16 +211,47 @@ def test_a_constant_of_the_pattern_names_other_kernels(monkeypatch: pytest.Monke
 
 
 def test_imports_of_a_source() -> None:
-    """Imports count wherever they are executed when the module is loaded."""
+    """Imports count wherever they are, in functions too; comments do not hide names."""
     source = (
-        b"import a\nfrom b.c import d, e\nif a:\n    import f\nelse:\n    import g\n"
-        b"try:\n    import h\nexcept ImportError:\n    from i import j\n"
-        b"def k():\n    import l\nclass M:\n    import n\n"
+        "import a\nfrom b.c import d, e\nif a:\n    import f\nelse:\n    import g\n"
+        "try:\n    import h\nexcept ImportError:\n    from i import j\n"
+        "def k():\n    import l\nclass M:\n    import n\n"
+        "from o import (\n    p,  # (why)\n    q as r,\n)\nimport s.t as u, v\nfrom w import \\\n    x\n"
+        "from y import *\n# import z\nimporter = 'not import'\n"
     )
-    found = dict(kernel_cache._imports(kernel_cache._statements(source)))
-    assert found.keys() == set("afghin") | {"b.c"}
-    assert found["b.c"] == ["d", "e"]
-    head = kernel_cache._statements(b"import a\n@b\ndef c():\n    return 'import'\n")
-    assert len(head) == 1
-    text = kernel_cache._statements(b'"""A text.\n\nclass A is not one.\n"""\nfrom a import b\n')
-    assert dict(kernel_cache._imports(text)) == {"a": ["b"]}
+    assert list(kernel_cache._imports(source)) == [
+        *(("a", []), ("b.c", ["d", "e"]), ("f", []), ("g", []), ("h", []), ("i", ["j"]), ("l", [])),
+        *(("n", []), ("o", ["p", "q"]), ("s.t", []), ("v", []), ("w", ["x"]), ("y", [])),
+    ]
+
+
+def test_files_that_nobody_loads_are_deleted(tmp_path: Path) -> None:
+    """After 30 days without use, in the folders of all versions; what is loaded counts as used."""
+    old = time.time() - 31 * 86_400
+    folders = [tmp_path / "0.1.0-aaaa", tmp_path / "0.2.0-bbbb"]
+    for folder in folders:
+        folder.mkdir()
+        for name in ("old.kernel", "loaded.kernel", "new.kernel", ".cut.tmp", "mine.txt"):
+            kernel_cache.write_whole(folder / name, b"payload")
+            os.utime(folder / name, (old, old))
+        os.utime(folder / "new.kernel")
+        kernel_cache.mark_used(folder / "loaded.kernel")
+    kernel_cache.delete_unused(tmp_path)
+    for folder in folders:
+        left = sorted(path.name for path in folder.iterdir())
+        assert left == ["loaded.kernel", "mine.txt", "new.kernel"]
+        assert kernel_cache.read_whole(folder / "loaded.kernel") == b"payload"
+
+
+@pytest.mark.slow
+def test_a_new_kernel_deletes_unused_files(program: Program) -> None:
+    """The process that compiles deletes; one that only loads does not."""
+    program.ask()
+    (first,) = program.files
+    os.utime(first, (1_000_000_000, 1_000_000_000))
+    program.write("constants", "ADDED = 20\n")
+    assert program.ask() == (21, False)
+    (second,) = program.files
+    os.utime(second, (1_000_000_000, 1_000_000_000))
+    assert program.ask() == (21, True)
+    assert second.stat().st_mtime > 1_000_000_000

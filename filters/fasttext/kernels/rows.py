@@ -126,7 +126,7 @@ def _entry(words, data_B, start, size, h):
     """Returns the dictionary entry spelt data_B[start : start + size], whose hash is `h`, or -1."""
     mask = _u64(words.slots_S.shape[0] - 1)
     slot = _u64(h) & mask
-    found = np.int64(-1)
+    match = np.int64(-1)
     while words.slots_S[slot] != 0:
         entry = _u64(words.slots_S[slot]) - _u64(1)
         if words.hashes_V[entry] == h:
@@ -137,10 +137,10 @@ def _entry(words, data_B, start, size, h):
                 same = words.spelling[first + k] == data_B[start + k]
                 k += 1
             if same:
-                found = np.int64(entry)
+                match = np.int64(entry)
                 break
         slot = slot + _u64(1) & mask
-    return found
+    return match
 
 
 @kernel()

@@ -1,9 +1,9 @@
 r"""Splits texts into words, numbers them, and hashes words and subwords as fastText does: for all models.
 
 Four words in five of 16,000 posts have stood before, so all work but the sums is done for distinct words.
-Subwords are hashed where they stand, each from the one before it.
+Subwords are hashed in the text's buffer, each from the one before it.
 
-A text is one line: `\n` parts words like any blank, and the end of the text stands for the library's
+A text is one line: `\n` parts words like any blank, and the end of the text is the library's
 `</s>`. The library reads a literal `</s>` as the end of the line, and so does this.
 
 Indices are unsigned where they come out of arrays: numba checks signed ones for a place from the end,
@@ -93,7 +93,7 @@ def _chunk(data_B, at, left):
 
 @kernel()
 def _key(data_B, at, size):
-    """Returns a number that stands for a word: never 0, and below LONG the word's bytes themselves.
+    """Returns a number by which a word is looked up: never 0, and below LONG the word's bytes themselves.
 
     A word of 7 bytes or fewer is its key (it holds no zero byte). Of longer ones it is a hash, so that
     equal keys say nothing certain.
@@ -129,7 +129,7 @@ def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct)
     mask = _u64(keys_S.shape[0] - 1)
     slot = (key * GOLDEN_RATIO) >> _u64(40) & mask
     start_D[distinct], size_D[distinct] = word, size
-    found = distinct
+    number = distinct
     for _ in range(MOST_PROBES):
         if keys_S[slot] == 0:
             keys_S[slot], numbers_S[slot] = key, distinct
@@ -139,10 +139,10 @@ def _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct)
             key < LONG
             or (size_D[known] == size and _are_equal(data_B, np.int64(start_D[known]), word, size))
         ):
-            found = known
+            number = known
             break
         slot = slot + _u64(1) & mask
-    return found
+    return number
 
 
 @kernel(types.int64(BYTES, OFFSETS, types.uint64[::1], _U32, _U32, types.int64[::1], _U32, _U32))
@@ -150,7 +150,7 @@ def number_words(data_B, offsets_N1, keys_S, numbers_S, word_W, first_N1, start_
     """Splits texts into words and numbers the distinct ones; returns D, how many there are.
 
     Writes the numbers, text after text, into word_W, where each text's begin into first_N1, and where
-    each distinct word stands into start_D and size_D. `keys_S` holds zeros, S is a power of two up to
+    each distinct word is into start_D and size_D. `keys_S` holds zeros, S is a power of two up to
     2^24. A word that finds no free slot in MOST_PROBES counts as a new one each time: that costs time
     and changes nothing, and it bounds what words made to collide can cost.
     """
@@ -171,9 +171,9 @@ def number_words(data_B, offsets_N1, keys_S, numbers_S, word_W, first_N1, start_
             if size == END_OF_LINE.shape[0] and _starts(data_B, word, at, END_OF_LINE):
                 ended = True
                 continue
-            found = _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct)
-            distinct += _u64(found == distinct)
-            word_W[num] = found
+            number = _number_of(data_B, word, size, keys_S, numbers_S, start_D, size_D, distinct)
+            distinct += _u64(number == distinct)
+            word_W[num] = number
             num += _u64(1)
     first_N1[offsets_N1.shape[0] - 1] = num
     return distinct

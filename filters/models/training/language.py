@@ -7,7 +7,7 @@
 fastText trains in a venv of its own (`fit.py`), with one thread on texts in the order of their hash, so the
 same texts give the same bytes on the same machine. The test posts are read after the model and the pool
 are final; before, only to drop their texts from what is trained on. Without `--trainer` it measures the model
-that is there and writes figures and card anew.
+that is there and writes figures and card again.
 """
 
 import argparse
@@ -33,7 +33,16 @@ from sluice.filters.language.identify import (
     LanguageModel,
     shipped_identifier_path,
 )
-from sluice.filters.language.pool import FOLDER, LEAST, TOP, Evidence, Group, LanguagePool, Weights
+from sluice.filters.language.pool import (
+    FOLDER,
+    GROUPS,
+    LEAST,
+    TOP,
+    Evidence,
+    Group,
+    LanguagePool,
+    Weights,
+)
 from sluice.filters.language.views import LanguageIdentifier
 from sluice.filters.models.training import language_measure as measure
 from sluice.filters.models.training.language_card import card
@@ -65,10 +74,10 @@ def train(texts: pa.Table, *, trainer: str, output: Path) -> None:
 
 
 def _repeats(texts: pa.Table) -> Array:
-    """Returns (N,) int64, how often each text stands in what is trained on.
+    """Returns (N,) int64, how often each text is in what is trained on.
 
     Posts of a language with few of them are repeated up to ENOUGH_POSTS, MOST_REPEATS times at most, so that
-    its larger relatives do not drown it; others, and generated texts, stand once.
+    its larger relatives do not drown it; others, and generated texts, are there once.
     """
     labels, sources = (np.array(texts[name].to_pylist()) for name in ("label", "source"))
     is_post_N = ~np.isin(sources, sorted(GENERATED))
@@ -86,17 +95,16 @@ def groups(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> dict[Grou
     is_words = pc.equal(trained["source"], WORDFREQ.name)
     words = set(trained.filter(is_words)["label"].to_pylist())
     of_lid = {language_of(label) for label in lid.labels}
-    found: dict[Group, list[str]] = {
-        "own": [], "posts": [], "words": [], "declaration": [], "lid": sorted(of_lid - set(own.labels))
-    }  # fmt: skip
+    candidates: dict[Group, list[str]] = {group: [] for group in GROUPS}
+    candidates["lid"] = sorted(of_lid - set(own.labels))
     for label in sorted(own.labels):
         if label not in of_lid:
-            found["own"].append(label)
+            candidates["own"].append(label)
         elif posts[label] >= LEAST_POSTS:
-            found["posts"].append(label)
+            candidates["posts"].append(label)
         else:
-            found["words" if label in words else "declaration"].append(label)
-    return {group: tuple(labels) for group, labels in found.items()}
+            candidates["words" if label in words else "declaration"].append(label)
+    return {group: tuple(labels) for group, labels in candidates.items()}
 
 
 def fit_pool(
@@ -105,7 +113,7 @@ def fit_pool(
     """Returns the pool whose weights are fitted on the held-out texts, without figures.
 
     No held-out text is in a language of the group `lid`. Its weights are those that fit best with another
-    model, trained without some languages of the group `declaration`, which stand in for them; its offset
+    model, trained without some languages of the group `declaration`, which represent them; its offset
     is then raised as far as it takes for them to lose nothing against lid.176 alone.
 
     Args:
@@ -185,9 +193,9 @@ def figures(
     column = test["text"].combine_chunks()
     gold_N = np.array(test["lang"].to_pylist(), np.str_)
     answers = {name: identify(column) for name, identify in identifiers.items()}
-    found = {name: measure.codes(answer) for name, answer in answers.items()}
+    codes = {name: measure.codes(answer) for name, answer in answers.items()}
     confidence_N = answers["combined"].confidence_N
-    right_N = found["combined"] == gold_N
+    right_N = codes["combined"] == gold_N
     choice = _part(texts, "measured")
     chosen = identifiers["combined"](choice["text"].combine_chunks())
     return {
@@ -199,19 +207,19 @@ def figures(
         "test": {
             "posts": len(test),
             "languages": len(set(gold_N.tolist())),
-            "accuracy": {name: float((n == gold_N).mean()) for name, n in found.items()},
-            "macro_f1": {name: measure.macro_f1(gold_N, n) for name, n in found.items()},
+            "accuracy": {name: float((n == gold_N).mean()) for name, n in codes.items()},
+            "macro_f1": {name: measure.macro_f1(gold_N, n) for name, n in codes.items()},
             "accuracy_groups": {
                 name: float((measure.groups(n) == measure.groups(gold_N)).mean())
-                for name, n in found.items()
+                for name, n in codes.items()
             },
             "macro_f1_groups": {
                 name: measure.macro_f1(measure.groups(gold_N), measure.groups(n))
-                for name, n in found.items()
+                for name, n in codes.items()
             },
             "calibration_error": measure.calibration_error(right_N, confidence_N),
-            "by_language": _by_language(gold_N, found),
-            "by_length": measure.by_length(column, gold_N, found),
+            "by_language": _by_language(gold_N, codes),
+            "by_length": measure.by_length(column, gold_N, codes),
             "by_threshold": measure.by_threshold(right_N, confidence_N),
         },
         "held_out_by_threshold": measure.by_threshold(
@@ -223,17 +231,17 @@ def figures(
     }
 
 
-def _by_language(gold_N: Array, found: dict[str, Array]) -> list[dict[str, Any]]:
+def _by_language(gold_N: Array, codes: dict[str, Array]) -> list[dict[str, Any]]:
     """Returns a row a language of the test."""
-    rows = {name: measure.f1(gold_N, found_N) for name, found_N in found.items()}
+    rows = {name: measure.f1(gold_N, found_N) for name, found_N in codes.items()}
     return [
         {
             "language": code,
             "posts": row["posts"],
             "precision": row["precision"],
             "recall": row["recall"],
-            **{f"{name}_f1": rows[name][code]["f1"] for name in found},
-            "taken_for": _taken_for(found["combined"][gold_N == code], code),
+            **{f"{name}_f1": rows[name][code]["f1"] for name in codes},
+            "taken_for": _taken_for(codes["combined"][gold_N == code], code),
         }
         for code, row in rows["combined"].items()
     ]
@@ -380,9 +388,9 @@ def main() -> None:
     else:
         pool = msgspec.json.decode((args.folder / "language.json").read_bytes(), type=LanguagePool)
     own = read_model(path)
-    found = figures(texts, _identifiers(own, lid, pool), args.data)
-    found |= {"bytes": path.stat().st_size, "hidden": pool.figures["hidden"]}
-    pool = msgspec.structs.replace(pool, figures=found)
+    measured = figures(texts, _identifiers(own, lid, pool), args.data)
+    measured |= {"bytes": path.stat().st_size, "hidden": pool.figures["hidden"]}
+    pool = msgspec.structs.replace(pool, figures=measured)
     encoded = msgspec.json.format(msgspec.json.encode(pool)) + b"\n"
     (args.folder / "language.json").write_bytes(encoded)
     (args.folder / "language.md").write_text(card(pool))

@@ -47,7 +47,7 @@ def groups(codes_N: Array) -> Array:
 
 
 def by_length(
-    texts: pa.StringArray, gold_N: Array, found: dict[str, Array]
+    texts: pa.StringArray, gold_N: Array, codes: dict[str, Array]
 ) -> list[dict[str, Any]]:
     """Returns a row a class of length: posts, and accuracy and macro-F1 of each identifier."""
     chars_N = pc.utf8_length(texts).to_numpy()
@@ -58,7 +58,7 @@ def by_length(
             "characters": f"{first} to {end - 1}" if end else f"{first} and more",
             "posts": int(in_N.sum()),
         }
-        for name, found_N in found.items():
+        for name, found_N in codes.items():
             row[f"{name}_accuracy"] = float((found_N[in_N] == gold_N[in_N]).mean())
             row[f"{name}_macro_f1"] = macro_f1(gold_N[in_N], found_N[in_N])
         rows.append(row)

@@ -1,6 +1,6 @@
 """The texts that the shipped language model is trained, fitted and measured on.
 
-Posts are dealt to parts by a hash of their text, articles of the Declaration of Human Rights by their
+Posts are assigned to parts by a hash of their text, articles of the Declaration of Human Rights by their
 number and words by a hash of their spelling, so that no part holds what another one does:
 
 | part | posts | declaration | words | use |
@@ -104,7 +104,7 @@ def gather(data: Path, udhr: Path) -> pa.Table:
 
 
 def without_traces(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Returns posts without what tells a collection, not a language: stand-ins for links and names, quotes.
+    """Returns posts without what tells a collection, not a language: placeholders of links and names, quotes.
 
     Some collections write `http`, `url` or `user` for what was removed, and some quote every post.
     """
@@ -198,7 +198,7 @@ def _collected(data: Path) -> pa.Table:
     unknown = set(sources[~allowed_N].tolist()) - set(LEFT_OUT)
     if unknown:
         raise ValueError(f"{TRAIN_FILE}: sources without a stated licence: {sorted(unknown)}")
-    parts_N = np.where(allowed_N, _dealt(posts["text"]), "measured")
+    parts_N = np.where(allowed_N, _parts(posts["text"]), "measured")
     table = pa.table([posts["text"], posts["lang"], posts["source"], pa.array(parts_N)], SCHEMA)
     kept_N = np.ones(len(table), np.bool_)
     pairs = np.array(
@@ -222,12 +222,12 @@ def _extra(extra: Extra, posts: pa.Table, identify: LanguageModel) -> pa.Table:
     texts = posts["text"].filter(pa.array(_has(posts["text"], LEAST_LETTERS))).unique()
     if extra.silver:
         texts = texts.filter(pc.greater_equal(pc.utf8_length(texts), SILVER_CHARS))
-        found = identify(texts)
-        sure = pa.array(found.confidence_N >= SILVER_CONFIDENCE)
-        texts = texts.filter(pc.and_(pc.equal(found.language, extra.label), sure))
+        languages = identify(texts)
+        sure = pa.array(languages.confidence_N >= SILVER_CONFIDENCE)
+        texts = texts.filter(pc.and_(pc.equal(languages.language, extra.label), sure))
     order = np.argsort(hash_texts(texts, seed=SPLIT_SEED), kind="stable")[: extra.most]
     texts = texts.take(pa.array(order))
-    parts = _dealt(texts) if extra.trained else np.full(len(texts), "held_out")
+    parts = _parts(texts) if extra.trained else np.full(len(texts), "held_out")
     return _table(texts, extra.label, extra.source.name, parts)
 
 
@@ -248,7 +248,7 @@ def _table(texts: Any, label: str, source: str, part: Any) -> pa.Table:
     return table.filter(pa.array(_has(table["text"], 1)))
 
 
-def _dealt(texts: pa.ChunkedArray | pa.Array) -> Array:
+def _parts(texts: pa.ChunkedArray | pa.Array) -> Array:
     """Returns (N,) `train` or `held_out`, by a hash of the text."""
     array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     held_out_N = hash_texts(array, seed=SPLIT_SEED) % np.uint64(HELD_OUT) == 0
@@ -274,5 +274,5 @@ def _known(data: Path) -> set[str]:
 
 
 def _first(pattern: str, page: str) -> str:
-    found = re.search(pattern, page)
-    return found[1] if found else ""
+    match = re.search(pattern, page)
+    return match[1] if match else ""

@@ -63,8 +63,8 @@ def platt(labels_N: Array, log_odds_N: Array) -> tuple[float, float]:
         z_N = line[0] * log_odds_N + line[1]
         return float(np.mean(np.logaddexp(0, z_N) - targets_N * z_N))
 
-    found = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-7})
-    slope, intercept = (round(float(v), 6) for v in found.x)
+    fit = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-7})
+    slope, intercept = (round(float(v), 6) for v in fit.x)
     if slope <= 0:
         raise ValueError(f"the calibration turns the order of texts around: slope {slope}")
     return slope, intercept

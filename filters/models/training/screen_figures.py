@@ -75,7 +75,7 @@ def unseen(
             s for s in trained if s != name and langs[s] == langs[name] and langs[name] != "mul"
         ]
         without = screen if name not in trained else _without(recipe, train, [name], train_screen)
-        rows.append({
+        row = {
             "source": name,
             "lang": langs[name],
             "trained_on": name in trained,
@@ -83,8 +83,10 @@ def unseen(
             "posts": len(own),
             "auc": _auc(without, own),
             "auc_language_unseen": _auc(_without(recipe, train, [name, *near], train_screen), own)
-            if near else None,
-        })  # fmt: skip
+            if near
+            else None,
+        }
+        rows.append(row)
     return rows
 
 
@@ -109,7 +111,7 @@ def by_source(
     ):
         own_N = (sources == name) & (langs == lang)
         errors = measure.at_threshold(labels_N[own_N], scores_N[own_N], max_score)
-        rows.append({
+        row = {
             "source": str(name),
             "lang": str(lang),
             "trained_on": name in trained,
@@ -117,7 +119,8 @@ def by_source(
             "positives": int(labels_N[own_N].sum()),
             "auc": _rounded(measure.auc(labels_N[own_N], scores_N[own_N])),
             **{k: _rounded(v) for k, v in errors._asdict().items()},
-        })  # fmt: skip
+        }
+        rows.append(row)
     return rows
 
 
@@ -129,14 +132,15 @@ def thresholds(recipe: ScreenRecipe, screen: Screen, test: pa.Table) -> list[Row
     wanted = [("precision", p) for p in PRECISIONS] + [("recall", r) for r in RECALLS]
     rows = []
     for name, least in wanted:
-        found = measure.thresholds_for(labels_N, scores_N, measure=name, least=least)
-        errors = measure.at_threshold(labels_N, scores_N, 1.0 if found is None else found)
-        rows.append({
+        threshold = measure.thresholds_for(labels_N, scores_N, measure=name, least=least)
+        errors = measure.at_threshold(labels_N, scores_N, 1.0 if threshold is None else threshold)
+        row = {
             "wanted": f"{name} {least}",
-            "max_score": _rounded(found),
-            "precision": None if found is None else _rounded(errors.precision),
-            "recall": None if found is None else _rounded(errors.recall),
-        })  # fmt: skip
+            "max_score": _rounded(threshold),
+            "precision": None if threshold is None else _rounded(errors.precision),
+            "recall": None if threshold is None else _rounded(errors.recall),
+        }
+        rows.append(row)
     return rows
 
 
@@ -158,20 +162,21 @@ def ordinary(
         own_N = (sources == name) & (langs == lang)
         if own_N.sum() < MIN_ORDINARY:
             continue
-        rows.append({
+        row = {
             "source": str(name),
             "lang": str(lang),
             "posts": int(own_N.sum()),
             "rejected": _rounded(float((scores_N[own_N] > max_score).mean())),
             "even": _rounded(float(np.quantile(scores_N[own_N], 1 - EVEN_RATE))),
-        })  # fmt: skip
+        }
+        rows.append(row)
     return sorted(rows, key=lambda row: -row["rejected"])
 
 
 def firehose_files(recipe: ScreenRecipe, data: Path) -> list[str]:
     """Returns the files of unlabelled posts that the recipe does not train on."""
-    found = {str(path.relative_to(data)) for path in data.glob(FIREHOSE)}
-    return sorted(found - set(recipe.clean_files))
+    files = {str(path.relative_to(data)) for path in data.glob(FIREHOSE)}
+    return sorted(files - set(recipe.clean_files))
 
 
 def firehose(screen: Screen, posts: pa.Table, *, max_score: float) -> Row:

@@ -40,7 +40,8 @@ def write_linear(
     names = [(b"</s>", 0), *((f"__label__{label}".encode(), 1) for label in labels)]
     parts = [
         struct.pack("<ii", _MAGIC, _VERSION),
-        struct.pack("<12i", 1, 5, 1, 1, 5, 1, _SOFTMAX, _SUPERVISED, NUM_BUCKETS, SHORTEST, LONGEST, 100),
+        struct.pack("<8i", 1, 5, 1, 1, 5, 1, _SOFTMAX, _SUPERVISED),
+        struct.pack("<4i", NUM_BUCKETS, SHORTEST, LONGEST, 100),
         struct.pack("<d", 1e-4),
         struct.pack("<iiiqq", len(names), 1, len(labels), len(names), len(buckets_B)),
         *(name + b"\0" + struct.pack("<qb", 1, kind) for name, kind in names),
@@ -50,7 +51,7 @@ def write_linear(
         struct.pack("<iiii", 1, 1, 1, 1),
         centroids_C.astype("<f4").tobytes(),
         struct.pack("<?qqff", False, len(labels), 1, -0.5, 0.5),
-    ]  # fmt: skip
+    ]
     path.write_bytes(b"".join(parts))
 
 

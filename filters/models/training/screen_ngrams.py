@@ -61,7 +61,7 @@ def _list_ngrams(
             word = at
             while at < stop and not _is_blank(data_B[at]):
                 at += 1
-            first = word - 1  # stands for the bracket before the word
+            first = word - 1  # the place of the bracket before the word
             while word < at and first < at:
                 h, size, here, wide = _OFFSET, 0, first, True
                 while size < LONGEST and here <= at:
@@ -86,7 +86,7 @@ def _list_ngrams(
 
 
 def count_ngrams(texts: pa.StringArray) -> tuple[sparse.csr_matrix, Array]:
-    """Returns how often each n-gram stands in each text, and which buckets may have a weight.
+    """Returns how often each n-gram is in each text, and which buckets may have a weight.
 
     Args:
         texts: (N,) string, classifier text, never null.

@@ -1,9 +1,9 @@
 """Made posts for languages without labelled ones: ordinary posts, and such with hostile words put in.
 
-Source: ours; distant supervision by a word list. An ordinary post stands among the good posts as it is, and
+Source: ours; distant supervision by a word list. An ordinary post is among the good posts as it is, and
 with a word of `screen_seeds.toml` put in among the bad ones, so that all that sets them apart is the word
 and, through its n-grams, its other forms. Where there are no ordinary posts of a language, common words of
-it, drawn at random, stand for them: without these, its script alone would be a sign.
+it, drawn at random, take their place: without these, its script alone would be a sign.
 """
 
 import tomllib

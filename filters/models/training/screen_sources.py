@@ -36,7 +36,7 @@ class ScreenRecipe(NamedTuple):
         positive: the label whose probability is the score.
         negative: the other label.
         train_files: below the data folder; only these are read for training and calibration.
-        clean_files: where the `as_clean` sources lie.
+        clean_files: the files of the `as_clean` sources.
         test_files: their labels are read after training, to fill the model card.
         sources: what is used of the training files.
         left_out: source -> why it is not.
@@ -47,7 +47,7 @@ class ScreenRecipe(NamedTuple):
         shape: whether the features of `sluice.filters.screens.shape` are used.
         l2: penalty on the weights of n-grams.
         l2_shape: penalty on the weights of shape features.
-        min_posts: an n-gram has a weight if it stands in so many training posts; sets the file's size.
+        min_posts: an n-gram has a weight if it is in so many training posts; sets the file's size.
     """
 
     name: Literal["spam", "toxicity"]

@@ -6,7 +6,7 @@
 
 Posts are prepared by the code that serves the models (normalised, then classifier text and shape features).
 Only training files are read before a model is final, but for the texts of the test files, so that equal
-posts can be left out of training. A tenth of the training posts, dealt by a hash of their text, is held out
+posts can be left out of training. A tenth of the training posts, by a hash of their text, is held out
 of training for calibration and threshold. What is measured for the card is in `screen_figures.py`.
 """
 
@@ -69,7 +69,7 @@ def read_posts(data: Path, files: Sequence[str]) -> pa.Table:
 def training_posts(recipe: ScreenRecipe, data: Path) -> pa.Table:
     """Returns what a model is trained and calibrated on: the listed sources of the training files.
 
-    Posts whose letters are those of a test post are left out: some stand in both as published.
+    Posts whose letters are those of a test post are left out: some are in both as published.
     """
     labelled = [s for s in recipe.sources if not s.as_clean]
     posts = _of(read_posts(data, recipe.train_files), labelled)
@@ -130,7 +130,7 @@ def train_screen(posts: pa.Table, recipe: ScreenRecipe, *, path: Path) -> Screen
     shape_NK = np.zeros((len(posts), 0))
     if recipe.shape:
         shape_NK = shape_features(text_features(posts["whole"].combine_chunks()))
-    found = fit_logistic(
+    fit = fit_logistic(
         mean_ngrams(counts, buckets_B),
         shape_NK,
         labels_N,
@@ -143,12 +143,12 @@ def train_screen(posts: pa.Table, recipe: ScreenRecipe, *, path: Path) -> Screen
     write_linear(
         path,
         buckets_B=buckets_B,
-        weights_B=found.ngrams_F[:-1],
-        end_of_text=float(found.ngrams_F[-1]),
+        weights_B=fit.ngrams_F[:-1],
+        end_of_text=float(fit.ngrams_F[-1]),
         labels=(recipe.negative, recipe.positive),
     )
     classifier = FastTextClassifier(read_model(path))
-    return Screen(classifier, recipe.positive, 1.0, found.intercept, found.shape_K)
+    return Screen(classifier, recipe.positive, 1.0, fit.intercept, fit.shape_K)
 
 
 def common_buckets(counts: sparse.csr_matrix, usable_F: Array, *, min_posts: int) -> Array:
@@ -208,7 +208,7 @@ def make(recipe: ScreenRecipe, *, data: Path, folder: Path) -> Calibration:
     held_scores_N = screen.score(*screen_figures.read_by(held_out))
     max_score = default_threshold(recipe, held_out, held_scores_N)
     test = read_posts(data, recipe.test_files)
-    found = Calibration(
+    calibration = Calibration(
         label=recipe.positive,
         sha256=screen.classifier.model.sha256,
         slope=screen.slope,
@@ -237,10 +237,10 @@ def make(recipe: ScreenRecipe, *, data: Path, folder: Path) -> Calibration:
         },
     )
     (folder / f"{recipe.name}.json").write_bytes(
-        msgspec.json.format(msgspec.json.encode(found)) + b"\n"
+        msgspec.json.format(msgspec.json.encode(calibration)) + b"\n"
     )
-    (folder / f"{recipe.name}.md").write_text(card(recipe, found))
-    return found
+    (folder / f"{recipe.name}.md").write_text(card(recipe, calibration))
+    return calibration
 
 
 def main() -> None:
@@ -252,9 +252,9 @@ def main() -> None:
     options = parser.parse_args()
     for name, recipe in RECIPES.items():
         if options.only in (None, name):
-            found = make(recipe, data=options.data, folder=options.output)
-            size, threshold = found.figures["bytes"], found.max_score
-            print(f"{name}: {size:,} bytes, max_{name} = {threshold}, sha256 {found.sha256}")
+            calibration = make(recipe, data=options.data, folder=options.output)
+            size, threshold = calibration.figures["bytes"], calibration.max_score
+            print(f"{name}: {size:,} bytes, max_{name} = {threshold}, sha256 {calibration.sha256}")
 
 
 if __name__ == "__main__":
