@@ -29,13 +29,15 @@ from sluice.filters.rules.truncated_retweet import TruncatedRetweet
 from sluice.filters.rules.uppercase_ratio import UppercaseRatio
 from sluice.filters.rules.url_ratio import UrlRatio
 
-_OfCharacters = (
+_CharacterFilter = (
     DigitRatio | EmojiRatio | MaxChars | MinChars | OwnText | PunctuationRatio | RepeatedChars
 )
-_OfMarkup = HashtagRatio | MentionRatio | SymbolWordRatio | TruncatedRetweet | UrlRatio
-_OfWords = AlphabeticWordsRatio | MaxWords | MinWords | RepeatedWords | StopWords | TopNgramRatio
-_OfSpelling = MeanWordLengthMax | MeanWordLengthMin | UppercaseRatio
-_OfLines = BulletLineRatio | EllipsisLineRatio | RepeatedLines
-_OfModels = LanguageAllowed | LanguageConfidence | Spam | Toxicity
-AnyFilter = _OfCharacters | _OfMarkup | _OfWords | _OfSpelling | _OfLines | _OfModels
+_MarkupFilter = HashtagRatio | MentionRatio | SymbolWordRatio | TruncatedRetweet | UrlRatio
+_WordFilter = AlphabeticWordsRatio | MaxWords | MinWords | RepeatedWords | StopWords | TopNgramRatio
+_SpellingFilter = MeanWordLengthMax | MeanWordLengthMin | UppercaseRatio
+_LineFilter = BulletLineRatio | EllipsisLineRatio | RepeatedLines
+_ModelFilter = LanguageAllowed | LanguageConfidence | Spam | Toxicity
+AnyFilter = (
+    _CharacterFilter | _MarkupFilter | _WordFilter | _SpellingFilter | _LineFilter | _ModelFilter
+)
 """Every filter that a recipe may name, by its tag."""

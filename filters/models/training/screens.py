@@ -30,7 +30,7 @@ from sluice.filters.models.training.screen_file import write_linear
 from sluice.filters.models.training.screen_linear import block_weights, fit_logistic
 from sluice.filters.models.training.screen_ngrams import NUM_BUCKETS, count_ngrams, mean_ngrams
 from sluice.filters.models.training.screen_seeds import common_posts, hostile_posts
-from sluice.filters.models.training.screen_sources import RECIPES, ScreenRecipe, ScreenSource
+from sluice.filters.models.training.screen_sources import RECIPES, ScreenRecipe
 from sluice.filters.screens.screen import FOLDER, Calibration, Screen
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import text_features
@@ -71,9 +71,8 @@ def training_posts(recipe: ScreenRecipe, data: Path) -> pa.Table:
 
     Posts whose letters are those of a test post are left out: some are in both as published.
     """
-    labelled = [s for s in recipe.sources if not s.as_clean]
-    posts = _of(read_posts(data, recipe.train_files), labelled)
-    clean = _of(read_posts(data, recipe.clean_files), [s for s in recipe.sources if s.as_clean])
+    posts = _of(read_posts(data, recipe.train_files), recipe.labelled)
+    clean = _of(read_posts(data, recipe.clean_files), recipe.clean)
     clean = clean.set_column(3, "label", pa.array(np.zeros(len(clean), np.int64)))
     posts = pa.concat_tables([posts, clean]).combine_chunks()
     posts = posts.filter(pc.greater(pc.binary_length(posts["text"]), 0))
@@ -117,8 +116,8 @@ def _limited(posts: pa.Table, recipe: ScreenRecipe, *, share: float) -> pa.Table
     return posts.filter(pa.array(keep_N))
 
 
-def _of(posts: pa.Table, sources: Sequence[ScreenSource]) -> pa.Table:
-    return posts.filter(pc.is_in(posts["source"], pa.array([s.name for s in sources], pa.string())))
+def _of(posts: pa.Table, sources: Sequence[str]) -> pa.Table:
+    return posts.filter(pc.is_in(posts["source"], pa.array(sources, pa.string())))
 
 
 def train_screen(posts: pa.Table, recipe: ScreenRecipe, *, path: Path) -> Screen:
@@ -159,9 +158,7 @@ def common_buckets(counts: sparse.csr_matrix, usable_F: Array, *, min_posts: int
 
 def _weighable(posts: pa.Table, recipe: ScreenRecipe) -> pa.Table:
     """Returns the posts and the made ones, with all clean sources named as one."""
-    clean = pc.is_in(
-        posts["source"], pa.array([s.name for s in recipe.sources if s.as_clean], pa.string())
-    )
+    clean = pc.is_in(posts["source"], pa.array(recipe.clean, pa.string()))
     at = posts.schema.get_field_index("source")
     named = posts.set_column(at, "source", pc.if_else(clean, ORDINARY, posts["source"]))
     common = common_posts(seed=SEEDS_SEED)
@@ -193,8 +190,7 @@ def calibrated_screen(screen: Screen, held_out: pa.Table) -> Screen:
 def default_threshold(recipe: ScreenRecipe, held_out: pa.Table, scores_N: Array) -> float:
     """Returns the smallest hundredth that spares good posts of labelled sources and ordinary ones alike."""
     labels_N = held_out["label"].to_numpy()
-    clean = [s.name for s in recipe.sources if s.as_clean]
-    clean_N = np.isin(np.array(held_out["source"].to_pylist()), clean)
+    clean_N = np.isin(np.array(held_out["source"].to_pylist()), recipe.clean)
     return max(
         measure.choose_threshold(labels_N[own_N], scores_N[own_N]) for own_N in (clean_N, ~clean_N)
     )

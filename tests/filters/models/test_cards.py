@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +19,6 @@ from sluice.filters.models.training.screen_card import card
 from sluice.filters.models.training.screen_sources import (
     ALLOWED_LICENCES,
     RECIPES,
-    SPAM,
-    TOXICITY,
     ScreenRecipe,
 )
 from sluice.filters.screens.screen import FOLDER, build_screen, calibration, model_sha256
@@ -28,6 +27,7 @@ from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 
 NAMES = list(RECIPES)
+SPAM = RECIPES["spam"]
 TEST_POSTS = [
     {"text": f"words of a {what} test post", "label": i % 2, "lang": "en", "source": "uci-sms"}
     for i, what in enumerate(("first", "second", "third"))
@@ -83,7 +83,7 @@ def test_training_posts_are_those_of_the_listed_sources(
     assert not any("test" in file for file in (*recipe.train_files, *recipe.clean_files))
     posts = screens.training_posts(recipe, invented_data(tmp_path, recipe))
     assert set(posts["source"].to_pylist()) == {s.name for s in recipe.sources}
-    clean = {s.name for s in recipe.sources if s.as_clean}
+    clean = set(recipe.clean)
     labels = {row["label"] for row in posts.to_pylist() if row["source"] in clean}
     assert labels == {0}
     assert not {row["text"] for row in TEST_POSTS} & set(posts["text"].to_pylist())
@@ -132,7 +132,7 @@ def test_training_text_is_what_the_models_are_served(tmp_path: Path) -> None:
 
 def test_the_held_out_slice_shares_no_text_with_training(tmp_path: Path) -> None:
     """The split is by text, the same every time, about a tenth, and limited as the recipe says."""
-    recipe = TOXICITY._replace(most=20)
+    recipe = msgspec.structs.replace(RECIPES["toxicity"], most=20)
     posts = screens.training_posts(recipe, invented_data(tmp_path, recipe))
     train, held_out = screens.split(posts, recipe)
     again, _ = screens.split(posts.take(pa.array(np.arange(len(posts))[::-1])), recipe)
