@@ -1,7 +1,7 @@
 """The structure in numbers, and the table of rooms of docs/architecture.md: `make structure`.
 
-A room is a sub-package. Rooms, and files that stand beside them, are the parts of a package; an arrow leads
-from a part to one that it imports. A part stands one floor above the highest that it imports. A circle is a
+A room is a sub-package. Rooms, and files beside them, are the parts of a package; an arrow leads from a
+part to one that it imports. A part is one floor above the highest that it imports. A circle is a
 set of parts that import each other, directly or not: there must be none.
 
     python .ci/structure.py            numbers, a line a package

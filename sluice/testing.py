@@ -92,5 +92,5 @@ def check_scores(
     )
     copied = pa.RecordBatch.from_pylist(posts.to_pylist(), schema=posts.schema)
     assert score(Batch(copied, views)).tolist() == scores_N.tolist(), (
-        f"{name}: scores depend on where the posts lie in memory"
+        f"{name}: scores depend on where the posts are in memory"
     )
