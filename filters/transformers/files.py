@@ -22,24 +22,12 @@ DETOXIFY_URLS = {
 """What detoxify publishes (Apache-2.0). The digits at the end begin the sha256 of the file."""
 
 CONFIG = "config.json"
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-    "tokenizer.model",
+    *("tokenizer.json", *_SETTINGS, "vocab.txt", "vocab.json", "merges.txt"),
+    *("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model"),
 )
-VOCABULARIES = frozenset(TOKENIZER_FILES) - {
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-}
+VOCABULARIES = sorted(set(TOKENIZER_FILES) - set(_SETTINGS))
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 WEIGHTS = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.json")
 """Files that hold the weights, or say which files do, the preferred one first."""
@@ -127,7 +115,7 @@ def _missing(path: Path, *, weights: bool) -> str | None:
     if not (path / CONFIG).is_file():
         return CONFIG
     if not any((path / name).is_file() for name in VOCABULARIES):
-        return f"tokenizer ({', '.join(sorted(VOCABULARIES))})"
+        return f"tokenizer ({', '.join(VOCABULARIES)})"
     if weights and not any((path / name).is_file() for name in WEIGHTS):
         return f"weights ({', '.join(WEIGHTS)})"
     return None

@@ -15,23 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.batch import Scores
-from sluice.filters.transformers.checkpoint import (
-    DetoxifyHeader,
-    read_config,
-    read_header,
-    read_model,
-    read_pickle,
-    read_tokenizer,
-)
-from sluice.filters.transformers.files import (
-    ModelFolder,
-    check_pin,
-    check_unchanged,
-    detoxify_checkpoint,
-    hub_folder,
-    identify,
-    read_folder,
-)
+from sluice.filters.transformers import checkpoint, files
 from sluice.filters.transformers.first_token import shorten_last_layer
 from sluice.filters.transformers.forward import Activation, Forward
 from sluice.filters.transformers.scorer import Scored, TransformerScorer
@@ -80,7 +64,7 @@ def load(spec: Transformer, located: Located, *, threads: int | None = None) -> 
 
     if threads is not None:
         torch.set_num_threads(threads)
-    check_unchanged(located.files)
+    files.check_unchanged(located.files)
     device = _device(spec)
     model, tokenizer = _model_and_tokenizer(spec, located, device=device)
     forward = Forward(model, num_labels=len(located.labels), activation=located.activation)
@@ -113,11 +97,11 @@ def _require_libraries(spec: Transformer) -> None:
 
 def _locate_detoxify(spec: Transformer) -> Located:
     if spec.checkpoint is None:
-        weights = detoxify_checkpoint(spec.model.removeprefix(DETOXIFY))
+        weights = files.detoxify_checkpoint(spec.model.removeprefix(DETOXIFY))
     else:
-        weights = identify(Path(spec.checkpoint).absolute())
-    check_pin(weights, spec.sha256)
-    header = read_header(Path(weights.path), trust=spec.trust)
+        weights = files.identify(Path(spec.checkpoint).absolute())
+    files.check_pin(weights, spec.sha256)
+    header = checkpoint.read_header(Path(weights.path), trust=spec.trust)
     _check_labels(spec, header.labels)
     folder = _base_folder(spec, header)
     _check_kind(folder.path, header)
@@ -131,27 +115,27 @@ def _locate_detoxify(spec: Transformer) -> Located:
     )
 
 
-def _base_folder(spec: Transformer, header: DetoxifyHeader) -> ModelFolder:
+def _base_folder(spec: Transformer, header: checkpoint.DetoxifyHeader) -> files.ModelFolder:
     """Returns configuration and tokenizer of the model that a checkpoint was made from."""
     if spec.base is not None:
-        return read_folder(Path(spec.base).absolute(), weights=False)
+        return files.read_folder(Path(spec.base).absolute(), weights=False)
     if Path(header.base).is_dir():
-        return read_folder(Path(header.base).absolute(), weights=False)
-    return hub_folder(header.base, revision=spec.revision, weights=False)
+        return files.read_folder(Path(header.base).absolute(), weights=False)
+    return files.hub_folder(header.base, revision=spec.revision, weights=False)
 
 
 def _locate_classifier(spec: Transformer) -> Located:
     path = Path(spec.model)
     if path.is_dir():
-        folder = read_folder(path.absolute(), weights=True)
+        folder = files.read_folder(path.absolute(), weights=True)
     else:
-        folder = hub_folder(spec.model, revision=spec.revision, weights=True)
+        folder = files.hub_folder(spec.model, revision=spec.revision, weights=True)
     if spec.sha256 is not None and len(folder.weights) > 1:
         raise InputError(f"{spec.model}: sha256 pins one file, but the weights are in several")
-    check_pin(folder.weights[0], spec.sha256)
+    files.check_pin(folder.weights[0], spec.sha256)
     for file in folder.weights:
         if file.path.endswith(".bin"):
-            read_pickle(Path(file.path), trust=spec.trust)
+            checkpoint.read_pickle(Path(file.path), trust=spec.trust)
     config = _check_kind(folder.path, None)
     labels = tuple(str(config.id2label[place]) for place in range(config.num_labels))
     _check_labels(spec, labels)
@@ -171,10 +155,10 @@ def _check_labels(spec: Transformer, labels: tuple[str, ...]) -> None:
         raise InputError(f"{spec.model}: two outputs have the label {twice[0]!r}")
 
 
-def _check_kind(folder: Path, header: DetoxifyHeader | None) -> Any:
+def _check_kind(folder: Path, header: checkpoint.DetoxifyHeader | None) -> Any:
     """Returns the configuration; raises InputError where it or the tokenizer cannot be used."""
-    config = read_config(folder, header=header)
-    check_tokenizer(read_tokenizer(folder, header=header))
+    config = checkpoint.read_config(folder, header=header)
+    check_tokenizer(checkpoint.read_tokenizer(folder, header=header))
     return config
 
 
@@ -201,11 +185,12 @@ def _device(spec: Transformer) -> str:
 
 def _model_and_tokenizer(spec: Transformer, located: Located, *, device: str) -> tuple[Any, Any]:
     folder, header = Path(located.folder), located.header
-    config, tokenizer = read_config(folder, header=header), read_tokenizer(folder, header=header)
+    config = checkpoint.read_config(folder, header=header)
+    tokenizer = checkpoint.read_tokenizer(folder, header=header)
     if config.pad_token_id is None:  # decoders look for the last token that is no padding
         config.pad_token_id = tokenizer.pad_token_id
     usual = "bfloat16" if device == "cuda" else "float32"
-    model = read_model(
+    model = checkpoint.read_model(
         config,
         [Path(file.path) for file in located.weights if not file.path.endswith(".json")],
         header=header,

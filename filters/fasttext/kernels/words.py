@@ -49,7 +49,8 @@ DISTINCT = types.NamedTuple((_U32, _U32, _U32, types.boolean[::1], types.int64[:
 
 
 @kernel()
-def _is_blank(c):
+def is_blank(c):
+    """Returns whether a byte parts words."""
     return c == 32 or (9 <= c <= 13) or c == 0
 
 
@@ -66,14 +67,15 @@ def _starts(data_B, start, end, prefix):
 
 
 @kernel()
-def _fnv(h, c):
+def fnv(h, c):
     """Returns the hash one byte on; the library's bytes are signed, so those above 127 sign-extend."""
     wide = np.uint32(c) if c < 128 else np.uint32(c) | np.uint32(0xFFFFFF00)
     return np.uint32(np.uint32(h ^ wide) * FNV_PRIME)
 
 
 @kernel()
-def _is_continuation(c):
+def is_continuation(c):
+    """Returns whether a byte of UTF-8 continues a character."""
     return (c & 0xC0) == 0x80
 
 
@@ -160,10 +162,10 @@ def number_words(data_B, offsets_N1, keys_S, numbers_S, word_W, first_N1, start_
         at, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         ended = False
         while at < end and not ended:
-            while at < end and _is_blank(data_B[at]):
+            while at < end and is_blank(data_B[at]):
                 at += 1
             word = at
-            while at < end and not _is_blank(data_B[at]):
+            while at < end and not is_blank(data_B[at]):
                 at += 1
             size = at - word
             if size == 0:
@@ -193,32 +195,32 @@ def hash_subwords(data_B, distinct, shortest, longest, hash_Q, length_Q):
         end = start + np.int64(distinct.size_D[d])
         h = FNV_OFFSET
         for k in range(start, end):
-            h = _fnv(h, data_B[k])
+            h = fnv(h, data_B[k])
         distinct.hash_D[d] = h
         distinct.has_prefix_D[d] = _starts(data_B, start, end, PREFIX)
         distinct.first_D1[d] = num
         for first in range(start - 1, end):
-            if first >= start and _is_continuation(data_B[first]):
+            if first >= start and is_continuation(data_B[first]):
                 continue
             h = FNV_OFFSET
             length = 0
             at = np.int64(first)
             if first < start:
-                h = _fnv(h, np.uint8(60))
+                h = fnv(h, np.uint8(60))
                 length = 1
                 at = start
-                while at < end and _is_continuation(data_B[at]):
-                    h = _fnv(h, data_B[at])
+                while at < end and is_continuation(data_B[at]):
+                    h = fnv(h, data_B[at])
                     at += 1
             while length < longest and at <= end:
                 if at == end:
-                    h = _fnv(h, np.uint8(62))
+                    h = fnv(h, np.uint8(62))
                     at += 1
                 else:
-                    h = _fnv(h, data_B[at])
+                    h = fnv(h, data_B[at])
                     at += 1
-                    while at < end and _is_continuation(data_B[at]):
-                        h = _fnv(h, data_B[at])
+                    while at < end and is_continuation(data_B[at]):
+                        h = fnv(h, data_B[at])
                         at += 1
                 length += 1
                 hash_Q[num], length_Q[num] = h, length
@@ -241,7 +243,7 @@ def fill_slots(spelling, starts_V1, hashes_V, slots_S):
     for entry in range(hashes_V.shape[0]):
         h = FNV_OFFSET
         for k in range(starts_V1[entry], starts_V1[entry + 1]):
-            h = _fnv(h, spelling[k])
+            h = fnv(h, spelling[k])
         hashes_V[entry] = h
         slot = _u64(h) & mask
         while slots_S[slot] != 0:

@@ -48,6 +48,7 @@ from sluice.filters.models.training import language_measure as measure
 from sluice.filters.models.training.language_card import card
 from sluice.filters.models.training.language_sources import CUTOFF, FIT, UDHR, WORDFREQ
 from sluice.filters.models.training.language_texts import TEST_FILE, gather, read_posts
+from sluice.filters.models.training.measure import calibration_error
 from sluice.schemas.arrays import Array
 
 TRAINER_SCRIPT = Path(__file__).with_name("fit_fasttext.py")
@@ -217,7 +218,7 @@ def figures(
                 name: measure.macro_f1(measure.groups(gold_N), measure.groups(n))
                 for name, n in codes.items()
             },
-            "calibration_error": measure.calibration_error(right_N, confidence_N),
+            "calibration_error": calibration_error(right_N, confidence_N),
             "by_language": _by_language(gold_N, codes),
             "by_length": measure.by_length(column, gold_N, codes),
             "by_threshold": measure.by_threshold(right_N, confidence_N),

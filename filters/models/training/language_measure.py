@@ -82,21 +82,6 @@ def by_threshold(right_N: Array, confidence_N: Array) -> list[dict[str, float]]:
     return rows
 
 
-def calibration_error(right_N: Array, confidence_N: Array, bins: int = 10) -> float:
-    """Returns the expected calibration error in bins of equal width.
-
-    Source: Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
-    Binning", AAAI 2015, section "Calibration measures".
-    """
-    bin_N = np.minimum((confidence_N * bins).astype(np.int64), bins - 1)
-    gaps = [
-        abs(float(right_N[bin_N == b].mean()) - float(confidence_N[bin_N == b].mean()))
-        * float((bin_N == b).mean())
-        for b in np.unique(bin_N)
-    ]
-    return float(sum(gaps))
-
-
 def codes(found: Languages) -> Array:
     """Returns (N,) str, the languages as a NumPy array."""
     return np.array(found.language.to_pylist(), np.str_)

@@ -233,18 +233,11 @@ def _extra(extra: Extra, posts: pa.Table, identify: LanguageModel) -> pa.Table:
 
 
 def _table(texts: Any, label: str, source: str, part: Any) -> pa.Table:
-    texts = (
-        texts
-        if isinstance(texts, pa.Array)
-        else classifier_text(normalize(pa.array(texts, pa.string())))
-    )
-    parts = np.full(len(texts), part) if isinstance(part, str) else part
-    columns = [
-        texts,
-        pa.array([label] * len(texts)),
-        pa.array([source] * len(texts)),
-        pa.array(parts),
-    ]
+    if not isinstance(texts, pa.Array):
+        texts = classifier_text(normalize(pa.array(texts, pa.string())))
+    num = len(texts)
+    parts = np.full(num, part) if isinstance(part, str) else part
+    columns = [texts, pa.repeat(label, num), pa.repeat(source, num), pa.array(parts)]
     table = pa.table(columns, SCHEMA)
     return table.filter(pa.array(_has(table["text"], 1)))
 
@@ -258,12 +251,7 @@ def _parts(texts: pa.ChunkedArray | pa.Array) -> Array:
 
 def _has(texts: pa.ChunkedArray | pa.Array, num_letters: int) -> Array:
     """Returns (N,) bool, true where a text has so many letters."""
-    counts = (
-        pa.chunked_array([pc.utf8_length(letters(texts))])
-        if isinstance(texts, pa.Array)
-        else pc.utf8_length(letters(texts))
-    )
-    return np.asarray(counts.to_numpy() >= num_letters)
+    return np.asarray(pc.utf8_length(letters(texts))) >= num_letters
 
 
 def _known(data: Path) -> set[str]:

@@ -108,12 +108,14 @@ def thresholds_for(labels_N: Array, scores_N: Array, *, measure: str, least: flo
 
 
 def calibration_error(labels_N: Array, scores_N: Array, bins: int = 10) -> float:
-    """Returns the expected calibration error: |mean score - share of positives|, over equal bins."""
-    bin_N = np.minimum((scores_N * bins).astype(int), bins - 1)
-    gaps = [
-        abs(float(scores_N[bin_N == b].mean() - labels_N[bin_N == b].mean()))
+    """Returns the expected calibration error: |mean score - share of positives|, over bins of equal width.
+
+    Source: Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning", AAAI 2015, section "Calibration measures".
+    """
+    bin_N = np.minimum((scores_N * bins).astype(np.int64), bins - 1)
+    return sum(
+        abs(float(labels_N[bin_N == b].mean()) - float(scores_N[bin_N == b].mean()))
         * float((bin_N == b).mean())
-        for b in range(bins)
-        if (bin_N == b).any()
-    ]
-    return sum(gaps)
+        for b in np.unique(bin_N)
+    )

@@ -1,7 +1,7 @@
 """What the card of a screen states, measured: sources never seen, test posts, ordinary posts by language."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,43 +106,38 @@ def by_source(
 ) -> list[Row]:
     """Returns a row a source and language of the test files: size, AUC, and errors at the threshold."""
     scores_N, labels_N = screen.score(*read_by(test)), test["label"].to_numpy()
-    sources, langs = _column(test, "source"), _column(test, "lang")
-    rows = []
-    for name, lang in sorted(
-        set(zip(sources, langs, strict=True)), key=lambda k: (k[0] not in recipe.labelled, *k)
-    ):
-        own_N = (sources == name) & (langs == lang)
-        errors = measure.at_threshold(labels_N[own_N], scores_N[own_N], max_score)
-        row = {
-            "source": str(name),
-            "lang": str(lang),
+
+    def row(name: str, lang: str, own_N: Array) -> Row:
+        own_labels_N, own_scores_N = labels_N[own_N], scores_N[own_N]
+        errors = measure.at_threshold(own_labels_N, own_scores_N, max_score)
+        return {
+            "source": name,
+            "lang": lang,
             "trained_on": name in recipe.labelled,
             "posts": int(own_N.sum()),
-            "positives": int(labels_N[own_N].sum()),
-            "auc": _rounded(measure.auc(labels_N[own_N], scores_N[own_N])),
+            "positives": int(own_labels_N.sum()),
+            "auc": _rounded(measure.auc(own_labels_N, own_scores_N)),
             **{k: _rounded(v) for k, v in errors._asdict().items()},
         }
-        rows.append(row)
-    return rows
+
+    return sorted((row(*group) for group in _groups(test)), key=lambda row: not row["trained_on"])
 
 
 def thresholds(recipe: ScreenRecipe, screen: Screen, test: pa.Table) -> list[Row]:
     """Returns the thresholds with stated precision or recall on test posts of sources trained on."""
     own = test.filter(pc.is_in(test["source"], pa.array(recipe.labelled)))
     scores_N, labels_N = screen.score(*read_by(own)), own["label"].to_numpy()
-    wanted = [("precision", p) for p in PRECISIONS] + [("recall", r) for r in RECALLS]
-    rows = []
-    for name, least in wanted:
+
+    def row(name: str, least: float) -> Row:
         threshold = measure.thresholds_for(labels_N, scores_N, measure=name, least=least)
-        errors = measure.at_threshold(labels_N, scores_N, 1.0 if threshold is None else threshold)
-        row = {
-            "wanted": f"{name} {least}",
-            "max_score": _rounded(threshold),
-            "precision": None if threshold is None else _rounded(errors.precision),
-            "recall": None if threshold is None else _rounded(errors.recall),
-        }
-        rows.append(row)
-    return rows
+        row = {"wanted": f"{name} {least}", "max_score": _rounded(threshold)}
+        if threshold is None:
+            return {**row, "precision": None, "recall": None}
+        errors = measure.at_threshold(labels_N, scores_N, threshold)
+        return {**row, "precision": _rounded(errors.precision), "recall": _rounded(errors.recall)}
+
+    wanted = [("precision", p) for p in PRECISIONS] + [("recall", r) for r in RECALLS]
+    return [row(name, least) for name, least in wanted]
 
 
 def ordinary(
@@ -156,21 +151,25 @@ def ordinary(
     other = pa.array([*recipe.labelled, *recipe.left_out, *recipe.not_ordinary])
     posts = posts.filter(pc.invert(pc.is_in(posts["source"], other)))
     scores_N = screen.score(*read_by(posts))
-    sources, langs = _column(posts, "source"), _column(posts, "lang")
-    rows = []
-    for name, lang in sorted(set(zip(sources, langs, strict=True))):
-        own_N = (sources == name) & (langs == lang)
-        if own_N.sum() < MIN_ORDINARY:
-            continue
-        row = {
-            "source": str(name),
-            "lang": str(lang),
+    rows = [
+        {
+            "source": name,
+            "lang": lang,
             "posts": int(own_N.sum()),
             "rejected": _rounded(float((scores_N[own_N] > max_score).mean())),
             "even": _rounded(float(np.quantile(scores_N[own_N], 1 - EVEN_RATE))),
         }
-        rows.append(row)
+        for name, lang, own_N in _groups(posts)
+        if own_N.sum() >= MIN_ORDINARY
+    ]
     return sorted(rows, key=lambda row: -row["rejected"])
+
+
+def _groups(posts: pa.Table) -> Iterator[tuple[str, str, Array]]:
+    """Yields (source, language, (N,) bool, which posts are theirs), in the order of names."""
+    sources, langs = _column(posts, "source"), _column(posts, "lang")
+    for name, lang in sorted(set(zip(sources.tolist(), langs.tolist(), strict=True))):
+        yield name, lang, (sources == name) & (langs == lang)
 
 
 def firehose_files(recipe: ScreenRecipe, data: Path) -> list[str]:

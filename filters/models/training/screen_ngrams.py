@@ -11,6 +11,7 @@ import pyarrow as pa
 from numba import types
 from scipy import sparse
 
+from sluice.filters.fasttext.kernels.words import FNV_OFFSET, fnv, is_blank, is_continuation
 from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
 
@@ -20,26 +21,13 @@ SHORTEST, LONGEST = 2, 5
 WORDY = 3
 """From so many characters on any n-gram may have a weight. Shorter ones may only where all their characters
 take three bytes or more: two of them are a word in Chinese, and anything at all in Latin script."""
-_OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
-
-
-@kernel()
-def _fnv(h: Any, c: Any) -> Any:
-    """Returns the hash one byte on; fastText's bytes are signed, so those above 127 sign-extend."""
-    wide = np.uint32(c) if c < 128 else np.uint32(c) | np.uint32(0xFFFFFF00)
-    return np.uint32(np.uint32(h ^ wide) * _PRIME)
-
-
-@kernel()
-def _is_blank(c: Any) -> Any:
-    return c == 32 or (9 <= c <= 13) or c == 0
 
 
 @kernel()
 def _char_end(data_B: Any, at: Any, end: Any) -> Any:
     """Returns where the character that starts at `at` ends."""
     at += 1
-    while at < end and (data_B[at] & 0xC0) == 0x80:
+    while at < end and is_continuation(data_B[at]):
         at += 1
     return at
 
@@ -56,23 +44,23 @@ def _list_ngrams(
     for i in range(offsets_N1.shape[0] - 1):
         at, stop = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         while at < stop:
-            while at < stop and _is_blank(data_B[at]):
+            while at < stop and is_blank(data_B[at]):
                 at += 1
             word = at
-            while at < stop and not _is_blank(data_B[at]):
+            while at < stop and not is_blank(data_B[at]):
                 at += 1
             first = word - 1  # the place of the bracket before the word
             while word < at and first < at:
-                h, size, here, wide = _OFFSET, 0, first, True
+                h, size, here, wide = FNV_OFFSET, 0, first, True
                 while size < LONGEST and here <= at:
                     if here < word or here == at:
-                        h = _fnv(h, np.uint8(60) if here < word else np.uint8(62))
+                        h = fnv(h, np.uint8(60) if here < word else np.uint8(62))
                         here, wide = here + 1, False
                     else:
                         after = _char_end(data_B, here, at)
                         wide = wide and after - here >= 3
                         for k in range(here, after):
-                            h = _fnv(h, data_B[k])
+                            h = fnv(h, data_B[k])
                         here = after
                     size += 1
                     if size >= SHORTEST:

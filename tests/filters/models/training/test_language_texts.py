@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from sluice.filters.models.training import language_texts as texts
 from sluice.filters.models.training.language_measure import (
     by_threshold,
-    calibration_error,
     groups,
     macro_f1,
     text_weights,
 )
+from sluice.filters.models.training.measure import calibration_error
 
 PAGE = """<html data-iso6393="fra"><header><h2>Préambule</h2><p>Considérant que la reconnaissance</p></header>
 <article data-number="1"><h2>Article 1</h2><p>Tous les êtres humains</p></article>
