@@ -183,22 +183,6 @@ def band_keys(signature_NP, rows, key_NK):
         _write_keys(signature_NP[i], rows, key_NK[i])
 
 
-@kernel(
-    types.void(BYTES, OFFSETS, types.int64, types.uint64, _READ_U32, _READ_U32, types.int64, _U64_2)
-)
-def text_band_keys(data_B, offsets_N1, ngram, leaving, a_P, b_P, rows, key_NK):
-    """Writes the keys of each text; one signature is held at a time."""
-    longest = _longest(offsets_N1)
-    code_C = np.empty(longest, np.uint64)
-    x_S = np.empty(longest, np.uint64)
-    mixed_S = np.empty(longest + 3, np.uint32)
-    signature_P = np.empty(len(a_P), np.uint32)
-    for i in range(len(offsets_N1) - 1):
-        num = _roll(data_B, offsets_N1[i], offsets_N1[i + 1], ngram, leaving, code_C, x_S)
-        _least(mixed_S, _premix(x_S, num, mixed_S), a_P, b_P, signature_P)
-        _write_keys(signature_P, rows, key_NK[i])
-
-
 @kernel(types.void(BYTES, OFFSETS, types.int64, types.uint64, _U64, _I64))
 def shingle_sets(data_B, offsets_N1, ngram, leaving, shingles_S, starts_N1):
     """Writes the distinct shingles of each text, ascending, and where the next text's begin."""

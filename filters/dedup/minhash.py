@@ -88,13 +88,11 @@ def band_keys(signature_NP: Uint32s, spec: MinHashSpec) -> Uint64s:
 
 
 def text_band_keys(texts: pa.StringArray, spec: MinHashSpec) -> Uint64s:
-    """Returns (N, K) uint64, `band_keys(signatures(texts))`, without keeping the signatures."""
-    data_B, offsets_N1 = utf8_view(texts)
+    """Returns (N, K) uint64, `band_keys(signatures(texts))`, of 8,192 texts at a time."""
     key_NK = np.empty((len(texts), spec.bands), np.uint64)
-    a_P, b_P = permutations(spec)
-    kernels.text_band_keys(
-        data_B, offsets_N1, spec.ngram, _leaving(spec.ngram), a_P, b_P, spec.rows, key_NK
-    )
+    for first in range(0, len(texts), _BLOCK_ROWS):
+        signature_BP = signatures(texts.slice(first, _BLOCK_ROWS), spec)
+        kernels.band_keys(signature_BP, spec.rows, key_NK[first : first + _BLOCK_ROWS])
     return key_NK
 
 

@@ -69,9 +69,6 @@ def shared_entries(
         limit: entries of a key, at most.
     """
     place_E, entry_E = np.empty(len(key_H), np.uint32), np.empty(len(key_H), np.uint64)
-    n = int(
-        kernels.shared(
-            key_U, found_U, key_H, row_H, np.uint64(base), np.uint32(limit), place_E, entry_E
-        )
-    )
-    return place_E[:n].copy(), entry_E[:n].copy()
+    bounds = np.uint64(base), np.uint32(limit)
+    num = kernels.shared(key_U, found_U, key_H, row_H, *bounds, place_E, entry_E)
+    return place_E[:num].copy(), entry_E[:num].copy()

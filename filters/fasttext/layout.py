@@ -48,15 +48,13 @@ def words_of(model: FastTextModel) -> WordIndex:
 
 def buckets_of(model: FastTextModel) -> HashBuckets:
     """Returns the buckets as a bitmap with running counts; none, and no n-grams, if all are pruned."""
-    has_rows = len(model.kept_B) > 0
-    return HashBuckets(
-        records(model.kept_B, model.num_buckets, len(model.words))
-        if has_rows
-        else fixed(np.zeros(0, np.uint64)),
-        modulus=model.num_buckets,
-        shortest=model.min_subword,
-        longest=max(model.max_subword, 0) if has_rows else 0,
-        word_ngrams=max(model.word_ngrams, 1) if has_rows else 1,
+    none = HashBuckets(fixed(np.zeros(0, np.uint64)), model.num_buckets, model.min_subword, 0, 1)
+    if not len(model.kept_B):
+        return none
+    return none._replace(
+        records=records(model.kept_B, model.num_buckets, len(model.words)),
+        longest=max(model.max_subword, 0),
+        word_ngrams=max(model.word_ngrams, 1),
     )
 
 

@@ -37,6 +37,7 @@ class FastTextModel:
     Attributes:
         path: the file it came from.
         sha256: of that file, in hexadecimal.
+        dim: D.
         loss: how an output row becomes a probability.
         word_ngrams: the longest word n-gram; 1 is none.
         min_subword: characters of the shortest subword.
@@ -54,6 +55,7 @@ class FastTextModel:
 
     path: str
     sha256: str
+    dim: int
     loss: Loss
     word_ngrams: int
     min_subword: int
@@ -91,6 +93,13 @@ def read_model(path: str | Path) -> FastTextModel:
 
 class _UnreadableError(Exception):
     """What is wrong with the bytes; `read_model` puts the file's name before it."""
+
+
+class _DamagedModelError(_UnreadableError):
+    """Bytes that contradict each other."""
+
+    def __init__(self, message: str):
+        super().__init__(f"the model is damaged: {message}")
 
 
 class _Reader:
@@ -163,11 +172,7 @@ def _parse(reader: _Reader, *, path: str, sha256: str) -> FastTextModel:
     return FastTextModel(
         path=path,
         sha256=sha256,
-        loss=header.loss,
-        word_ngrams=header.word_ngrams,
-        min_subword=header.min_subword,
-        max_subword=header.max_subword,
-        num_buckets=header.num_buckets,
+        **header._asdict(),
         words=dictionary.words,
         labels=tuple(_text(name.removeprefix(LABEL_PREFIX)) for name in dictionary.label_names),
         label_names=dictionary.label_names,
@@ -201,9 +206,7 @@ def _header(reader: _Reader) -> _Header:
             "the model holds word vectors: it must be a supervised model (a classifier)"
         )
     if loss not in LOSSES or dim <= 0 or buckets < 0:
-        raise _UnreadableError(
-            f"the model is damaged: loss {loss}, dimension {dim}, buckets {buckets}"
-        )
+        raise _DamagedModelError(f"loss {loss}, dimension {dim}, buckets {buckets}")
     if version == 11:  # classifiers of that version were trained without subwords
         max_subword = 0
     return _Header(dim, word_ngrams, LOSSES[loss], buckets, min_subword, max_subword)
@@ -213,9 +216,7 @@ def _dictionary(reader: _Reader) -> _Dictionary:
     size, num_words, num_labels = reader.numbers("iii")
     _, pruned = reader.numbers("qq")
     if size != num_words + num_labels or num_words < 0 or num_labels <= 0:
-        raise _UnreadableError(
-            f"the model is damaged: {size} entries, {num_words} words, {num_labels} labels"
-        )
+        raise _DamagedModelError(f"{size} entries, {num_words} words, {num_labels} labels")
     names, counts = [], []
     for _ in range(size):
         names.append(reader.word())
@@ -262,9 +263,7 @@ def _quantiser(reader: _Reader, *, dim: int) -> tuple[int, int, int, Array]:
     stated, parts, width, last_width = reader.numbers("iiii")
     _same("quantiser's dimension", stated, dim)
     if width <= 0 or parts != math.ceil(dim / width) or last_width != dim - (parts - 1) * width:
-        raise _UnreadableError(
-            f"the model is damaged: {parts} parts of {width} for dimension {dim}"
-        )
+        raise _DamagedModelError(f"{parts} parts of {width} for dimension {dim}")
     return parts, width, last_width, reader.array("<f4", dim * CENTROIDS)
 
 
@@ -281,34 +280,32 @@ def _in_bucket_order(
     order = np.argsort(kept[:, 0], kind="stable")
     kept_B, rows_B = kept[order, 0].astype(np.int64), kept[order, 1].astype(np.int64)
     if not np.array_equal(np.sort(rows_B), np.arange(len(kept))):
-        raise _UnreadableError("the model is damaged: kept buckets and input rows do not pair up")
+        raise _DamagedModelError("kept buckets and input rows do not pair up")
     if len(kept) and (
         kept_B[0] < 0 or kept_B[-1] >= header.num_buckets or (np.diff(kept_B) == 0).any()
     ):
-        raise _UnreadableError(
-            f"the model is damaged: a kept bucket is not below {header.num_buckets}"
-        )
+        raise _DamagedModelError(f"a kept bucket is not below {header.num_buckets}")
     return kept_B, np.concatenate([stored_RD[:num_words], stored_RD[num_words:][rows_B]])
 
 
 def _no_less_than_zero(*sizes: int) -> None:
     if min(sizes) < 0:
-        raise _UnreadableError("the model is damaged: it states a negative size")
+        raise _DamagedModelError("it states a negative size")
 
 
 def _finite(*matrices: Array) -> None:
     """Refuses what training that diverged leaves behind; the library fails at the first prediction."""
     if not all(np.isfinite(matrix).all() for matrix in matrices):
-        raise _UnreadableError("the model is damaged: it holds numbers that are not finite")
+        raise _DamagedModelError("it holds numbers that are not finite")
 
 
 def _same(what: str, got: int, must: int) -> None:
     if got != must:
-        raise _UnreadableError(f"the model is damaged: {what} must be {must:,}, is {got:,}")
+        raise _DamagedModelError(f"{what} must be {must:,}, is {got:,}")
 
 
 def _text(name: bytes) -> str:
     try:
         return name.decode()
     except UnicodeDecodeError:
-        raise _UnreadableError("the model is damaged: a label is not UTF-8") from None
+        raise _DamagedModelError("a label is not UTF-8") from None

@@ -109,11 +109,8 @@ class CombinedIdentifier:
         self._lid, self._own, self._pool = lid, own, pool
         self._evidence = Evidence(pool.groups, own_labels=own.labels, lid_labels=lid.labels)
         codes = [language_of(label) for label in self._evidence.candidates]
-        self._bokmal, self._nynorsk, self._norwegian = (
-            codes.index("nb"),
-            codes.index("nn"),
-            len(codes),
-        )
+        self._bokmal, self._nynorsk = codes.index("nb"), codes.index("nn")
+        self._norwegian = len(codes)
         self._names = _Names([*codes, "no"])
         self._of_nothing = self._said(pa.array([""], pa.string()))
 

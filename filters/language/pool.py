@@ -36,6 +36,8 @@ from sluice.filters.language.codes import language_of
 from sluice.schemas.arrays import Array
 
 Group = Literal["own", "posts", "words", "declaration", "lid"]
+Groups = dict[Group, tuple[str, ...]]
+"""Group -> its candidates."""
 
 GROUPS: tuple[Group, ...] = ("own", "posts", "words", "declaration", "lid")
 OWN_FLOOR = np.float32(1e-4)
@@ -72,7 +74,7 @@ class LanguagePool(msgspec.Struct, frozen=True, kw_only=True):
 
     sha256: str
     lid_sha256: str
-    groups: dict[Group, tuple[str, ...]]
+    groups: Groups
     weights: dict[Group, Weights]
     bokmal_share: float
     figures: dict[str, Any]
@@ -98,13 +100,7 @@ class Evidence:
         lid_alone_C: the places of the candidates of the group `lid`, in rising order.
     """
 
-    def __init__(
-        self,
-        groups: dict[Group, tuple[str, ...]],
-        *,
-        own_labels: Sequence[str],
-        lid_labels: Sequence[str],
-    ):
+    def __init__(self, groups: Groups, *, own_labels: Sequence[str], lid_labels: Sequence[str]):
         group_of_label = {label: group for group, labels in groups.items() for label in labels}
         others = sorted(set(group_of_label) - set(own_labels))
         self.candidates = (*own_labels, *others)
@@ -123,10 +119,10 @@ class Evidence:
     def lid(self, label_NK: Array, probability_NK: Array) -> Array:
         """Returns (N, C) float32, 0 or more: lid.176's evidence, of its best labels."""
         evidence_NC = np.zeros((len(label_NK), len(self.candidates)), np.float32)
-        found_NK = np.where(label_NK < 0, np.float32(0), np.log1p(probability_NK / LID_FLOOR))
+        evidence_NK = np.where(label_NK < 0, np.float32(0), np.log1p(probability_NK / LID_FLOOR))
         rows_N = np.arange(len(label_NK))
-        for label_N, found_N in zip(label_NK.T, found_NK.T, strict=True):
-            evidence_NC[rows_N, self._of_lid[label_N]] += found_N
+        for label_N, evidence_N in zip(label_NK.T, evidence_NK.T, strict=True):
+            evidence_NC[rows_N, self._of_lid[label_N]] += evidence_N
         return evidence_NC
 
 
@@ -149,7 +145,8 @@ def scores(
     Returns:
         (N, C) float32; row i depends on row i of the arguments alone.
     """
-    own_C, lid_C, offset_C = _by_candidate(weights, evidence.group_C)
+    rows = [(w.own, w.lid, w.offset) for w in (weights[group] for group in GROUPS)]
+    own_C, lid_C, offset_C = np.array(rows, np.float32)[evidence.group_C].T.copy()
     score_NC = evidence.own(own_NL)
     score_NC *= own_C
     score_NC += offset_C
@@ -165,9 +162,3 @@ def shares(score_NC: Array) -> Array:
     np.exp(score_NC, out=score_NC)
     score_NC /= score_NC.sum(axis=1, keepdims=True)
     return score_NC
-
-
-def _by_candidate(weights: dict[Group, Weights], group_C: Array) -> tuple[Array, Array, Array]:
-    rows = [(w.own, w.lid, w.offset) for w in (weights[group] for group in GROUPS)]
-    own_C, lid_C, offset_C = np.array(rows, np.float32)[group_C].T.copy()
-    return own_C, lid_C, offset_C

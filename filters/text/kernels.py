@@ -29,7 +29,8 @@ LINES, DUPLICATE_LINES, BULLET_LINES, ELLIPSIS_LINES = 28, 29, 30, 31
 NUM_COUNTERS = 32
 
 ZWJ, ELLIPSIS = 0x200D, 0x2026
-_INT, _COUNTS, _HASHES = types.int64, types.int32[::1], types.uint64[::1]
+_INT, _COUNTS = types.int64, types.int32[::1]
+_HASHES, _RATIOS = types.uint64[::1], types.float64[::1]
 _HTTP, _WWW, _SLASHES = (104, 116, 116, 112), (119, 119, 119, 46), (58, 47, 47)
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
@@ -415,19 +416,7 @@ def _occurrence(keys_S, stamps_S, counts_S, last_slot, stamp, h):
     return counts_S[s]
 
 
-@kernel(
-    types.void(
-        BYTES,
-        OFFSETS,
-        _INT,
-        _HASHES,
-        types.int32[::1],
-        _HASHES,
-        types.int32[::1],
-        types.int32[::1],
-        types.float64[::1],
-    )
-)
+@kernel(types.void(BYTES, OFFSETS, _INT, _HASHES, _COUNTS, _HASHES, _COUNTS, _COUNTS, _RATIOS))
 def phrase_ratios(data_B, offsets_N1, n, words_W, lengths_W, keys_S, stamps_S, counts_S, ratios_N):
     """Writes what share of each text the commonest run of n words takes up; other texts keep their zero."""
     for i in range(len(ratios_N)):

@@ -96,16 +96,11 @@ class TransformerScorer:
         Raises:
             InputError: a score is not a number.
         """
-        chunks = [self._score(tokens) for tokens in self._tokens_ahead(texts)]
-        if not chunks:
-            nothing = np.empty((0, len(self.labels)), np.float32)
-            return Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_), 0.0)
-        scored = Scored(
-            np.concatenate([chunk.scores_NL for chunk in chunks]),
-            np.concatenate([chunk.tokens_N for chunk in chunks]),
-            np.concatenate([chunk.truncated_N for chunk in chunks]),
-            sum(chunk.seconds for chunk in chunks),
-        )
+        nothing = np.empty((0, len(self.labels)), np.float32)
+        chunks = [Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_), 0.0)]
+        chunks += [self._score(tokens) for tokens in self._tokens_ahead(texts)]
+        *columns, seconds = zip(*chunks, strict=True)
+        scored = Scored(*map(np.concatenate, columns), sum(seconds))
         if not np.isfinite(scored.scores_NL).all():
             raise InputError(f"the model gives scores that are no numbers in {self.dtype}")
         return scored

@@ -68,6 +68,8 @@ class InputMatrix(NamedTuple):
     end_of_line: int  # the row of `</s>`, or -1
 
 
+_BOOL, _I64, _U32 = types.boolean[::1], types.int64[::1], types.uint32[::1]
+_F32_2 = types.float32[:, ::1]
 _WORDS = types.NamedTuple((_uint32, _uint32, BYTES, _int64, types.int64), WordIndex)
 _BUCKETS = types.NamedTuple(
     (_uint64, types.int64, types.int64, types.int64, types.int64), HashBuckets
@@ -158,19 +160,7 @@ def _push_bucket(buckets, bucket, counts, rows_R, num_rows):
     return num_rows + (bits >> bit & _u64(1) & _u64(counts))
 
 
-@kernel(
-    types.void(
-        BYTES,
-        DISTINCT,
-        _uint32,
-        _int32,
-        _WORDS,
-        _BUCKETS,
-        types.int64[::1],
-        types.boolean[::1],
-        types.uint32[::1],
-    )
-)
+@kernel(types.void(BYTES, DISTINCT, _uint32, _int32, _WORDS, _BUCKETS, _I64, _BOOL, _U32))
 def rows_of_words(
     data_B, distinct, bucket_Q, length_Q, words, buckets, begin_D1, is_word_D, rows_R
 ):
@@ -246,18 +236,7 @@ def _add_rows(table, rows_R, first, count, sums_NS, at, column):
 
 
 @kernel(
-    types.void(
-        _uint32,
-        _int64,
-        _uint32,
-        _int64,
-        _bool,
-        _uint32,
-        _BUCKETS,
-        _TABLE,
-        types.float32[:, ::1],
-        types.int64[::1],
-    )
+    types.void(_uint32, _int64, _uint32, _int64, _bool, _uint32, _BUCKETS, _TABLE, _F32_2, _I64)
 )
 def fill_sums(
     word_W, first_N1, hash_D, begin_D1, is_word_D, rows_R, buckets, table, sums_NS, num_rows_N
@@ -290,11 +269,7 @@ def fill_sums(
             column += _add_rows(table, last_R, 0, num_last, sums_NS, at, column)
 
 
-@kernel(
-    types.void(
-        types.float32[:, ::1], types.int64, types.int64, types.int64[::1], types.float32[:, ::1]
-    )
-)
+@kernel(types.void(_F32_2, types.int64, types.int64, _I64, _F32_2))
 def fill_mean(sums_NS, first, dim, num_rows_N, mean_NS):
     """Writes the mean of the rows of each text: `dim` numbers, then zeros; of no rows, all zeros.
 

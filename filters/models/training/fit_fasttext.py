@@ -21,15 +21,8 @@ def main(order: dict[str, Any]) -> None:
             fixed seed, so the same input gives the same bytes on the same machine.
     """
     model = fasttext.train_supervised(order["input"], thread=1, verbose=0, seed=0, **order["fit"])
-    model.quantize(
-        input=order["input"],
-        cutoff=order["cutoff"],
-        retrain=True,
-        qnorm=True,
-        epoch=5,
-        thread=1,
-        verbose=0,
-    )
+    kept = {"input": order["input"], "cutoff": order["cutoff"], "qnorm": True}
+    model.quantize(retrain=True, epoch=5, thread=1, verbose=0, **kept)
     model.save_model(order["output"])
 
 

@@ -40,6 +40,7 @@ from sluice.filters.language.pool import (
     TOP,
     Evidence,
     Group,
+    Groups,
     LanguagePool,
     Weights,
 )
@@ -47,8 +48,9 @@ from sluice.filters.language.views import LanguageIdentifier
 from sluice.filters.models.training import language_measure as measure
 from sluice.filters.models.training.language_card import card
 from sluice.filters.models.training.language_sources import CUTOFF, FIT, UDHR, WORDFREQ
-from sluice.filters.models.training.language_texts import TEST_FILE, gather, read_posts
+from sluice.filters.models.training.language_texts import TEST_FILE, gather
 from sluice.filters.models.training.measure import calibration_error
+from sluice.filters.models.training.posts import read_posts
 from sluice.schemas.arrays import Array
 
 TRAINER_SCRIPT = Path(__file__).with_name("fit_fasttext.py")
@@ -88,7 +90,7 @@ def _repeats(texts: pa.Table) -> Array:
     return np.where(is_post_N, times[place_N], 1)
 
 
-def groups(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> dict[Group, tuple[str, ...]]:
+def groups(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> Groups:
     """Returns the candidates of each group, by what the models learnt them from."""
     trained = texts.filter(pc.equal(texts["part"], "train"))
     pairs = zip(trained["label"].to_pylist(), trained["source"].to_pylist(), strict=True)
@@ -190,12 +192,13 @@ def figures(
     texts: pa.Table, identifiers: dict[str, LanguageIdentifier], data: Path
 ) -> dict[str, Any]:
     """Returns every figure of the card, of the identifiers `lid`, `own` and `combined`."""
-    test = read_posts(data, TEST_FILE)
+    test = read_posts(data, [TEST_FILE])
     column = test["text"].combine_chunks()
     gold_N = np.array(test["lang"].to_pylist(), np.str_)
     answers = {name: identify(column) for name, identify in identifiers.items()}
     codes = {name: measure.codes(answer) for name, answer in answers.items()}
     confidence_N = answers["combined"].confidence_N
+    groups_of = {name: measure.groups(codes_N) for name, codes_N in codes.items()}
     right_N = codes["combined"] == gold_N
     choice = _part(texts, "measured")
     chosen = identifiers["combined"](choice["text"].combine_chunks())
@@ -208,16 +211,8 @@ def figures(
         "test": {
             "posts": len(test),
             "languages": len(set(gold_N.tolist())),
-            "accuracy": {name: float((n == gold_N).mean()) for name, n in codes.items()},
-            "macro_f1": {name: measure.macro_f1(gold_N, n) for name, n in codes.items()},
-            "accuracy_groups": {
-                name: float((measure.groups(n) == measure.groups(gold_N)).mean())
-                for name, n in codes.items()
-            },
-            "macro_f1_groups": {
-                name: measure.macro_f1(measure.groups(gold_N), measure.groups(n))
-                for name, n in codes.items()
-            },
+            **_overall(gold_N, codes),
+            **_overall(measure.groups(gold_N), groups_of, suffix="_groups"),
             "calibration_error": calibration_error(right_N, confidence_N),
             "by_language": _by_language(gold_N, codes),
             "by_length": measure.by_length(column, gold_N, codes),
@@ -229,6 +224,14 @@ def figures(
         "others": _others(texts, set(gold_N.tolist()), identifiers),
         "english": _english(texts, identifiers),
         "usec_a_post": _times(data, identifiers),
+    }
+
+
+def _overall(gold_N: Array, codes: dict[str, Array], *, suffix: str = "") -> dict[str, Any]:
+    """Returns accuracy and macro-F1 of each identifier."""
+    return {
+        f"accuracy{suffix}": {name: float((n == gold_N).mean()) for name, n in codes.items()},
+        f"macro_f1{suffix}": {name: measure.macro_f1(gold_N, n) for name, n in codes.items()},
     }
 
 
@@ -314,7 +317,7 @@ def _english(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> lis
 
 def _times(data: Path, identifiers: dict[str, LanguageIdentifier]) -> dict[str, float]:
     """Returns the CPU time a firehose post of each identifier, in microseconds; the least of five runs."""
-    posts = read_posts(data, "firehose/part-00.jsonl.gz")["text"].combine_chunks()[:TIMED_POSTS]
+    posts = read_posts(data, ["firehose/part-00.jsonl.gz"])["text"].combine_chunks()[:TIMED_POSTS]
     times = {}
     for name, identify in identifiers.items():
         runs = []

