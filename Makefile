@@ -95,6 +95,10 @@ structure: .venv/.dev-installed
 size:
 	$(BIN)/python .ci/code_lines.py
 
+# The JSON Schemas of report.json and manifest.json, made from their types; a test compares.
+schemas/%.schema.json: schemas/report.py schemas/manifest.py schemas/counts.py
+	$(BIN)/python -m sluice.schemas.json_schema
+
 # A room is a folder below tests/. Its tests need the big venv alone, but for those of `cluster` and of exports.
 ROOM ?=
 PROCESSES ?= $(if $(findstring /,$(ROOM)),0,2)

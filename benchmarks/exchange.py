@@ -35,6 +35,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit, done_units
 from sluice.schemas import hashing
 from sluice.schemas.arrays import Int64s
+from sluice.schemas.counts import NoCounts
 from tests.cluster.__main__ import busy_seconds
 from tests.cluster.spark import Software, running
 
@@ -61,7 +62,7 @@ def write_file(done: Done, folder: str, num_partitions: int) -> Done:
         for rows in keys_of(done):
             writer.write(rows, partition_of(rows, num_partitions))
     attempt.add("keys", path, ranges=writer.ranges)
-    attempt.commit({})
+    attempt.commit(NoCounts())
     return Done(folder, done.unit)
 
 

@@ -32,7 +32,7 @@ from benchmarks import tokenizer_trials
 from benchmarks.dedup_page import table, update
 from benchmarks.process import this_machine
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
+from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.pipeline.units.manifest import done_units
 from sluice.schemas.arrays import Array
 from sluice.tokenizer.encode import Encoder
@@ -87,7 +87,7 @@ def read_posts(run: Path) -> tuple[pa.Table, pa.Table]:
     units = [done.unit for done in done_units(str(clean))]
     batches = [b for unit in units for b in left.read(unit, columns=columns)]
     held = [
-        held_back_mask(b, share=recipe["vocabulary"]["held_back"], seed=recipe["seed"])
+        holdout_mask(b, share=recipe["vocabulary"]["held_back"], seed=recipe["seed"])
         for b in batches
     ]
     posts, held_N = pa.Table.from_batches(batches), pa.array(np.concatenate(held))

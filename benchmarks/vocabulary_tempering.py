@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import UNKNOWN
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.vocabulary.sampling import (
     language_weights,
@@ -28,6 +27,7 @@ from sluice.pipeline.phases.vocabulary.sampling import (
     weights_of,
 )
 from sluice.pipeline.units.manifest import done_units
+from sluice.schemas.counts import UNKNOWN
 from sluice.tokenizer.encode import Encoder
 from sluice.tokenizer.training.train import train
 from sluice.tokenizer.training.words import WordCounter

@@ -31,6 +31,14 @@ class Screened(NamedTuple):
     rejected_N: Mask
 
 
+class FilterStep(NamedTuple):
+    """Posts that reached a filter, posts that passed it, and microseconds."""
+
+    posts_in: int
+    posts_out: int
+    usec: int
+
+
 class Partition(NamedTuple):
     """Every row of a batch, once.
 
@@ -38,14 +46,14 @@ class Partition(NamedTuple):
         kept: the batch of kept rows, in their order.
         scores: filter name -> (len(kept),) float32.
         rejected: REJECT rows, in the order of the filters, then of the rows.
-        steps: filter name -> {"posts_in", "posts_out", "usec"}, in the order of the filters.
+        steps: filter name -> its step, in the order of the filters.
         screened: what each screen saw, in the order of the filters.
     """
 
     kept: Batch
     scores: dict[str, Scores]
     rejected: pa.RecordBatch
-    steps: dict[str, dict[str, int]]
+    steps: dict[str, FilterStep]
     screened: tuple[Screened, ...] = ()
 
 
@@ -69,7 +77,7 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
     alive_N = np.ones(len(batch), np.bool_)
     scores: dict[str, Scores] = {}
     rejected: list[pa.RecordBatch] = []
-    steps: dict[str, dict[str, int]] = {}
+    steps: dict[str, FilterStep] = {}
     screened: list[Screened] = []
     for spec, score in machines:
         begun, posts_in = time.perf_counter_ns(), int(alive_N.sum())
@@ -85,7 +93,7 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
             alive_N = alive_N & ~rejected_N
         scores[spec.name] = scores_N
         usec = (time.perf_counter_ns() - begun) // 1000
-        steps[spec.name] = {"posts_in": posts_in, "posts_out": int(alive_N.sum()), "usec": usec}
+        steps[spec.name] = FilterStep(posts_in, int(alive_N.sum()), usec)
     if not alive_N.all():
         batch, scores = _only(batch, scores, alive_N)
     return Partition(batch, scores, concat_rejects(rejected), steps, tuple(screened))

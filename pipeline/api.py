@@ -6,12 +6,12 @@ The command line is a thin layer over them. They read and write the same folders
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sluice.pipeline import commands
 from sluice.pipeline.outputs import inspect as inspection
 from sluice.pipeline.outputs import verify as verification
 from sluice.pipeline.storage import local_copies
+from sluice.schemas.report import Report
 
 Say = Callable[[str], None]
 """Takes a line about the progress of a command."""
@@ -27,8 +27,8 @@ def run(
     overrides: Sequence[str] = (),
     beam_flags: Sequence[str] = (),
     say: Say = _log.info,
-) -> dict[str, Any]:
-    """Runs a recipe to its end, as `sluice run` does, and returns report.json.
+) -> Report:
+    """Runs a recipe to its end, as `sluice run` does, and returns its report.
 
     Args:
         recipe: path of a TOML file, or the name of a shipped recipe.

@@ -6,7 +6,6 @@ recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finish
 
 import argparse
 import gc
-import json
 import logging
 import os
 import sys
@@ -249,13 +248,16 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
+    import msgspec
+
     from sluice.pipeline import commands
     from sluice.pipeline.report import text
     from sluice.pipeline.storage import files as storage
 
     report = commands.write_report_again(parsed.output)
     if parsed.json:
-        print(json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False))
+        encoded = msgspec.json.encode(report, order="sorted")
+        print(msgspec.json.format(encoded, indent=1).decode())
         return 0
     _show(text.funnel(report))
     _show(["", f"report: {storage.join(parsed.output, 'report', 'report.html')}"])
@@ -277,14 +279,14 @@ def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
 def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
     from sluice.pipeline.outputs.export import export, summary
 
-    about = export(
+    exported = export(
         parsed.output,
         parsed.format,
         parsed.folder,
         items=parsed.items,
         leftover=parsed.leftover,
     )
-    _show(summary(about, folder=parsed.folder))
+    _show(summary(exported, folder=parsed.folder))
     return 0
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import msgspec
 
@@ -13,7 +12,7 @@ from sluice.pipeline.engine.beam_options import (
     check_places,
     phase_flags,
 )
-from sluice.pipeline.engine.progress import Report
+from sluice.pipeline.engine.progress import Say
 from sluice.pipeline.engine.run import run_phases, run_plan
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
@@ -31,7 +30,9 @@ from sluice.pipeline.storage import local_copies, output_folder
 from sluice.pipeline.storage.sealed import write_json
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.pipeline.units.recovery import taking_back
+from sluice.schemas.counts import ScorePhase
 from sluice.schemas.errors import OutputError
+from sluice.schemas.report import Report
 
 
 def load_job(
@@ -60,11 +61,11 @@ def load_job(
     return make_job(loaded, out=output)
 
 
-def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
-    """Runs the job to its end; returns report.json.
+def run(job: Job, *, flags: Sequence[str], say: Say) -> Report:
+    """Runs the job to its end; returns its report.
 
     Raises:
-        SluiceError: what went wrong; finished units are kept, and the same call goes on.
+        SluiceError: what went wrong; finished units are kept, and the same call resumes.
     """
     out, owner = job.output, job.owner("run")
     output_folder.check_owner(out, owner)
@@ -79,15 +80,15 @@ def run(job: Job, *, flags: Sequence[str], say: Report) -> dict[str, Any]:
         output_folder.claim(out, owner)
         for line in history_lines(job):
             say(line)
-        results, costs = run_phases(job, flags=flags, say=say, meter=meter)
+        results, runs = run_phases(job, flags=flags, say=say, meter=meter)
         totals.check(results)
-        files = [entry.name for _, entry, _ in manifest.contract_files(job, results)]
+        files = [written.entry.name for written in manifest.contract_files(job, results)]
         output_folder.keep_only(out, files)
         write_json(storage.join(out, "manifest.json"), manifest.manifest(job, results))
-        report = build.report(job, results, costs)
+        report = build.report(job, results, runs)
         _write_report(out, report)
         _flush(out, files)
-        completed = f"{results['tokens'].fingerprint}\n"
+        completed = f"{report.recipe.fingerprint}\n"
         storage.write_bytes(storage.join(out, output_folder.COMPLETED), completed.encode())
     return report
 
@@ -108,16 +109,16 @@ def _holding(job: Job) -> Iterator[None]:
         yield
 
 
-def _write_report(out: str, report: dict[str, Any]) -> None:
+def _write_report(out: str, report: Report) -> None:
     write_json(storage.join(out, "report", "report.json"), report)
     storage.write_bytes(storage.join(out, "report", "report.html"), render(report).encode())
 
 
-def write_report_again(out: str) -> dict[str, Any]:
-    """Renders report.html from report.json anew; returns report.json."""
+def write_report_again(out: str) -> Report:
+    """Renders report.html from report.json again; returns the report."""
     path = storage.join(out, "report", "report.json")
     try:
-        report = msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
+        report = msgspec.json.decode(storage.read_bytes(path), type=Report)
     except FileNotFoundError:
         raise OutputError(f"{out}: no report/report.json: the run did not finish") from None
     except (OSError, msgspec.DecodeError) as error:
@@ -138,12 +139,12 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
         result, _ = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
         done = manifests(done_units(storage.join(plan.folder, "score")))
         output_folder.keep_only(out, [e.name for unit in done for e in unit.files.values()])
-    counts = result.total("score")
-    yield f"{counts['scored']:,} of {counts['read']:,} posts scored: {storage.join(out, 'scores')}"
+    counts = result.counted(ScorePhase).score
+    yield f"{counts.scored:,} of {counts.read:,} posts scored: {storage.join(out, 'scores')}"
     yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"
     for row in summary(job.output, job.recipe):
-        quantiles = "".join(f"{q:>10.4g}" for q in row["quantiles"])
+        quantiles = "".join(f"{q:>10.4g}" for q in row.quantiles)
         line = f"{'-':>10}{'-':>8}"
-        if row["threshold"] is not None:
-            line = f"{row['threshold']:>10.4g}{row['rejects']:>8.1%}"
-        yield f"{row['filter']:<24}{line} {quantiles}"
+        if row.threshold is not None and row.rejected is not None:
+            line = f"{row.threshold:>10.4g}{row.rejected:>8.1%}"
+        yield f"{row.name:<24}{line} {quantiles}"

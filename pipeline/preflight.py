@@ -53,18 +53,18 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     """
     output_folder.check_owner(job.output, job.owner("run"))
     tokens.check_tokenizer(job)
-    units, marks = input_units(job), fingerprints(job)
+    units, of_phase = input_units(job), fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
     size = sum(f.bytes for f in job.inventory.files)
     yield f"inputs   {len(job.inventory.files)} files, {readable_size(size)}, about {posts:,} posts"
     yield f"output   {job.output}"
     yield from history_lines(job)
     yield from transformer_lines(job)
-    for name in marks:
-        if run_order.finished(job, name, marks[name]) is not None:
+    for name, fingerprint in of_phase.items():
+        if run_order.finished(job, name, fingerprint) is not None:
             yield f"{name:<12}reuse"
             continue
-        done = sum(len(done_units(p)) for p in storage.folders(job.work(name, marks[name])))
+        done = sum(len(done_units(p)) for p in storage.folders(job.work(name, fingerprint)))
         total = f"{len(units)} units" if name == "clean" else "units follow from the phases before"
         yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
     cores = os.cpu_count() or 1

@@ -131,15 +131,15 @@ def build(job: Job, flags: Sequence[str]) -> Iterator[Graph | str]:
     Raises:
         RecipeError: Dataflow's code refuses the graph or the flags.
     """
-    results, marks = Results(), fingerprints(job)
-    for at, name in enumerate(marks):
+    results, names = Results(), list(fingerprints(job))
+    for at, name in enumerate(names):
         plan = run_order.plan(job, results, name)
         yield graph_of(job, plan, flags)
-        found = run_order.finished(job, name, fingerprints(job)[name])
-        if found is None:
-            yield from list(marks)[at + 1 :]
+        result = run_order.finished(job, name, fingerprints(job)[name])
+        if result is None:
+            yield from names[at + 1 :]
             return
-        results.by_phase[name] = found
+        results.add(result)
 
 
 def graph_of(job: Job, plan: planned.PhasePlan, flags: Sequence[str]) -> Graph:

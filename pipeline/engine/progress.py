@@ -16,6 +16,7 @@ import msgspec
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.manifest import Done, UnitManifest, done_units, found_manifests
 from sluice.pipeline.units.stage import Stage
+from sluice.schemas.counts import ReadCounts
 from sluice.schemas.errors import StorageError
 
 TICK_SECONDS = 0.5
@@ -137,9 +138,8 @@ class Progress:
 
 
 def _posts_read(manifest: UnitManifest | None) -> int:
-    read = manifest.counts.get("read", 0) if manifest else 0
-    return int(read) if isinstance(read, int) else 0
+    return manifest.counted(ReadCounts).read if manifest else 0
 
 
-Report = Callable[[str], None]
-"""Takes a line for the person who runs the job."""
+Say = Callable[[str], None]
+"""Takes a line about the progress of a command."""

@@ -3,21 +3,20 @@
 import contextlib
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
 from sluice.pipeline.engine.beam_options import beam_options, check_places, phase_flags, send_whole
 from sluice.pipeline.engine.failures import translated_failures
-from sluice.pipeline.engine.progress import Progress, Report
-from sluice.pipeline.ledger.balance import check_limits
+from sluice.pipeline.engine.progress import Progress, Say
+from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.phases.history import phase as history
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan
-from sluice.pipeline.phases.results import Result, Results
+from sluice.pipeline.phases.results import PhaseRun, Result, Results
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.processes import watchdog
 from sluice.pipeline.processes.cost import Cost, Meter
@@ -36,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 
 def run_phases(
-    job: Job, *, flags: Sequence[str], say: Report, meter: Meter
-) -> tuple[Results, dict[str, dict[str, Any]]]:
+    job: Job, *, flags: Sequence[str], say: Say, meter: Meter
+) -> tuple[Results, dict[str, PhaseRun]]:
     """Runs what is not done yet.
 
     Returns:
@@ -49,48 +48,39 @@ def run_phases(
     """
     check_places(beam_options(flags), job)
     load_machines(job.recipe.filters, job.recipe.language.model)
-    results, costs = Results(), {}
-    marks = fingerprints(job)
-    output_folder.drop_stale_work(job.output, [job.work(p, m) for p, m in marks.items()])
-    for name in marks:
+    results, runs = Results(), {}
+    of_phase = fingerprints(job)
+    output_folder.drop_stale_work(job.output, [job.work(p, f) for p, f in of_phase.items()])
+    for name in of_phase:
         # What dedup reads of a history is known when clean is done.
-        mark = fingerprints(job)[name]
-        found = run_order.finished(job, name, mark)
+        result = run_order.finished(job, name, fingerprints(job)[name])
         if name == "history" and not history.is_remembered(job, results):
-            found = None
-        if found is None:
+            result = None
+        if result is None:
             output_folder.reopen(job.output)
             plan = run_order.plan(job, results, name)
-            found, reused = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
-            cost = _add_cost(job, found, meter)
+            result, reused = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
+            cost = _add_cost(job, result, meter)
         else:
             say(f"{name}: done before, reused")
-            cost, reused = _cost(job, found), -1
-        results.by_phase[name] = found
-        costs[name] = {"cost": cost, "units_reused": reused}
-        if name == "clean":
-            _check_limits(job, results)
-        if name == "classify":
-            _check_classified(job, results)
-    return results, costs
+            cost, reused = _cost(job, result), -1
+        results.add(result)
+        runs[name] = PhaseRun(cost, reused)
+        _check_limits(job, results, name)
+    return results, runs
 
 
-def _check_limits(job: Job, results: Results) -> None:
+def _check_limits(job: Job, results: Results, phase: str) -> None:
+    """Raises LimitError where more rows or posts failed in a phase than the recipe allows."""
     limits = job.recipe.limits
-    check_limits(
-        results["clean"].total("clean"),
-        run_order.counts_by_file(job, results),
-        max_error_ratio=limits.max_error_ratio,
-        max_malformed_ratio=limits.max_malformed_ratio,
-    )
-
-
-def _check_classified(job: Job, results: Results) -> None:
-    """Raises LimitError where too many posts made a transformer fail."""
-    for counts in results.transformers:
-        about = {"read": counts["posts"], "errors": counts["errors"]}
-        ratio = job.recipe.limits.max_error_ratio
-        check_limits(about, {}, max_error_ratio=ratio, max_malformed_ratio=1.0)
+    if phase == "clean":
+        by_file = run_order.counts_by_file(job, results)
+        check_malformed(by_file, max_malformed_ratio=limits.max_malformed_ratio)
+        counts = results.phases.clean.clean
+        check_errors(counts.errors, read=counts.read, max_error_ratio=limits.max_error_ratio)
+    if phase == "classify":
+        for stage in results.phases.classify.values():
+            check_errors(stage.errors, read=stage.posts, max_error_ratio=limits.max_error_ratio)
 
 
 def _cost(job: Job, result: Result) -> Cost:

@@ -5,7 +5,6 @@ grid, up to (k + 1) / 100; bin 100 holds 1. Counts of units sum, so every figure
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,9 @@ import pyarrow.compute as pc
 from sluice.filters.base import SCORE_GRID
 from sluice.filters.batch import Mask, Scores
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import UNKNOWN, Counts
 from sluice.schemas.arrays import Int64s
+from sluice.schemas.counts import UNKNOWN, ScreenCounts, Table
+from sluice.schemas.report import Fairness, LanguageFairness
 
 BINS = 100
 SCORE_SLACK = SCORE_GRID / 2
@@ -30,14 +30,14 @@ def bins(scores_N: Scores) -> Int64s:
     return np.clip(np.floor(raised_N * BINS), 0, BINS).astype(np.int64)
 
 
-def histogram(scores_N: Scores) -> dict[str, int]:
+def histogram(scores_N: Scores) -> Table:
     """Returns hundredth -> how many scores, zeros left out."""
     count_B = np.bincount(bins(scores_N), minlength=BINS + 1)
     return {str(k): int(count_B[k]) for k in np.flatnonzero(count_B)}
 
 
-def by_language(language: pa.Array, scores_N: Scores, rejected_N: Mask) -> Counts:
-    """Returns language -> {"posts", "rejected", "bins": hundredth -> posts}.
+def by_language(language: pa.Array, scores_N: Scores, rejected_N: Mask) -> dict[str, ScreenCounts]:
+    """Returns the counts of each language.
 
     Args:
         language: (N,) string; null counts as `unknown`.
@@ -52,11 +52,11 @@ def by_language(language: pa.Array, scores_N: Scores, rejected_N: Mask) -> Count
     count_LB = flat.reshape(len(names), width)
     rejected_L = np.bincount(code_N[rejected_N], minlength=len(names))
     return {
-        name: {
-            "posts": int(count_LB[i].sum()),
-            "rejected": int(rejected_L[i]),
-            "bins": {str(k): int(count_LB[i, k]) for k in np.flatnonzero(count_LB[i])},
-        }
+        name: ScreenCounts(
+            posts=int(count_LB[i].sum()),
+            rejected=int(rejected_L[i]),
+            bins={str(k): int(count_LB[i, k]) for k in np.flatnonzero(count_LB[i])},
+        )
         for i, name in enumerate(names)
     }
 
@@ -88,39 +88,38 @@ def band_edge(scores: Mapping[str, int], *, max_share: float) -> float:
     return 0.0
 
 
-def fairness(counts: Counts, *, threshold: float, upper: bool = True) -> dict[str, Any]:
+def fairness(
+    name: str, counts: Mapping[str, ScreenCounts], *, threshold: float, upper: bool = True
+) -> Fairness:
     """Returns rejection rates by language, and the threshold that would give each the rate of all.
 
     Args:
-        counts: as `by_language` gives them.
+        name: of the screen, or of the reason.
+        counts: by language.
         threshold: what was rejected: above it, or below it where `upper` is false.
         upper: which side is rejected.
-
-    Returns:
-        posts, rejected, rate, threshold, and by_lang: language -> posts, rejected, rate, ratio (its
-        rate over that of all) and even_threshold, a hundredth, None for fewer than FEWEST_POSTS posts.
     """
-    posts = sum(c["posts"] for c in counts.values())
-    rejected = sum(c["rejected"] for c in counts.values())
+    posts = sum(c.posts for c in counts.values())
+    rejected = sum(c.rejected for c in counts.values())
     rate = rejected / posts if posts else 0.0
-    by_lang = {}
-    for name, count in sorted(counts.items()):
-        own = count["rejected"] / count["posts"]
-        enough = count["posts"] >= FEWEST_POSTS
-        by_lang[name] = {
-            "posts": count["posts"],
-            "rejected": count["rejected"],
-            "rate": round(own, 6),
-            "ratio": round(own / rate, 3) if rate and enough else None,
-            "even_threshold": _even(count["bins"], rate, upper=upper) if enough else None,
-        }
-    return {
-        "threshold": threshold,
-        "posts": posts,
-        "rejected": rejected,
-        "rate": round(rate, 6),
-        "by_lang": by_lang,
-    }
+    languages = {}
+    for language, count in sorted(counts.items()):
+        own, enough = count.rejected / count.posts, count.posts >= FEWEST_POSTS
+        languages[language] = LanguageFairness(
+            posts=count.posts,
+            rejected=count.rejected,
+            rate=round(own, 6),
+            ratio=round(own / rate, 3) if rate and enough else None,
+            even_threshold=_even(count.bins, rate, upper=upper) if enough else None,
+        )
+    return Fairness(
+        name=name,
+        threshold=threshold,
+        posts=posts,
+        rejected=rejected,
+        rate=round(rate, 6),
+        by_lang=languages,
+    )
 
 
 def _even(scores: Mapping[str, int], rate: float, *, upper: bool) -> float:

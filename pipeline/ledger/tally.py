@@ -1,25 +1,22 @@
-"""Counts of posts by group, and how they are added and subtracted."""
+"""Posts counted by language, day and source."""
 
-from typing import Any, Final
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.schemas.counts import (
+    UNKNOWN,
+    HoldoutTally,
+    PostAmounts,
+    PostTally,
+    ScreenedTally,
+    Table,
+    TokenTally,
+)
 
-def add_counts(total: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Adds nested counts in place: numbers are summed, tables are merged. Returns `total`."""
-    for key, value in more.items():
-        if isinstance(value, dict):
-            add_counts(total.setdefault(key, {}), value)
-        else:
-            total[key] = total.get(key, 0) + value
-    return total
-
-
-UNKNOWN: Final = "unknown"
-
-
-Counts = dict[str, Any]
+T = TypeVar("T", PostTally, ScreenedTally, HoldoutTally, TokenTally)
 
 
 def day_of(created_at: pa.TimestampArray) -> pa.StringArray:
@@ -31,59 +28,57 @@ def day_of(created_at: pa.TimestampArray) -> pa.StringArray:
 
 
 def tally(
+    posts: pa.RecordBatch,
+    kind: type[T],
     *,
-    language: pa.Array,
-    created_at: pa.Array,
-    source: pa.Array,
-    amounts: dict[str, pa.Array],
-) -> Counts:
-    """Returns totals of a batch by language, day and source.
+    language: pa.Array | None = None,
+    **amounts: np.ndarray[Any, Any] | pa.Array,
+) -> T:
+    """Returns totals of N posts, and by language, day and source.
 
     Args:
+        posts: with columns `created_at`, `source`, `text`, and `language` unless it is given.
+        kind: of the tally.
         language: (N,) string.
-        created_at: (N,) timestamp.
-        source: (N,) string.
-        amounts: name -> (N,) integers to sum; `posts` is always there, one for each row.
-
-    Returns:
-        {amount: total, "by_lang": {key: {amount: n}}, "by_day": ..., "by_source": ...}.
+        amounts: (N,) integers to sum, by field of the tally; posts and text bytes are always counted.
     """
-    table = pa.table({**amounts, "posts": pa.repeat(pa.scalar(1, pa.int64()), len(language))})
-    names = table.column_names
-    keys = {"by_lang": language, "by_day": day_of(created_at), "by_source": source}
-    counts: Counts = {name: pc.sum(table[name]).as_py() or 0 for name in names}
+    sums = {
+        "posts": pa.repeat(pa.scalar(1, pa.int64()), posts.num_rows),
+        "text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64()),
+        **{name: pa.array(amount).cast(pa.int64()) for name, amount in amounts.items()},
+    }
+    table = pa.table(sums)
+    counts: dict[str, Any] = {name: pc.sum(table[name]).as_py() or 0 for name in sums}
+    keys = {
+        "by_lang": posts.column("language") if language is None else language,
+        "by_day": day_of(posts.column("created_at")),
+        "by_source": posts.column("source"),
+    }
     for by, key in keys.items():
-        counts[by] = _grouped(table, pc.fill_null(key, UNKNOWN), names)
-    return counts
+        counts[by] = _grouped(table, pc.fill_null(key, UNKNOWN), kind.group)
+    return kind(**counts)
 
 
-def _grouped(table: pa.Table, key: pa.Array, names: list[str]) -> Counts:
-    encoded = key.dictionary_encode()
+def _grouped(table: pa.Table, key: pa.Array, group: type[PostAmounts]) -> dict[str, PostAmounts]:
+    encoded, names = key.dictionary_encode(), table.column_names
     grouped = (
         table.append_column("key", encoded.indices)
         .group_by("key", use_threads=False)
         .aggregate([(name, "sum") for name in names])
     )
     words = encoded.dictionary.take(grouped["key"].combine_chunks()).to_pylist()
-    columns = {name: grouped[f"{name}_sum"].to_pylist() for name in names}
-    return {word: {n: columns[n][i] for n in names} for i, word in enumerate(words)}
+    columns = [grouped[f"{name}_sum"].to_pylist() for name in names]
+    rows = zip(*columns, strict=True)
+    return {
+        word: group(**dict(zip(names, row, strict=True)))
+        for word, row in zip(words, rows, strict=True)
+    }
 
 
-def column(counts: Counts, by: str, amount: str) -> dict[str, int]:
-    """Returns one amount of a `by_*` table, keys sorted, zeros left out."""
-    table = counts.get(by, {})
-    return {k: table[k][amount] for k in sorted(table) if table[k].get(amount)}
+def value_counts(values: pa.Array) -> Table:
+    """Returns how often each string occurs.
 
-
-def subtract(total: Counts, less: Counts) -> Counts:
-    """Returns nested counts less others: what is left of the posts when some are dropped."""
-    out: Counts = {}
-    for key, value in total.items():
-        other = less.get(key, {} if isinstance(value, dict) else 0)
-        out[key] = subtract(value, other) if isinstance(value, dict) else value - other
-    return out
-
-
-def value_counts(values: pa.Array) -> dict[str, int]:
-    """Returns how often each string occurs."""
+    >>> value_counts(pa.array(["near", "exact", "near"]))
+    {'near': 2, 'exact': 1}
+    """
     return {c["values"]: c["counts"] for c in pc.value_counts(values).to_pylist()}

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import msgspec
 import numpy as np
 
 from sluice.pipeline.outputs.reassemble import Run, Sources, documents, unpadded, used_lengths
@@ -18,6 +19,7 @@ from sluice.pipeline.outputs.verify import read_manifest
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.sealed import file_digest, write_json
+from sluice.schemas.counts import Counts
 from sluice.schemas.errors import LedgerError, OutputError
 from sluice.tokenizer.export.mds import Arrays, MdsWriter
 from sluice.tokenizer.export.megatron import MegatronWriter
@@ -25,7 +27,6 @@ from sluice.tokenizer.shards import Batch
 
 Format = Literal["megatron", "mds"]
 Items = Literal["documents", "sequences"]
-Counts = dict[str, int]
 
 DEFAULT_ITEMS: dict[Format, Items] = {"megatron": "documents", "mds": "sequences"}
 """Megatron packs by itself, so it gets documents; streaming does not, so it gets packed sequences."""
@@ -33,9 +34,41 @@ DEFAULT_ITEMS: dict[Format, Items] = {"megatron": "documents", "mds": "sequences
 EXPORT_VERSION = 1
 
 
+class ExportCounts(Counts):
+    """Items that were exported, and their tokens; `padding` is behind the last document of sequences."""
+
+    items: int = 0
+    tokens: int = 0
+    padding: int = 0
+
+
+class ExportedFile(msgspec.Struct):
+    """A file of an export; its path is relative to the folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Export(msgspec.Struct, kw_only=True):
+    """export.json: what was exported, and every file."""
+
+    export_version: int
+    sluice: str
+    fingerprint: str
+    format: Format
+    items: Items
+    leftover: bool
+    counts: ExportCounts
+    vocabulary_size: int
+    pad_id: int
+    eod_id: int
+    files: list[ExportedFile]
+
+
 def export(
     output: str, format: Format, folder: str, *, items: Items | None = None, leftover: bool = False
-) -> dict[str, Any]:
+) -> Export:
     """Writes the tokens of an output in another format.
 
     Args:
@@ -59,29 +92,29 @@ def export(
     kind = items or DEFAULT_ITEMS[format]
     with _appearing(folder) as attempt:
         counts = WRITERS[format](sources, kind, attempt)
-        if counts["tokens"] != sources.num_tokens:
+        if counts.tokens != sources.num_tokens:
             raise LedgerError(
-                f"{output}: {counts['tokens']:,} tokens were exported, "
+                f"{output}: {counts.tokens:,} tokens were exported, "
                 f"the manifest says {sources.num_tokens:,}; see `sluice verify`"
             )
-        about = {
-            "export_version": EXPORT_VERSION,
-            "sluice": version("sluice"),
-            "fingerprint": manifest["fingerprints"]["tokens"],
-            "format": format,
-            "items": kind,
-            "leftover": leftover,
-            "counts": counts,
-            **{key: manifest["format"][key] for key in ("vocabulary_size", "pad_id", "eod_id")},
-            "files": [_file(path) for path in sorted(attempt.iterdir())],
-        }
-        write_json(str(attempt / "export.json"), about)
-    return about
-
-
-def _file(path: Path) -> dict[str, Any]:
-    size, sha256 = file_digest(str(path))
-    return {"path": path.name, "bytes": size, "sha256": sha256}
+        exported = Export(
+            export_version=EXPORT_VERSION,
+            sluice=version("sluice"),
+            fingerprint=manifest.fingerprints["tokens"],
+            format=format,
+            items=kind,
+            leftover=leftover,
+            counts=counts,
+            vocabulary_size=manifest.format.vocabulary_size,
+            pad_id=manifest.format.pad_id,
+            eod_id=manifest.format.eod_id,
+            files=[
+                ExportedFile(path.name, *file_digest(str(path)))
+                for path in sorted(attempt.iterdir())
+            ],
+        )
+        write_json(str(attempt / "export.json"), exported)
+    return exported
 
 
 @contextmanager
@@ -128,16 +161,16 @@ def _runs(sources: Sources, items: Items) -> Iterator[Run]:
     return (unpadded(batch) for _, batch in sources.batches())
 
 
-def _megatron(sources: Sources, items: Items, folder: Path) -> Counts:
+def _megatron(sources: Sources, items: Items, folder: Path) -> ExportCounts:
     tokens = 0
     with MegatronWriter(folder / items) as writer:
         for run in _runs(sources, items):
             writer.write(run.tokens_T, run.lengths_I)
             tokens += len(run.tokens_T)
-    return {"items": writer.num_items, "tokens": tokens, "padding": 0}
+    return ExportCounts(writer.num_items, tokens)
 
 
-def _mds(sources: Sources, items: Items, folder: Path) -> Counts:
+def _mds(sources: Sources, items: Items, folder: Path) -> ExportCounts:
     if items == "sequences":
         return _mds_sequences(sources, folder)
     tokens = 0
@@ -145,10 +178,10 @@ def _mds(sources: Sources, items: Items, folder: Path) -> Counts:
         for run in documents(sources):
             writer.write({"tokens": Arrays(run.tokens_T, run.lengths_I)})
             tokens += len(run.tokens_T)
-    return {"items": writer.num_samples, "tokens": tokens, "padding": 0}
+    return ExportCounts(writer.num_samples, tokens)
 
 
-def _mds_sequences(sources: Sources, folder: Path) -> Counts:
+def _mds_sequences(sources: Sources, folder: Path) -> ExportCounts:
     """Writes sequences as they are, padding included, with the ends of documents beside them."""
     length = sources.sequence_length
     tokens = 0
@@ -157,7 +190,7 @@ def _mds_sequences(sources: Sources, folder: Path) -> Counts:
             writer.write(_sample_columns(batch))
             tokens += int(used_lengths(batch).sum())
     padding = writer.num_samples * length - tokens
-    return {"items": writer.num_samples, "tokens": tokens, "padding": padding}
+    return ExportCounts(writer.num_samples, tokens, padding)
 
 
 def _sample_columns(batch: Batch) -> dict[str, Arrays]:
@@ -169,19 +202,19 @@ def _sample_columns(batch: Batch) -> dict[str, Arrays]:
     }
 
 
-WRITERS: dict[Format, Callable[[Sources, Items, Path], Counts]] = {
+WRITERS: dict[Format, Callable[[Sources, Items, Path], ExportCounts]] = {
     "megatron": _megatron,
     "mds": _mds,
 }
 """Each writes the items into a folder and counts them."""
 
 
-def summary(about: dict[str, Any], *, folder: str) -> Iterator[str]:
-    """Yields what an export wrote, as lines, from what export.json holds."""
-    counts, size = about["counts"], sum(entry["bytes"] for entry in about["files"])
-    part = "shards and leftover" if about["leftover"] else "shards"
-    yield f"{about['items']:<10}{counts['items']:>16,}"
-    yield f"tokens    {counts['tokens']:>16,}   all of {part}, as the manifest says"
-    if counts["padding"]:
-        yield f"padding   {counts['padding']:>16,}   behind the last document of a sequence"
-    yield f"bytes     {size:>16,}   in {len(about['files'])} files: {folder}"
+def summary(exported: Export, *, folder: str) -> Iterator[str]:
+    """Yields what an export wrote, as lines."""
+    counts, size = exported.counts, sum(file.bytes for file in exported.files)
+    part = "shards and leftover" if exported.leftover else "shards"
+    yield f"{exported.items:<10}{counts.items:>16,}"
+    yield f"tokens    {counts.tokens:>16,}   all of {part}, as the manifest says"
+    if counts.padding:
+        yield f"padding   {counts.padding:>16,}   behind the last document of a sequence"
+    yield f"bytes     {size:>16,}   in {len(exported.files)} files: {folder}"

@@ -14,7 +14,7 @@ C cuts.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.units.manifest import whole_file
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import OutputError
+from sluice.schemas.manifest import Manifest
 from sluice.tokenizer.shards import Batch, read_shard
 
 ROWS_AT_ONCE = 1 << 20
@@ -43,21 +44,22 @@ class Sources:
         num_tokens: tokens that are not padding, by the manifest.
     """
 
-    def __init__(self, output: str, manifest: dict[str, Any], *, leftover: bool):
+    def __init__(self, output: str, manifest: Manifest, *, leftover: bool):
         if not storage.is_file(storage.join(output, COMPLETED)):
-            raise OutputError(f"{output}: no {COMPLETED}: the run did not finish; run it again")
-        sizes = {entry["path"]: entry["bytes"] for entry in manifest["files"]}
-        stems = [s["path"].removeprefix("tokens/") for s in manifest["shards"]]
+            raise OutputError(
+                f"{output}: no {COMPLETED}: the run did not finish; rerun the same command to resume"
+            )
+        sizes = {entry.path: entry.bytes for entry in manifest.files}
+        stems = [s.path.removeprefix("tokens/") for s in manifest.shards]
         pairs = [(f"tokens/{s}", f"provenance/{Path(s).stem}.parquet") for s in stems]
-        self.num_tokens = sum(s["tokens"] for s in manifest["shards"])
+        self.num_tokens = sum(s.tokens for s in manifest.shards)
         if leftover and "leftover/tokens.arrow" in sizes:
             pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
-            counted = manifest["phases"]["tokens"]["tokens_shard"]
-            self.num_tokens += counted["leftover"]["tokens"]
+            self.num_tokens += manifest.phases.tokens.shard.leftover.tokens
         whole = [[_whole(output, name, sizes[name]) for name in pair] for pair in pairs]
         self.shards = [read_shard(tokens) for tokens, _ in whole]
         self.provenance = [provenance for _, provenance in whole]
-        self.sequence_length = int(manifest["format"]["sequence_length"])
+        self.sequence_length = manifest.format.sequence_length
         self.first_sequence = np.cumsum([0, *(len(shard) for shard in self.shards)])[:-1]
 
     def batches(self) -> Iterator[tuple[int, Batch]]:

@@ -1,7 +1,6 @@
-"""Re-reads a whole output and says what is not as the manifest says: files, shapes, ids, books."""
+"""Reads a whole output again and compares it with its manifest: files, shapes, ids, the ledger."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +11,6 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.balance import check_posts, check_tokens
 from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
 from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
@@ -21,29 +19,38 @@ from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.arrays import Array, Int64s, Uint64s
+from sluice.schemas.counts import Table
 from sluice.schemas.errors import LedgerError, OutputError, SluiceError
-from sluice.schemas.names import inside
+from sluice.schemas.manifest import MANIFEST_VERSION, Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
+from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import read_shard, verify_shard
 
 Problems = Iterator[str]
 
 
-def read_manifest(output: str) -> dict[str, Any]:
-    """Returns manifest.json; raises OutputError where there is none or it cannot be read."""
+def read_manifest(output: str) -> Manifest:
+    """Returns manifest.json.
+
+    Raises:
+        OutputError: there is none, it cannot be read, or it is of a later version.
+    """
     path = storage.join(output, "manifest.json")
     try:
-        manifest = msgspec.json.decode(storage.read_bytes(path), type=dict[str, Any])
-        for entry in (*manifest.get("files", ()), *manifest.get("shards", ())):
-            inside(entry["path"])
-        return manifest
+        manifest = msgspec.json.decode(storage.read_bytes(path), type=Manifest)
     except FileNotFoundError:
         raise OutputError(
             f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
-            f"(run the same command again: it goes on)"
+            f"(rerun the same command to resume)"
         ) from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
+    if manifest.manifest_version > MANIFEST_VERSION:
+        raise OutputError(
+            f"{path}: is of version {manifest.manifest_version}, written by sluice {manifest.sluice}; this "
+            f"version reads up to {MANIFEST_VERSION}: install that sluice or a later one"
+        )
+    return manifest
 
 
 def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
@@ -65,82 +72,73 @@ def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
     return problems
 
 
-def _files(output: str, manifest: dict[str, Any]) -> Problems:
+def _files(output: str, manifest: Manifest) -> Problems:
     if not storage.is_file(storage.join(output, COMPLETED)):
         yield f"{COMPLETED} is missing: the run did not finish"
-    for entry in manifest["files"]:
+    for entry in manifest.files:
         try:
-            size, sha256 = file_digest(storage.join(output, entry["path"]))
+            size, sha256 = file_digest(storage.join(output, entry.path))
         except FileNotFoundError:
-            yield f"{entry['path']}: is missing"
+            yield f"{entry.path}: is missing"
             continue
-        if size != entry["bytes"]:
-            yield f"{entry['path']}: has {size:,} bytes, the manifest says {entry['bytes']:,}"
-        elif sha256 != entry["sha256"]:
-            yield f"{entry['path']}: SHA-256 differs from the manifest's"
-    named = {entry["path"] for entry in manifest["files"]}
+        if size != entry.bytes:
+            yield f"{entry.path}: has {size:,} bytes, the manifest says {entry.bytes:,}"
+        elif sha256 != entry.sha256:
+            yield f"{entry.path}: SHA-256 differs from the manifest's"
+    named = {entry.path for entry in manifest.files}
     for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
         for name in storage.names(storage.join(output, folder)):
             if f"{folder}/{name}" not in named:
                 yield f"{folder}/{name}: is not in the manifest"
 
 
-def _books(output: str, manifest: dict[str, Any]) -> Problems:
-    posts, tokens = manifest["posts"], manifest["tokens"]
-    try:
-        check_posts(posts)
-        check_tokens(manifest["token_ledger"])
-    except LedgerError as error:
-        yield str(error)
-    for by in ("by_lang", "by_day", "by_source"):
-        if sum(posts[by].values()) != posts["kept"]:
-            yield f"posts.{by} sums to {sum(posts[by].values()):,}, posts.kept is {posts['kept']:,}"
-        if sum(tokens[by].values()) != tokens["encoded"]:
-            yield (
-                f"tokens.{by} sums to {sum(tokens[by].values()):,}, "
-                f"tokens.encoded is {tokens['encoded']:,}"
-            )
+def _ledger(output: str, manifest: Manifest) -> Problems:
+    for balance in (manifest.posts, manifest.token_ledger):
+        try:
+            balance.check()
+        except LedgerError as error:
+            yield str(error)
+    yield from table_problems(manifest.posts, manifest.tokens)
 
 
-def _tokenizer(output: str, manifest: dict[str, Any]) -> Problems:
-    size = manifest["format"]["vocabulary_size"]
+def _tokenizer(output: str, manifest: Manifest) -> Problems:
+    size = manifest.format.vocabulary_size
     text = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
     tokenizer = Tokenizer.from_str(text.decode())
     if tokenizer.get_vocab_size() != size:
         yield f"tokenizer.json has {tokenizer.get_vocab_size():,} entries, not {size:,}"
 
 
-def _shard_files(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+def _shard_files(manifest: Manifest) -> list[tuple[str, str]]:
     """Returns (tokens, provenance) of every shard and of the leftover."""
-    paths = {entry["path"] for entry in manifest["files"]}
+    paths = {entry.path for entry in manifest.files}
     pairs = [
-        (s["path"], s["path"].replace("tokens/", "provenance/", 1).replace(".arrow", ".parquet"))
-        for s in manifest["shards"]
+        (s.path, s.path.replace("tokens/", "provenance/", 1).replace(".arrow", ".parquet"))
+        for s in manifest.shards
     ]
     if "leftover/tokens.arrow" in paths:
         pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
     return pairs
 
 
-def _shards(output: str, manifest: dict[str, Any]) -> Problems:
-    form = manifest["format"]
+def _shards(output: str, manifest: Manifest) -> Problems:
     for tokens, _ in _shard_files(manifest):
         with local_copies.scope():
             problems = verify_shard(
                 local_copies.fetch(storage.join(output, tokens)),
-                vocabulary_size=form["vocabulary_size"],
-                sequence_length=form["sequence_length"],
+                vocabulary_size=manifest.format.vocabulary_size,
+                sequence_length=manifest.format.sequence_length,
             )
         yield from (f"{tokens}: {problem}" for problem in problems)
-    counts = {s["sequences"] for s in manifest["shards"]}
+    counts = {shard.sequences for shard in manifest.shards}
     if len(counts) > 1:
         yield f"shards differ in length: {sorted(counts)}"
 
 
-def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
+def _provenance(output: str, manifest: Manifest) -> Problems:
     """The pieces of a sequence follow without a gap, and documents end where pieces do."""
     pieces = 0
-    of_posts = manifest["recipe"]["tokens"].get("documents", "posts") == "posts"
+    of_posts = manifest.recipe["tokens"].get("documents", "posts") == "posts"
     for tokens, provenance in _shard_files(manifest):
         table = _table(output, provenance)
         pieces += table.num_rows
@@ -158,8 +156,8 @@ def _provenance(output: str, manifest: dict[str, Any]) -> Problems:
         ends_P = np.isin(piece_P, document_E)
         if not (np.array_equal(piece_P[ends_P], document_E) and ends_P[must_end_P].all()):
             yield f"{provenance}: does not say where the documents of {tokens} end"
-    shard = manifest["phases"]["tokens"].get("tokens_shard", {})
-    expected = sum(part.get("pieces", 0) for part in shard.values())
+    shard = manifest.phases.tokens.shard
+    expected = shard.in_shards.pieces + shard.leftover.pieces
     if pieces != expected:
         yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
 
@@ -185,7 +183,7 @@ def _doc_ends(path: str) -> tuple[Array, Array]:
     return np.concatenate(owner), np.concatenate(ends)
 
 
-def _kept_ids(output: str, manifest: dict[str, Any]) -> Uint64s:
+def _kept_ids(output: str, manifest: Manifest) -> Uint64s:
     """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
     hashes = [np.empty(0, np.uint64)]
     for _, provenance in _shard_files(manifest):
@@ -196,11 +194,11 @@ def _kept_ids(output: str, manifest: dict[str, Any]) -> Uint64s:
     return np.sort(np.concatenate(hashes))
 
 
-def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
+def _conservation(output: str, manifest: Manifest) -> Problems:
     """Each kept post is there, as often as it should; each reject row counts once; partners stay."""
-    kept_K, posts = _kept_ids(output, manifest), manifest["posts"]
+    kept_K, posts = _kept_ids(output, manifest), manifest.posts
     yield from _kept(kept_K, manifest)
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Table] = {}
     rejects = storage.listing(storage.join(output, "rejects"))
     files = [file.path for file in rejects if file.path.endswith(".parquet")]
     rows = storage.dataset(files, schema=REJECT)
@@ -223,31 +221,33 @@ def _conservation(output: str, manifest: dict[str, Any]) -> Problems:
         hash_D = hash_texts(partner, seed=0)
         at_D = np.minimum(np.searchsorted(stayed_S, hash_D), max(len(stayed_S) - 1, 0))
         lost += int((stayed_S[at_D] != hash_D).sum()) if len(stayed_S) else len(hash_D)
-    expected = sum(manifest["phases"]["dedup"].get("dedup_drop", {}).get("earlier", {}).values())
+    expected = sum(manifest.phases.dedup.drop.earlier.values())
     if earlier != expected:
         yield f"{earlier:,} duplicates name a post of the history, the ledger says {expected:,}"
     if lost:
         yield f"{lost:,} duplicates name a post that was not kept"
-    yield from _same("rejected", found.get(POLICY, {}), posts["rejected"])
-    copies = {k: n for k, n in posts["duplicates"].items() if n}
+    yield from _same("rejected", found.get(POLICY, {}), posts.rejected)
+    copies = {k: n for k, n in posts.duplicates.items() if n}
     yield from _same("duplicates", found.get(DUPLICATE, {}), copies)
-    for kind, name in ((MALFORMED, "malformed"), (ERROR, "errors")):
+    for kind, expected in ((MALFORMED, posts.malformed), (ERROR, posts.errors)):
         rows_of = sum(found.get(kind, {}).values())
-        if rows_of != posts[name]:
-            yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {posts[name]:,}"
+        if rows_of != expected:
+            yield f"rejects hold {rows_of:,} rows of kind {kind}, the ledger says {expected:,}"
 
 
-def _kept(kept_K: Uint64s, manifest: dict[str, Any]) -> Problems:
+def _kept(kept_K: Uint64s, manifest: Manifest) -> Problems:
     """Every kept post stands in the shards or the leftover: once, or as often as the mixture says."""
-    encode = manifest["phases"]["tokens"].get("tokens_encode", {})
-    stand, kept = encode.get("documents", {}).get("posts", 0), manifest["posts"]["kept"]
+    encode, kept = manifest.phases.tokens.encode, manifest.posts.kept
     different = len(np.unique(kept_K))
     if different != kept:
         yield f"provenance holds {different:,} different posts, {kept:,} were kept"
-    if len(kept_K) != stand:
-        yield f"posts stand {len(kept_K):,} times in provenance, the ledger says {stand:,}"
-    elif sum_of_ids(kept_K) != encode.get("id_sum", sum_of_ids(kept_K)):
-        yield "some posts stand more often than the mixture says, and others less often"
+    if len(kept_K) != encode.documents.posts:
+        yield (
+            f"provenance holds {len(kept_K):,} posts, repeats counted, the ledger says "
+            f"{encode.documents.posts:,}"
+        )
+    elif encode.id_sum not in (None, sum_of_ids(kept_K)):
+        yield "some posts are there more often than the mixture says, and others less often"
 
 
 def _later_rejects(rejects: ds.Dataset) -> Uint64s:
@@ -257,11 +257,11 @@ def _later_rejects(rejects: ds.Dataset) -> Uint64s:
     return hash_texts(ids, seed=0) if len(ids) else np.empty(0, np.uint64)
 
 
-def _scores(output: str, manifest: dict[str, Any]) -> Problems:
+def _scores(output: str, manifest: Manifest) -> Problems:
     """Every transformer has a score for each post that it decided on, and none that is not one."""
-    for name, counts in manifest["phases"].get(CLASSIFY, {}).items():
+    for name, counts in manifest.phases.classify.items():
         prefix = name.removeprefix(f"{CLASSIFY}_")
-        paths = [f["path"] for f in manifest["files"] if f["path"].startswith(f"scores/{prefix}-")]
+        paths = [f.path for f in manifest.files if f.path.startswith(f"scores/{prefix}-")]
         decided = 0
         for path in paths:
             table = _table(output, path)
@@ -270,12 +270,12 @@ def _scores(output: str, manifest: dict[str, Any]) -> Problems:
                 bad = table.num_rows - (pc.sum(pc.is_finite(table[column])).as_py() or 0)
                 if bad:
                     yield f"{path}: {bad:,} values of {column} are missing, NaN or infinite"
-        expected = counts["band"] - sum(counts["errors"].values())
-        if decided > counts["band"] or decided < expected:
+        expected = counts.band - sum(counts.errors.values())
+        if decided > counts.band or decided < expected:
             yield f"scores/{prefix}-*: {decided:,} posts were decided on, the ledger says {expected:,}"
 
 
-def _same(name: str, found: dict[str, int], expected: dict[str, int]) -> Problems:
+def _same(name: str, found: Table, expected: Table) -> Problems:
     for reason in sorted(set(found) | set(expected)):
         if found.get(reason, 0) != expected.get(reason, 0):
             yield (
@@ -284,9 +284,9 @@ def _same(name: str, found: dict[str, int], expected: dict[str, int]) -> Problem
             )
 
 
-CHECKS: dict[str, Callable[[str, dict[str, Any]], Problems]] = {
+CHECKS: dict[str, Callable[[str, Manifest], Problems]] = {
     "files: every file of the manifest, its size and SHA-256, and no other": _files,
-    "ledger: posts and tokens balance, every table sums to its total": _books,
+    "ledger: posts and tokens balance, every table sums to its total": _ledger,
     "tokenizer: loads, with the vocabulary's size": _tokenizer,
     "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
     "provenance: pieces follow without gaps, documents end where pieces do": _provenance,

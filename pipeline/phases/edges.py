@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.registry import AnyFilter
+from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
 from sluice.schemas.arrays import Array, Int32s, Uint32s
+from sluice.schemas.counts import CleanCounts
 from sluice.schemas.post import POST
 
 SCORE = "score."
@@ -43,13 +45,14 @@ class Survivors:
 
     def places(self, unit: str) -> Uint32s:
         """Returns the places in the unit's `kept` file that are left, ascending."""
-        kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
-        return np.delete(np.arange(kept, dtype=np.uint32), self.dropped(unit))
+        return np.delete(np.arange(self._kept(unit), dtype=np.uint32), self.dropped(unit))
 
     def count(self, unit: str) -> int:
         """Returns how many of the unit's posts are left."""
-        kept = int(Done(self.clean, unit).manifest().counts["kept"].get("posts", 0))
-        return kept - len(self.dropped(unit))
+        return self._kept(unit) - len(self.dropped(unit))
+
+    def _kept(self, unit: str) -> int:
+        return Done(self.clean, unit).manifest().counted(CleanCounts).kept.posts
 
     def read(self, unit: str, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yields the unit's posts that are left, in order.
@@ -95,6 +98,14 @@ def _column(path: str, name: str) -> Array:
     with pa.memory_map(path) as file:
         table = pa.ipc.open_file(file).read_all()
         return np.array(table[name].combine_chunks())
+
+
+def write_rows(attempt: Attempt, edge: str, schema: pa.Schema, *columns: Array | pa.Array) -> None:
+    """Writes the columns of an edge that fits in memory, and records its file."""
+    path = attempt.path(edge)
+    with pa.ipc.new_file(path, schema) as file:
+        file.write_batch(pa.RecordBatch.from_arrays([*map(pa.array, columns)], schema=schema))
+    attempt.add(edge, path)
 
 
 def read_kept(done: Done, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

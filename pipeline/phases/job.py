@@ -25,7 +25,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import Owner
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 
-FORMAT = 6
+FORMAT = 7
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
@@ -59,10 +59,10 @@ class Job:
         return MinHashSpec(bands=d.bands, rows=d.rows, ngram=d.ngram, seed=self.recipe.seed)
 
     @cached_property
-    def inputs_mark(self) -> str:
+    def inputs_fingerprint(self) -> str:
         """Returns a hash of the inputs' names and contents."""
         files = [f.identity for f in self.inventory.files]
-        return fingerprint("inputs", files)
+        return fingerprint_of("inputs", files)
 
     @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
@@ -75,10 +75,10 @@ class Job:
         if folder is None or version is None:
             return ()
         history.check_sketch(version, self.sketch, folder=folder)
-        return history.before(version, inputs=self.inputs_mark)
+        return history.before(version, inputs=self.inputs_fingerprint)
 
     @cached_property
-    def language_mark(self) -> str:
+    def language_fingerprint(self) -> str:
         """The fingerprint of the language models, read once: they are large."""
         return identifier_fingerprint(self.recipe.language.model)
 
@@ -99,7 +99,7 @@ class Job:
 
     def owner(self, command: str) -> Owner:
         """Returns what the output folder is made for, by a command."""
-        return Owner(command, self.recipe.name, self.inputs_mark)
+        return Owner(command, self.recipe.name, self.inputs_fingerprint)
 
     @property
     def screens(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class Job:
         return storage.join(folder, stage) if stage else folder
 
 
-def fingerprint(phase: str, part: Any) -> str:
+def fingerprint_of(phase: str, part: Any) -> str:
     """Returns the SHA-256, in hex, of what a phase depends on."""
     about = {"phase": phase, "format": FORMAT, "sluice": version("sluice"), "part": canonical(part)}
     return hashlib.sha256(msgspec.json.encode(about, order="sorted")).hexdigest()

@@ -1,21 +1,58 @@
-"""What a phase gives to the engine, and where the posts are that the phases before it left."""
+"""A phase as a table of steps: what the engine runs, and what it has to carry from step to step.
+
+A step is a stage and the way in which finished units reach it. The graph of the phase, and the comparison of
+what units were given with what was written for them, are made from the table.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.job import Job, input_units
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Done, Unit, done_units, numbered_unit
-from sluice.pipeline.units.stage import Stage
+from sluice.pipeline.units.stage import DoUnits, Stage
+
+
+class Step(NamedTuple):
+    """A stage of a phase.
+
+    Attributes:
+        stage: what is done.
+        by: how finished units become the units of the stage; None where each is one.
+        of: the stages whose units it is given; the one before where there is none.
+    """
+
+    stage: Stage
+    by: exchange.Exchange | exchange.OneUnit | exchange.Scatter | None = None
+    of: tuple[Stage, ...] = ()
+
+
+class Graph(beam.PTransform):  # type: ignore[misc]
+    """The steps of a phase: what the phase starts from in, finished units of the last stage out."""
+
+    def __init__(self, name: str, steps: Sequence[Step]):
+        super().__init__(label=name.capitalize())
+        self._steps = steps
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        """Adds the phase to the graph."""
+        done: dict[str, beam.PCollection] = {}
+        for step in self._steps:
+            if step.of:
+                given = [done[stage.name] for stage in step.of]
+                units = given | f"flatten_{step.stage.name}" >> beam.Flatten()
+            units = units if step.by is None else units | step.by
+            units = done[step.stage.name] = units | DoUnits(step.stage)
+        return units
 
 
 @dataclass(frozen=True)
@@ -23,36 +60,47 @@ class PhasePlan:
     """A phase, ready to run.
 
     Attributes:
-        elements: what the graph starts from; the first stage has a unit for each.
-        transform: the graph.
-        stages: in order; where their units' manifests appear.
+        elements: what the graph starts from; each stage before the first crossing has a unit for each.
+        steps: in order.
         posts: posts that the phase reads, about, for the progress display.
-        zero: what the counts of stages begin from, where they must be there without a unit.
+        reads: folder of the finished units that are the elements, where they are that.
+        transform: the graph, where it is more than the steps.
         hints: Beam's resource hints for all steps of the graph; outside of the fingerprint.
-        stages_of_elements: how many stages, from the first, do a unit for each element.
-        crossings: what the engine carries between stages, in order.
+        is_compared: whether the driver compares what units were given with what was written for them.
     """
 
     name: str
     fingerprint: str
     folder: str
     elements: Sequence[Any]
-    transform: beam.PTransform
-    stages: Sequence[Stage]
-    posts: int
-    zero: dict[str, Counts] = field(default_factory=dict)
+    steps: Sequence[Step]
+    posts: int = 0
+    reads: str = ""
+    transform: beam.PTransform | None = None
     hints: dict[str, str] = field(default_factory=dict)
-    stages_of_elements: int = 1
-    crossings: Sequence[Crossing] = ()
+    is_compared: bool = True
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages, in order; where their units' manifests appear."""
+        return [step.stage for step in self.steps]
+
+    @property
+    def crossings(self) -> list[Crossing]:
+        """What the engine carries between stages, in order."""
+        found, before = [], self.reads
+        for step in self.steps:
+            if step.by is not None:
+                sources = tuple(stage.folder for stage in step.of) or (before,)
+                found.append(Crossing(sources, step.by.edge, step.stage.folder))
+            before = step.stage.folder
+        return found
 
     def build(self, options: PipelineOptions) -> beam.Pipeline:
         """Returns the pipeline that does the phase on the engine that the options name."""
         pipeline = beam.Pipeline(options=options)
-        _ = (
-            pipeline
-            | beam.Create(list(self.elements))
-            | self.transform.with_resource_hints(**self.hints)
-        )
+        graph = self.transform or Graph(self.name, self.steps)
+        _ = pipeline | beam.Create(list(self.elements)) | graph.with_resource_hints(**self.hints)
         return pipeline
 
     def lost(self) -> tuple[list[Done], int]:
@@ -60,13 +108,16 @@ class PhasePlan:
 
         Where there are any, all that later stages made of them is among them.
         """
+        if not self.is_compared:
+            return [], 0
         wanted = {element.name for element in self.elements if isinstance(element, Unit)}
-        never, first = 0, len(self.stages)
-        for number, stage in enumerate(self.stages[: self.stages_of_elements]):
-            missing = len(wanted - {done.unit for done in done_units(stage.folder)})
+        folders = [stage.folder for stage in self.stages]
+        of_elements = len(list(takewhile(lambda step: step.by is None, self.steps)))
+        never, first = 0, len(folders)
+        for number, folder in enumerate(folders[:of_elements]):
+            missing = len(wanted - {done.unit for done in done_units(folder)})
             never, first = never + missing, min(first, number + 1 if missing else first)
         wrong: list[Done] = []
-        folders = [stage.folder for stage in self.stages]
         for crossing in self.crossings:
             units, missing = exchange.lost(crossing)
             if units or missing:
@@ -77,14 +128,15 @@ class PhasePlan:
 
 def survivors_of(job: Job, results: Results) -> Survivors:
     """Returns where the posts that are left are; a phase that drops more adds its folders here."""
-    dropped = job.work("dedup", results["dedup"].fingerprint, "drop")
-    copies = dropped if job.recipe.dedup.count_copies else ""
+    dropped = job.work("dedup", results.fingerprints["dedup"], "drop")
     folders = [dropped]
-    if "classify" in results.by_phase:
-        mark = results["classify"].fingerprint
-        folders += [job.work("classify", mark, m.prefix) for m in job.recipe.transformers]
+    if "classify" in results.fingerprints:
+        classified = results.fingerprints["classify"]
+        folders += [job.work("classify", classified, m.prefix) for m in job.recipe.transformers]
     return Survivors(
-        job.work("clean", results["clean"].fingerprint, "clean"), tuple(folders), copies
+        job.work("clean", results.fingerprints["clean"], "clean"),
+        tuple(folders),
+        dropped if job.recipe.dedup.count_copies else "",
     )
 
 

@@ -2,60 +2,65 @@
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from sluice.pipeline.ledger.tally import UNKNOWN, Counts, column, subtract
 from sluice.pipeline.phases.job import Job
+from sluice.pipeline.processes.cost import Cost
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.sealed import read_sealed
+from sluice.schemas.counts import (
+    COUNTS_OF_PHASE,
+    UNKNOWN,
+    CleanCounts,
+    PhaseCounts,
+    ScreenedTally,
+    amounts,
+)
 from sluice.schemas.errors import RecipeError
+
+_T = TypeVar("_T")
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A finished phase: the sums of its units' counts, by stage."""
+    """A finished phase: the sums of its units' counts, by stage, as JSON."""
 
     phase: str
     fingerprint: str
-    counts: dict[str, Counts]
+    counts: msgspec.Raw
 
-    def total(self, *keys: str) -> Any:
-        """Returns the counts of a stage, or what lies at a path in them; {} where there is none."""
-        node: Any = self.counts
-        for key in keys:
-            node = node.get(key, {})
-        return node
+    def counted(self, kind: type[_T]) -> _T:
+        """Returns the counts; `kind` is the type of the phase's, see `COUNTS_OF_PHASE`."""
+        return msgspec.json.decode(self.counts, type=kind)
+
+
+class PhaseRun(NamedTuple):
+    """What a phase cost, and how many of its units were reused; -1 where all were."""
+
+    cost: Cost
+    units_reused: int
 
 
 @dataclass
 class Results:
-    """The finished phases of a run, by name."""
+    """The finished phases of a run: their counts, and their fingerprints by name."""
 
-    by_phase: dict[str, Result] = field(default_factory=dict)
+    phases: PhaseCounts = field(default_factory=PhaseCounts)
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
-    def __getitem__(self, phase: str) -> Result:
-        return self.by_phase[phase]
-
-    @property
-    def survivors(self) -> Counts:
-        """What clean kept less what dedup dropped: totals and `by_*` tables of posts and text bytes."""
-        left = subtract(
-            self["clean"].total("clean", "kept"), self["dedup"].total("dedup_drop", "lost")
-        )
-        for stage in self.transformers:
-            left = subtract(left, stage["lost"])
-        return left
+    def add(self, result: Result) -> None:
+        """Takes a phase that is finished."""
+        setattr(self.phases, result.phase, result.counted(COUNTS_OF_PHASE[result.phase]))
+        self.fingerprints[result.phase] = result.fingerprint
 
     @property
-    def transformers(self) -> list[Counts]:
-        """The counts of the transformers, in no order of meaning; none before they have run."""
-        return (
-            list(self.by_phase["classify"].counts.values()) if "classify" in self.by_phase else []
-        )
+    def survivors(self) -> ScreenedTally:
+        """The posts that the finished phases left."""
+        return self.phases.survivors
 
 
-def run_day(job: Job, cleaned: Result) -> date:
+def run_day(job: Job, cleaned: CleanCounts) -> date:
     """Returns the day of the run's posts: the recipe's, or the median of their times.
 
     Raises:
@@ -63,7 +68,7 @@ def run_day(job: Job, cleaned: Result) -> date:
     """
     if job.recipe.dedup.history_day is not None:
         return job.recipe.dedup.history_day
-    days = column(cleaned.total("clean", "kept"), "by_day", "posts")
+    days = amounts(cleaned.kept.by_day, lambda day: day.posts)
     days.pop(UNKNOWN, None)
     before, half = 0, sum(days.values()) / 2
     for day, posts in days.items():
@@ -76,9 +81,9 @@ def run_day(job: Job, cleaned: Result) -> date:
     )
 
 
-def read_result(job: Job, phase: str, mark: str) -> Result | None:
+def read_result(job: Job, phase: str, fingerprint: str) -> Result | None:
     """Returns the result that a phase wrote when it was done, or None."""
     try:
-        return read_sealed(storage.join(job.work(phase, mark), "phase.json"), Result)
+        return read_sealed(storage.join(job.work(phase, fingerprint), "phase.json"), Result)
     except (FileNotFoundError, ValueError):
         return None

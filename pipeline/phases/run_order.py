@@ -9,12 +9,14 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sluice.pipeline.ledger.tally import Counts, add_counts
+import msgspec
+
+from sluice.pipeline.ledger.limits import FileCounts
 from sluice.pipeline.phases.classify import fingerprint as classify
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.dedup import phase as dedup
 from sluice.pipeline.phases.history import phase as history
-from sluice.pipeline.phases.job import Job, fingerprint, input_units
+from sluice.pipeline.phases.job import Job, fingerprint_of, input_units
 from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import Result, Results, read_result
 from sluice.pipeline.phases.tokens import phase as tokens
@@ -29,17 +31,18 @@ from sluice.pipeline.units.manifest import (
     manifests,
     take_back,
 )
+from sluice.schemas.counts import CleanCounts
 
 Planner = Callable[[Job, Results, str], PhasePlan]
 """Returns a phase, by the job, the results of the phases before it, and its fingerprint."""
 
 
-def _plan_classify(job: Job, results: Results, mark: str) -> PhasePlan:
+def _plan_classify(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     from sluice.pipeline.phases.classify import (
         phase,  # Beam's inference imports torch: two seconds, 300 MB
     )
 
-    return phase.plan(job, results, mark)
+    return phase.plan(job, results, fingerprint)
 
 
 PHASES: dict[str, Planner] = {
@@ -55,11 +58,11 @@ PHASES: dict[str, Planner] = {
 
 def fingerprints(job: Job) -> dict[str, str]:
     """Returns the fingerprint of every phase, by name, in order; reads no data but frozen tokenizers."""
-    marks: dict[str, str] = {}
+    of_phase: dict[str, str] = {}
 
     def add(phase: str, part: Any) -> str:
-        marks[phase] = fingerprint(phase, part)
-        return marks[phase]
+        of_phase[phase] = fingerprint_of(phase, part)
+        return of_phase[phase]
 
     cleaned = add("clean", clean.part(job))
     left = add("dedup", [cleaned, *dedup.part(job)])
@@ -69,7 +72,7 @@ def fingerprints(job: Job) -> dict[str, str]:
     packed = add("tokens", [left, tokenizer, *tokens.part(job)])
     if job.recipe.dedup.history is not None:
         add("history", [left, packed])
-    return marks
+    return of_phase
 
 
 def plan(job: Job, results: Results, name: str) -> PhasePlan:
@@ -78,16 +81,16 @@ def plan(job: Job, results: Results, name: str) -> PhasePlan:
     return dataclasses.replace(planned, hints=job.recipe.workers.hints(name))
 
 
-def finished(job: Job, phase: str, mark: str) -> Result | None:
+def finished(job: Job, phase: str, fingerprint: str) -> Result | None:
     """Returns the result of a phase that is done, or None; its contract files must be in place.
 
     Those of a run that did not finish are read: a machine that went down may have left them without their
     bytes. Units of which a file is missing or damaged are taken back.
     """
-    result = read_result(job, phase, mark)
+    result = read_result(job, phase, fingerprint)
     if result is None:
         return None
-    done = [d for stage in storage.folders(job.work(phase, mark)) for d in done_units(stage)]
+    done = [d for stage in storage.folders(job.work(phase, fingerprint)) for d in done_units(stage)]
     there = contract_sizes(job.output)
     whole = storage.is_file(storage.join(job.output, COMPLETED))
     found = zip(done, found_manifests(done), strict=True)
@@ -118,24 +121,24 @@ def _in_place(output: str, there: Mapping[str, int], unit: UnitManifest, *, whol
 
 def conclude(plan: PhasePlan) -> Result:
     """Sums the counts of a phase's units and marks it done."""
-    counts: dict[str, Counts] = {}
+    counts = {}
     for stage in plan.stages:
-        total = counts.setdefault(stage.name, {})
-        add_counts(total, plan.zero.get(stage.name, {}))
+        counts[stage.name] = total = stage.counts()
         for manifest in manifests(done_units(stage.folder)):
-            add_counts(total, manifest.counts)
-    result = Result(plan.name, plan.fingerprint, counts)
+            total += manifest.counted(stage.counts)
+    encoded = msgspec.json.encode(counts, order="deterministic")
+    result = Result(plan.name, plan.fingerprint, msgspec.Raw(encoded))
     write_sealed(storage.join(plan.folder, "phase.json"), result)
     return result
 
 
-def counts_by_file(job: Job, results: Results) -> dict[str, Counts]:
-    """Returns the clean counts of every input file."""
-    by_file: dict[str, Counts] = {}
-    folder = job.work("clean", results["clean"].fingerprint, "clean")
+def counts_by_file(job: Job, results: Results) -> dict[str, FileCounts]:
+    """Returns the rows of every input file."""
+    by_file: dict[str, FileCounts] = {}
+    folder = job.work("clean", results.fingerprints["clean"], "clean")
     found = manifests(done_units(folder))
     for manifest, unit in zip(found, input_units(job), strict=True):
-        counts = manifest.counts
-        part = {"read": counts["read"], "malformed": counts["malformed"]}
-        add_counts(by_file.setdefault(unit.path, {}), part)
+        counts = manifest.counted(CleanCounts)
+        total = by_file.setdefault(unit.path, FileCounts())
+        total += FileCounts(counts.read, counts.malformed)
     return by_file

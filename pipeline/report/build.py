@@ -1,95 +1,106 @@
-"""Makes report.json and manifest.json out of the phases' results.
-
-The manifest holds what a reader relies on and nothing that differs between two runs of the same job:
-no times, hosts or absolute paths. The report adds what a person asks: times, memory, warnings.
-"""
+"""Makes report.json out of the phases' results: what the manifest holds, and what is asked beside it."""
 
 import platform
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from typing import Any
 
 import apache_beam
 
-from sluice.pipeline.ledger import balance
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.phases.results import Results, run_day
+from sluice.pipeline.phases.results import PhaseRun, Results, run_day
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
-from sluice.pipeline.report.manifest import contract_files, models_section
-from sluice.pipeline.report.models import fairness_section, filters_section, transformers_section
+from sluice.pipeline.report.manifest import contract_files, model_files
+from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.totals import (
-    posts_section,
+    REASONS,
+    post_report,
     ratio,
-    stage_times,
     token_ledger,
-    tokens_section,
+    token_report,
 )
 from sluice.pipeline.report.training import (
-    mixture_section,
-    training_section,
+    mixture_report,
+    training_report,
     training_warnings,
 )
-from sluice.pipeline.report.vocabulary import vocabulary_section
-from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
+from sluice.pipeline.report.vocabulary import vocabulary_report
+from sluice.schemas.report import (
+    DedupReport,
+    HistoryAdded,
+    HistoryRead,
+    HistoryReport,
+    LedgerReport,
+    PhaseCost,
+    RecipeName,
+    Report,
+    RunCost,
+    SequenceReport,
+    ShardReport,
+    Versions,
+)
 
 MAX_UNVERIFIED_RATIO = 0.01
 """More posts than this, of those kept, with comparisons left out make a warning."""
 
 
-def report(job: Job, results: Results, costs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Returns report.json."""
-    posts, tokens, books = posts_section(results), tokens_section(results), token_ledger(results)
-    vocabulary = results["vocabulary"].counts
-    made = next(c["vocabulary"] for c in vocabulary.values() if "vocabulary" in c)
-    training, deal = job.recipe.training, results["tokens"].total("tokens_deal")
-    shard = results["tokens"].total("tokens_shard")
-    inside = shard.get("in_shards", {})
-    sizes = [e.bytes for s, e, _ in contract_files(job, results) if e.name.startswith("tokens/")]
-    return {
-        "sluice": version("sluice"),
-        "recipe": {"name": job.recipe.name, "fingerprint": results["tokens"].fingerprint},
-        "posts": posts,
-        "filters": filters_section(job, results),
-        "transformers": transformers_section(job, results),
-        "fairness": fairness_section(job, results),
-        "documents": results["tokens"].total("tokens_pack").get("documents", 0),
-        "tokens": tokens,
-        "encoded_by": results["tokens"].total("tokens_encode", "engines"),
-        "ledger": {
-            "balanced": True,
-            "posts": balance.posts_equation(posts),
-            "tokens": balance.tokens_equation(books),
-        },
-        "token_ledger": books,
-        "vocabulary": vocabulary_section(results, made, steps=vocabulary_steps(job, results)),
-        "sequences": {
-            "length": training.sequence_length,
-            "in_shards": inside.get("sequences", 0),
-            "leftover": shard.get("leftover", {}).get("sequences", 0),
-            "padding": books["padding"],
-            "padding_ratio": ratio(books["padding"], books["in_shards"] + books["leftover"]),
-            "truncated_tokens": books["truncated"],
-        },
-        "shards": {
-            "count": len(sizes),
-            "sequences_each": deal.get("sequences_per_shard", 0),
-            "bytes_each": max(sizes, default=0),
-            "total_bytes": sum(sizes),
-        },
-        "training": training_section(job, results, vocabulary_size=sum(made.values())),
-        "mixture": mixture_section(job, results),
-        "dedup": dedup_section(job, results),
-        "duplicate_clusters": dict(results["dedup"].total("dedup_settle", "cluster_sizes")),
-        "duplicate_checks_left_out": results["dedup"].total("dedup_settle").get("unverified", 0),
-        "phases": phases_section(results, costs),
-        "run": {"cpu_seconds_counted": round(cpu_seconds(), 3), "seconds": _sum(costs, "seconds")},
-        "models": models_section(job),
-        "versions": {"beam": apache_beam.__version__, "python": platform.python_version()},
-        "warnings": warnings(job, results, made, posts),
-    }
+def report(job: Job, results: Results, runs: Mapping[str, PhaseRun]) -> Report:
+    """Returns the report of a run whose ledger balances."""
+    posts, ledger, phases = post_report(results), token_ledger(results), results.phases
+    seconds = sum(run.cost.seconds for run in runs.values())
+    return Report(
+        sluice=version("sluice"),
+        recipe=RecipeName(name=job.recipe.name, fingerprint=results.fingerprints["tokens"]),
+        posts=posts,
+        filters=filter_reports(job, results),
+        transformers=transformer_reports(job, results),
+        fairness=fairness_reports(job, results),
+        documents=phases.tokens.pack.documents,
+        tokens=token_report(results),
+        encoded_by=phases.tokens.encode.engines,
+        ledger=LedgerReport(balanced=True, posts=posts.equation, tokens=ledger.equation),
+        token_ledger=ledger,
+        vocabulary=vocabulary_report(job, results),
+        sequences=sequence_report(job, results),
+        shards=shard_report(job, results),
+        training=training_report(job, results),
+        mixture=mixture_report(job, results),
+        dedup=dedup_report(job, results),
+        duplicate_clusters=phases.dedup.resolve.cluster_sizes,
+        duplicate_checks_left_out=phases.dedup.resolve.unverified,
+        phases=phase_costs(results, runs),
+        run=RunCost(cpu_seconds_counted=round(cpu_seconds(), 3), seconds=round(seconds, 3)),
+        models=model_files(job),
+        versions=Versions(beam=apache_beam.__version__, python=platform.python_version()),
+        warnings=list(warnings(job, results)),
+    )
+
+
+def sequence_report(job: Job, results: Results) -> SequenceReport:
+    """Returns how many sequences there are, and what of them is padding."""
+    ledger, shard = token_ledger(results), results.phases.tokens.shard
+    return SequenceReport(
+        length=job.recipe.training.sequence_length,
+        in_shards=shard.in_shards.sequences,
+        leftover=shard.leftover.sequences,
+        padding=ledger.padding,
+        padding_ratio=ratio(ledger.padding, ledger.in_shards + ledger.leftover),
+        truncated_tokens=ledger.truncated,
+    )
+
+
+def shard_report(job: Job, results: Results) -> ShardReport:
+    """Returns how many shards there are, and how large they are."""
+    entries = [written.entry for written in contract_files(job, results)]
+    sizes = [entry.bytes for entry in entries if entry.name.startswith("tokens/")]
+    return ShardReport(
+        count=len(sizes),
+        sequences_each=results.phases.tokens.deal.sequences_per_shard,
+        bytes_each=max(sizes, default=0),
+        total_bytes=sum(sizes),
+    )
 
 
 STAYS = {
@@ -99,110 +110,90 @@ STAYS = {
 }
 
 
-def dedup_section(job: Job, results: Results) -> dict[str, Any]:
-    """Returns what counted as a duplicate, which copy stayed, and what was looked at to find out."""
-    d, counts = job.recipe.dedup, results["dedup"]
+def dedup_report(job: Job, results: Results) -> DedupReport:
+    """Returns what counted as a duplicate, which copy was kept, and what was compared to find out."""
+    d, counts = job.recipe.dedup, results.phases.dedup
     stays = (
         f"of each cluster {d.max_copies} stay{'s' if d.max_copies == 1 else ''}: {STAYS[d.keep]} first, "
         f"ties in input order; of one post id, the delivery with the latest created_at, then the last "
         f"in input order"
     )
-    return {
-        "rule": f"exact Jaccard index of code-point {d.ngram}-grams >= {d.threshold:g}",
-        "stays": stays,
-        "bands": d.bands,
-        "rows": d.rows,
-        "candidates": counts.total("dedup_join").get("candidates", 0),
-        "component_sizes": dict(counts.total("dedup_settle", "component_sizes")),
-        "history": history_section(job, results),
-    }
+    return DedupReport(
+        rule=f"exact Jaccard index of code-point {d.ngram}-grams >= {d.threshold:g}",
+        stays=stays,
+        bands=d.bands,
+        rows=d.rows,
+        candidates=counts.join.candidates,
+        component_sizes=counts.resolve.component_sizes,
+        history=history_report(job, results),
+    )
 
 
-def history_section(job: Job, results: Results) -> dict[str, Any] | None:
-    """Returns what the run read from the history, dropped for its sake, and added to it."""
-    if job.recipe.dedup.history is None:
+def history_report(job: Job, results: Results) -> HistoryReport | None:
+    """Returns what the run read from the history, dropped because of it, and added to it."""
+    added = results.phases.history
+    if job.recipe.dedup.history is None or added is None:
         return None
-    read = history_read(job)
-    earlier = results["dedup"].total("dedup_drop", "earlier")
-    published = results["history"].total("history_publish")
-    return {
-        "day": run_day(job, results["clean"]).isoformat(),
-        "days": job.recipe.dedup.history_days,
-        "read": {"segments": len(read), "posts": sum(s.rows for s in read)},
-        "duplicates": {r: earlier.get(r, 0) for r in (REDELIVERED, EXACT, NEAR)},
-        "added": {k: published.get(k, 0) for k in ("posts", "bytes")},
-        "bytes_per_post": ratio(published.get("bytes", 0), published.get("posts", 0)),
-    }
+    segments, earlier = history_read(job), results.phases.dedup.drop.earlier
+    return HistoryReport(
+        day=run_day(job, results.phases.clean.clean).isoformat(),
+        days=job.recipe.dedup.history_days,
+        read=HistoryRead(segments=len(segments), posts=sum(s.rows for s in segments)),
+        duplicates={reason: earlier.get(reason, 0) for reason in REASONS},
+        added=HistoryAdded(posts=added.publish.posts, bytes=added.publish.bytes),
+        bytes_per_post=ratio(added.publish.bytes, added.publish.posts),
+    )
 
 
-def _sum(costs: dict[str, dict[str, Any]], what: str) -> float:
-    return round(sum(float(getattr(c["cost"], what)) for c in costs.values()), 3)
-
-
-def vocabulary_steps(job: Job, results: Results) -> dict[str, dict[str, float]]:
-    """Returns seconds and CPU seconds of sampling, training and saving the tokenizer."""
-    steps: dict[str, dict[str, float]] = {}
-    for key, usec in sorted(stage_times(job, results, "vocabulary").items()):
-        step, _, clock = key.partition("/")
-        steps.setdefault(step, {})[clock] = round(usec / 1e6, 3)
-    return steps
-
-
-def phases_section(results: Results, costs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def phase_costs(results: Results, runs: Mapping[str, PhaseRun]) -> list[PhaseCost]:
     """Returns what each phase cost and how many posts it read."""
-    kept = results["clean"].total("clean", "kept").get("posts", 0)
-    left = results.survivors.get("posts", 0)
-    lost = sum(stage["lost"]["posts"] for stage in results.transformers)
+    phases, left = results.phases, results.survivors.posts
     posts = {
-        "clean": results["clean"].total("clean")["read"],
-        "dedup": kept,
-        "classify": left + lost,
-        "vocabulary": left,
-        "tokens": left,
+        "clean": phases.clean.clean.read,
+        "dedup": phases.clean.clean.kept.posts,
+        "classify": phases.deduplicated.posts,
     }
     return [
-        {
-            "name": name,
-            "seconds": cost["cost"].seconds,
-            "cpu_seconds": cost["cost"].cpu_seconds,
-            "peak_rss_bytes": cost["cost"].peak_rss_bytes,
-            "posts": posts.get(name, left),
-            "units_reused": cost["units_reused"],
-        }
-        for name, cost in costs.items()
+        PhaseCost(
+            name=name,
+            seconds=run.cost.seconds,
+            cpu_seconds=run.cost.cpu_seconds,
+            peak_rss_bytes=run.cost.peak_rss_bytes,
+            posts=posts.get(name, left),
+            units_reused=run.units_reused,
+        )
+        for name, run in runs.items()
     ]
 
 
-def warnings(job: Job, results: Results, made: dict[str, int], posts: Counts) -> list[str]:
-    """Returns what a person should know before using the output."""
-    found = []
-    reserved = reserved_warning(made)
+def warnings(job: Job, results: Results) -> Iterator[str]:
+    """Yields what a user should know before using the output."""
+    phases, kept = results.phases, post_report(results).kept
+    reserved = reserved_warning(phases.vocabulary.made.vocabulary)
     if reserved:
-        found.append(reserved)
-    found += training_warnings(job, results)
-    slow = results["tokens"].total("tokens_encode", "engines").get("tokenizers", 0)
+        yield reserved
+    yield from training_warnings(job, results)
+    slow = phases.tokens.encode.engines.get("tokenizers")
     if slow:
-        found.append(
+        yield (
             f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
             f"gigatoken could not be used, and the log says why"
         )
     for name, file in sorted(run_order.counts_by_file(job, results).items()):
-        cut = sum(file["malformed"].get(r, 0) for r in ("truncated_input", "corrupt_input"))
-        if cut:
-            found.append(f"{name}: is damaged; what follows the damage could not be read")
-    left = results["dedup"].total("dedup_settle").get("unverified", 0)
-    if left > MAX_UNVERIFIED_RATIO * posts["kept"]:
-        found.append(
+        if {"truncated_input", "corrupt_input"} & file.malformed.keys():
+            yield f"{name}: is damaged; what follows the damage could not be read"
+    left = phases.dedup.resolve.unverified
+    if left > MAX_UNVERIFIED_RATIO * kept:
+        yield (
             f"dedup.max_checks = {job.recipe.dedup.max_checks}: {left:,} posts had more candidates than "
             f"were compared; they were kept"
         )
     unread = len(job.remembered) - len(history_read(job))
     if unread:
-        found.append(
-            f"dedup.history: {unread} of {len(job.remembered)} earlier runs lie outside the "
-            f"{job.recipe.dedup.history_days} days that end with "
-            f"{run_day(job, results['clean'])}, and were not read"
+        day = run_day(job, phases.clean.clean)
+        yield (
+            f"dedup.history: {unread} of {len(job.remembered)} earlier runs are outside the "
+            f"{job.recipe.dedup.history_days} days that end with {day}, and were not read"
         )
-    if not posts["kept"]:
-        found.append("no post was kept")
-    return found
+    if not kept:
+        yield "no post was kept"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,58 +12,88 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
-from sluice.pipeline.report.totals import posts_section, token_ledger, tokens_section
+from sluice.pipeline.report.totals import post_report, token_ledger, token_report
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units.manifest import FileEntry, UnitManifest, done_units, manifests
+from sluice.schemas.counts import ShardCounts
+from sluice.schemas.manifest import (
+    MANIFEST_VERSION,
+    ContractFile,
+    InputEntry,
+    Manifest,
+    ShardFile,
+    TokenFormat,
+)
+from sluice.schemas.report import ModelFile
 from sluice.tokenizer.vocabulary.load import load_vocabulary
 
-MANIFEST_VERSION = 1
 OWN_LICENCE = "Apache-2.0"
 """Of the shipped screens, which are trained on data that sets no condition but attribution."""
 
 
-def contract_files(job: Job, results: Results) -> Iterator[tuple[str, FileEntry, UnitManifest]]:
-    """Yields (stage, file, its unit's manifest) for every file of the output contract, by stage and unit."""
-    for phase, result in results.by_phase.items():
-        for stage in storage.folders(job.work(phase, result.fingerprint)):
+class Written(NamedTuple):
+    """A file of the output contract, with the stage and the manifest of the unit that wrote it."""
+
+    stage: str
+    entry: FileEntry
+    unit: UnitManifest
+
+
+def contract_files(job: Job, results: Results) -> Iterator[Written]:
+    """Yields every file of the output contract, by stage and unit."""
+    for phase, fingerprint in results.fingerprints.items():
+        for stage in storage.folders(job.work(phase, fingerprint)):
             for unit in manifests(done_units(stage)):
                 for entry in unit.files.values():
                     if entry.sha256:
-                        yield storage.name_of(stage), entry, unit
+                        yield Written(storage.name_of(stage), entry, unit)
 
 
-def manifest(job: Job, results: Results) -> dict[str, Any]:
+def manifest(job: Job, results: Results) -> Manifest:
     """Returns manifest.json."""
-    files, shards = [], []
-    for stage, entry, unit in contract_files(job, results):
-        about = {"path": entry.name, "bytes": entry.bytes, "sha256": entry.sha256}
-        files.append(about)
-        if stage == "shard" and entry.name.startswith("tokens/"):
-            shards.append(about | {k: unit.counts["in_shards"][k] for k in ("sequences", "tokens")})
-    deal = results["tokens"].total("tokens_deal")
-    made = load_vocabulary(local_copies.fetch(tokenizer_path(job.output)))
-    return {
-        "manifest_version": MANIFEST_VERSION,
-        "sluice": version("sluice"),
-        "recipe": canonical(_without_paths(job.recipe)),
-        "fingerprints": {name: r.fingerprint for name, r in results.by_phase.items()},
-        "inputs": [file.about() for file in job.inventory.files],
-        "models": models_section(job),
-        "phases": {name: r.counts for name, r in results.by_phase.items()},
-        "posts": posts_section(results),
-        "tokens": tokens_section(results),
-        "token_ledger": token_ledger(results),
-        "format": {
-            "sequence_length": job.recipe.training.sequence_length,
-            "vocabulary_size": made.size,
-            "pad_id": made.pad_id,
-            "eod_id": made.eod_id,
-            "sequences_per_shard": deal.get("sequences_per_shard", 0),
-        },
-        "shards": sorted(shards, key=lambda s: s["path"]),
-        "files": sorted(files, key=lambda f: f["path"]),
-    }
+    written = list(contract_files(job, results))
+    entries = load_vocabulary(local_copies.fetch(tokenizer_path(job.output)))
+    return Manifest(
+        manifest_version=MANIFEST_VERSION,
+        sluice=version("sluice"),
+        recipe=canonical(_without_paths(job.recipe)),
+        fingerprints=results.fingerprints,
+        inputs=[msgspec.convert(file.about(), InputEntry) for file in job.inventory.files],
+        models=model_files(job),
+        phases=results.phases,
+        posts=post_report(results),
+        tokens=token_report(results),
+        token_ledger=token_ledger(results),
+        format=TokenFormat(
+            sequence_length=job.recipe.training.sequence_length,
+            vocabulary_size=entries.size,
+            pad_id=entries.pad_id,
+            eod_id=entries.eod_id,
+            sequences_per_shard=results.phases.tokens.deal.sequences_per_shard,
+        ),
+        shards=sorted(map(_shard_file, filter(_is_shard, written)), key=lambda s: s.path),
+        files=sorted((_contract_file(w.entry) for w in written), key=lambda f: f.path),
+    )
+
+
+def _contract_file(entry: FileEntry) -> ContractFile:
+    return ContractFile(path=entry.name, bytes=entry.bytes, sha256=entry.sha256)
+
+
+def _is_shard(written: Written) -> bool:
+    return written.stage == "shard" and written.entry.name.startswith("tokens/")
+
+
+def _shard_file(written: Written) -> ShardFile:
+    counts, entry = written.unit.counted(ShardCounts).in_shards, written.entry
+    return ShardFile(
+        path=entry.name,
+        bytes=entry.bytes,
+        sha256=entry.sha256,
+        sequences=counts.sequences,
+        tokens=counts.tokens,
+    )
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
@@ -93,21 +123,22 @@ def model_name(spec: Classifier) -> str:
     return Path(spec.model).name if Path(spec.model).is_dir() else spec.model
 
 
-def models_section(job: Job) -> list[dict[str, str | None]]:
-    """Returns the models that the run used, by who used them, with the licence where we know it."""
-    found: list[dict[str, str | None]] = [
-        {"name": "language", "model": file, "sha256": sha256, "licence": licence}
+def model_files(job: Job) -> list[ModelFile]:
+    """Returns the models that the run used, by who used them, with the licence where it is known."""
+    found = [
+        ModelFile(name="language", model=file, sha256=sha256, licence=licence)
         for file, sha256, licence in identifier_models(job.recipe.language.model)
     ]
     for spec in job.recipe.filters:
         sha256 = getattr(spec, "model_sha256", None)
         if sha256:
             own = getattr(spec, "model", None)
-            about = {"model": Path(own or spec.name).name, "sha256": sha256}
-            found.append({"name": spec.name, "licence": None if own else OWN_LICENCE} | about)
+            file = ModelFile(name=spec.name, model=Path(own or spec.name).name, sha256=sha256)
+            file.licence = None if own else OWN_LICENCE
+            found.append(file)
     for transformer, located in zip(job.recipe.transformers, job.located, strict=True):
         name = model_name(transformer)
-        for file in located.files:
-            about = {"name": transformer.prefix, "model": f"{name} {file.name}"}
-            found.append({**about, "sha256": file.sha256, "licence": None})
+        for part in located.files:
+            model = f"{name} {part.name}"
+            found.append(ModelFile(name=transformer.prefix, model=model, sha256=part.sha256))
     return found

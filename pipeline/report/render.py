@@ -1,64 +1,64 @@
-"""Makes report.html out of report.json: one page, no network, no script.
+"""Makes report.html out of a report: one page, no network, no script.
 
-What is on the page is worked out here, as plain numbers and names; `report.html` only sets it. A key
-that report.json lacks shows as a dash, or leaves its section out.
+What is on the page and is not in the report is worked out here, as plain numbers and names; `report.html`
+sets it. What is not known is a dash.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jinja2
 
-from sluice.pipeline.report.figures import DASH, digits, duration, number, percent, size, width
-from sluice.pipeline.report.training_page import mixture_tables, training_facts
+from sluice.pipeline.report.figures import digits, duration, number, percent, size, width
+from sluice.pipeline.report.training_page import Fact, facts, mixture_tables, training_facts
+from sluice.schemas.counts import UNKNOWN, Table
+from sluice.schemas.report import (
+    Agreement,
+    Band,
+    Fairness,
+    FilterReport,
+    HistoryReport,
+    LanguageFairness,
+    PhaseCost,
+    Report,
+    TrainingShare,
+    TransformerReport,
+    VocabularyReport,
+)
 
 MAX_LANGUAGES = 30
 FAIR_LANGUAGES = 12
 """Languages of a fairness or a vocabulary table: those with the most; report.json has all."""
 LISTED_DAYS, MAX_DAYS = 14, 62
 """Up to so many days are listed; up to so many are drawn, more as months, or as years."""
-
-UNKNOWN = "unknown"
 DUPLICATES = ("redelivered", "exact", "near")
 
-Row = dict[str, Any]
 
-
-def render(report: dict[str, Any]) -> str:
-    """Returns the page as HTML; the same report gives the same text.
-
-    Args:
-        report: report.json, of this or an earlier version.
-    """
+def render(report: Report) -> str:
+    """Returns the page as HTML; the same report gives the same text."""
     return _template().render(
-        title=_at(report, "recipe", "name") or "run",
-        fingerprint=_at(report, "recipe", "fingerprint"),
-        sluice=_at(report, "sluice"),
-        warnings=_at(report, "warnings") or [],
+        report=report,
         figures=_figures(report),
         funnel=_funnel(report),
         unaccounted=_unaccounted(report),
-        ledger=_at(report, "ledger") or {},
-        filters=_filters(report),
+        filters=[_filter_row(report, row) for row in report.filters],
         broken=_broken(report),
-        transformers=_transformers(report),
-        fairness=_fairness(report),
-        duplicates=_duplicates(report),
-        clusters=_clusters(report),
+        transformers=list(map(_transformer_row, report.transformers)),
+        fairness=[table for table in map(_fairness_table, report.fairness) if table.rows],
+        duplicates=_bars(_duplicate_counts(report), of=report.posts.read),
+        clusters=_bars(dict(sorted(report.duplicate_clusters.items(), key=_first_number))),
         dedup=_dedup(report),
         languages=_languages(report),
-        num_languages=len(_table(report, "tokens", "by_lang")),
         days=_days(report),
-        list_days=len(_table(report, "tokens", "by_day")) <= LISTED_DAYS,
-        sources=_by(report, "by_source"),
-        vocabulary=_vocabulary(report),
+        list_days=len(report.tokens.by_day) <= LISTED_DAYS,
+        sources=_groups(report.tokens.by_source, report.posts.by_source, report.tokens.total),
+        vocabulary=_vocabulary(report.vocabulary),
         output=_output(report),
-        training=training_facts(_table(report, "training")),
-        mixture=mixture_tables(_table(report, "mixture")),
+        training=training_facts(report.training),
+        mixture=mixture_tables(report.mixture),
         phases=_phases(report),
-        models=_at(report, "models") or [],
     )
 
 
@@ -71,391 +71,378 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=number,
-        percent=percent,
-        size=size,
-        duration=duration,
-        width=width,
-        digits=digits,
-    )
+    filters = number, percent, size, duration, width, digits
+    environment.filters.update({function.__name__: function for function in filters})
     return environment.get_template("report.html")
 
 
-def _at(report: Mapping[str, Any], *keys: str) -> Any:
-    """Returns what stands under the keys, or None."""
-    value: Any = report
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
 
 
-def _table(report: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Returns the table under the keys, less what is null."""
-    table = _at(report, *keys) or {}
-    return {key: value for key, value in table.items() if value is not None}
+class Figure(NamedTuple):
+    """One of the numbers that are asked for first."""
+
+    name: str
+    value: str
+    note: str
 
 
-def _ratio(part: Any, whole: Any) -> float | None:
-    return part / whole if isinstance(part, int | float) and whole else None
-
-
-def _figures(report: Row) -> list[Row]:
-    """The numbers that are asked for first."""
-    read, kept = _at(report, "posts", "read"), _at(report, "posts", "kept")
-    ratio = _ratio(kept, read)
-    kept_note = f"{percent(ratio)} of {number(read)} read" if ratio is not None else ""
-    tokens = _table(report, "tokens")
-    batch = _at(report, "training", "global_batch_sequences")
+def _figures(report: Report) -> list[Figure]:
+    posts, tokens = report.posts, report.tokens
+    share = _ratio(posts.kept, posts.read)
+    kept_note = f"{percent(share)} of {number(posts.read)} read" if share is not None else ""
+    batch = number(report.training.global_batch_sequences)
     return [
-        {"name": "posts kept", "value": number(kept), "note": kept_note},
-        {
-            "name": "tokens",
-            "value": number(tokens.get("total")),
-            "note": f"in {number(report.get('documents'))} documents",
-        },
-        {
-            "name": "bytes per token",
-            "value": number(tokens.get("bytes_per_token"), 2),
-            "note": f"{number(tokens.get('per_post'), 1)} tokens per post",
-        },
-        {
-            "name": "training steps",
-            "value": number(_at(report, "training", "steps")),
-            "note": f"of {number(batch)} sequences",
-        },
+        Figure("posts kept", number(posts.kept), kept_note),
+        Figure("tokens", number(tokens.total), f"in {number(report.documents)} documents"),
+        Figure(
+            "bytes per token",
+            number(tokens.bytes_per_token, 2),
+            f"{number(tokens.per_post, 1)} tokens per post",
+        ),
+        Figure("training steps", number(report.training.steps), f"of {batch} sequences"),
     ]
 
 
-def _funnel(report: Row) -> list[Row]:
-    """Each reason in order: how many posts it took, and how many were left."""
-    posts = _table(report, "posts")
-    read = posts.get("read")
+class FunnelRow(NamedTuple):
+    """A reason, how many posts it took, and how many were left; `share` and `of` are of those read."""
+
+    name: str
+    kind: str
+    posts: int
+    left: int
+    share: float | None
+    of: float
+
+
+def _funnel(report: Report) -> list[FunnelRow]:
+    """Returns the reasons in the order of the pipeline, between the posts read and kept."""
+    read, kept = report.posts.read, report.posts.kept
     if not read:
         return []
-    left, rows = read, [{"name": "read", "kind": "total", "posts": read, "left": read}]
+    left, rows = read, [FunnelRow("read", "total", read, read, 1.0, 1.0)]
     for name, kind, lost in _losses(report):
         if lost:
             left -= lost
-            rows.append({"name": name, "kind": kind, "posts": lost, "left": left})
-    kept = posts.get("kept")
-    rows.append({"name": "kept", "kind": "total", "posts": kept, "left": left})
-    return [row | {"share": _ratio(row["posts"], read), "of": row["left"] / read} for row in rows]
+            rows.append(FunnelRow(name, kind, lost, left, lost / read, left / read))
+    return [*rows, FunnelRow("kept", "total", kept, left, kept / read, left / read)]
 
 
-def _unaccounted(report: Row) -> int:
-    """Returns the posts that the funnel leaves and that were not kept; 0 in a sound report."""
+def _unaccounted(report: Report) -> int:
+    """Returns the posts that the funnel leaves and that were not kept; 0 where the counts add up."""
     funnel = _funnel(report)
-    return funnel[-1]["left"] - (funnel[-1]["posts"] or 0) if funnel else 0
+    return funnel[-1].left - funnel[-1].posts if funnel else 0
 
 
-def _losses(report: Row) -> Iterator[tuple[str, str, int]]:
+def _losses(report: Report) -> Iterator[tuple[str, str, int]]:
     """Yields (name, kind, posts) in the order of the pipeline."""
-    posts = _table(report, "posts")
-    yield "malformed", "broken", posts.get("malformed") or 0
-    yield "errors", "broken", posts.get("errors") or 0
-    rejected = _table(posts, "rejected")
-    ordered = [row["reason"] for row in _at(report, "filters") or [] if row.get("reason")]
-    for reason in dict.fromkeys(ordered):
-        yield reason, "rule", rejected.get(reason) or 0
+    posts = report.posts
+    yield "malformed", "broken", posts.malformed
+    yield "errors", "broken", posts.errors
+    ordered = dict.fromkeys(row.reason for row in report.filters if row.reason)
+    for reason in ordered:
+        yield reason, "rule", posts.rejected.get(reason, 0)
     for kind, count in _duplicate_counts(report).items():
-        yield f"{kind} duplicate" if kind != "redelivered" else kind, "copy", count or 0
-    for reason in (
-        r for r in rejected if r not in ordered
-    ):  # of the phases that follow: transformers, mixture
-        yield reason, "rule", rejected[reason] or 0
+        yield f"{kind} duplicate" if kind != "redelivered" else kind, "copy", count
+    for reason, count in posts.rejected.items():  # of later phases: transformers, mixture
+        if reason not in ordered:
+            yield reason, "rule", count
 
 
-def _duplicate_counts(report: Row) -> dict[str, int]:
+def _duplicate_counts(report: Report) -> Table:
     """Returns posts dropped by kind of duplicate, in the order in which they are found."""
-    counts = _table(report, "posts", "duplicates")
+    counts = report.posts.duplicates
     known = [kind for kind in DUPLICATES if kind in counts]
     return {kind: counts[kind] for kind in dict.fromkeys([*known, *counts])}
 
 
-def _filters(report: Row) -> list[Row]:
-    """What each filter was asked, what it took out and what it cost."""
-    read = _at(report, "posts", "read")
-    rejected = _table(report, "posts", "rejected")
-    rows = []
-    for row in _at(report, "filters") or []:
-        asked, passed = row.get("posts_in"), row.get("posts_out")
-        known = asked is not None and passed is not None
-        taken = rejected.get(row.get("reason"), asked - passed if known else None)
-        msec = row.get("msec")
-        rows.append(
-            {key: row.get(key) for key in ("name", "reason", "threshold", "posts_in", "posts_out")}
-            | {"seconds": None if msec is None else msec / 1000, "rejected": taken}
-            | {"share": _ratio(taken, read)}
-            | {"usec": None if msec is None else _ratio(1000 * msec, asked)}
-        )
-    return rows
+class FilterRow(NamedTuple):
+    """A filter, what it rejected, and its time: of all posts, and microseconds per post."""
+
+    filter: FilterReport
+    rejected: int | None
+    share: float | None
+    seconds: float | None
+    usec: float | None
 
 
-def _transformers(report: Row) -> list[Row]:
-    """What each transformer saw, rejected and cost, and how far its screen agrees with it."""
-    rows = []
-    for row in _at(report, "transformers") or []:
-        facts = [
-            ("band", _band(_table(row, "band"))),
-            ("sample", _agreement(_table(row, "agreement"))),
-            ("labels", ", ".join(row.get("labels") or []) or None),
-        ]
-        rows.append(
-            {k: row.get(k) for k in ("name", "posts", "decided", "saved", "rejected", "seconds")}
-            | {"posts_per_second": _ratio(row.get("scored"), row.get("seconds"))}
-            | {"tokens_per_second": _ratio(row.get("tokens"), row.get("seconds"))}
-            | {"facts": [{"name": k, "value": v} for k, v in facts if v]}
-        )
-    return rows
+def _filter_row(report: Report, row: FilterReport) -> FilterRow:
+    known = row.posts_in is not None and row.posts_out is not None
+    rejected = report.posts.rejected.get(row.reason)
+    if rejected is None and known:
+        rejected = (row.posts_in or 0) - (row.posts_out or 0)
+    seconds = None if row.msec is None else row.msec / 1000
+    usec = None if seconds is None else _ratio(1e6 * seconds, row.posts_in)
+    return FilterRow(row, rejected, _ratio(rejected, report.posts.read), seconds, usec)
 
 
-def _band(about: Row) -> str | None:
-    if not about:
-        return None
-    low, high = number(about.get("low"), 2), number(about.get("high"), 2)
-    return f"{about.get('screen')} scores from {low} to {high}: below them posts are kept unseen"
+def _broken(report: Report) -> list[tuple[str, str, int]]:
+    """Returns (kind, reason, posts) of malformed rows and errors."""
+    tables = (
+        ("malformed", report.posts.malformed_by_reason),
+        ("error", report.posts.errors_by_stage),
+    )
+    return [(kind, *row) for kind, table in tables for row in _most_first(table)]
 
 
-def _agreement(about: Row) -> str | None:
-    if not about:
-        return None
-    low, high = _table(about, "low"), _table(about, "high")
+class TransformerRow(NamedTuple):
+    """A transformer, its speed, and how far its screen agrees with it."""
+
+    model: TransformerReport
+    posts_per_second: float | None
+    tokens_per_second: float | None
+    facts: list[Fact]
+
+
+def _transformer_row(row: TransformerReport) -> TransformerRow:
+    return TransformerRow(
+        row,
+        _ratio(row.scored, row.seconds),
+        _ratio(row.tokens, row.seconds),
+        facts(
+            ("band", _band(row.band) if row.band else None),
+            ("sample", _agreement(row.agreement) if row.agreement else None),
+            ("labels", ", ".join(row.labels)),
+        ),
+    )
+
+
+def _band(band: Band) -> str:
+    low, high = number(band.low, 2), number(band.high, 2)
+    return f"{band.screen} scores from {low} to {high}: posts below them are kept without a look"
+
+
+def _agreement(sample: Agreement) -> str:
+    low, high = sample.low, sample.high
     return (
-        f"{number(about.get('sampled'))} posts scored by both, {percent(about.get('agreed'))} agreed: "
-        f"of {number(sum(low.values()))} below the band the transformer would reject "
-        f"{number(low.get('rejected'))}, of {number(sum(high.values()))} above it would keep "
-        f"{number(high.get('kept'))}"
+        f"{number(sample.sampled)} posts scored by both, {percent(sample.agreed)} agreed: "
+        f"of {number(low.kept + low.rejected)} below the band the transformer would reject "
+        f"{number(low.rejected)}, of {number(high.kept + high.rejected)} above it would keep "
+        f"{number(high.kept)}"
     )
 
 
-def _fairness(report: Row) -> list[Row]:
-    """Rejection rates of each screen by language, the languages with the most posts first."""
-    tables = []
-    for about in _at(report, "fairness") or []:
-        by_lang = _table(about, "by_lang").items()
-        languages = sorted(by_lang, key=lambda item: (-(item[1].get("posts") or 0), item[0]))[
-            :FAIR_LANGUAGES
-        ]
-        rows = [
-            {"name": name, "value": row.get("rate") or 0.0}
-            | {k: row.get(k) for k in ("posts", "rejected", "rate", "ratio", "even_threshold")}
-            for name, row in languages
-        ]
-        if rows:
-            tables.append(
-                {k: about.get(k) for k in ("name", "threshold", "posts", "rejected", "rate")}
-                | {"rows": _with_bars(rows), "languages": len(_table(about, "by_lang"))}
-            )
-    return tables
+class FairnessRow(NamedTuple):
+    """A language of a fairness table."""
+
+    name: str
+    rates: LanguageFairness
+    bar: float
 
 
-def _broken(report: Row) -> list[Row]:
-    """Malformed rows and errors by reason, if the report tells them apart."""
-    rows = []
-    for kind, key in (("malformed", "malformed_by_reason"), ("error", "errors_by_stage")):
-        for reason, posts in _most_first(_table(report, "posts", key)):
-            rows.append({"kind": kind, "reason": reason, "posts": posts})
-    return rows
+class FairnessTable(NamedTuple):
+    """Rejection rates of a model by language, the languages with the most posts first."""
+
+    model: Fairness
+    rows: list[FairnessRow]
 
 
-def _duplicates(report: Row) -> list[Row]:
-    counts = _duplicate_counts(report)
-    read = _at(report, "posts", "read")
-    return _with_bars(
-        {"name": kind, "posts": n, "value": n, "share": _ratio(n, read)}
-        for kind, n in counts.items()
-    )
+def _fairness_table(model: Fairness) -> FairnessTable:
+    ordered = sorted(model.by_lang.items(), key=lambda item: (-item[1].posts, item[0]))
+    shown = ordered[:FAIR_LANGUAGES]
+    highest = max((rates.rate for _, rates in shown), default=0.0)
+    bars = [_ratio(rates.rate, highest) or 0.0 for _, rates in shown]
+    rows = [FairnessRow(*row, bar) for row, bar in zip(shown, bars, strict=True)]
+    return FairnessTable(model, rows)
 
 
-def _clusters(report: Row) -> list[Row]:
-    """Clusters by how many posts they have, smallest first, as far as sizes can be read."""
-    counts = _table(report, "duplicate_clusters")
-    return _with_bars(
-        {"name": name, "clusters": counts[name], "value": counts[name]}
-        for name in sorted(counts, key=_first_number)
-    )
+class BarRow(NamedTuple):
+    """A number with a bar against the largest, and what belongs to it; a rest has no bar."""
+
+    name: str
+    value: int
+    bar: float | None
+    share: float | None = None
+    posts: int | None = None
+    per_post: float | None = None
 
 
-def _dedup(report: Row) -> list[Row]:
-    """What counted as a duplicate, what stayed, and what the history had to do with it."""
-    about = _table(report, "dedup")
-    facts = [
-        ("near duplicate", about.get("rule")),
-        ("stays", about.get("stays")),
-        ("candidates", number(about.get("candidates")) if about else None),
-        ("kept with comparisons left out", _left_out(report) if about else None),
-        ("history", _history(_table(report, "dedup", "history"))),
+def _bars(values: Table, *, of: int | None = None) -> list[BarRow]:
+    largest = max(values.values(), default=0)
+    return [BarRow(name, n, _ratio(n, largest) or 0.0, _ratio(n, of)) for name, n in values.items()]
+
+
+def _groups(tokens: Table, posts: Table, total: int) -> list[BarRow]:
+    """Returns tokens and posts of groups, most tokens first."""
+    return [
+        row._replace(posts=posts.get(row.name), per_post=_ratio(row.value, posts.get(row.name)))
+        for row in _bars(dict(_most_first(tokens)), of=total)
     ]
-    return [{"name": name, "value": value} for name, value in facts if value]
 
 
-def _left_out(report: Row) -> str:
-    return number(_at(report, "duplicate_checks_left_out"))
-
-
-def _history(about: Row) -> str | None:
-    if not about:
-        return None
-    dropped = sum(_table(about, "duplicates").values())
-    return (
-        f"{number(_at(about, 'read', 'posts'))} posts of {number(_at(about, 'read', 'segments'))} runs "
-        f"read, {number(dropped)} posts dropped for their sake, "
-        f"{number(_at(about, 'added', 'posts'))} added ({size(_at(about, 'added', 'bytes'))}) "
-        f"as of {_at(about, 'day') or DASH}"
-    )
-
-
-def _first_number(name: str) -> tuple[int, str]:
-    digits = name.split("-")[0].strip("+<>= ")
-    return (int(digits) if digits.isdigit() else 1 << 62, name)
-
-
-def _by(report: Row, by: str) -> list[Row]:
-    """Tokens and posts of one `by_*` table, most tokens first."""
-    posts, total = _table(report, "posts", by), _at(report, "tokens", "total")
-    return _with_bars(
-        {
-            "name": name,
-            "tokens": tokens,
-            "value": tokens,
-            "posts": posts.get(name),
-            "share": _ratio(tokens, total),
-            "per_post": _ratio(tokens, posts.get(name)),
-        }
-        for name, tokens in _most_first(_table(report, "tokens", by))
-    )
-
-
-def _languages(report: Row) -> list[Row]:
-    rows = _by(report, "by_lang")
+def _languages(report: Report) -> list[BarRow]:
+    rows = _groups(report.tokens.by_lang, report.posts.by_lang, report.tokens.total)
     rest = rows[MAX_LANGUAGES:]
     if not rest:
         return rows
-    tokens = sum(row["tokens"] for row in rest)
-    posts = sum(row["posts"] or 0 for row in rest)
-    other = {"name": f"{len(rest)} more", "tokens": tokens, "posts": posts, "kind": "rest"}
-    other |= {"share": _ratio(tokens, _at(report, "tokens", "total")), "bar": 0.0}
-    return [*rows[:MAX_LANGUAGES], other | {"per_post": _ratio(tokens, posts)}]
+    tokens, posts = sum(row.value for row in rest), sum(row.posts or 0 for row in rest)
+    share = _ratio(tokens, report.tokens.total)
+    more = BarRow(f"{len(rest)} more", tokens, None, share, posts, _ratio(tokens, posts))
+    return [*rows[:MAX_LANGUAGES], more]
 
 
-def _days(report: Row) -> list[Row]:
-    """Tokens by day, in order of time; by month or year where the days are many."""
-    if len(_table(report, "tokens", "by_day")) <= LISTED_DAYS:
-        return sorted(_by(report, "by_day"), key=lambda row: row["name"])
-    tokens = dict(_table(report, "tokens", "by_day"))
-    unknown = tokens.pop(UNKNOWN, None)
+def _days(report: Report) -> list[BarRow]:
+    """Returns tokens by day, in order of time; by month or year where the days are many."""
+    tokens = dict(report.tokens.by_day)
+    if len(tokens) <= LISTED_DAYS:
+        return sorted(_groups(tokens, report.posts.by_day, report.tokens.total))
+    unknown = tokens.pop(UNKNOWN, 0)
     for length in (len("2026-01-31"), len("2026-01"), len("2026")):
-        periods: dict[str, int] = {}
+        periods: Table = {}
         for day, count in sorted(tokens.items()):
             periods[day[:length]] = periods.get(day[:length], 0) + count
         if len(periods) <= MAX_DAYS:
             break
-    if unknown:
-        periods[UNKNOWN] = unknown
-    return _with_bars({"name": name, "tokens": n, "value": n} for name, n in periods.items())
+    return _bars(periods | ({UNKNOWN: unknown} if unknown else {}))
 
 
-def _vocabulary(report: Row) -> Row:
-    """The entries of the vocabulary by kind, and what making it took."""
-    vocabulary = _table(report, "vocabulary")
-    parts = [
-        {"name": name, "entries": vocabulary[name]}
-        for name in ("merges", "bytes", "special", "links", "reserved")
-        if vocabulary.get(name) is not None
-    ]
-    whole = vocabulary.get("size") or sum(part["entries"] for part in parts)
-    steps = [
-        {"name": name} | {key: _at(step, key) for key in ("seconds", "cpu_seconds")}
-        for name, step in _table(vocabulary, "steps").items()
-    ]
-    named = _table(vocabulary, "languages").items()
-    languages = [{"name": name} | dict(row) for name, row in named if isinstance(row, Mapping)]
-    held = _table(vocabulary, "held_back", "languages")
-    for row in languages:
-        row["bytes_per_token"] = _at(held, row["name"], "bytes_per_token")
-    languages.sort(key=lambda row: (-(row.get("share_of_training") or 0), row["name"]))
-    return {
-        "facts": _vocabulary_facts(vocabulary),
-        "languages": languages[:FAIR_LANGUAGES],
-        "num_languages": len(languages),
-        "size": whole or None,
-        "parts": [part | {"share": _ratio(part["entries"], whole)} for part in parts],
-        "steps": steps,
+def _dedup(report: Report) -> list[Fact]:
+    """Returns what counted as a duplicate, what was kept, and what the history had to do with it."""
+    dedup = report.dedup
+    return facts(
+        ("near duplicate", dedup.rule),
+        ("stays", dedup.stays),
+        ("candidates", dedup.rule and number(dedup.candidates)),
+        (
+            "kept with comparisons left out",
+            dedup.rule and number(report.duplicate_checks_left_out),
+        ),
+        ("history", _history(dedup.history) if dedup.history else None),
+    )
+
+
+def _history(history: HistoryReport) -> str:
+    return (
+        f"{number(history.read.posts)} posts of {number(history.read.segments)} runs read, "
+        f"{number(sum(history.duplicates.values()))} posts dropped because of them, "
+        f"{number(history.added.posts)} added ({size(history.added.bytes)}) as of {history.day}"
+    )
+
+
+def _first_number(cluster: tuple[str, int]) -> tuple[int, str]:
+    """Returns what clusters are ordered by: the first number of a range of sizes such as `5-8`."""
+    first = cluster[0].split("-")[0].strip("+<>= ")
+    return int(first) if first.isdigit() else 1 << 62, cluster[0]
+
+
+class VocabularyPart(NamedTuple):
+    """Entries of a kind."""
+
+    name: str
+    entries: int
+    share: float | None
+
+
+class LanguageOfVocabulary(NamedTuple):
+    """A language of the training text, and the bytes per token of its holdout."""
+
+    name: str
+    share: TrainingShare
+    bytes_per_token: float | None
+
+
+class VocabularyPage(NamedTuple):
+    """What the page says of the vocabulary."""
+
+    parts: list[VocabularyPart]
+    languages: list[LanguageOfVocabulary]
+    facts: list[Fact]
+
+
+def _vocabulary(vocabulary: VocabularyReport) -> VocabularyPage:
+    entries = {
+        "merges": vocabulary.merges,
+        "bytes": vocabulary.bytes,
+        "special": vocabulary.special,
+        "links": vocabulary.links,
+        "reserved": vocabulary.reserved,
     }
-
-
-def _vocabulary_facts(vocabulary: Row) -> list[Row]:
-    """How many entries are used, and what the vocabulary makes of posts that it was not trained on."""
-    use, held = _table(vocabulary, "use"), _table(vocabulary, "held_back")
-    facts = []
-    if use:
-        facts += [
-            {"name": "Used in the shards", "value": number(use.get("used"))},
-            {"name": "Used less than 10 times", "value": number(use.get("used_seldom"))},
-        ]
-    if held:
-        facts += [
-            {"name": "Posts held back from training", "value": number(held.get("posts"))},
-            {"name": "Bytes a token of them", "value": number(held.get("bytes_per_token"), 3)},
-            {"name": "Tokens a word of them", "value": number(held.get("tokens_per_word"), 2)},
-        ]
-    return facts
-
-
-def _output(report: Row) -> list[Row]:
-    """Sequences, shards and training steps, as names and values."""
-    sequences, shards = _table(report, "sequences"), _table(report, "shards")
-    training = _table(report, "training")
-    padding = f"{number(sequences.get('padding'))} tokens"
-    if sequences.get("padding_ratio") is not None:
-        padding += f", {100 * sequences['padding_ratio']:.3g} %"
-    ranks = training.get("data_parallel_ranks")
-    return [
-        {"name": "Tokens in a sequence", "value": number(sequences.get("length"))},
-        {"name": "Sequences in shards", "value": number(sequences.get("in_shards"))},
-        {"name": "Sequences left over", "value": number(sequences.get("leftover"))},
-        {"name": "Padding", "value": padding},
-        {"name": "Tokens truncated", "value": number(sequences.get("truncated_tokens"))},
-        {"name": "Shards", "value": number(shards.get("count"))},
-        {"name": "Sequences a shard", "value": number(shards.get("sequences_each"))},
-        {"name": "Bytes a shard", "value": size(shards.get("bytes_each"))},
-        {"name": "Bytes in all shards", "value": size(shards.get("total_bytes"))},
-        {
-            "name": "Global batch, sequences",
-            "value": number(training.get("global_batch_sequences")),
-        },
-        {"name": "Data-parallel ranks", "value": number(ranks)},
-        {"name": "Optimiser steps", "value": number(training.get("steps"))},
+    known = {name: n for name, n in entries.items() if n is not None}
+    parts = [VocabularyPart(name, n, _ratio(n, vocabulary.size)) for name, n in known.items()]
+    holdout = vocabulary.held_back.languages if vocabulary.held_back else {}
+    languages = [
+        LanguageOfVocabulary(
+            name, share, holdout[name].bytes_per_token if name in holdout else None
+        )
+        for name, share in vocabulary.languages.items()
     ]
+    languages.sort(key=lambda row: (-row.share.share_of_training, row.name))
+    return VocabularyPage(parts, languages[:FAIR_LANGUAGES], _vocabulary_facts(vocabulary))
 
 
-def _phases(report: Row) -> list[Row]:
-    """Each phase's time, speed and memory, and the sum of the run."""
-    rows = [_speed(dict(phase)) for phase in _at(report, "phases") or []]
+def _vocabulary_facts(vocabulary: VocabularyReport) -> list[Fact]:
+    """Returns how many entries are used, and what the vocabulary makes of the holdout."""
+    use, holdout = vocabulary.use, vocabulary.held_back
+    named: list[tuple[str, str | None]] = []
+    if use:
+        named += [
+            ("Used in the shards", number(use.used)),
+            ("Used less than 10 times", number(use.used_seldom)),
+        ]
+    if holdout:
+        named += [
+            ("Posts of the holdout", number(holdout.posts)),
+            ("Bytes per token of the holdout", number(holdout.bytes_per_token, 3)),
+            ("Tokens per word of the holdout", number(holdout.tokens_per_word, 2)),
+        ]
+    return facts(*named)
+
+
+def _output(report: Report) -> list[Fact]:
+    """Returns sequences, shards and training steps, as names and values."""
+    sequences, shards, training = report.sequences, report.shards, report.training
+    padding = f"{number(sequences.padding)} tokens"
+    if sequences.padding_ratio is not None:
+        padding += f", {100 * sequences.padding_ratio:.3g} %"
+    return facts(
+        ("Tokens in a sequence", number(sequences.length)),
+        ("Sequences in shards", number(sequences.in_shards)),
+        ("Sequences left over", number(sequences.leftover)),
+        ("Padding", padding),
+        ("Tokens truncated", number(sequences.truncated_tokens)),
+        ("Shards", number(shards.count)),
+        ("Sequences per shard", number(shards.sequences_each)),
+        ("Bytes per shard", size(shards.bytes_each)),
+        ("Bytes in all shards", size(shards.total_bytes)),
+        ("Global batch, sequences", number(training.global_batch_sequences)),
+        ("Data-parallel ranks", number(training.data_parallel_ranks)),
+        ("Optimiser steps", number(training.steps)),
+    )
+
+
+class PhaseRow(NamedTuple):
+    """The cost of a phase, or of the run, with its speeds."""
+
+    cost: PhaseCost
+    per_second: float | None
+    per_cpu_second: float | None
+    reused: str
+
+
+def _phases(report: Report) -> list[PhaseRow]:
+    """Returns each phase's time, speed and memory, and the sum of the run."""
+    rows = [_phase_row(cost, _reused(cost.units_reused)) for cost in report.phases]
     if len(rows) > 1:
-        total: Row = {"name": "run", "kind": "total"}
-        for key in ("seconds", "cpu_seconds"):
-            total[key] = sum(row.get(key) or 0 for row in rows)
-        total["peak_rss_bytes"] = max(row.get("peak_rss_bytes") or 0 for row in rows)
-        rows.append(_speed(total | {"posts": _at(report, "posts", "read")}))
+        total = PhaseCost(
+            name="run",
+            seconds=sum(cost.seconds or 0 for cost in report.phases),
+            cpu_seconds=sum(cost.cpu_seconds or 0 for cost in report.phases),
+            peak_rss_bytes=max(cost.peak_rss_bytes or 0 for cost in report.phases),
+            posts=report.posts.read,
+        )
+        rows.append(_phase_row(total, ""))
     return rows
 
 
-def _speed(phase: Row) -> Row:
-    reused = phase.get("units_reused")
-    phase["reused"] = "all" if isinstance(reused, int) and reused < 0 else number(reused)
-    phase["a_second"] = _ratio(phase.get("posts"), phase.get("seconds"))
-    phase["a_cpu_second"] = _ratio(phase.get("posts"), phase.get("cpu_seconds"))
-    return phase
+def _phase_row(cost: PhaseCost, reused: str) -> PhaseRow:
+    speeds = _ratio(cost.posts, cost.seconds), _ratio(cost.posts, cost.cpu_seconds)
+    return PhaseRow(cost, *speeds, reused)
 
 
-def _most_first(counts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _reused(units: int | None) -> str:
+    return "all" if units is not None and units < 0 else number(units)
+
+
+def _most_first(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _with_bars(rows: Iterable[Row]) -> list[Row]:
-    """Adds `bar`, each value against the largest."""
-    listed = list(rows)
-    largest = max((row["value"] for row in listed), default=0)
-    return [row | {"bar": _ratio(row["value"], largest) or 0.0} for row in listed]

@@ -1,48 +1,53 @@
 """The funnel of a run as lines for the terminal."""
 
-from typing import Any
-
 from sluice.pipeline.report.training_page import training_lines
+from sluice.schemas.counts import Table
+from sluice.schemas.report import Report, TransformerReport
 
 
-def funnel(report: dict[str, Any]) -> list[str]:
+def funnel(report: Report) -> list[str]:
     """Returns the funnel as lines: what was read, what left and why, what is in the shards."""
-    posts, read = report["posts"], max(report["posts"]["read"], 1)
+    posts, tokens, shards, sequences = (
+        report.posts,
+        report.tokens,
+        report.shards,
+        report.sequences,
+    )
 
     def row(name: str, n: int, indent: str = "  ") -> str:
-        return f"{indent}{name:<{28 - len(indent)}}{n:>14,}{100 * n / read:>8.1f} %"
+        share = 100 * n / max(posts.read, 1)
+        return f"{indent}{name:<{28 - len(indent)}}{n:>14,}{share:>8.1f} %"
 
-    lines = [row("posts read", posts["read"], "")]
-    lines += [row(f"- {r}", -n) for r, n in _by_size(posts["rejected"])]
-    lines += [row(f"- {r} duplicates", -n) for r, n in _by_size(posts["duplicates"])]
-    lines += [row(f"- {k}", -posts[k]) for k in ("malformed", "errors") if posts[k]]
-    lines.append(row("kept", posts["kept"], ""))
-    tokens, shards, sequences = report["tokens"], report["shards"], report["sequences"]
+    lines = [row("posts read", posts.read, "")]
+    lines += [row(f"- {r}", -n) for r, n in _by_size(posts.rejected)]
+    lines += [row(f"- {r} duplicates", -n) for r, n in _by_size(posts.duplicates)]
+    broken = {"malformed": posts.malformed, "errors": posts.errors}
+    lines += [row(f"- {kind}", -n) for kind, n in broken.items() if n]
     lines += [
+        row("kept", posts.kept, ""),
         "",
-        f"tokens    {tokens['total']:>14,}   {tokens['bytes_per_token'] or 0:.2f} bytes a token, "
-        f"{tokens['per_post'] or 0:.1f} tokens a post",
-        f"sequences {sequences['in_shards']:>14,}   of {sequences['length']:,} tokens in "
-        f"{shards['count']} shards of {shards['sequences_each']:,}; {sequences['leftover']:,} left over",
-        *training_lines(report["training"]),
-        f"ledger    {report['ledger']['posts']}",
+        f"tokens    {tokens.total:>14,}   {tokens.bytes_per_token or 0:.2f} bytes per token, "
+        f"{tokens.per_post or 0:.1f} tokens per post",
+        f"sequences {sequences.in_shards:>14,}   of {sequences.length:,} tokens in "
+        f"{shards.count} shards of {shards.sequences_each:,}; {sequences.leftover:,} left over",
+        *training_lines(report.training),
+        f"ledger    {report.ledger.posts}",
     ]
-    lines += [_transformer_line(row) for row in report.get("transformers", [])]
-    lines += [f"warning: {w}" for w in report["warnings"]]
+    lines += map(_transformer_line, report.transformers)
+    lines += [f"warning: {w}" for w in report.warnings]
     return lines
 
 
-def _transformer_line(row: dict[str, Any]) -> str:
+def _transformer_line(row: TransformerReport) -> str:
     """Returns what a transformer saw and rejected, and how far its screen agrees with it."""
-    found = row["agreement"]
-    agreed = ""
-    if found and found["sampled"]:
-        agreed = f"; its screen agrees on {found['agreed']:.1%} of {found['sampled']:,} sampled"
+    sample, agreed = row.agreement, ""
+    if sample and sample.sampled:
+        agreed = f"; its screen agrees on {sample.agreed:.1%} of {sample.sampled:,} sampled"
     return (
-        f"{row['name']:<10}{row['decided']:>14,}   of {row['posts']:,} posts decided on, "
-        f"{row['rejected']:,} rejected{agreed}"
+        f"{row.name:<10}{row.decided or 0:>14,}   of {row.posts or 0:,} posts decided on, "
+        f"{row.rejected or 0:,} rejected{agreed}"
     )
 
 
-def _by_size(table: dict[str, int]) -> list[tuple[str, int]]:
+def _by_size(table: Table) -> list[tuple[str, int]]:
     return sorted(((k, n) for k, n in table.items() if n), key=lambda item: (-item[1], item[0]))

@@ -1,106 +1,109 @@
 """The totals of a run for its report and manifest, and the check that they balance."""
 
-from functools import reduce
+from collections import Counter
 
-from sluice.pipeline.ledger import balance, tally
-from sluice.pipeline.ledger.tally import Counts, add_counts, column
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens import mixture
-from sluice.pipeline.report.training import distinct, left_out
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.stage import total_times
+from sluice.schemas.counts import PostTally, amounts
 from sluice.schemas.errors import LedgerError
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
+from sluice.schemas.report import PostReport, TokenLedger, TokenReport, table_problems
 
-POSTS_TABLES = ("by_lang", "by_day", "by_source")
+REASONS = (REDELIVERED, EXACT, NEAR)
 
 
-def posts_section(results: Results) -> Counts:
+def left_out(results: Results) -> PostTally:
+    """Returns the posts that the mixture left out; none without one."""
+    return results.phases.tokens.encode.left_out or PostTally()
+
+
+def post_report(results: Results) -> PostReport:
     """Returns where every post went; its parts sum to `read`."""
-    counts = results["clean"].total("clean")
-    rejected, errors = dict(counts["policy"]), dict(counts["errors"])
-    for stage in results.transformers:
-        add_counts(rejected, stage["policy"])
-        add_counts(errors, stage["errors"])
-    duplicates = results["dedup"].total("dedup_drop", "duplicates")
-    mixed = left_out(results)
-    if mixed:
-        add_counts(rejected, {mixture.REASON: mixed["posts"]})
-    survivors = tally.subtract(results.survivors, mixed)
-    posts: Counts = {
-        "read": counts["read"],
-        "kept": survivors.get("posts", 0),
-        "rejected": dict(sorted(rejected.items())),
-        "duplicates": {r: duplicates.get(r, 0) for r in (REDELIVERED, EXACT, NEAR)},
-        "malformed": sum(counts["malformed"].values()),
-        "errors": sum(errors.values()),
-        "malformed_by_reason": dict(sorted(counts["malformed"].items())),
-        "errors_by_stage": dict(sorted(errors.items())),
-    }
-    return posts | {by: column(survivors, by, "posts") for by in POSTS_TABLES}
+    counts, mixed = results.phases.clean.clean, left_out(results)
+    rejected, errors = Counter(counts.policy), Counter(counts.errors)
+    for stage in results.phases.classify.values():
+        rejected.update(stage.policy)
+        errors.update(stage.errors)
+    if mixed.posts:
+        rejected[mixture.REASON] += mixed.posts
+    kept = results.survivors - mixed
+    duplicates = results.phases.dedup.drop.duplicates
+    return PostReport(
+        read=counts.read,
+        kept=kept.posts,
+        rejected=dict(sorted(rejected.items())),
+        duplicates={reason: duplicates.get(reason, 0) for reason in REASONS},
+        malformed=sum(counts.malformed.values()),
+        errors=errors.total(),
+        malformed_by_reason=dict(sorted(counts.malformed.items())),
+        errors_by_stage=dict(sorted(errors.items())),
+        by_lang=amounts(kept.by_lang, lambda group: group.posts),
+        by_day=amounts(kept.by_day, lambda group: group.posts),
+        by_source=amounts(kept.by_source, lambda group: group.posts),
+    )
 
 
-def tokens_section(results: Results) -> Counts:
+def token_report(results: Results) -> TokenReport:
     """Returns the tokens of the documents: those of texts, by group, and special ones."""
-    documents = results["tokens"].total("tokens_encode", "documents")
-    encoded, posts = documents.get("tokens", 0), documents.get("posts", 0)
-    packed = results["tokens"].total("tokens_pack")
-    marks = {k: packed.get(k, 0) for k in balance.MARKS}
-    total = encoded + sum(marks.values())
-    text_bytes = documents.get("text_bytes", results.survivors.get("text_bytes", 0))
-    section: Counts = {
-        "total": total,
-        "encoded": encoded,
-        "distinct": distinct(results)["tokens"],
-        **marks,
-        "bytes_per_token": round(text_bytes / encoded, 4) if encoded else None,
-        "per_post": round(total / posts, 4) if posts else None,
-        "text_bytes": text_bytes,
-    }
-    return section | {by: column(documents, by, "tokens") for by in POSTS_TABLES}
+    documents, packed = results.phases.tokens.encode.documents, results.phases.tokens.pack
+    special = packed.begin_of_document + packed.turns + packed.end_of_document
+    total, encoded = documents.tokens + special, documents.tokens
+    return TokenReport(
+        total=total,
+        encoded=encoded,
+        distinct=documents.distinct_tokens,
+        begin_of_document=packed.begin_of_document,
+        turns=packed.turns,
+        end_of_document=packed.end_of_document,
+        bytes_per_token=round(documents.text_bytes / encoded, 4) if encoded else None,
+        per_post=round(total / documents.posts, 4) if documents.posts else None,
+        text_bytes=documents.text_bytes,
+        by_lang=amounts(documents.by_lang, lambda group: group.tokens),
+        by_day=amounts(documents.by_day, lambda group: group.tokens),
+        by_source=amounts(documents.by_source, lambda group: group.tokens),
+    )
 
 
-def token_ledger(results: Results) -> Counts:
+def token_ledger(results: Results) -> TokenLedger:
     """Returns the two sides of the tokens' equation: what was made, and where it is."""
-    counts, tokens = results["tokens"], tokens_section(results)
-    shard = counts.total("tokens_shard")
-    inside, outside = shard.get("in_shards", {}), shard.get("leftover", {})
-    packed = counts.total("tokens_pack")
-    return {
-        "encoded": tokens["encoded"],
-        **{k: tokens[k] for k in balance.MARKS},
-        "padding": packed.get("padding", 0),
-        "in_shards": inside.get("tokens", 0) + inside.get("padding", 0),
-        "leftover": outside.get("tokens", 0) + outside.get("padding", 0),
-        "truncated": packed.get("truncated", 0),
-    }
+    phase = results.phases.tokens
+    inside, outside, packed = phase.shard.in_shards, phase.shard.leftover, phase.pack
+    return TokenLedger(
+        encoded=phase.encode.documents.tokens,
+        begin_of_document=packed.begin_of_document,
+        turns=packed.turns,
+        end_of_document=packed.end_of_document,
+        padding=packed.padding,
+        in_shards=inside.tokens + inside.padding,
+        leftover=outside.tokens + outside.padding,
+        truncated=packed.truncated,
+    )
 
 
 def check(results: Results) -> None:
     """Raises LedgerError unless posts and tokens balance, and every table sums to its total."""
-    posts, tokens = posts_section(results), tokens_section(results)
-    balance.check_posts(posts)
-    balance.check_tokens(token_ledger(results))
-    _equal("posts encoded", distinct(results)["posts"], "posts kept", posts["kept"])
-    for by in POSTS_TABLES:
-        _equal(f"posts.{by}", sum(posts[by].values()), "posts.kept", posts["kept"])
-        _equal(f"tokens.{by}", sum(tokens[by].values()), "tokens.encoded", tokens["encoded"])
+    posts, tokens = post_report(results), token_report(results)
+    posts.check()
+    token_ledger(results).check()
+    problems = list(table_problems(posts, tokens))
+    encoded = results.phases.tokens.encode.documents.distinct_posts
+    if encoded != posts.kept:
+        problems.append(f"{encoded:,} posts were encoded, posts.kept is {posts.kept:,}")
+    if problems:
+        raise LedgerError(f"the ledger does not balance: {problems[0]}")
 
 
-def _equal(name: str, value: int, other: str, expected: int) -> None:
-    if value != expected:
-        raise LedgerError(
-            f"the ledger does not balance: {name} = {value:,}, {other} = {expected:,}"
-        )
-
-
-def ratio(part: int, whole: int) -> float:
+def ratio(part: float, whole: float) -> float:
     """Returns part / whole to six decimals, 0 where the whole is 0."""
     return round(part / whole, 6) if whole else 0.0
 
 
-def stage_times(job: Job, results: Results, phase: str) -> dict[str, int]:
+def stage_times(job: Job, results: Results, phase: str) -> Counter[str]:
     """Returns the microseconds that steps of a phase took, summed over units."""
-    folders = storage.folders(job.work(phase, results[phase].fingerprint))
-    return reduce(add_counts, map(total_times, folders), {})
+    times: Counter[str] = Counter()
+    for folder in storage.folders(job.work(phase, results.fingerprints[phase])):
+        times.update(total_times(folder))
+    return times

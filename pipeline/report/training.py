@@ -1,9 +1,8 @@
 """The report's parts about the training run: how long it is, how far the tokens go, what was mixed."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from sluice.pipeline.ledger.tally import Counts, column
 from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
@@ -12,6 +11,17 @@ from sluice.pipeline.phases.tokens.deal import shards_for
 from sluice.pipeline.phases.tokens.mixture import target_shares
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.recipes.schema import Training
+from sluice.pipeline.report.totals import left_out
+from sluice.schemas.counts import PostAmounts, TokenAmounts, amounts
+from sluice.schemas.report import (
+    MixedGroup,
+    MixtureReport,
+    NextDay,
+    Optima,
+    Optimum,
+    TrainedModel,
+    TrainingReport,
+)
 from sluice.tokenizer.packing.budget import (
     HARMLESS_EPOCHS,
     Budget,
@@ -21,9 +31,6 @@ from sluice.tokenizer.packing.budget import (
     worth,
 )
 
-GROUPS = {"by_lang": "language", "by_source": "source"}
-"""Table of groups -> the table of the recipe's mixture that is about it."""
-
 
 class Day(NamedTuple):
     """What a run like this one makes: distinct tokens, and the posts that were read for them."""
@@ -32,60 +39,62 @@ class Day(NamedTuple):
     posts: int
 
 
-def left_out(results: Results) -> Counts:
-    """Returns posts and text bytes that the mixture left out; {} where there is none."""
-    return dict(results["tokens"].total("tokens_encode", "left_out"))
-
-
-def distinct(results: Results) -> Counts:
-    """Returns {"posts", "tokens"}: of what is in sequences, that which is no repeat."""
-    documents = results["tokens"].total("tokens_encode", "documents")
-    return {
-        "posts": documents.get("distinct_posts", documents.get("posts", 0)),
-        "tokens": documents.get("distinct_tokens", documents.get("tokens", 0)),
-    }
-
-
-def training_section(job: Job, results: Results, *, vocabulary_size: int) -> dict[str, Any]:
+def training_report(job: Job, results: Results) -> TrainingReport:
     """Returns how long the training is, and how far the tokens go for its model."""
-    t, model = job.recipe.training, job.recipe.training.model
-    inside, outside = _sequences(results, "in_shards"), _sequences(results, "leftover")
-    once = _distinct_share(results)
+    t, model, phase = job.recipe.training, job.recipe.training.model, results.phases.tokens
+    inside, outside = phase.shard.in_shards.sequences, phase.shard.leftover.sequences
+    once = _distinct_share(phase.encode.documents)
     budget = budget_of(t, inside)
-    day = Day(once * (inside + outside) * t.sequence_length, _read(results))
-    return {
-        "global_batch_sequences": t.global_batch_sequences,
-        "data_parallel_ranks": t.data_parallel_ranks,
-        "workers_per_rank": t.workers_per_rank,
-        "steps": results["tokens"].total("tokens_deal").get("steps", 0),
-        "tokens_per_step": budget.tokens_per_step,
-        "epoch_tokens": budget.epoch_tokens,
-        "epochs": round(budget.epochs, 4),
-        "wanted_tokens": t.tokens,
-        "total_steps": budget.steps,
-        "tokens": budget.tokens,
-        "worth_tokens": round(worth(budget.tokens, distinct=once * budget.epoch_tokens)),
-        "flops": _digits(training_flops(budget.tokens, active_parameters=model.active_parameters)),
-        "model": {
-            "name": model.name,
-            "total_parameters": model.total_parameters,
-            "active_parameters": model.active_parameters,
-            "experts": model.experts,
-            "active_experts": model.active_experts,
-            "vocabulary": vocabulary_size,
-        },
-        "optimal": {
-            "active": _optimal(model.active_parameters, budget, day),
-            "total": _optimal(model.total_parameters, budget, day),
-        },
-        "next_day": {
-            "tokens": round(day.tokens),
-            "sequences": inside + outside,
-            "steps": (inside + outside) // t.global_batch_sequences,
-            "steps_with_leftover": (inside + 2 * outside) // t.global_batch_sequences,
-            **seen_before(job, results),
-        },
-    }
+    tokens = once * (inside + outside) * t.sequence_length
+    day = Day(tokens, results.phases.clean.clean.read)
+    return TrainingReport(
+        global_batch_sequences=t.global_batch_sequences,
+        data_parallel_ranks=t.data_parallel_ranks,
+        workers_per_rank=t.workers_per_rank,
+        steps=phase.deal.steps,
+        tokens_per_step=budget.tokens_per_step,
+        epoch_tokens=budget.epoch_tokens,
+        epochs=round(budget.epochs, 4),
+        wanted_tokens=t.tokens,
+        total_steps=budget.steps,
+        tokens=budget.tokens,
+        worth_tokens=round(worth(budget.tokens, distinct=once * budget.epoch_tokens)),
+        flops=_digits(training_flops(budget.tokens, active_parameters=model.active_parameters)),
+        model=TrainedModel(
+            name=model.name,
+            total_parameters=model.total_parameters,
+            active_parameters=model.active_parameters,
+            experts=model.experts,
+            active_experts=model.active_experts,
+            vocabulary=results.phases.vocabulary.made.vocabulary.size,
+        ),
+        optimal=Optima(
+            active=_optimum(model.active_parameters, budget, day),
+            total=_optimum(model.total_parameters, budget, day),
+        ),
+        next_day=_next_day(job, results, tokens),
+    )
+
+
+def _next_day(job: Job, results: Results, tokens: float) -> NextDay:
+    """Returns what another day adds.
+
+    Of the posts that would be kept if there were no history, earlier runs had a share; more days in the
+    history take more, so that a next day's share is at least this one.
+    """
+    shard, batch = results.phases.tokens.shard, job.recipe.training.global_batch_sequences
+    inside, outside = shard.in_shards.sequences, shard.leftover.sequences
+    runs = len(history_read(job))
+    lost = sum(results.phases.dedup.drop.earlier.values())
+    known = lost + results.survivors.posts
+    return NextDay(
+        tokens=round(tokens),
+        sequences=inside + outside,
+        steps=(inside + outside) // batch,
+        steps_with_leftover=(inside + 2 * outside) // batch,
+        earlier_runs=runs,
+        seen_before=_digits(lost / known) if runs and known else None,
+    )
 
 
 def budget_of(training: Training, epoch_sequences: int) -> Budget:
@@ -99,39 +108,17 @@ def budget_of(training: Training, epoch_sequences: int) -> Budget:
     )
 
 
-def seen_before(job: Job, results: Results) -> dict[str, Any]:
-    """Returns what share of the run's posts earlier runs had, and how many those runs were.
-
-    Of the posts that would be kept if there were no history; null where nothing was read. More days in
-    the history take more, so that a next day's share is at least this one.
-    """
-    runs = len(history_read(job))
-    lost = sum(results["dedup"].total("dedup_drop", "earlier").values())
-    left = results.survivors.get("posts", 0)
-    share = _digits(lost / (lost + left)) if runs and lost + left else None
-    return {"earlier_runs": runs, "seen_before": share}
+def _distinct_share(documents: TokenAmounts) -> float:
+    return documents.distinct_tokens / documents.tokens if documents.tokens else 0.0
 
 
-def _sequences(results: Results, where: str) -> int:
-    return int(results["tokens"].total("tokens_shard", where).get("sequences", 0))
-
-
-def _distinct_share(results: Results) -> float:
-    tokens = results["tokens"].total("tokens_encode", "documents").get("tokens", 0)
-    return distinct(results)["tokens"] / tokens if tokens else 0.0
-
-
-def _read(results: Results) -> int:
-    return int(results["clean"].total("clean")["read"])
-
-
-def _optimal(parameters: float, budget: Budget, day: Day) -> dict[str, float | None]:
+def _optimum(parameters: float, budget: Budget, day: Day) -> Optimum:
     """Returns the compute-optimal tokens, the training's share of them, and how many days have as many."""
-    found = reach(parameters, budget=budget, day_tokens=day.tokens)
-    about = {"tokens": found.tokens, "share": _digits(found.share), "days": None, "posts": None}
-    if found.days is not None:
-        about |= {"days": _digits(found.days), "posts": _digits(found.days * day.posts)}
-    return about
+    aim = reach(parameters, budget=budget, day_tokens=day.tokens)
+    optimum = Optimum(tokens=aim.tokens, share=_digits(aim.share))
+    if aim.days is not None:
+        optimum.days, optimum.posts = _digits(aim.days), _digits(aim.days * day.posts)
+    return optimum
 
 
 def _digits(value: float) -> float:
@@ -139,7 +126,7 @@ def _digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def mixture_section(job: Job, results: Results) -> dict[str, Any] | None:
+def mixture_report(job: Job, results: Results) -> MixtureReport | None:
     """Returns shares before and after by language and source; None without a mixture.
 
     Shares are of text bytes: before, of the survivors; after, of what is in sequences, repeats counted.
@@ -147,45 +134,54 @@ def mixture_section(job: Job, results: Results) -> dict[str, Any] | None:
     section, mixture = job.recipe.mixture, tokens.mixture_of(job, results)
     if mixture is None:
         return None
-    documents = results["tokens"].total("tokens_encode", "documents")
-    rates = {"by_lang": dict(mixture.languages), "by_source": dict(mixture.sources)}
-    return {
-        "max_repeats": section.max_repeats,
-        "left_out": left_out(results).get("posts", 0),
-        "repeated": documents.get("posts", 0) - distinct(results)["posts"],
-        **{by: _groups(results, by, getattr(section, GROUPS[by]), rates[by]) for by in GROUPS},
-    }
+    documents, before, out = (
+        results.phases.tokens.encode.documents,
+        results.survivors,
+        left_out(results),
+    )
+    languages = before.by_lang, documents.by_lang, out.by_lang
+    sources = before.by_source, documents.by_source, out.by_source
+    return MixtureReport(
+        max_repeats=section.max_repeats,
+        left_out=out.posts,
+        repeated=documents.posts - documents.distinct_posts,
+        by_lang=_groups(*languages, section.language, dict(mixture.languages)),
+        by_source=_groups(*sources, section.source, dict(mixture.sources)),
+    )
 
 
 def _groups(
-    results: Results, by: str, shares: recipe.Shares, rates: dict[str, float]
-) -> dict[str, Any]:
-    documents = results["tokens"].total("tokens_encode", "documents")
-    before, after = (column(c, by, "text_bytes") for c in (results.survivors, documents))
-    posts, stand = (column(c, by, "posts") for c in (results.survivors, documents))
-    out = column(left_out(results), by, "posts")
-    aims = {} if shares == recipe.Shares() else target_shares(before, shares)
+    before: Mapping[str, PostAmounts],
+    after: Mapping[str, PostAmounts],
+    out: Mapping[str, PostAmounts],
+    shares: recipe.Shares,
+    rates: Mapping[str, float],
+) -> dict[str, MixedGroup]:
+    text = amounts(before, lambda group: group.text_bytes)
+    aims = {} if shares == recipe.Shares() else target_shares(text, shares)
+    all_after = max(1, sum(group.text_bytes for group in after.values()))
+    none = PostAmounts()
     return {
-        name: {
-            "share": _digits(num_bytes / sum(before.values())),
-            "target": _digits(aims.get(name, 0.0)) if aims else None,
-            "rate": _digits(rates[name]),
-            "share_after": _digits(after.get(name, 0) / max(1, sum(after.values()))),
-            "posts": posts[name],
-            "left_out": out.get(name, 0),
-            "documents": stand.get(name, 0),
-        }
-        for name, num_bytes in before.items()
+        name: MixedGroup(
+            share=_digits(num_bytes / sum(text.values())),
+            target=_digits(aims.get(name, 0.0)) if aims else None,
+            rate=_digits(rates[name]),
+            share_after=_digits(after.get(name, none).text_bytes / all_after),
+            posts=before[name].posts,
+            left_out=out.get(name, none).posts,
+            documents=after.get(name, none).posts,
+        )
+        for name, num_bytes in text.items()
     }
 
 
 def training_warnings(job: Job, results: Results) -> Iterator[str]:
     """Yields what a person should know of the training and of the mixture."""
     t = job.recipe.training
-    planned = shards_for(t, results["tokens"].total("tokens_pack").get("sequences", 0))
+    planned = shards_for(t, results.phases.tokens.pack.sequences)
     if planned.warning:
         yield f"training: {planned.warning}"
-    epochs = budget_of(t, _sequences(results, "in_shards")).epochs
+    epochs = budget_of(t, results.phases.tokens.shard.in_shards.sequences).epochs
     if epochs > HARMLESS_EPOCHS:
         asked = f"{t.tokens:,} tokens are" if t.tokens else "The training is"
         yield (
@@ -193,8 +189,11 @@ def training_warnings(job: Job, results: Results) -> Iterator[str]:
             f"as good as new tokens, more are worth less and less (Muennighoff et al. 2023, "
             f"arXiv:2305.16264)"
         )
-    for by, table in GROUPS.items():
-        weights = getattr(job.recipe.mixture, table).weights
-        missing = sorted(set(weights) - set(column(results.survivors, by, "text_bytes")))
+    mixture, left = job.recipe.mixture, results.survivors
+    for table, weights, groups in (
+        ("language", mixture.language.weights, left.by_lang),
+        ("source", mixture.source.weights, left.by_source),
+    ):
+        missing = sorted(weights.keys() - {name for name, g in groups.items() if g.text_bytes})
         if missing:
             yield f"mixture.{table}.weights: no post is of {', '.join(missing)}"

@@ -1,122 +1,139 @@
-"""What the page says of the training run and the mixture, in words."""
+"""What the page and the terminal say of the training run and the mixture, in words."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 from sluice.pipeline.report.figures import DASH, digits, large, number, percent
+from sluice.schemas.report import (
+    MixedGroup,
+    MixtureReport,
+    NextDay,
+    Optimum,
+    TrainedModel,
+    TrainingReport,
+)
 
 LISTED_GROUPS = 30
 
-Row = dict[str, Any]
+
+class Fact(NamedTuple):
+    """A name and what is said of it."""
+
+    name: str
+    value: str
 
 
-def training_facts(about: Row) -> list[Row]:
-    """Returns how long the training is, how far its tokens go, and what another day adds.
+def facts(*named: tuple[str, str | None]) -> list[Fact]:
+    """Returns the facts that are known.
 
-    Args:
-        about: `training` of report.json, less what is null; what is not there is left out.
+    >>> facts(("Shards", "8"), ("Worth", None))
+    [Fact(name='Shards', value='8')]
     """
-    if "tokens" not in about:
+    return [Fact(name, value) for name, value in named if value]
+
+
+def training_facts(training: TrainingReport) -> list[Fact]:
+    """Returns how long the training is, how far its tokens go, and what another day adds."""
+    if training.tokens is None:
         return []
-    wanted, optimal = about.get("wanted_tokens"), about.get("optimal") or {}
-    next_day = about.get("next_day") or {}
-    facts = [
+    wanted = training.wanted_tokens
+    return facts(
         (
             "Training",
-            f"{_steps(about.get('total_steps'))} of {large(about.get('tokens_per_step'))} tokens: "
-            f"{large(about['tokens'])} tokens, {_epochs(about.get('epochs'))}",
+            f"{_steps(training.total_steps)} of {large(training.tokens_per_step)} tokens: "
+            f"{large(training.tokens)} tokens, {_epochs(training.epochs)}",
         ),
-        ("Wanted", wanted and f"{large(wanted)} tokens"),
-        ("Worth", _worth(about)),
-        ("Model", _model(about.get("model") or {})),
-        ("Compute, 6 N D", f"{digits(about.get('flops'))} FLOPs, N the active parameters"),
-        ("Compute-optimal, active parameters", _optimal(optimal.get("active") or {})),
-        ("Compute-optimal, all parameters", _optimal(optimal.get("total") or {})),
-        ("Another day like this", _next_day(next_day)),
-        ("Known from earlier days", _seen(next_day)),
-    ]
-    return [{"name": name, "value": value} for name, value in facts if value]
+        ("Wanted", f"{large(wanted)} tokens" if wanted else None),
+        ("Worth", _worth(training)),
+        ("Model", _model(training.model)),
+        ("Compute, 6 N D", f"{digits(training.flops)} FLOPs, N the active parameters"),
+        ("Compute-optimal, active parameters", _optimum(training.optimal.active)),
+        ("Compute-optimal, all parameters", _optimum(training.optimal.total)),
+        ("Another day like this", _next_day(training.next_day)),
+        ("Known from earlier days", _seen(training.next_day)),
+    )
 
 
-def _epochs(value: Any) -> str:
+def _epochs(value: float) -> str:
     return f"{digits(value)} {_plural('epoch', value)}"
 
 
-def _steps(value: Any) -> str:
+def _steps(value: int) -> str:
     return f"{number(value)} {_plural('step', value)}"
 
 
-def _plural(name: str, value: Any) -> str:
+def _plural(name: str, value: float) -> str:
     return name if value == 1 else f"{name}s"
 
 
-def _worth(about: Row) -> str | None:
-    tokens = about.get("worth_tokens")
-    if not isinstance(tokens, int | float) or tokens >= about["tokens"]:
+def _worth(training: TrainingReport) -> str | None:
+    if training.tokens is None or training.worth_tokens >= training.tokens:
         return None
-    return f"as much as {large(tokens)} tokens that are all new"
+    return f"as much as {large(training.worth_tokens)} tokens that are all new"
 
 
-def _model(model: Row) -> str:
+def _model(model: TrainedModel) -> str:
     return (
-        f"{model.get('name') or DASH}: {large(model.get('total_parameters'))} parameters, "
-        f"{large(model.get('active_parameters'))} active, {number(model.get('active_experts'))} of "
-        f"{number(model.get('experts'))} experts, {number(model.get('vocabulary'))} entries"
+        f"{model.name or DASH}: {large(model.total_parameters)} parameters, "
+        f"{large(model.active_parameters)} active, {number(model.active_experts)} of "
+        f"{number(model.experts)} experts, {number(model.vocabulary)} entries"
     )
 
 
-def _optimal(about: Row) -> str:
-    share = about.get("share")
+def _optimum(optimum: Optimum) -> str:
     return (
-        f"{large(about.get('tokens'))} tokens: this training has {digits(share and 100 * share)} %, "
-        f"{large(about.get('days'))} such days have as many, of {large(about.get('posts'))} posts read"
+        f"{large(optimum.tokens)} tokens: this training has {digits(100 * optimum.share)} %, "
+        f"{large(optimum.days)} such days have as many, of {large(optimum.posts)} posts read"
     )
 
 
-def _next_day(about: Row) -> str:
+def _next_day(day: NextDay) -> str:
     return (
-        f"{large(about.get('tokens'))} distinct tokens, {number(about.get('sequences'))} sequences, "
-        f"{_steps(about.get('steps'))}; {number(about.get('steps_with_leftover'))} with what is "
-        f"left over here"
+        f"{large(day.tokens)} distinct tokens, {number(day.sequences)} sequences, "
+        f"{_steps(day.steps)}; {number(day.steps_with_leftover)} with what is left over here"
     )
 
 
-def _seen(about: Row) -> str:
-    share, runs = about.get("seen_before"), about.get("earlier_runs")
-    if share is None:
+def _seen(day: NextDay) -> str:
+    if day.seen_before is None:
         return "nothing was read: another day adds less, by what both days have"
-    return (
-        f"{percent(share)} of the posts, by {number(runs)} earlier runs; they are not counted here"
-    )
+    share, runs = percent(day.seen_before), number(day.earlier_runs)
+    return f"{share} of the posts, by {runs} earlier runs; they are not counted here"
 
 
-def training_lines(about: Row) -> list[str]:
-    """Returns the training as lines of the terminal.
-
-    Args:
-        about: `training` of report.json.
-    """
-    model, steps = about["model"], about["total_steps"]
-    active, whole = about["optimal"]["active"], about["optimal"]["total"]
+def training_lines(training: TrainingReport) -> list[str]:
+    """Returns the training as lines of the terminal."""
+    active, total = training.optimal.active, training.optimal.total
+    steps = training.total_steps
     return [
-        f"training  {steps:>14,}   {_plural('step', steps)} of {large(about['tokens_per_step'])} tokens, "
-        f"{_epochs(about['epochs'])}, {digits(about['flops'])} FLOPs for {model['name']}",
-        f"optimal   {digits(100 * active['share']):>12} %   of {large(active['tokens'])} tokens for its "
-        f"active parameters ({large(whole['tokens'])} for all); {large(active['days'])} such days",
+        f"training  {steps:>14,}   {_plural('step', steps)} of {large(training.tokens_per_step)} tokens, "
+        f"{_epochs(training.epochs)}, {digits(training.flops)} FLOPs for {training.model.name}",
+        f"optimal   {digits(100 * active.share):>12} %   of {large(active.tokens)} tokens for its "
+        f"active parameters ({large(total.tokens)} for all); {large(active.days)} such days",
     ]
 
 
-def mixture_tables(about: Row) -> Row:
-    """Returns shares before and after by language and source, groups with the most text first.
+class MixtureTable(NamedTuple):
+    """The groups of a mixture with the most text, and how many there are."""
 
-    Args:
-        about: `mixture` of report.json, less what is null.
-    """
+    name: str
+    rows: list[tuple[str, MixedGroup]]
+    groups: int
+
+
+class MixturePage(NamedTuple):
+    """What the page says of the mixture."""
+
+    mixture: MixtureReport
+    tables: list[MixtureTable]
+
+
+def mixture_tables(mixture: MixtureReport | None) -> MixturePage | None:
+    """Returns shares before and after by language and source, groups with the most text first."""
+    if mixture is None:
+        return None
     tables = []
-    for by, name in (("by_lang", "Language"), ("by_source", "Source")):
-        groups = [row for row in (about.get(by) or {}).items() if isinstance(row[1], Mapping)]
-        groups.sort(key=lambda item: (-(item[1].get("share") or 0), item[0]))
-        rows = [{"name": group} | dict(row) for group, row in groups[:LISTED_GROUPS]]
+    for name, groups in (("Language", mixture.by_lang), ("Source", mixture.by_source)):
+        rows = sorted(groups.items(), key=lambda item: (-item[1].share, item[0]))
         if rows:
-            tables.append({"name": name, "rows": rows, "groups": len(groups)})
-    return {"tables": tables} | {k: about.get(k) for k in ("left_out", "repeated", "max_repeats")}
+            tables.append(MixtureTable(name, rows[:LISTED_GROUPS], len(rows)))
+    return MixturePage(mixture, tables)

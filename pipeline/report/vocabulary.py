@@ -1,60 +1,70 @@
 """The report's part about the vocabulary: its entries, and what they were learned from."""
 
-from typing import Any
+from typing import TypeVar
 
-from sluice.pipeline.ledger.tally import Counts, column
+from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.sampling import composition
+from sluice.pipeline.report.totals import stage_times
+from sluice.schemas.counts import HoldoutAmounts, HoldoutTally, PostTally, amounts
+from sluice.schemas.report import (
+    EntryUseReport,
+    HoldoutRates,
+    HoldoutReport,
+    StepTime,
+    VocabularyReport,
+)
+
+_R = TypeVar("_R", bound=HoldoutRates)
 
 
-def vocabulary_section(
-    results: Results, made: Counts, *, steps: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    """Returns the entries of the vocabulary, its training text by language, and what making it took.
+def vocabulary_report(job: Job, results: Results) -> VocabularyReport:
+    """Returns the entries of the vocabulary, its training text by language, and what making it took."""
+    counts, made = results.phases.vocabulary, results.phases.vocabulary.made
+    entries, use = made.vocabulary, results.phases.tokens.deal.token_use
+    sample = counts.sample.sample if counts.sample else PostTally()
+    text = amounts(results.survivors.by_lang, lambda group: group.text_bytes)
+    return VocabularyReport(
+        size=entries.size,
+        merges=entries.merges,
+        special=entries.special,
+        links=entries.links,
+        bytes=entries.bytes,
+        reserved=entries.reserved,
+        sample=sample,
+        words=made.words,
+        use=EntryUseReport(use.used, use.used_seldom, unused=entries.size - use.used),
+        held_back=_holdout(results.phases.tokens.encode.held_back),
+        languages=composition(text, sample.by_lang, made.weights) if made.weights else {},
+        steps=_steps(job, results),
+    )
 
-    Args:
-        results: the finished phases.
-        made: entries by kind.
-        steps: step -> seconds and CPU seconds.
-    """
-    counts = results["vocabulary"]
-    sample = counts.total("vocabulary_sample", "sample")
-    weights = counts.total("vocabulary_train", "weights")
-    text_bytes = column(results.survivors, "by_lang", "text_bytes")
+
+def _steps(job: Job, results: Results) -> dict[str, StepTime]:
+    """Returns the time of sampling, training and saving the tokenizer."""
+    times = stage_times(job, results, "vocabulary")
     return {
-        "size": sum(made.values()),
-        **{k: made[k] for k in ("merges", "special", "links", "bytes", "reserved")},
-        "sample": sample,
-        "words": counts.total("vocabulary_train", "words") or None,
-        "use": _use(results, size=sum(made.values())),
-        "held_back": _held_back(results["tokens"].total("tokens_encode", "held_back")),
-        "languages": composition(text_bytes, sample["by_lang"], weights) if weights else {},
-        "steps": steps,
+        step: StepTime(
+            seconds=round(times[f"{step}/seconds"] / 1e6, 3),
+            cpu_seconds=round(times[f"{step}/cpu_seconds"] / 1e6, 3),
+        )
+        for step in sorted({key.partition("/")[0] for key in times})
     }
 
 
-def _use(results: Results, *, size: int) -> dict[str, int]:
-    """Returns how many entries occur in the shards and the leftover, how many never do, how many hardly."""
-    found = results["tokens"].total("tokens_deal", "token_use")
-    used, seldom = found.get("used", 0), found.get("used_seldom", 0)
-    return {"used": used, "unused": size - used, "used_seldom": seldom}
-
-
-def _held_back(counts: Counts) -> dict[str, Any] | None:
+def _holdout(counts: HoldoutTally | None) -> HoldoutReport | None:
     """Returns what the vocabulary makes of posts that it was not trained on; None where there are none."""
-    if not counts.get("posts"):
+    if counts is None or not counts.posts:
         return None
-    by_lang = sorted(counts["by_lang"].items(), key=lambda item: (-item[1]["text_bytes"], item[0]))
-    return _measures(counts) | {"languages": {lang: _measures(part) for lang, part in by_lang}}
+    by_lang = sorted(counts.by_lang.items(), key=lambda item: (-item[1].text_bytes, item[0]))
+    report = _rates(counts, HoldoutReport())
+    report.languages = {lang: _rates(part, HoldoutRates()) for lang, part in by_lang}
+    return report
 
 
-def _measures(counts: Counts) -> dict[str, float]:
-    """Returns posts, text bytes, tokens, bytes of a token and tokens of a word."""
-    tokens = max(1, counts["tokens"])
-    return {
-        "posts": counts["posts"],
-        "text_bytes": counts["text_bytes"],
-        "tokens": counts["tokens"],
-        "bytes_per_token": round(counts["text_bytes"] / tokens, 4),
-        "tokens_per_word": round(counts["tokens"] / max(1, counts["words"]), 4),
-    }
+def _rates(counts: HoldoutAmounts, rates: _R) -> _R:
+    """Returns the rates, filled in."""
+    rates.posts, rates.text_bytes, rates.tokens = counts.posts, counts.text_bytes, counts.tokens
+    rates.bytes_per_token = round(counts.text_bytes / max(1, counts.tokens), 4)
+    rates.tokens_per_word = round(counts.tokens / max(1, counts.words), 4)
+    return rates

@@ -4,13 +4,13 @@ import glob
 import os
 import uuid
 from collections.abc import Iterable
-from typing import Any
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.checksums import file_crc32
-from sluice.pipeline.storage.sealed import write_sealed
+from sluice.pipeline.storage.sealed import file_digest, write_sealed
 from sluice.pipeline.units.manifest import FileEntry, Range, UnitManifest
+from sluice.schemas.counts import Counts
 
 
 class Attempt:
@@ -30,7 +30,7 @@ class Attempt:
         self.files: dict[str, FileEntry] = {}
         self.times: dict[str, int] = {}
         self._id = uuid.uuid4().hex[:8]
-        self._contract: list[tuple[str, str]] = []
+        self._contract: dict[str, tuple[str, str]] = {}
         self._puts: list[tuple[str, str]] = []
 
     def path(self, edge: str, *, suffix: str = ".arrow") -> str:
@@ -70,20 +70,24 @@ class Attempt:
             temporary = os.path.join(
                 os.path.dirname(final), f".tmp-{self._id}-{os.path.basename(name)}"
             )
-        self._contract.append((temporary, final))
+        self._contract[name] = temporary, final
         return temporary
 
-    def add_contract(self, edge: str, name: str, *, size: int, sha256: str) -> None:
-        """Records a contract file that is complete."""
-        self.files[edge] = FileEntry(name, size, sha256=sha256)
+    def add_contract(self, edge: str, name: str, *, sha256: str | None = None) -> None:
+        """Records a contract file that is complete; it is read for its SHA-256 where that is not given."""
+        path, _ = self._contract[name]
+        sha256 = sha256 or file_digest(path)[1]
+        self.files[edge] = FileEntry(name, os.path.getsize(path), sha256=sha256)
 
-    def commit(self, counts: dict[str, Any]) -> UnitManifest:
+    def commit(self, counts: Counts) -> UnitManifest:
         """Puts all files in their places, then writes the manifest: the unit is done."""
-        for local, final in (*self._puts, *self._contract):
+        for local, final in (*self._puts, *self._contract.values()):
             storage.put(local, final)
         if self.times:
             write_sealed(storage.join(self.folder, "times", f"{self.unit}.json"), self.times)
-        manifest = UnitManifest(self.unit, self.files, counts, self.index, self.arrived)
+        manifest = UnitManifest.of(
+            self.unit, self.files, counts, index=self.index, arrived=self.arrived
+        )
         write_sealed(storage.join(self.folder, f"{self.unit}.json"), manifest)
         return manifest
 
@@ -93,5 +97,5 @@ class Attempt:
             written = f"{glob.escape(self.folder)}/{self.unit}.{self._id}.*"
             for path in glob.glob(written):
                 storage.delete(path)
-        for temporary, _ in self._contract:
+        for temporary, _ in self._contract.values():
             storage.delete(temporary)

@@ -131,13 +131,13 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
 
     def __init__(self, edge: str, *, name: str):
         super().__init__(label=f"exchange_{name}")
-        self._edge, self._name = edge, name
+        self.edge, self._name = edge, name
 
     def expand(self, done: beam.PCollection) -> beam.PCollection:
         """Adds the exchange to the graph; only ranges cross it."""
         return (
             done
-            | beam.FlatMap(sources, self._edge).with_output_types(tuple[int, list[Any]])
+            | beam.FlatMap(sources, self.edge).with_output_types(tuple[int, list[Any]])
             | beam.GroupByKey()
             | beam.Map(_reduced, self._name).with_output_types(Unit)
         )
@@ -206,6 +206,8 @@ def _rows(data: bytes) -> Iterator[pa.RecordBatch]:
 class OneUnit(beam.PTransform):  # type: ignore[misc]
     """All finished units in, one unit that knows them all out; for the few global steps."""
 
+    edge = None
+
     def __init__(self, name: str):
         super().__init__(label=f"gather_{name}")
         self._name = name
@@ -273,13 +275,13 @@ class Scatter(beam.PTransform):  # type: ignore[misc]
 
     def __init__(self, edge: str, *, name: str):
         super().__init__(label=f"scatter_{name}")
-        self._edge, self._name = edge, name
+        self.edge, self._name = edge, name
 
     def expand(self, done: beam.PCollection) -> beam.PCollection:
         """Adds the scattering to the graph; the reshuffle spreads the units over workers."""
         return (
             done
-            | beam.FlatMap(scattered, self._edge, self._name).with_output_types(Unit)
+            | beam.FlatMap(scattered, self.edge, self._name).with_output_types(Unit)
             | beam.Reshuffle()
         )
 

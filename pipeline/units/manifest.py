@@ -11,11 +11,13 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.checksums import file_crc32
 from sluice.pipeline.storage.sealed import read_sealed
+from sluice.schemas.counts import Counts
 from sluice.schemas.errors import DamagedError, OutputError
 from sluice.schemas.names import inside
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_C = TypeVar("_C", bound=Counts)
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -80,16 +82,28 @@ class UnitManifest(msgspec.Struct, frozen=True):
     Attributes:
         unit: its name.
         files: by edge.
-        counts: of its stage.
+        counts: of its stage, as JSON; `counted` gives them as a value.
         index: of the unit.
         arrived: how many ranges, or finished units, the engine brought to it: see `exchange.Crossing`.
     """
 
     unit: str
     files: dict[str, FileEntry]
-    counts: dict[str, Any]
+    counts: msgspec.Raw
     index: int = 0
     arrived: int = 0
+
+    @classmethod
+    def of(
+        cls, unit: str, files: dict[str, FileEntry], counts: Counts, *, index: int, arrived: int
+    ) -> "UnitManifest":
+        """Returns the manifest of a unit that is done."""
+        encoded = msgspec.json.encode(counts, order="deterministic")
+        return cls(unit, files, msgspec.Raw(encoded), index, arrived)
+
+    def counted(self, kind: type[_C]) -> _C:
+        """Returns the unit's counts."""
+        return msgspec.json.decode(self.counts, type=kind)
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -3,22 +3,25 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.units.attempt import Attempt
 from sluice.schemas.reject import REJECT
+
+ROWS_IN_GROUP = 1 << 16
 
 
 class RejectFile:
-    """A Parquet file of REJECT rows."""
+    """A Parquet file of REJECT rows: `OUTPUT/rejects/NAME.parquet`."""
 
-    def __init__(self, path: str):
-        self._path = path
+    def __init__(self, attempt: Attempt, output: str, name: str):
+        self._attempt, self._name = attempt, f"rejects/{name}.parquet"
+        path = attempt.contract_path(output, self._name)
         self._writer = pq.ParquetWriter(path, REJECT, compression="zstd", compression_level=1)
         self._held: list[pa.RecordBatch] = []
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Holds rows until a row group is full."""
         self._held.append(rows)
-        if sum(b.num_rows for b in self._held) >= 1 << 16:
+        if sum(b.num_rows for b in self._held) >= ROWS_IN_GROUP:
             self._flush()
 
     def _flush(self) -> None:
@@ -31,6 +34,7 @@ class RejectFile:
         self._flush()
         self._writer.close()
 
-    def size_and_sha256(self) -> tuple[int, str]:
-        """Returns the size in bytes and the SHA-256 of the closed file."""
-        return file_digest(self._path)
+    def finish(self) -> None:
+        """Closes the file and records it as one of the unit's."""
+        self.close()
+        self._attempt.add_contract("rejects", self._name)

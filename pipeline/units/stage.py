@@ -11,6 +11,7 @@ what was made from it stays right.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -18,7 +19,6 @@ import apache_beam as beam
 import msgspec
 from apache_beam.metrics import Metrics
 
-from sluice.pipeline.ledger.tally import add_counts
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.sealed import read_sealed, write_json
@@ -28,9 +28,10 @@ from sluice.pipeline.units.manifest import (
     Unit,
     arrived,
 )
+from sluice.schemas.counts import Counts
 from sluice.schemas.errors import DamagedError, SluiceError
 
-Work = Callable[[Unit, Attempt], dict[str, Any]]
+Work = Callable[[Unit, Attempt], Counts]
 """Does a unit: writes its files through the attempt and returns its counts."""
 
 
@@ -45,6 +46,11 @@ class Stage(Protocol):
     @property
     def folder(self) -> str:
         """Where its units' files and manifests are."""
+        ...
+
+    @property
+    def counts(self) -> type[Counts]:
+        """What its units count."""
         ...
 
     def open(self) -> Work:
@@ -82,7 +88,7 @@ class DoUnit(beam.DoFn):  # type: ignore[misc]
                 attempt.abandon()
             report_failure(self._stage, unit, failure)
             raise
-        for name, value in _flat(counts):
+        for name, value in counts.metrics():
             Metrics.counter(self._stage.name, name).inc(value)
         for name, usec in attempt.times.items():
             Metrics.counter(self._stage.name, f"{name}/msec").inc(usec // 1000)
@@ -123,22 +129,12 @@ def failures(folders: Iterable[str]) -> list[dict[str, Any]]:
 
 def total_times(folder: str) -> dict[str, int]:
     """Returns the microseconds that steps of a stage took, summed over its units."""
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for file in storage.listing(storage.join(folder, "times")):
         # What was measured may be lost to damage: it stands in the report alone.
         with contextlib.suppress(ValueError):
-            add_counts(total, read_sealed(file.path, dict[str, int]))
+            total.update(read_sealed(file.path, dict[str, int]))
     return total
-
-
-def _flat(counts: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yields the counts that Beam shows: the plain ones, and those of filters."""
-    for key, value in counts.items():
-        if isinstance(value, int):
-            yield key, value
-    for name, steps in counts.get("filters", {}).items():
-        for key, value in steps.items():
-            yield f"{name}/{key}", int(value)
 
 
 class DoUnits(beam.PTransform):  # type: ignore[misc]

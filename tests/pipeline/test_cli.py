@@ -12,6 +12,7 @@ from sluice.pipeline.engine.progress import Progress, State, clock
 from sluice.pipeline.storage.sealed import write_sealed
 from sluice.pipeline.units.manifest import UnitManifest
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import CleanCounts
 
 COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
 
@@ -86,6 +87,10 @@ class Stage:
         raise NotImplementedError
 
 
+def manifest(unit: str, *, read: int) -> UnitManifest:
+    return UnitManifest.of(unit, {}, CleanCounts(read=read), index=0, arrived=0)
+
+
 def test_progress_counts_manifests(tmp_path: Path) -> None:
     """Units done, posts read and the stage at work are those of the manifests on disk."""
     stages = (Stage("clean", tmp_path / "a"), Stage("clean_more", tmp_path / "b"))
@@ -93,10 +98,10 @@ def test_progress_counts_manifests(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     progress = Progress("clean", stages=stages, total=2, posts=0, out=io.StringIO())
     assert (progress.state().done, progress.state().posts) == (0, 0)
-    write_sealed(str(tmp_path / "a" / "unit-0.json"), UnitManifest("unit-0", {}, {"read": 7}))
+    write_sealed(str(tmp_path / "a" / "unit-0.json"), manifest("unit-0", read=7))
     state = progress.state()
     assert (state.stage, state.done, state.total, state.posts) == ("clean", 1, 2, 7)
-    write_sealed(str(tmp_path / "a" / "unit-1.json"), UnitManifest("unit-1", {}, {"read": 5}))
+    write_sealed(str(tmp_path / "a" / "unit-1.json"), manifest("unit-1", read=5))
     assert progress.state().stage == "more"
 
 

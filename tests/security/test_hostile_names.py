@@ -21,6 +21,7 @@ from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
 from sluice.pipeline.units.manifest import FileEntry
 from sluice.schemas.errors import InputError, OutputError
 from sluice.schemas.names import inside, visible
+from sluice.schemas.report import Report
 from tests.pipeline.runs import Job, run
 
 OUTSIDE = ["../x", "a/../../x", "/etc/passwd", "..", ".", "", "a//b", "a\\..\\b", "C:/x"]
@@ -167,7 +168,7 @@ def test_the_page_holds_no_html_of_others(job: Job) -> None:
     report["tokens"]["by_lang"] = {evil: report["tokens"]["encoded"]}
     report["posts"]["rejected"] = {evil: 1}
     report["warnings"] = [evil]
-    page = render(report)
+    page = render(msgspec.convert(report, Report))
     assert "&lt;script&gt;" in page
     assert "<script" not in page
     assert "<img" not in page

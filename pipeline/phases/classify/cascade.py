@@ -17,9 +17,9 @@ from sluice.filters.batch import Mask
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.score_histograms import band_edge
 from sluice.pipeline.phases.edges import SCORE, Survivors
-from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.units.manifest import Done, Unit
+from sluice.schemas.counts import ScreenedTally
 from sluice.schemas.post import POST, source_rows
 
 LANGUAGE = pa.field("language", pa.string())
@@ -107,7 +107,7 @@ def _from(posts: pa.RecordBatch, *, source_file: str, source_row: pa.Array) -> p
     return posts.append_column("source_file", file).append_column("source_row", source_row)
 
 
-def band_of(spec: Classifier, results: Results) -> float:
+def band_of(spec: Classifier, survivors: ScreenedTally) -> float:
     """Returns the screen score from which on posts go to a transformer, 0 without a screen.
 
     The budget is a share of what duplicates left; a transformer that follows another sees fewer.
@@ -115,5 +115,5 @@ def band_of(spec: Classifier, results: Results) -> float:
     edge = spec.min_screen or 0.0
     if spec.screen is None or spec.max_share is None:
         return edge
-    scores = results.survivors.get("screens", {}).get(spec.screen, {})
+    scores = survivors.screens.get(spec.screen, {})
     return max(edge, band_edge(scores, max_share=spec.max_share))

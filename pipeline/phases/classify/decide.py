@@ -8,37 +8,40 @@ stage does. A later transformer sees what an earlier one left.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.filters.batch import Mask
 from sluice.filters.transformers.load import Located
 from sluice.pipeline.ledger import score_histograms
-from sluice.pipeline.ledger.tally import Counts, tally, value_counts
+from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.classify.cascade import Cascade, Chosen
 from sluice.pipeline.phases.classify.inference import PostScores, ScoredUnit
 from sluice.pipeline.phases.classify.thresholds import (
-    BAND,
-    HIGH,
-    LOW,
     PHASE,
     bounds,
     first_bound,
     reason,
     score_schema,
 )
-from sluice.pipeline.phases.edges import DROPS
+from sluice.pipeline.phases.edges import DROPS, write_rows
 from sluice.pipeline.recipes.schema import Classifier
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
-from sluice.schemas.arrays import Array, Int8s, Int64s
+from sluice.schemas.arrays import Int8s, Int64s
+from sluice.schemas.counts import (
+    AgreementCounts,
+    ClassifyCounts,
+    DecisionCounts,
+    PostTally,
+    ScreenCounts,
+    Table,
+)
 from sluice.schemas.reject import POLICY, reject_batch
 
 
@@ -57,6 +60,7 @@ class Classify:
     output: str
     cascade: Cascade
     located: Located
+    counts: ClassVar = ClassifyCounts
 
     @property
     def name(self) -> str:
@@ -89,7 +93,7 @@ class _Seen(NamedTuple):
         return np.asarray(self.band_M & (self.bound_M >= 0))
 
 
-def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> Counts:
+def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> ClassifyCounts:
     """Writes a unit's scores, rejects and drops; `unit.payload` is its ScoredUnit."""
     scored: ScoredUnit = unit.payload
     posts = stage.cascade.read(unit)
@@ -104,25 +108,27 @@ def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> Counts:
     )
     failed_F = np.setdiff1d(place_S, place_M, assume_unique=True)
     lost_L = np.sort(np.concatenate([place_M[seen.dropped_M], failed_F]))
-    name = f"{stage.cascade.spec.prefix}-{unit.index:05d}.parquet"
-    _write_scores(stage, f"scores/{name}", seen, scored.survivors, attempt)
-    _write_rejects(stage, f"rejects/{PHASE}-{name}", seen, scored.survivors, attempt)
-    _write_drops(stage, unit.name, lost_L, attempt)
+    name = f"{stage.cascade.spec.prefix}-{unit.index:05d}"
+    _write_scores(stage, f"scores/{name}.parquet", seen, scored.survivors, attempt)
+    _write_rejects(
+        stage, RejectFile(attempt, stage.output, f"{PHASE}-{name}"), seen, scored.survivors
+    )
+    write_rows(attempt, "drops", DROPS, stage.cascade.survivors.places(unit.name)[lost_L])
     seconds = scored.survivors.seconds + scored.screened.seconds
     attempt.times[stage.cascade.spec.prefix] = round(1e6 * seconds)
-    return {
-        "posts": posts.num_rows,
-        "band": int(chosen.band_N.sum()),
-        "sample": int(chosen.sample_N.sum()) + len(scored.screened.row_M),
-        "scored": len(place_M) + len(scored.screened.row_M),
-        "tokens": scored.survivors.tokens + scored.screened.tokens,
-        "truncated": scored.survivors.truncated + scored.screened.truncated,
-        "policy": _reasons(stage.cascade.spec, seen),
-        "errors": {stage.cascade.spec.prefix: len(failed_F)} if len(failed_F) else {},
-        "lost": _lost(posts.take(pa.array(lost_L))),
-        "screens": _by_language(stage.cascade.spec, seen, scored.survivors),
-        "agreement": _agreement(stage.cascade.spec, seen, chosen, scored.screened),
-    }
+    return ClassifyCounts(
+        posts=posts.num_rows,
+        band=int(chosen.band_N.sum()),
+        sample=int(chosen.sample_N.sum()) + len(scored.screened.row_M),
+        scored=len(place_M) + len(scored.screened.row_M),
+        tokens=scored.survivors.tokens + scored.screened.tokens,
+        truncated=scored.survivors.truncated + scored.screened.truncated,
+        policy=_reasons(stage.cascade.spec, seen),
+        errors={stage.cascade.spec.prefix: len(failed_F)} if len(failed_F) else {},
+        lost=tally(posts.take(pa.array(lost_L)), PostTally),
+        screens=_by_language(stage.cascade.spec, seen, scored.survivors),
+        agreement=_agreement(stage.cascade.spec, seen, chosen, scored.screened),
+    )
 
 
 def _write_scores(
@@ -133,14 +139,10 @@ def _write_scores(
     columns += [pa.array(scored.scores[label]) for label in stage.located.labels]
     path = attempt.contract_path(stage.output, name)
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, compression="zstd")
-    size, sha256 = file_digest(path)
-    attempt.add_contract("scores", name, size=size, sha256=sha256)
+    attempt.add_contract("scores", name)
 
 
-def _write_rejects(
-    stage: Classify, name: str, seen: _Seen, scored: PostScores, attempt: Attempt
-) -> None:
-    file = RejectFile(attempt.contract_path(stage.output, name))
+def _write_rejects(stage: Classify, file: RejectFile, seen: _Seen, scored: PostScores) -> None:
     file.write(scored.failed)
     for i, rule in enumerate(bounds(stage.cascade.spec)):
         mine_M = seen.dropped_M & (seen.bound_M == i)
@@ -155,34 +157,17 @@ def _write_rejects(
             "threshold": rule.value,
         }
         file.write(reject_batch(rows.num_rows, about))
-    file.close()
-    size, sha256 = file.size_and_sha256()
-    attempt.add_contract("rejects", name, size=size, sha256=sha256)
+    file.finish()
 
 
-def _reasons(spec: Classifier, seen: _Seen) -> dict[str, int]:
+def _reasons(spec: Classifier, seen: _Seen) -> Table:
     names = pa.array([reason(spec, rule) for rule in bounds(spec)], pa.string())
     return value_counts(names.take(pa.array(seen.bound_M[seen.dropped_M])))
 
 
-def _write_drops(stage: Classify, unit: str, lost_L: Array, attempt: Attempt) -> None:
-    row_L = stage.cascade.survivors.places(unit)[lost_L]
-    path = attempt.path("drops")
-    with pa.ipc.new_file(path, DROPS) as drops:
-        drops.write_batch(pa.RecordBatch.from_arrays([pa.array(row_L)], schema=DROPS))
-    attempt.add("drops", path)
-
-
-def _lost(posts: pa.RecordBatch) -> Counts:
-    return tally(
-        language=posts.column("language"),
-        created_at=posts.column("created_at"),
-        source=posts.column("source"),
-        amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
-    )
-
-
-def _by_language(spec: Classifier, seen: _Seen, scored: PostScores) -> Counts:
+def _by_language(
+    spec: Classifier, seen: _Seen, scored: PostScores
+) -> dict[str, dict[str, ScreenCounts]]:
     """Returns for every label with a threshold how the posts that it decides on fare, by language."""
     language = seen.posts.column("language").filter(pa.array(seen.band_M))
     found = {}
@@ -194,10 +179,12 @@ def _by_language(spec: Classifier, seen: _Seen, scored: PostScores) -> Counts:
     return found
 
 
-def _agreement(spec: Classifier, seen: _Seen, chosen: Chosen, screened: PostScores) -> Counts:
+def _agreement(
+    spec: Classifier, seen: _Seen, chosen: Chosen, screened: PostScores
+) -> AgreementCounts:
     """Returns what the transformer says of the sample, by where the screen's score lies."""
     sample_M = chosen.sample_N[seen.place_M]
     no_M = seen.bound_M >= 0
     no_H = first_bound(screened.scores, bounds(spec), len(screened.row_M)) >= 0
-    zones = {LOW: no_M[sample_M & ~seen.band_M], BAND: no_M[sample_M & seen.band_M], HIGH: no_H}
-    return {z: {"kept": int((~no).sum()), "rejected": int(no.sum())} for z, no in zones.items()}
+    zones = no_M[sample_M & ~seen.band_M], no_M[sample_M & seen.band_M], no_H
+    return AgreementCounts(*(DecisionCounts(int((~no).sum()), int(no.sum())) for no in zones))

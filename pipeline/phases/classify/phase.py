@@ -17,7 +17,7 @@ from sluice.pipeline.phases.classify.decide import Classify
 from sluice.pipeline.phases.classify.inference import TransformerHandler
 from sluice.pipeline.phases.classify.thresholds import PHASE
 from sluice.pipeline.phases.job import Job, input_units
-from sluice.pipeline.phases.planned import PhasePlan, survivor_units, survivors_of
+from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.manifest import Done, Unit
@@ -53,20 +53,20 @@ def _next_unit(done: Done) -> Unit:
     return Unit(done.unit, index=done.manifest().index)
 
 
-def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase: each transformer over what those before it left."""
-    folder = job.work(PHASE, mark)
+    folder = job.work(PHASE, fingerprint)
     files = tuple(u.path for u in input_units(job))
     left, stages = survivors_of(job, results), []
     for spec, located in zip(job.recipe.transformers, job.located, strict=True):
-        edge = band_of(spec, results)
+        edge = band_of(spec, results.survivors)
         cascade = Cascade(left, files, spec, edge, job.recipe.seed)
         at = storage.join(folder, spec.prefix)
         stages.append(Classify(at, job.output, cascade, located))
         left = dataclasses.replace(left, drops=(*left.drops, at))
-    posts = results.survivors.get("posts", 0)
-    units = survivor_units(job, results)
     return PhasePlan(
-        *(PHASE, mark, folder, units, ClassifyUnits(stages), stages, posts),
-        stages_of_elements=len(stages),
+        *(PHASE, fingerprint, folder, survivor_units(job, results)),
+        steps=[Step(stage) for stage in stages],
+        posts=results.survivors.posts,
+        transform=ClassifyUnits(stages),
     )

@@ -17,8 +17,6 @@ from sluice.pipeline.recipes.schema import Classifier
 from sluice.schemas.arrays import Int8s
 
 PHASE = "classify"
-LOW, BAND, HIGH = "low", "band", "high"
-"""Where a sampled post's screen score lies: below the band, in it, above it (rejected)."""
 
 
 class Bound(NamedTuple):

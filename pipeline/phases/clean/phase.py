@@ -6,29 +6,14 @@ Nothing crosses machines here: see `stage.py` for what a unit does.
 from importlib.metadata import version
 from typing import Any
 
-import apache_beam as beam
-
 from sluice.filters.language.identify import LANGUAGE_VERSION
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
-from sluice.pipeline.phases.clean.stage import NO_COUNTS, PHASE, CleanStage
+from sluice.pipeline.phases.clean.stage import PHASE, CleanStage
 from sluice.pipeline.phases.job import Job, key_partitions, read_options
-from sluice.pipeline.phases.planned import PhasePlan, units_of_input
+from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.stage import DoUnits
-
-
-class Clean(beam.PTransform):  # type: ignore[misc]
-    """Input units in, cleaned units out."""
-
-    def __init__(self, stage: CleanStage):
-        super().__init__(label="Clean")
-        self._stage = stage
-
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        """Adds the phase to the graph."""
-        return units | DoUnits(self._stage)
 
 
 def part(job: Job) -> dict[str, Any]:
@@ -39,22 +24,22 @@ def part(job: Job) -> dict[str, Any]:
         "columns": recipe.input.columns,
         "max_text_bytes": recipe.input.max_text_bytes,
         "unit_bytes": recipe.input.unit_bytes,
-        "language": [LANGUAGE_VERSION, job.language_mark],
-        "filters": [filter_mark(f) for f in recipe.filters],
+        "language": [LANGUAGE_VERSION, job.language_fingerprint],
+        "filters": [filter_part(f) for f in recipe.filters],
         "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
         "minhash": job.minhash,
         "pyarrow": version("pyarrow"),
     }
 
 
-def filter_mark(spec: Any) -> list[Any]:
+def filter_part(spec: Any) -> list[Any]:
     """Returns what a filter's scores and verdicts depend on: its spec, version and model."""
     return [spec, spec.version, getattr(spec, "model_sha256", "")]
 
 
-def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase: one unit for each piece of the input."""
-    folder = job.work(PHASE, mark)
+    folder = job.work(PHASE, fingerprint)
     stage = CleanStage(
         folder=storage.join(folder, "clean"),
         output=job.output,
@@ -66,6 +51,4 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
         num_partitions=key_partitions(job),
         seed=job.recipe.seed,
     )
-    units = units_of_input(job)
-    zero = {stage.name: NO_COUNTS}
-    return PhasePlan(PHASE, mark, folder, units, Clean(stage), [stage], 0, zero)
+    return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

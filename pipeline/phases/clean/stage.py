@@ -7,6 +7,7 @@ writes one file an edge.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ from sluice.filters.text.normalize import normalize
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
-from sluice.pipeline.ledger.tally import Counts, add_counts, tally, value_counts
+from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.edges import KEPT_COLUMNS, KEYS, SCREENED, kept_schema
 from sluice.pipeline.recipes.schema import MAX_SAMPLE
 from sluice.pipeline.units import exchange
@@ -33,6 +34,7 @@ from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import CleanCounts, FilterCounts, ScreenedTally, Table
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.post import POST
@@ -42,18 +44,6 @@ PHASE = "clean"
 SEEN_TEXTS = 1 << 18
 """Slots of the memory of texts in a unit; a power of two, 2 MiB."""
 LANGUAGE_COLUMNS = ("language", "language_group", "language_confidence")
-
-
-NO_COUNTS: Counts = {
-    "read": 0,
-    "kept": {},
-    "policy": {},
-    "malformed": {},
-    "errors": {},
-    "filters": {},
-    "screens": {},
-}
-"""What a unit counts, before its first post."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +68,7 @@ class CleanStage:
     num_partitions: int
     seed: int
     name: str = PHASE
+    counts: ClassVar = CleanCounts
 
     def open(self) -> Work:
         """Returns the function that cleans a unit, with its models loaded."""
@@ -124,7 +115,7 @@ def _clean_unit(
     machines: Sequence[Machine],
     unit: Unit,
     attempt: Attempt,
-) -> Counts:
+) -> CleanCounts:
     outputs = CleanOutputs(stage, unit, attempt)
     apply = partial(clean_batch, identify=identify, machines=machines)
     input_unit = msgspec.convert(unit.payload, InputUnit)
@@ -146,8 +137,6 @@ class CleanOutputs:
         self._stage, self._attempt = stage, attempt
         self._schema = kept_schema(stage.filters)
         self._kept_path, self._keys_path = attempt.path("kept"), attempt.path("keys")
-        self._rejects_name = f"rejects/clean-{unit.index:05d}.parquet"
-        self._rejects_path = attempt.contract_path(stage.output, self._rejects_name)
         self._kept = pa.ipc.new_file(
             self._kept_path,
             self._schema,
@@ -156,11 +145,11 @@ class CleanOutputs:
         self._keys = exchange.Writer(
             self._keys_path, schema=KEYS, num_partitions=stage.num_partitions
         )
-        self._rejects = RejectFile(self._rejects_path)
+        self._rejects = RejectFile(attempt, stage.output, f"clean-{unit.index:05d}")
         self._screened: list[pa.RecordBatch] = []
         self._num_kept = 0
         self._seen_H = np.zeros(SEEN_TEXTS, np.uint64)
-        self.counts: Counts = {k: v if k == "read" else {} for k, v in NO_COUNTS.items()}
+        self.counts = CleanCounts()
 
     def __enter__(self) -> "CleanOutputs":
         return self
@@ -175,39 +164,31 @@ class CleanOutputs:
         if not rows.num_rows:
             return
         self._rejects.write(rows)
-        self.counts["read"] += rows.num_rows
-        for kind, table in ((POLICY, "policy"), (MALFORMED, "malformed"), (ERROR, "errors")):
-            of_kind = rows.filter(pc.equal(rows.column("kind"), kind))
-            label = "stage" if kind == ERROR else "reason"
-            add_counts(self.counts[table], value_counts(of_kind.column(label)))
+        self.counts += CleanCounts(
+            read=rows.num_rows,
+            policy=_by(rows, POLICY, "reason"),
+            malformed=_by(rows, MALFORMED, "reason"),
+            errors=_by(rows, ERROR, "stage"),
+        )
 
     def take(self, part: Partition) -> None:
         """Writes what a partition kept and rejected."""
         self.reject(part.rejected)
+        times = self._attempt.times
         for name, step in part.steps.items():
-            posts = {"posts_in": step["posts_in"], "posts_out": step["posts_out"]}
-            add_counts(self.counts["filters"], {name: posts})
-            add_counts(self._attempt.times, {name: step["usec"]})
+            times[name] = times.get(name, 0) + step.usec
+        steps = {n: FilterCounts(step.posts_in, step.posts_out) for n, step in part.steps.items()}
+        self.counts += CleanCounts(filters=steps)
         for seen in part.screened:
             self._screen(seen)
         posts = part.kept.posts
         if not posts.num_rows:
             return
-        languages = part.kept.languages
-        self.counts["read"] += posts.num_rows
-        add_counts(
-            self.counts["kept"],
-            tally(
-                language=languages.language,
-                created_at=posts.column("created_at"),
-                source=posts.column("source"),
-                amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
-            ),
-        )
-        of_screens = {
+        kept = tally(posts, ScreenedTally, language=part.kept.languages.language)
+        kept.screens = {
             s.name: score_histograms.histogram(part.scores[s.name]) for s in part.screened
         }
-        add_counts(self.counts["kept"], {"screens": of_screens})
+        self.counts += CleanCounts(read=posts.num_rows, kept=kept)
         self._write_kept(part)
         self._write_keys(part.kept)
 
@@ -215,10 +196,10 @@ class CleanOutputs:
         """Counts a screen's scores by language, and samples what it rejected."""
         reached_N = seen.reached_N
         language = seen.batch.languages.language.filter(pa.array(reached_N))
-        found = score_histograms.by_language(
+        by_lang = score_histograms.by_language(
             language, seen.scores_N[reached_N], seen.rejected_N[reached_N]
         )
-        add_counts(self.counts["screens"], {seen.name: found})
+        self.counts += CleanCounts(screens={seen.name: by_lang})
         rejected = seen.batch.posts.filter(pa.array(seen.rejected_N))
         of_sample_R = score_histograms.sampled(
             rejected.column("post_id"), MAX_SAMPLE, seed=self._stage.seed
@@ -276,7 +257,7 @@ class CleanOutputs:
         rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
         self._keys.write(rows, partition_M)
 
-    def finish(self) -> Counts:
+    def finish(self) -> CleanCounts:
         """Records the files and returns the counts."""
         self._attempt.add("kept", self._kept_path)
         self._attempt.add("keys", self._keys_path, ranges=self._keys.ranges)
@@ -285,6 +266,10 @@ class CleanOutputs:
             for rows in self._screened:
                 file.write_batch(rows)
         self._attempt.add("screened", path)
-        size, sha256 = self._rejects.size_and_sha256()
-        self._attempt.add_contract("rejects", self._rejects_name, size=size, sha256=sha256)
+        self._rejects.finish()
         return self.counts
+
+
+def _by(rows: pa.RecordBatch, kind: str, label: str) -> Table:
+    """Returns the reject rows of a kind, by a column."""
+    return value_counts(rows.column(label).filter(pc.equal(rows.column("kind"), kind)))

@@ -7,6 +7,7 @@ chain of edges connects form a component. Nothing here has seen a text.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,12 @@ import pyarrow as pa
 from sluice.filters.dedup.components import Components, StarEdges
 from sluice.pipeline.history import segments
 from sluice.pipeline.history.segments import View
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import BucketCounts, JoinCounts
 
 PHASE = "dedup"
 PIECE_ROWS = 1 << 20
@@ -55,10 +56,6 @@ class Posts:
     files: tuple[str, ...]
     history: View | None = None
     days: tuple[str, ...] = ()
-
-    def first_of(self, unit: str) -> int:
-        """Returns the dense number of a unit's first kept post."""
-        return self.first[self.units.index(unit)]
 
 
 @dataclass(frozen=True)
@@ -111,6 +108,7 @@ class Buckets(DedupStage):
 
     num_partitions: int
     max_checks: int
+    counts: ClassVar = BucketCounts
 
     def open(self) -> Work:
         """Returns the function that does a partition."""
@@ -118,21 +116,21 @@ class Buckets(DedupStage):
         return partial(_edges, self, first)
 
 
-def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
+def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) -> BucketCounts:
     rows = sum(source.rows for source in exchange.unit_sources(unit))
     buckets = StarEdges(expected_keys=min(rows, PIECE_ROWS))
-    counts = {"keys": 0, "edges": 0}
+    counts = BucketCounts()
     path = attempt.path("edges")
     with pa.ipc.new_file(path, EDGES) as file:
         for key_M, post_M in _pieces(unit, first):
             edges = [pa.array(end_E) for end_E in buckets.add(key_M, post_M)]
             file.write_batch(pa.RecordBatch.from_arrays(edges, schema=EDGES))
-            counts["keys"] += len(key_M)
-            counts["edges"] += len(edges[0])
+            counts.keys += len(key_M)
+            counts.edges += len(edges[0])
     attempt.add("edges", path)
     view = stage.posts.history
     if view is not None:
-        counts["history_edges"] = _history_edges(stage, view, buckets, unit, attempt)
+        counts.history_edges = _history_edges(stage, view, buckets, unit, attempt)
     return counts
 
 
@@ -177,12 +175,14 @@ def _history_edges(
 class Join(DedupStage):
     """All edges -> the component of every candidate, sorted by its file. The one global step."""
 
+    counts: ClassVar = JoinCounts
+
     def open(self) -> Work:
         """Returns the function that joins all edges."""
         return partial(_components, self.posts)
 
 
-def _components(posts: Posts, unit: Unit, attempt: Attempt) -> Counts:
+def _components(posts: Posts, unit: Unit, attempt: Attempt) -> JoinCounts:
     entry_H = _entries(unit)
     num_posts = posts.first[-1]
     components = Components(num_posts + len(entry_H))
@@ -203,8 +203,7 @@ def _components(posts: Posts, unit: Unit, attempt: Attempt) -> Counts:
             row_E = entry_H[slice(*at)] & np.uint64((1 << segments.ROW_BITS) - 1)
             _write_components(writer, num_units + f, row_E, np.arange(*at) + num_posts, label_P)
     attempt.add("components", path, ranges=writer.ranges)
-    candidates = int(shared_P[:num_posts].sum())
-    return {"candidates": candidates, "history_candidates": len(entry_H)}
+    return JoinCounts(int(shared_P[:num_posts].sum()), len(entry_H))
 
 
 def _write_components(

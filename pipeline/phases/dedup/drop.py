@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,16 +11,17 @@ import pyarrow.compute as pc
 
 from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
 from sluice.pipeline.ledger.score_histograms import histogram
-from sluice.pipeline.ledger.tally import Counts, tally, value_counts
+from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.dedup.candidates import PHASE, DedupStage
 from sluice.pipeline.phases.dedup.slicing import THIS_RUN
-from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, read_kept
+from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, read_kept, write_rows
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import DropCounts, ScreenedTally
 from sluice.schemas.post import source_rows
 from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
 
@@ -39,13 +41,14 @@ class Drop(DedupStage):
     output: str
     threshold: float
     screens: tuple[str, ...] = ()
+    counts: ClassVar = DropCounts
 
     def open(self) -> Work:
         """Returns the function that writes a unit's drops."""
         return partial(_drop, self)
 
 
-def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
+def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> DropCounts:
     index = unit.index
     found = pa.Table.from_batches([batch for _, batch in exchange.read(unit)])
     found = found.combine_chunks().sort_by("post").to_batches()[0]
@@ -75,26 +78,14 @@ def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> Counts:
             "duplicate_of": found.column("duplicate_of"),
         },
     )
-    name = f"rejects/dedup-{index:05d}.parquet"
-    file = RejectFile(attempt.contract_path(stage.output, name))
+    file = RejectFile(attempt, stage.output, f"{PHASE}-{index:05d}")
     file.write(rejects)
-    file.close()
-    size, sha256 = file.size_and_sha256()
-    attempt.add_contract("rejects", name, size=size, sha256=sha256)
-    path = attempt.path("drops")
-    with pa.ipc.new_file(path, DROPS) as drops:
-        drops.write_batch(pa.RecordBatch.from_arrays([pa.array(row_D)], schema=DROPS))
-    attempt.add("drops", path)
-    lost = tally(
-        language=posts.column("language"),
-        created_at=posts.column("created_at"),
-        source=posts.column("source"),
-        amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
-    )
-    of_screens = {n: histogram(np.asarray(posts.column(f"{SCORE}{n}"))) for n in stage.screens}
-    lost["screens"] = of_screens
+    file.finish()
+    write_rows(attempt, "drops", DROPS, row_D)
+    lost = tally(posts, ScreenedTally)
+    lost.screens = {n: histogram(np.asarray(posts.column(f"{SCORE}{n}"))) for n in stage.screens}
     earlier = reasons.filter(pc.not_equal(found.column("segment"), THIS_RUN))
-    return {"duplicates": value_counts(reasons), "earlier": value_counts(earlier), "lost": lost}
+    return DropCounts(value_counts(reasons), value_counts(earlier), lost)
 
 
 def _day_numbers(segment: pa.Array, this_run: int) -> pa.Array:
@@ -104,11 +95,7 @@ def _day_numbers(segment: pa.Array, this_run: int) -> pa.Array:
 
 def _write_copies(stage: Drop, index: int, stays: pa.RecordBatch, attempt: Attempt) -> None:
     row_S = np.asarray(stays.column("post")) - np.uint32(stage.posts.first[index])
-    path = attempt.path("copies")
-    with pa.ipc.new_file(path, COPIES) as file:
-        columns = [pa.array(row_S), stays.column("copies")]
-        file.write_batch(pa.RecordBatch.from_arrays(columns, schema=COPIES))
-    attempt.add("copies", path)
+    write_rows(attempt, "copies", COPIES, row_S, stays.column("copies"))
 
 
 def _take_rows(done: Done, row_D: Array, columns: Sequence[str]) -> pa.RecordBatch:

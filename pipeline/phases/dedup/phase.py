@@ -11,9 +11,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import apache_beam as beam
+from typing import Any
 
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.history.segments import View
@@ -28,50 +26,15 @@ from sluice.pipeline.phases.dedup.drop import Drop
 from sluice.pipeline.phases.dedup.resolve import Rules
 from sluice.pipeline.phases.dedup.settle import Settle
 from sluice.pipeline.phases.dedup.ship import Ship
-from sluice.pipeline.phases.job import Job, fingerprint, input_units, key_partitions
-from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.job import Job, fingerprint_of, input_units, key_partitions
+from sluice.pipeline.phases.planned import PhasePlan, Step
 from sluice.pipeline.phases.results import Results, read_result, run_day
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import done_units, manifests
-from sluice.pipeline.units.stage import DoUnits
+from sluice.schemas.counts import CleanCounts, CleanPhase
 
 POSTS_IN_SETTLE_PARTITION = 250_000
-
-
-class DedupStages(NamedTuple):
-    """The stages of the phase, in order."""
-
-    buckets: Buckets
-    join: Join
-    ship: Ship
-    settle: Settle
-    drop: Drop
-
-
-class Dedup(beam.PTransform):  # type: ignore[misc]
-    """Cleaned units in, units with their drops out."""
-
-    def __init__(self, stages: DedupStages):
-        super().__init__(label="Dedup")
-        self._stages = stages
-
-    def expand(self, cleaned: beam.PCollection) -> beam.PCollection:
-        """Adds the phase to the graph."""
-        return (
-            cleaned
-            | exchange.Exchange("keys", name="bucket")
-            | DoUnits(self._stages.buckets)
-            | exchange.OneUnit("all")
-            | DoUnits(self._stages.join)
-            | exchange.Scatter("components", name="candidates")
-            | DoUnits(self._stages.ship)
-            | exchange.Exchange("candidates", name="component")
-            | DoUnits(self._stages.settle)
-            | exchange.Exchange("found", name="unit")
-            | DoUnits(self._stages.drop)
-        )
 
 
 def part(job: Job) -> list[Any]:
@@ -88,19 +51,18 @@ def history_read(job: Job) -> tuple[history.Segment, ...]:
     """
     if not job.remembered:
         return ()
-    cleaned = read_result(job, "clean", fingerprint("clean", clean.part(job)))
+    cleaned = read_result(job, "clean", fingerprint_of("clean", clean.part(job)))
     if cleaned is None:
         return job.remembered
-    day = run_day(job, cleaned)
+    day = run_day(job, cleaned.counted(CleanPhase).clean)
     return history.in_window(job.remembered, day=day, days=job.recipe.dedup.history_days)
 
 
-def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase, over the finished clean units."""
-    folder = job.work(PHASE, mark)
-    cleaned = done_units(job.work("clean", results["clean"].fingerprint, "clean"))
-    posts = _dense(job, cleaned)
-    d = job.recipe.dedup
+    folder = job.work(PHASE, fingerprint)
+    cleaned = done_units(job.work("clean", results.fingerprints["clean"], "clean"))
+    posts, d = _dense(job, cleaned), job.recipe.dedup
 
     def at(stage: str) -> str:
         return storage.join(folder, stage)
@@ -114,32 +76,29 @@ def plan(job: Job, results: Results, mark: str) -> PhasePlan:
         count_copies=d.count_copies,
         memory_bytes=d.memory_bytes,
     )
-    # Each stage stands in the graph, which engines bound: names of files go to the one stage that needs them.
+    # Each stage is in the graph, which engines bound: names of files go to the one stage that needs them.
     numbers = dataclasses.replace(posts, files=())
-    stages = DedupStages(
-        Buckets(at("buckets"), numbers, key_partitions(job), d.max_checks),
-        Join(at("join"), numbers),
-        Ship(at("ship"), numbers, d.keep, d.ngram, partitions),
-        Settle(at("settle"), numbers, rules),
-        Drop(at("drop"), posts, job.output, d.threshold, job.screens),
-    )
+    buckets = Buckets(at("buckets"), numbers, key_partitions(job), d.max_checks)
+    ship = Ship(at("ship"), numbers, d.keep, d.ngram, partitions)
+    drop = Drop(at("drop"), posts, job.output, d.threshold, job.screens)
+    steps = [
+        Step(buckets, exchange.Exchange("keys", name="bucket")),
+        Step(Join(at("join"), numbers), exchange.OneUnit("all")),
+        Step(ship, exchange.Scatter("components", name="candidates")),
+        Step(
+            Settle(at("settle"), numbers, rules), exchange.Exchange("candidates", name="component")
+        ),
+        Step(drop, exchange.Exchange("found", name="unit")),
+    ]
     return PhasePlan(
-        *(PHASE, mark, folder, cleaned, Dedup(stages), stages, posts.first[-1]),
-        stages_of_elements=0,
-        crossings=[
-            Crossing((posts.folder,), "keys", stages.buckets.folder),
-            Crossing((stages.buckets.folder,), None, stages.join.folder),
-            Crossing((stages.join.folder,), "components", stages.ship.folder),
-            Crossing((stages.ship.folder,), "candidates", stages.settle.folder),
-            Crossing((stages.settle.folder,), "found", stages.drop.folder),
-        ],
+        *(PHASE, fingerprint, folder, cleaned, steps, posts.first[-1]), reads=posts.folder
     )
 
 
 def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:
     first = [0]
     for manifest in manifests(cleaned):
-        first.append(first[-1] + manifest.counts["kept"].get("posts", 0))
+        first.append(first[-1] + manifest.counted(CleanCounts).kept.posts)
     names = tuple(done.unit for done in cleaned)
     files = tuple(u.path for u in input_units(job))
     folder = cleaned[0].folder if cleaned else ""

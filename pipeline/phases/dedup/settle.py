@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.dedup.candidates import DedupStage
 from sluice.pipeline.phases.dedup.resolve import FOUND, Rules, settle
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import ResolveCounts
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,14 @@ class Settle(DedupStage):
     """Whole components with their texts -> verified duplicates, by clean unit."""
 
     rules: Rules
+    counts: ClassVar = ResolveCounts
 
     def open(self) -> Work:
         """Returns the function that settles a partition of components."""
         return partial(_settle, self)
 
 
-def _settle(stage: Settle, unit: Unit, attempt: Attempt) -> Counts:
+def _settle(stage: Settle, unit: Unit, attempt: Attempt) -> ResolveCounts:
     def read() -> Iterator[pa.RecordBatch]:
         return (batch for _, batch in exchange.read(unit))
 
@@ -39,9 +41,9 @@ def _settle(stage: Settle, unit: Unit, attempt: Attempt) -> Counts:
             post_D = np.asarray(found.column("post"))
             writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
     attempt.add("found", path, ranges=writer.ranges)
-    return {
-        "unverified": settled.num_unverified,
-        "slices": settled.num_slices,
-        "cluster_sizes": settled.cluster_sizes,
-        "component_sizes": settled.component_sizes,
-    }
+    return ResolveCounts(
+        unverified=settled.num_unverified,
+        slices=settled.num_slices,
+        cluster_sizes=settled.cluster_sizes,
+        component_sizes=settled.component_sizes,
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,6 @@ from sluice.filters.dedup.minhash import num_shingles
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.views import dedup_text
 from sluice.pipeline.history import segments
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.dedup.candidates import DedupStage, HistoryFile, history_files
 from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
 from sluice.pipeline.phases.edges import read_kept
@@ -23,6 +23,7 @@ from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas import hashing
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import CandidateCounts
 from sluice.schemas.hashing import GOLDEN_RATIO
 
 
@@ -33,13 +34,16 @@ class Ship(DedupStage):
     keep: str
     ngram: int
     num_partitions: int
+    counts: ClassVar = CandidateCounts
 
     def open(self) -> Work:
         """Returns the function that ships a file's candidates."""
         return partial(_ship, self, history_files(self.posts.history))
 
 
-def _ship(stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt) -> Counts:
+def _ship(
+    stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt
+) -> CandidateCounts:
     found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
     found = found.combine_chunks().to_batches()[0]
     number, path = unit.index, attempt.path("candidates")
@@ -54,7 +58,7 @@ def _ship(stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attemp
             component_C = np.asarray(rows.column("component"))
             writer.write(rows, partition_of(component_C, stage.num_partitions))
     attempt.add("candidates", path, ranges=writer.ranges)
-    return {"candidates": found.num_rows}
+    return CandidateCounts(found.num_rows)
 
 
 def _posts(stage: Ship, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,14 +34,13 @@ from sluice.pipeline.history import segments
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.history.segments import Contents, KeysFile, PostsFile
 from sluice.pipeline.history.versions import CONTENTS, Segment, Sketch, segment_folder
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.edges import KEYS, Survivors
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import IndexCounts, PublishCounts, RecordCounts
 from sluice.schemas.errors import DamagedError, LedgerError, SluiceError
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
@@ -51,8 +50,6 @@ POSTS_IN_KEY_PARTITION = 100_000
 MAX_PARTITIONS = 4096
 MAX_POSTS = 1 << 32
 """Posts of a segment are numbered by 32 bits."""
-NO_COUNTS: Counts = {"posts": 0, "keys": 0, "bytes": 0}
-"""What the publishing unit counts, before its first post."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +66,17 @@ class Record:
     minhash: MinHashSpec
     num_partitions: int
     name: str = f"{PHASE}_record"
+    counts: ClassVar = RecordCounts
 
     def open(self) -> Work:
         """Returns the function that records a unit."""
         return partial(_record, self)
 
 
-def _record(stage: Record, unit: Unit, attempt: Attempt) -> Counts:
+def _record(stage: Record, unit: Unit, attempt: Attempt) -> RecordCounts:
     name = f"posts-{unit.index:05d}.arrow"
     path, keys_path = attempt.contract_path(stage.segment, name), attempt.path("keys")
-    counts: Counts = {"posts": 0, "keys": 0}
+    counts = RecordCounts()
     with (
         segments.PostsWriter(path) as posts,
         exchange.Writer(keys_path, schema=KEYS, num_partitions=stage.num_partitions) as keys,
@@ -87,13 +85,11 @@ def _record(stage: Record, unit: Unit, attempt: Attempt) -> Counts:
             post_id, text = batch.column("post_id"), dedup_text(batch.column("text"))
             posts.write(post_id, text)
             key_M, row_M = post_keys(post_id, text, stage.minhash)
-            row_M += np.uint32(counts["posts"])
+            row_M += np.uint32(counts.posts)
             rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
             keys.write(rows, partition_of(key_M, stage.num_partitions))
-            counts["posts"] += batch.num_rows
-            counts["keys"] += len(key_M)
-    size, sha256 = file_digest(path)
-    attempt.add_contract("posts", name, size=size, sha256=sha256)
+            counts += RecordCounts(batch.num_rows, len(key_M))
+    attempt.add_contract("posts", name)
     attempt.add("keys", keys_path, ranges=keys.ranges)
     return counts
 
@@ -125,6 +121,7 @@ class Index:
     segment: str
     record: str
     name: str = f"{PHASE}_index"
+    counts: ClassVar = IndexCounts
 
     def open(self) -> Work:
         """Returns the function that sorts a partition; all units are recorded by then."""
@@ -136,7 +133,7 @@ def _first_posts(record: str) -> dict[str, int]:
     first, total = {}, 0
     for done in done_units(record):
         first[done.unit] = total
-        total += done.manifest().counts["posts"]
+        total += done.manifest().counted(RecordCounts).posts
     if total >= MAX_POSTS:
         raise SluiceError(
             f"{total:,} posts are more than a segment of the history holds: run fewer input files"
@@ -144,7 +141,7 @@ def _first_posts(record: str) -> dict[str, int]:
     return first
 
 
-def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) -> Counts:
+def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) -> IndexCounts:
     num_rows = sum(s.rows for s in exchange.unit_sources(unit))
     key_M, row_M = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint32)
     at = 0
@@ -158,9 +155,8 @@ def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) ->
     name = f"keys-{unit.index:05d}.parquet"
     path = attempt.contract_path(stage.segment, name)
     segments.write_keys(path, key_M, row_M)
-    size, sha256 = file_digest(path)
-    attempt.add_contract("keys", name, size=size, sha256=sha256)
-    return {"keys": num_rows}
+    attempt.add_contract("keys", name)
+    return IndexCounts(num_rows)
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,7 @@ class Publish:
     Attributes:
         history: the history folder.
         segment: name of the segment.
-        inputs: mark of the input files.
+        inputs: fingerprint of the input files.
         days: of the window.
         clean: folder of the clean units, each of which is recorded.
     """
@@ -186,6 +182,7 @@ class Publish:
     index: str
     clean: str
     name: str = f"{PHASE}_publish"
+    counts: ClassVar = PublishCounts
 
     def open(self) -> Work:
         """Returns the function that publishes the segment."""
@@ -208,7 +205,7 @@ class Publish:
         return self.segment in names and segments.is_whole(self.segment_folder)
 
 
-def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> Counts:
+def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> PublishCounts:
     # A second attempt finds that the first one removed the work of the units: what arrived is not recorded.
     attempt.arrived = 0
     if not stage.is_done():
@@ -253,14 +250,14 @@ def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
     rows = 0
     for unit in (d for d in done if d.folder == stage.record):
         manifest = unit.manifest()
-        entry, num_posts = manifest.files["posts"], manifest.counts["posts"]
+        entry, num_posts = manifest.files["posts"], manifest.counted(RecordCounts).posts
         _whole(stage.segment_folder, entry)
         if num_posts:
             posts.append(PostsFile(entry.name, rows, num_posts, entry.bytes, entry.sha256))
         rows += num_posts
     for unit in (d for d in done if d.folder == stage.index):
         manifest = unit.manifest()
-        entry, num_keys = manifest.files["keys"], manifest.counts["keys"]
+        entry, num_keys = manifest.files["keys"], manifest.counted(IndexCounts).keys
         span = segments.key_span(_whole(stage.segment_folder, entry))
         keys.append(KeysFile(entry.name, *span, num_keys, entry.bytes, entry.sha256))
     return Contents(rows, tuple(posts), tuple(keys))
@@ -283,13 +280,13 @@ def _tidy(stage: Publish) -> None:
                 path.unlink()
 
 
-def published_counts(stage: Publish) -> Counts:
+def published_counts(stage: Publish) -> PublishCounts:
     """Returns what the history remembers of the run; nothing if its day is outside the window."""
     if not os.path.exists(os.path.join(stage.segment_folder, CONTENTS)):
-        return NO_COUNTS
+        return PublishCounts()
     contents = segments.read_contents(stage.segment_folder)
     keys = sum(f.rows for f in contents.keys)
-    return {"posts": contents.rows, "keys": keys, "bytes": stage.row(contents).bytes}
+    return PublishCounts(contents.rows, keys, stage.row(contents).bytes)
 
 
 class RememberStages(NamedTuple):
@@ -319,7 +316,7 @@ def remember_stages(
         name: of the segment: one for all that its posts depend on, the history it was compared with
             among it.
         day: that the posts count for.
-        inputs: mark of the input files.
+        inputs: fingerprint of the input files.
         days: of the window.
         minhash: as in the clean phase.
         num_posts: posts, about.

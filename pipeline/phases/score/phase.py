@@ -1,18 +1,17 @@
 """Phase score, the one phase of `sluice score`: input units -> every score of every post, and no decision."""
 
-from sluice.pipeline.phases.job import Job, fingerprint, read_options
-from sluice.pipeline.phases.planned import PhasePlan, units_of_input
+from sluice.pipeline.phases.job import Job, fingerprint_of, read_options
+from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.score.stage import PHASE, ScoreStage
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.stage import DoUnits
 
 
 def plan(job: Job) -> PhasePlan:
     """Returns the one phase of `sluice score`."""
-    marks = fingerprints(job)
-    mark = fingerprint(PHASE, [marks["clean"], marks.get("classify")])
-    folder = job.work(PHASE, mark)
+    of_phase = fingerprints(job)
+    fingerprint = fingerprint_of(PHASE, [of_phase["clean"], of_phase.get("classify")])
+    folder = job.work(PHASE, fingerprint)
     stage = ScoreStage(
         folder=storage.join(folder, "score"),
         output=job.output,
@@ -24,4 +23,4 @@ def plan(job: Job) -> PhasePlan:
     )
     units = units_of_input(job)
     hints = job.recipe.workers.hints(PHASE)
-    return PhasePlan(PHASE, mark, folder, units, DoUnits(stage), [stage], 0, hints=hints)
+    return PhasePlan(PHASE, fingerprint, folder, units, [Step(stage)], hints=hints)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -19,16 +19,15 @@ from sluice.filters.text.normalize import normalize
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.classify.thresholds import bounds, reason, score_columns
 from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.recipes.schema import Classifier, Recipe
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import ScoreCounts
 from sluice.schemas.post import POST
 from sluice.schemas.reject import reject_batch
 
@@ -47,6 +46,7 @@ class ScoreStage:
     language_model: str
     transformers: "Models" = ()
     name: str = PHASE
+    counts: ClassVar = ScoreCounts
 
     def open(self) -> Work:
         """Returns the function that scores a unit, with its models loaded."""
@@ -109,47 +109,54 @@ def _score_unit(
     transformers: Sequence[TransformerScorer],
     unit: Unit,
     attempt: Attempt,
-) -> Counts:
-    names = {
-        "scores": f"scores/scores-{unit.index:05d}.parquet",
-        "rejects": f"rejects/score-{unit.index:05d}.parquet",
-    }
-    paths = {edge: attempt.contract_path(stage.output, name) for edge, name in names.items()}
-    rejects = RejectFile(paths["rejects"])
+) -> ScoreCounts:
+    name = f"scores/scores-{unit.index:05d}.parquet"
+    path = attempt.contract_path(stage.output, name)
+    rejects = RejectFile(attempt, stage.output, f"{PHASE}-{unit.index:05d}")
     scored: list[pa.RecordBatch] = []
     schema = score_schema(stage.filters, stage.transformers)
+    views = model_views(identify, *(score for _, score in machines))
 
     def apply(batch: Batch) -> Partition:
-        scored.append(score_batch(batch, machines, schema, transformers))
+        text = normalize(batch.posts.column("text"))
+        posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+        scored.append(score_batch(Batch(posts, views), machines, schema, transformers))
         return Partition(batch, {}, reject_batch(0, {}), {})
 
-    counts = {"read": 0, "scored": 0}
-    views = model_views(identify, *(score for _, score in machines))
-    with pq.ParquetWriter(paths["scores"], schema, compression="zstd") as writer:
+    counts = ScoreCounts()
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
             rejects.write(read.rejected)
-            counts["read"] += read.rejected.num_rows + read.posts.num_rows
-            text = normalize(read.posts.column("text"))
-            posts = read.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-            batch = Batch(posts, views)
-            for part in isolate_failures(batch, apply, phase=PHASE, stage=PHASE):
+            counts.read += read.rejected.num_rows + read.posts.num_rows
+            for part in isolate_failures(Batch(read.posts), apply, phase=PHASE, stage=PHASE):
                 rejects.write(part.rejected)
             for rows in scored:
-                counts["scored"] += rows.num_rows
+                counts.scored += rows.num_rows
                 writer.write_batch(rows)
             scored.clear()
-    rejects.close()
-    for edge, name in names.items():
-        size, sha256 = file_digest(paths[edge])
-        attempt.add_contract(edge, name, size=size, sha256=sha256)
+    attempt.add_contract("scores", name)
+    rejects.finish()
     return counts
 
 
-def summary(output: str, recipe: Recipe) -> list[dict[str, Any]]:
-    """Returns how the scores of each filter and label lie, and what share a threshold would reject.
+class ScoreSummary(NamedTuple):
+    """How the scores of a filter or label are distributed.
 
-    A label without a threshold has None for both.
+    Attributes:
+        name: of the filter or label.
+        threshold: None for a label without one.
+        rejected: share of the posts that the threshold would reject, in [0, 1]; None without one.
+        quantiles: at 1, 50, 90 and 99 per cent; empty where no post was scored.
     """
+
+    name: str
+    threshold: float | None
+    rejected: float | None
+    quantiles: list[float]
+
+
+def summary(output: str, recipe: Recipe) -> list[ScoreSummary]:
+    """Returns how the scores of each filter and label are distributed."""
     files = [file.path for file in storage.listing(storage.join(output, "scores"))]
     table = storage.dataset(files)
     rules: dict[str, tuple[float, Callable[[Scores], Mask]]] = {
@@ -166,14 +173,8 @@ def summary(output: str, recipe: Recipe) -> list[dict[str, Any]]:
         quantiles = (
             pc.quantile(scores, q=[0.01, 0.5, 0.9, 0.99]).to_pylist() if len(values_N) else []
         )
-        rows.append(
-            {
-                "filter": name,
-                "threshold": threshold,
-                "rejects": None if accepts is None else _share(~accepts(values_N)),
-                "quantiles": quantiles,
-            }
-        )
+        share = None if accepts is None else _share(~accepts(values_N))
+        rows.append(ScoreSummary(name, threshold, share, quantiles))
     return rows
 
 

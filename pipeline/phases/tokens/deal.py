@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.tokens.token_counts import write_token_counts
 from sluice.pipeline.recipes.schema import Training
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import DealCounts, PackCounts
 from sluice.tokenizer.packing.sizing import ShardPlan, deal, plan_shards
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
@@ -32,6 +33,7 @@ class Deal:
     vocabulary: Vocabulary
     seed: int
     name: str = "tokens_deal"
+    counts: ClassVar = DealCounts
 
     def open(self) -> Work:
         """Returns the function that deals."""
@@ -51,10 +53,10 @@ def shards_for(training: Training, num_sequences: int) -> ShardPlan:
     )
 
 
-def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
+def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> DealCounts:
     packed = exchange.gathered(unit)
     manifest_P = [done.manifest() for done in packed]
-    num_P = [int(manifest.counts["sequences"]) for manifest in manifest_P]
+    num_P = [manifest.counted(PackCounts).sequences for manifest in manifest_P]
     planned = shards_for(stage.training, sum(num_P))
     shard_S, position_S = deal(sum(num_P), planned, seed=stage.seed)
     shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
@@ -78,10 +80,10 @@ def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> Counts:
         output=stage.output,
         attempt=attempt,
     )
-    return {
-        "token_use": use,
-        "shards": planned.num_shards,
-        "sequences_per_shard": planned.sequences_per_shard,
-        "leftover": planned.leftover,
-        "steps": planned.steps,
-    }
+    return DealCounts(
+        token_use=use,
+        shards=planned.num_shards,
+        sequences_per_shard=planned.sequences_per_shard,
+        leftover=planned.leftover,
+        steps=planned.steps,
+    )

@@ -6,23 +6,24 @@ that neither units nor batches show in the result, and the posts of a conversati
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import Counts, add_counts, tally
+from sluice.pipeline.ledger.tally import tally
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.tokens.mixture import Mixing, Mixture
-from sluice.pipeline.phases.vocabulary.holdout import count_held_back, held_back_mask
+from sluice.pipeline.phases.vocabulary.holdout import count_holdout, holdout_mask
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array, Uint64s
+from sluice.schemas.counts import EncodeCounts, HoldoutTally, TokenTally
 from sluice.schemas.hashing import partition_of
 from sluice.tokenizer.encode import Encoded, Encoder
 
@@ -55,7 +56,7 @@ class Encode:
         tokenizer: path of tokenizer.json.
         seed: of the hash that deals and orders documents.
         documents: what a document is made of.
-        held_back: share of the posts that the vocabulary was not trained on; they are counted apart.
+        holdout: share of the posts that the vocabulary was not trained on; they are counted apart.
         mixture: how often each post stands in the shards; None where each stands once.
     """
 
@@ -66,9 +67,10 @@ class Encode:
     num_partitions: int
     seed: int
     documents: DocumentsOf
-    held_back: float = 0.0
+    holdout: float = 0.0
     mixture: Mixture | None = None
     name: str = "tokens_encode"
+    counts: ClassVar = EncodeCounts
 
     def open(self) -> Work:
         """Returns the function that encodes a unit, with the tokenizer loaded."""
@@ -82,11 +84,9 @@ class Encode:
         return POST_TOKENS if self.documents == "posts" else CONVERSATION_TOKENS
 
 
-def _encode(stage: Encode, encoder: Encoder, unit: Unit, attempt: Attempt) -> Counts:
+def _encode(stage: Encode, encoder: Encoder, unit: Unit, attempt: Attempt) -> EncodeCounts:
     path = attempt.path("documents")
-    counts: Counts = {}
-    held_back: Counts = {}
-    engines: Counts = {}
+    counts = EncodeCounts(held_back=HoldoutTally() if stage.holdout else None)
     columns = ["post_id", "text", "language", "created_at", "source", "copies"]
     if stage.documents == "conversations":
         columns.insert(0, "conversation_id")
@@ -98,23 +98,24 @@ def _encode(stage: Encode, encoder: Encoder, unit: Unit, attempt: Attempt) -> Co
     ) as writer:
         for batch in stage.survivors.read(unit.name, columns=columns):
             order_N = hash_texts(_keys(batch, stage.documents), seed=stage.seed)
-            first_N = None
+            first_N = np.ones(batch.num_rows, np.bool_)
             if mixing is not None:
                 batch, order_N, first_N = mixing.apply(batch, order_N)
             encoded = encoder.encode(batch.column("text"))
             rows = _rows(batch, encoded, order_N, stage.schema)
             writer.write(rows, partition_of(order_N, stage.num_partitions))
             lengths_N = np.diff(encoded.offsets_N1)
-            add_counts(engines, {encoder.engine: batch.num_rows})
-            add_counts(counts, _count(batch, lengths_N, first_N))
-            if stage.held_back:
-                held_N = held_back_mask(batch, share=stage.held_back, seed=stage.seed)
-                held_N &= True if first_N is None else first_N.astype(np.bool_)
-                add_counts(held_back, count_held_back(batch, lengths_N, held_N))
+            counts += EncodeCounts(
+                documents=_count(batch, lengths_N, first_N),
+                engines={encoder.engine: batch.num_rows},
+            )
+            if counts.held_back is not None:
+                held_N = first_N & holdout_mask(batch, share=stage.holdout, seed=stage.seed)
+                counts.held_back += count_holdout(batch, lengths_N, held_N)
     attempt.add("documents", path, ranges=writer.ranges)
-    counted = {"documents": counts, "engines": engines}
-    counted |= {"held_back": held_back} if stage.held_back else {}
-    return counted | (mixing.finish() if mixing is not None else {})
+    if mixing is not None:
+        counts.left_out, counts.id_sum = mixing.finish()
+    return counts
 
 
 def _keys(batch: pa.RecordBatch, documents: DocumentsOf) -> pa.StringArray:
@@ -138,15 +139,9 @@ def _rows(
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _count(batch: pa.RecordBatch, lengths_N: Array, first_N: Array | None) -> Counts:
-    """Returns posts and tokens by group; of a mixture also text bytes, and what is there once."""
-    amounts = {"tokens": lengths_N}
-    if first_N is not None:
-        amounts["text_bytes"] = np.asarray(pc.binary_length(batch.column("text")))
-        amounts |= {"distinct_posts": first_N, "distinct_tokens": lengths_N * first_N}
+def _count(batch: pa.RecordBatch, lengths_N: Array, first_N: Array) -> TokenTally:
+    """Returns posts and tokens by group, and those that are no repeats."""
+    once_N = lengths_N * first_N
     return tally(
-        language=batch.column("language"),
-        created_at=batch.column("created_at"),
-        source=batch.column("source"),
-        amounts={name: pa.array(amount_N.astype(np.int64)) for name, amount_N in amounts.items()},
+        batch, TokenTally, tokens=lengths_N, distinct_posts=first_N, distinct_tokens=once_N
     )

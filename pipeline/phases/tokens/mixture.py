@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import UNKNOWN, Counts, add_counts, column, tally
+from sluice.pipeline.ledger.tally import tally
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.arrays import Bools, Float64s, Int64s, Uint64s
+from sluice.schemas.counts import UNKNOWN, PostAmounts, PostTally, amounts
 from sluice.schemas.hashing import GOLDEN_RATIO
 from sluice.schemas.post import source_rows
 from sluice.schemas.reject import POLICY, reject_batch
@@ -154,7 +155,7 @@ class Mixture:
 
 
 def plan_mixture(
-    section: recipe.Mixture, survivors: Counts, *, seed: int, output: str, files: tuple[str, ...]
+    section: recipe.Mixture, survivors: PostTally, *, seed: int, output: str, files: tuple[str, ...]
 ) -> Mixture:
     """Returns the rates that a recipe's table and the text bytes of the survivors give.
 
@@ -165,20 +166,23 @@ def plan_mixture(
         output: the output folder.
         files: source file of each clean unit.
     """
-    rates = [
-        tuple(sorted(_group_rates(survivors, by, shares, section.max_repeats).items()))
-        for by, shares in (("by_lang", section.language), ("by_source", section.source))
-    ]
-    return Mixture(rates[0], rates[1], section.max_repeats, seed, output, files)
+    return Mixture(
+        _group_rates(survivors.by_lang, section.language, section.max_repeats),
+        _group_rates(survivors.by_source, section.source, section.max_repeats),
+        section.max_repeats,
+        seed,
+        output,
+        files,
+    )
 
 
 def _group_rates(
-    survivors: Counts, by: str, shares: recipe.Shares, max_repeats: float
-) -> dict[str, float]:
-    amounts = column(survivors, by, "text_bytes")
+    groups: Mapping[str, PostAmounts], shares: recipe.Shares, max_repeats: float
+) -> Rates:
+    text = amounts(groups, lambda group: group.text_bytes)
     if shares == recipe.Shares():
-        return dict.fromkeys(amounts, 1.0)
-    return repeat_rates(amounts, shares, max_repeats=max_repeats)
+        return tuple((name, 1.0) for name in text)
+    return tuple(sorted(repeat_rates(text, shares, max_repeats=max_repeats).items()))
 
 
 def _rates(groups: pa.StringArray, rates: Rates) -> Float64s:
@@ -234,15 +238,13 @@ class Mixed(NamedTuple):
 
 
 class Mixing:
-    """A unit's posts, as often as the mixture says, and the books of it: a stage opens one a unit."""
+    """A unit's posts, as often as the mixture says, and what it counts; one per unit."""
 
     def __init__(self, mixture: Mixture, unit: Unit, attempt: Attempt):
-        self._mixture, self._attempt = mixture, attempt
+        self._mixture = mixture
         self._source_file = mixture.files[unit.index]
-        self._name = f"rejects/{PHASE}-{unit.index:05d}.parquet"
-        self._file = RejectFile(attempt.contract_path(mixture.output, self._name))
-        self.left_out: Counts = {}
-        self.id_sum = 0
+        self._file = RejectFile(attempt, mixture.output, f"{PHASE}-{unit.index:05d}")
+        self._left_out, self._id_sum = PostTally(), 0
 
     def apply(self, batch: pa.RecordBatch, order_N: Uint64s) -> "Mixed":
         """Returns each post of a batch as often as it stands in the shards."""
@@ -250,7 +252,7 @@ class Mixing:
         self._leave_out(batch.filter(pa.array(repeats_N == 0)))
         row_M, order_M, first_M = copies(order_N, repeats_N)
         posts = batch.take(pa.array(row_M))
-        self.id_sum += sum_of_ids(hash_texts(posts.column("post_id")))
+        self._id_sum += sum_of_ids(hash_texts(posts.column("post_id")))
         return Mixed(posts, order_M, first_M)
 
     def _leave_out(self, posts: pa.RecordBatch) -> None:
@@ -268,24 +270,12 @@ class Mixing:
             "source_row": source_rows(posts.column("row_key")),
         }
         self._file.write(reject_batch(posts.num_rows, about))
-        add_counts(self.left_out, post_tally(posts))
+        self._left_out += tally(posts, PostTally)
 
-    def finish(self) -> Counts:
-        """Closes the file of what was left out; returns the counts."""
-        self._file.close()
-        size, sha256 = self._file.size_and_sha256()
-        self._attempt.add_contract("rejects", self._name, size=size, sha256=sha256)
-        return {"left_out": self.left_out, "id_sum": self.id_sum}
-
-
-def post_tally(posts: pa.RecordBatch) -> Counts:
-    """Returns posts and text bytes of a batch, by language, day and source."""
-    return tally(
-        language=posts.column("language"),
-        created_at=posts.column("created_at"),
-        source=posts.column("source"),
-        amounts={"text_bytes": pc.binary_length(posts.column("text")).cast(pa.int64())},
-    )
+    def finish(self) -> tuple[PostTally, int]:
+        """Closes the file of what was left out; returns its counts, and the sum of the ids in sequences."""
+        self._file.finish()
+        return self._left_out, self._id_sum
 
 
 def sum_of_ids(hashes_N: Uint64s) -> int:

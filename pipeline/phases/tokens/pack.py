@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
 from sluice.pipeline.phases.tokens.token_counts import TokenUse
 from sluice.pipeline.storage.checksums import crc32
@@ -17,6 +16,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Bools
+from sluice.schemas.counts import PackCounts
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.packing.documents import Joined, Marks, join
 from sluice.tokenizer.packing.plan import LongDocuments, Packing, PackPlan, pack, plan
@@ -65,6 +65,7 @@ class Pack:
     marks: Marks
     vocabulary: Vocabulary
     name: str = "tokens_pack"
+    counts: ClassVar = PackCounts
 
     def open(self) -> Work:
         """Returns the function that packs a partition."""
@@ -80,7 +81,7 @@ class Posts(NamedTuple):
     joined: Joined
 
 
-def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
+def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> PackCounts:
     posts = _read(unit, stage.marks, stage.documents)
     planned = plan(
         posts.joined.lengths_N,
@@ -90,16 +91,16 @@ def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> Counts:
         long_documents=stage.long_documents,
     )
     _write(stage, posts, planned, attempt)
-    return {
-        "sequences": planned.num_sequences,
-        "documents": planned.num_documents,
-        "begin_of_document": posts.joined.num_begins,
-        "turns": posts.joined.num_turns,
-        "end_of_document": posts.joined.num_ends,
-        "tokens": planned.num_tokens,
-        "truncated": planned.num_truncated,
-        "padding": planned.num_padding,
-    }
+    return PackCounts(
+        sequences=planned.num_sequences,
+        documents=planned.num_documents,
+        begin_of_document=posts.joined.num_begins,
+        turns=posts.joined.num_turns,
+        end_of_document=posts.joined.num_ends,
+        tokens=planned.num_tokens,
+        truncated=planned.num_truncated,
+        padding=planned.num_padding,
+    )
 
 
 def _write(stage: Pack, posts: Posts, planned: PackPlan, attempt: Attempt) -> None:

@@ -2,12 +2,10 @@
 
 import hashlib
 import math
-from typing import Any, NamedTuple
-
-import apache_beam as beam
+from typing import Any
 
 from sluice.pipeline.phases.job import Job, input_units
-from sluice.pipeline.phases.planned import PhasePlan, survivor_units, survivors_of
+from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens.deal import Deal
 from sluice.pipeline.phases.tokens.encode import Encode
@@ -18,42 +16,10 @@ from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.exchange import Crossing
-from sluice.pipeline.units.stage import DoUnits
 from sluice.tokenizer.packing.documents import Marks, marks_of
 from sluice.tokenizer.vocabulary.load import Vocabulary, load_frozen, load_vocabulary
 
 PHASE = "tokens"
-
-
-class TokensStages(NamedTuple):
-    """The stages of the phase, in order."""
-
-    encode: Encode
-    pack: Pack
-    deal: Deal
-    shard: Shard
-
-
-class Tokens(beam.PTransform):  # type: ignore[misc]
-    """Units of survivors in, written shards out."""
-
-    def __init__(self, stages: TokensStages):
-        super().__init__(label="Tokens")
-        self._stages = stages
-
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        """Adds the phase to the graph."""
-        return (
-            units
-            | DoUnits(self._stages.encode)
-            | exchange.Exchange("documents", name="partition")
-            | DoUnits(self._stages.pack)
-            | exchange.OneUnit("dealt")
-            | DoUnits(self._stages.deal)
-            | exchange.Scatter("dealt", name="shard")
-            | DoUnits(self._stages.shard)
-        )
 
 
 def part(job: Job) -> list[Any]:
@@ -66,58 +32,50 @@ def part(job: Job) -> list[Any]:
     return [recipe.tokens, mixture, readers, sizes, recipe.seed]
 
 
-def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase, over the survivors."""
-    folder, training = job.work(PHASE, mark), job.recipe.training
-    text_bytes = results.survivors.get("text_bytes", 0)
+    folder, training = job.work(PHASE, fingerprint), job.recipe.training
     path, section = tokenizer_path(job.output), job.recipe.tokens
     made = load_vocabulary(local_copies.fetch(path))
 
     def at(stage: str) -> str:
         return storage.join(folder, stage)
 
-    stages = TokensStages(
-        Encode(
-            at("encode"),
-            survivors_of(job, results),
-            path,
-            hashlib.sha256(storage.read_bytes(path)).hexdigest(),
-            max(1, math.ceil(text_bytes / section.partition_bytes)),
-            job.recipe.seed,
-            section.documents,
-            0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
-            mixture_of(job, results),
-        ),
-        Pack(
-            at("pack"),
-            training.sequence_length,
-            section.documents,
-            section.packing,
-            section.long_documents,
-            _marks(job, made),
-            made,
-        ),
-        Deal(at("deal"), job.output, training, made, job.recipe.seed),
-        Shard(
-            at("shard"),
-            job.output,
-            at("pack"),
-            at("deal"),
-            training.sequence_length,
-            made,
-            job.recipe.dedup.count_copies,
-        ),
+    encode = Encode(
+        at("encode"),
+        survivors_of(job, results),
+        path,
+        hashlib.sha256(storage.read_bytes(path)).hexdigest(),
+        max(1, math.ceil(results.survivors.text_bytes / section.partition_bytes)),
+        job.recipe.seed,
+        section.documents,
+        0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
+        mixture_of(job, results),
     )
+    pack = Pack(
+        at("pack"),
+        training.sequence_length,
+        section.documents,
+        section.packing,
+        section.long_documents,
+        _marks(job, made),
+        made,
+    )
+    shard = Shard(
+        *(at("shard"), job.output, at("pack"), at("deal")),
+        training.sequence_length,
+        made,
+        job.recipe.dedup.count_copies,
+    )
+    deal = Deal(at("deal"), job.output, training, made, job.recipe.seed)
+    steps = [
+        Step(encode),
+        Step(pack, exchange.Exchange("documents", name="partition")),
+        Step(deal, exchange.OneUnit("dealt")),
+        Step(shard, exchange.Scatter("dealt", name="shard")),
+    ]
     units = survivor_units(job, results)
-    posts = results.survivors.get("posts", 0)
-    return PhasePlan(
-        *(PHASE, mark, folder, units, Tokens(stages), stages, posts),
-        crossings=[
-            Crossing((stages.encode.folder,), "documents", stages.pack.folder),
-            Crossing((stages.pack.folder,), None, stages.deal.folder),
-            Crossing((stages.deal.folder,), "dealt", stages.shard.folder),
-        ],
-    )
+    return PhasePlan(PHASE, fingerprint, folder, units, steps, results.survivors.posts)
 
 
 def check_tokenizer(job: Job) -> None:

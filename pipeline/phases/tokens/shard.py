@@ -7,20 +7,20 @@ shards of equal length; the remainder is kept apart.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.phases.tokens.pack import GATHER_SEQUENCES
 from sluice.pipeline.phases.tokens.packed_files import COUNTED_PROVENANCE, PROVENANCE, PackedFiles
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import DealCounts, SequenceCounts, ShardCounts
 from sluice.tokenizer.shards import ShardWriter
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
@@ -43,30 +43,26 @@ class Shard:
     vocabulary: Vocabulary
     count_copies: bool = False
     name: str = "tokens_shard"
+    counts: ClassVar = ShardCounts
 
     def open(self) -> Work:
         """Returns the function that writes a shard."""
         return partial(_shard, self)
 
 
-def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> Counts:
+def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> ShardCounts:
     shard = unit.index
-    num_shards = int(Done(stage.dealt, "dealt").manifest().counts["shards"])
+    num_shards = Done(stage.dealt, "dealt").manifest().counted(DealCounts).shards
     places = _dealt_rows(unit)
     tokens_name, provenance_name = names(shard, num_shards)
     packed = PackedFiles(stage.packed, stage.sequence_length)
     _write_tokens(stage, packed, places, tokens_name, attempt)
     number = shard if shard < num_shards else -1
     used, pieces = _write_provenance(stage, packed, places, number, provenance_name, attempt)
-    sequences = len(places[0])
-    return {
-        "leftover" if shard == num_shards else "in_shards": {
-            "sequences": sequences,
-            "tokens": used,
-            "padding": sequences * stage.sequence_length - used,
-            "pieces": pieces,
-        }
-    }
+    num_sequences = len(places[0])
+    padding = num_sequences * stage.sequence_length - used
+    counts = SequenceCounts(num_sequences, used, padding, pieces)
+    return ShardCounts(leftover=counts) if shard == num_shards else ShardCounts(in_shards=counts)
 
 
 def _write_tokens(
@@ -81,7 +77,7 @@ def _write_tokens(
     ) as writer:
         for partition_S, row_S in _slices(places, GATHER_SEQUENCES):
             writer.write(*packed.gather(partition_S, row_S))
-    attempt.add_contract("shard", name, size=writer.num_bytes, sha256=writer.sha256)
+    attempt.add_contract("shard", name, sha256=writer.sha256)
 
 
 def _write_provenance(
@@ -98,8 +94,7 @@ def _write_provenance(
             used += int(np.sum(pieces["length"].to_numpy()))
             num_pieces += pieces.num_rows
             start += len(row_S)
-    size, sha256 = file_digest(path)
-    attempt.add_contract("provenance", name, size=size, sha256=sha256)
+    attempt.add_contract("provenance", name)
     return used, num_pieces
 
 

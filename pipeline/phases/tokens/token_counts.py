@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.pipeline.ledger.tally import Counts
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units.attempt import Attempt
 from sluice.schemas.arrays import Int32s, Int64s
+from sluice.schemas.counts import EntryUse
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
 FEW = 10
@@ -42,19 +41,14 @@ class TokenUse:
 
 def write_token_counts(
     paths: Sequence[str], vocabulary: Vocabulary, *, output: str, attempt: Attempt
-) -> Counts:
-    """Sums the counts of partitions, raw int64 files, and writes them as a file of the contract.
-
-    Returns:
-        {"used", "used_seldom"}: entries that occur, and those of them that occur less than `FEW` times.
-    """
+) -> EntryUse:
+    """Sums the counts of partitions, raw int64 files, and writes them as a file of the contract."""
     count_V = np.zeros(vocabulary.size, np.int64)
     for path in paths:
         count_V += np.fromfile(path, np.int64)
     columns = [pa.array(np.arange(vocabulary.size, dtype=np.int32)), pa.array(count_V)]
     path = attempt.contract_path(output, FILE)
     pq.write_table(pa.Table.from_arrays(columns, schema=TOKEN_COUNT), path, compression="zstd")
-    size, sha256 = file_digest(path)
-    attempt.add_contract("token_counts", FILE, size=size, sha256=sha256)
+    attempt.add_contract("token_counts", FILE)
     used_V = count_V > 0
-    return {"used": int(used_V.sum()), "used_seldom": int((used_V & (count_V < FEW)).sum())}
+    return EntryUse(int(used_V.sum()), int((used_V & (count_V < FEW)).sum()))

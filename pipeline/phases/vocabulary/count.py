@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import Counts, add_counts, tally
+from sluice.pipeline.ledger.tally import tally
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
+from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.pipeline.phases.vocabulary.sampling import once_at_most_one, taken_mask, weights_of
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import NoCounts, PostTally, SampleCounts
 from sluice.tokenizer.training.words import WordCounter, WordCounts
 from sluice.tokenizer.training.words_files import COUNTED
 
@@ -37,7 +38,7 @@ class Count:
         rates: language -> share of its posts that is counted.
         weights: language -> what one occurrence weighs, in parts of WEIGHT_OF_ONE.
         num_partitions: a word goes to one of so many, by its hash.
-        held_back: share of the posts that is not counted.
+        holdout: share of the posts that is not counted.
     """
 
     folder: str
@@ -46,17 +47,18 @@ class Count:
     weights: tuple[tuple[str, int], ...]
     num_partitions: int
     seed: int
-    held_back: float
+    holdout: float
     name: str = "vocabulary_sample"
+    counts: ClassVar = SampleCounts
 
     def open(self) -> Work:
         """Returns the function that counts a unit."""
         return partial(_count, self)
 
 
-def _count(stage: Count, unit: Unit, attempt: Attempt) -> Counts:
+def _count(stage: Count, unit: Unit, attempt: Attempt) -> SampleCounts:
     with _timed(attempt, "sample"):
-        path, counts, rates = attempt.path("words"), Counts(), dict(stage.rates)
+        path, counts, rates = attempt.path("words"), SampleCounts(), dict(stage.rates)
         columns = ("post_id", "language", "text", "created_at", "source")
         counter = WordCounter()
         with exchange.Writer(
@@ -64,17 +66,17 @@ def _count(stage: Count, unit: Unit, attempt: Attempt) -> Counts:
         ) as writer:
             for batch in stage.survivors.read(unit.name, columns=columns):
                 taken_N = taken_mask(batch, rates, seed=stage.seed)
-                taken_N &= ~held_back_mask(batch, share=stage.held_back, seed=stage.seed)
+                taken_N &= ~holdout_mask(batch, share=stage.holdout, seed=stage.seed)
                 taken = batch.filter(pa.array(taken_N))
                 weight_N = weights_of(taken.column("language"), dict(stage.weights))
                 counter.add_texts(taken.column("text"), weight_N)
-                counts = _add(counts, taken)
+                counts.sample += tally(taken, PostTally)
                 if counter.num_bytes >= HELD_BYTES:
                     _deal(counter.counts(), stage, writer)
                     counter = WordCounter()
             _deal(counter.counts(), stage, writer)
         attempt.add("words", path, ranges=writer.ranges)
-    return {"sample": counts}
+    return counts
 
 
 def _deal(words: WordCounts, stage: Count, writer: exchange.Writer) -> None:
@@ -93,13 +95,14 @@ class Merge:
 
     folder: str
     name: str = "vocabulary_words"
+    counts: ClassVar = NoCounts
 
     def open(self) -> Work:
         """Returns the function that sums a partition."""
         return _merge
 
 
-def _merge(unit: Unit, attempt: Attempt) -> Counts:
+def _merge(unit: Unit, attempt: Attempt) -> NoCounts:
     with _timed(attempt, "sample"):
         path, counter = attempt.path("words"), WordCounter()
         for _, batch in exchange.read(unit):
@@ -109,7 +112,7 @@ def _merge(unit: Unit, attempt: Attempt) -> Counts:
         with pa.ipc.new_file(path, COUNTED, options=options) as file:
             file.write_table(pa.table(_batch(once_at_most_one(counter.counts()))), ROWS_AT_ONCE)
         attempt.add("words", path)
-    return {}
+    return NoCounts()
 
 
 @contextmanager
@@ -119,15 +122,3 @@ def _timed(attempt: Attempt, step: str) -> Iterator[None]:
     yield
     attempt.times[f"{step}/seconds"] = (time.perf_counter_ns() - begun[0]) // 1000
     attempt.times[f"{step}/cpu_seconds"] = (time.thread_time_ns() - begun[1]) // 1000
-
-
-def _add(counts: Counts, taken: pa.RecordBatch) -> Counts:
-    return add_counts(
-        counts,
-        tally(
-            language=taken.column("language"),
-            created_at=taken.column("created_at"),
-            source=taken.column("source"),
-            amounts={"text_bytes": pc.binary_length(taken.column("text")).cast(pa.int64())},
-        ),
-    )

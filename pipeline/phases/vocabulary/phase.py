@@ -13,38 +13,19 @@ import math
 from importlib.metadata import version
 from typing import Any
 
-import apache_beam as beam
-
-from sluice.pipeline.ledger.tally import column
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.phases.planned import PhasePlan, survivor_units, survivors_of
+from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary import sampling
 from sluice.pipeline.phases.vocabulary.count import PARTITION_BYTES, Count, Merge
 from sluice.pipeline.phases.vocabulary.train import Freeze, Train
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import DoUnits
+from sluice.schemas.counts import amounts
 from sluice.schemas.errors import RecipeError
 
 PHASE = "vocabulary"
-
-
-class Vocabulary(beam.PTransform):  # type: ignore[misc]
-    """Units of survivors in, one trained tokenizer out."""
-
-    def __init__(self, count: Count, merge: Merge, train: Train):
-        super().__init__(label="Vocabulary")
-        self._count, self._merge, self._train = count, merge, train
-
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        """Adds the phase to the graph; units are gathered too, so that it trains where there is no word."""
-        counted = units | DoUnits(self._count)
-        merged = counted | exchange.Exchange("words", name="words") | DoUnits(self._merge)
-        everything = (counted, merged) | beam.Flatten()
-        return everything | exchange.OneUnit("tokenizer") | DoUnits(self._train)
 
 
 def part(job: Job, left: str) -> list[Any]:
@@ -65,27 +46,27 @@ def part(job: Job, left: str) -> list[Any]:
         ) from None
 
 
-def plan(job: Job, results: Results, mark: str) -> PhasePlan:
+def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase: train a tokenizer, or take a frozen one."""
-    folder, frozen = job.work(PHASE, mark), job.recipe.vocabulary.tokenizer
+    folder, frozen = job.work(PHASE, fingerprint), job.recipe.vocabulary.tokenizer
     if frozen is not None:
         freeze = Freeze(storage.join(folder, "train"), job.output, frozen)
-        return PhasePlan(PHASE, mark, folder, [Unit("tokenizer")], DoUnits(freeze), [freeze], 0)
-    stages = count, merge, train = _training(job, results, folder)
-    posts, units = results.survivors.get("posts", 0), survivor_units(job, results)
-    return PhasePlan(
-        *(PHASE, mark, folder, units, Vocabulary(*stages), stages, posts),
-        crossings=[
-            Crossing((count.folder,), "words", merge.folder),
-            Crossing((count.folder, merge.folder), None, train.folder),
-        ],
-    )
+        return PhasePlan(PHASE, fingerprint, folder, [Unit("tokenizer")], [Step(freeze)])
+    count, merge, train = _training(job, results, folder)
+    steps = [
+        Step(count),
+        Step(merge, exchange.Exchange("words", name="words")),
+        # Of `count` too, so that there is a tokenizer where there is no word.
+        Step(train, exchange.OneUnit("tokenizer"), of=(count, merge)),
+    ]
+    units = survivor_units(job, results)
+    return PhasePlan(PHASE, fingerprint, folder, units, steps, results.survivors.posts)
 
 
 def _training(job: Job, results: Results, folder: str) -> tuple[Count, Merge, Train]:
     """Returns the stages that train a tokenizer on what is left of the posts."""
     section = job.recipe.vocabulary
-    text = column(results.survivors, "by_lang", "text_bytes")
+    text = amounts(results.survivors.by_lang, lambda group: group.text_bytes)
     rates = sampling.sample_rates(
         text, sample_bytes=section.sample_bytes, exponent=section.language_exponent
     )

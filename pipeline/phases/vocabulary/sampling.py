@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import UNKNOWN
 from sluice.schemas.arrays import Bools, Float64s, Int64s
+from sluice.schemas.counts import UNKNOWN, PostAmounts
+from sluice.schemas.report import TrainingShare
 from sluice.tokenizer.training.words import WordCounts
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE
 
@@ -68,31 +69,27 @@ def language_weights(
 
 def composition(
     bytes_by_lang: Mapping[str, int],
-    sampled_by_lang: Mapping[str, Mapping[str, int]],
+    sampled_by_lang: Mapping[str, PostAmounts],
     weights: Mapping[str, int],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, TrainingShare]:
     """Returns what each language is of the training text, most text first.
 
     Args:
         bytes_by_lang: text that is left when duplicates are gone.
-        sampled_by_lang: language -> {"posts", "text_bytes"} of the sample.
+        sampled_by_lang: of the sample.
         weights: as `language_weights` returns them.
-
-    Returns:
-        language -> {posts, text_bytes, weight, share_of_text, share_of_training}: the sample's posts and
-        bytes; what a word weighs; shares in [0, 1] of all text, and of the weighted sample.
     """
     total = max(1, sum(bytes_by_lang.values()))
-    weighed = {lang: weights[lang] * n["text_bytes"] for lang, n in sampled_by_lang.items()}
+    weighed = {lang: weights[lang] * n.text_bytes for lang, n in sampled_by_lang.items()}
     all_weighed = max(1, sum(weighed.values()))
     return {
-        lang: {
-            "posts": sampled_by_lang[lang]["posts"],
-            "text_bytes": sampled_by_lang[lang]["text_bytes"],
-            "weight": round(weights[lang] / WEIGHT_OF_ONE, 3),
-            "share_of_text": round(bytes_by_lang[lang] / total, 6),
-            "share_of_training": round(weighed[lang] / all_weighed, 6),
-        }
+        lang: TrainingShare(
+            posts=sampled_by_lang[lang].posts,
+            text_bytes=sampled_by_lang[lang].text_bytes,
+            weight=round(weights[lang] / WEIGHT_OF_ONE, 3),
+            share_of_text=round(bytes_by_lang[lang] / total, 6),
+            share_of_training=round(weighed[lang] / all_weighed, 6),
+        )
         for lang in sorted(weighed, key=lambda lang: (-weighed[lang], lang))
     }
 

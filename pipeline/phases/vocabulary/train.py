@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import msgspec
 
-from sluice.pipeline.ledger.tally import Counts
 from sluice.pipeline.processes import child
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import EntryCounts, TrainCounts, TrainingWords
 from sluice.schemas.errors import SluiceError
 from sluice.tokenizer.training.train import freeze
 
+_T = TypeVar("_T")
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -41,13 +42,14 @@ class Train:
     max_words: int
     strict: bool
     name: str = "vocabulary_train"
+    counts: ClassVar = TrainCounts
 
     def open(self) -> Work:
         """Returns the function that trains."""
         return partial(_train, self)
 
 
-def _train(stage: Train, unit: Unit, attempt: Attempt) -> Counts:
+def _train(stage: Train, unit: Unit, attempt: Attempt) -> TrainCounts:
     files = [done.path("words") for done in exchange.gathered(unit) if done.folder == stage.words]
     made = Path(attempt.path("trained", suffix=""))
     made.mkdir()
@@ -67,14 +69,16 @@ def _train(stage: Train, unit: Unit, attempt: Attempt) -> Counts:
         shutil.rmtree(made, ignore_errors=True)
         reason = result.stderr.strip().splitlines()[-1:] or ["no message"]
         raise SluiceError(f"training the tokenizer failed ({result.returncode}): {reason[0]}")
-    vocabulary, words, times = (
-        msgspec.json.decode((made / f"{name}.json").read_bytes())
-        for name in ("vocabulary", "words", "times")
-    )
-    attempt.times.update(_usec(times))
+    attempt.times.update(_usec(_read(made / "times.json", dict[str, dict[str, float]])))
+    vocabulary = _read(made / "vocabulary.json", EntryCounts)
+    words = _read(made / "words.json", TrainingWords)
     publish(attempt, made, stage.output)
     shutil.rmtree(made)
-    return {"vocabulary": vocabulary, "words": words, "weights": dict(stage.weights)}
+    return TrainCounts(vocabulary, words, dict(stage.weights))
+
+
+def _read(path: Path, kind: type[_T]) -> _T:
+    return msgspec.json.decode(path.read_bytes(), type=kind)
 
 
 def _usec(times: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
@@ -85,14 +89,13 @@ def _usec(times: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
     }
 
 
-def reserved_warning(vocabulary: Mapping[str, int]) -> str | None:
-    """Returns what to tell a person when more than 1% of the entries are reserved, or None."""
-    size = sum(vocabulary.values())
-    if vocabulary["reserved"] <= 0.01 * size:
+def reserved_warning(entries: EntryCounts) -> str | None:
+    """Returns a warning where more than 1% of the entries are reserved, or None."""
+    if entries.reserved <= 0.01 * entries.size:
         return None
     return (
-        f"vocabulary: {vocabulary['reserved']:,} of {size:,} entries are reserved: the text gave only "
-        f"{vocabulary['merges']:,} merges that occur twice; give more text, or a frozen tokenizer "
+        f"vocabulary: {entries.reserved:,} of {entries.size:,} entries are reserved: the text gave only "
+        f"{entries.merges:,} merges that occur twice; give more text, or a frozen tokenizer "
         f"(vocabulary.tokenizer = PATH)"
     )
 
@@ -102,8 +105,7 @@ def publish(attempt: Attempt, folder: Path, output: str) -> None:
     for file in FILES:
         target = attempt.contract_path(output, f"tokenizer/{file}")
         shutil.copyfile(folder / file, target)
-        size, sha256 = file_digest(target)
-        attempt.add_contract(file, f"tokenizer/{file}", size=size, sha256=sha256)
+        attempt.add_contract(file, f"tokenizer/{file}")
 
 
 @dataclass(frozen=True)
@@ -114,18 +116,19 @@ class Freeze:
     output: str
     tokenizer: str
     name: str = "vocabulary_frozen"
+    counts: ClassVar = TrainCounts
 
     def open(self) -> Work:
         """Returns the function that copies the tokenizer, checked."""
         return partial(_freeze, self)
 
 
-def _freeze(stage: Freeze, unit: Unit, attempt: Attempt) -> Counts:
+def _freeze(stage: Freeze, unit: Unit, attempt: Attempt) -> TrainCounts:
     made = Path(attempt.path("frozen", suffix=""))
     counts = freeze(local_copies.fetch(stage.tokenizer), output=made)
     publish(attempt, made, stage.output)
     shutil.rmtree(made)
-    return {"vocabulary": counts._asdict()}
+    return TrainCounts(EntryCounts(**counts._asdict()))
 
 
 def tokenizer_path(output: str) -> str:

@@ -40,7 +40,7 @@ def job_of(name: str = "trial", output: str = "/out", **sections: Any) -> Job:
 
 
 def plan_of(phase: str) -> Any:
-    return planned.PhasePlan(phase, "mark", "/out", [], None, [], 0)
+    return planned.PhasePlan(phase, "fingerprint", "/out", [], [])
 
 
 def google(flags: list[str]) -> GoogleCloudOptions:

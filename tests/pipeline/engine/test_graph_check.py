@@ -200,6 +200,8 @@ def test_names_of_files_stand_once_in_a_graph(job: Job) -> None:
         "output": str(job.output),
     }
     made, results = job_of(about), Results()
-    results.by_phase["clean"] = run_order.finished(made, "clean", fingerprints(made)["clean"])
+    cleaned = run_order.finished(made, "clean", fingerprints(made)["clean"])
+    assert cleaned is not None
+    results.add(cleaned)
     stages = run_order.plan(made, results, "dedup").stages
     assert [bool(stage.posts.files) for stage in stages] == [False, False, False, False, True]

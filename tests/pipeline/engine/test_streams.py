@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
@@ -12,12 +12,13 @@ from apache_beam.runners.worker import data_plane
 
 from sluice.pipeline.engine.beam_options import beam_options
 from sluice.pipeline.engine.run import run_plan
-from sluice.pipeline.phases.planned import PhasePlan
+from sluice.pipeline.phases.planned import PhasePlan, Step
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Done, Range, Unit, done_units
-from sluice.pipeline.units.stage import DoUnits, Work
+from sluice.pipeline.units.stage import Work
+from sluice.schemas.counts import NoCounts
 from tests.pipeline.runs import Job, contract_bytes, forget, linked_output, run
 
 ONCE_A_DAY = 86_400_000
@@ -29,9 +30,10 @@ class Nothing:
 
     folder: str
     name: str = "nothing"
+    counts: ClassVar = NoCounts
 
     def open(self) -> Work:
-        return lambda unit, attempt: {"units": 1}
+        return lambda unit, attempt: NoCounts()
 
 
 def test_beam_loses_what_is_written_while_it_sends() -> None:
@@ -61,7 +63,7 @@ def test_no_stream_is_sent_by_the_clock(
     monkeypatch.setattr(timed, "_schedule_periodic_flush", lambda stream: made.append(stream))
     stage = Nothing(str(tmp_path / "nothing"))
     units = [Unit(f"unit-{i}") for i in range(5)]
-    plan = PhasePlan("clean", "mark", str(tmp_path), units, DoUnits(stage), [stage], 0)
+    plan = PhasePlan("clean", "fingerprint", str(tmp_path), units, [Step(stage)])
     run_plan(plan, beam_options([f"--direct_running_mode={mode}"]))
     assert len(done_units(stage.folder)) == 5
     assert made == []
@@ -73,7 +75,7 @@ def wrote(folder: Path, unit: str, *partitions: int) -> None:
     path = attempt.path("rows")
     Path(path).write_bytes(b"rows")
     attempt.add("rows", path, ranges=[Range(p, 0, 4, 1, 0) for p in partitions])
-    attempt.commit({})
+    attempt.commit(NoCounts())
 
 
 def test_what_did_not_arrive_is_found(tmp_path: Path) -> None:
@@ -81,12 +83,14 @@ def test_what_did_not_arrive_is_found(tmp_path: Path) -> None:
     wrote(tmp_path / "a", "unit-00000", 0, 1, 2)
     wrote(tmp_path / "a", "unit-00001", 1, 1)
     for index, arrived in ((0, 1), (1, 2)):
-        Attempt(str(tmp_path / "b"), f"p-{index:05d}", index=index, arrived=arrived).commit({})
+        Attempt(str(tmp_path / "b"), f"p-{index:05d}", index=index, arrived=arrived).commit(
+            NoCounts()
+        )
     crossing = Crossing((str(tmp_path / "a"),), "rows", str(tmp_path / "b"))
     assert exchange.lost(crossing) == ([Done(str(tmp_path / "b"), "p-00001")], 1)
     everything = Crossing((str(tmp_path / "a"), str(tmp_path / "b")), None, str(tmp_path / "c"))
     assert exchange.lost(everything) == ([], 1)
-    Attempt(str(tmp_path / "c"), "all", arrived=4).commit({})
+    Attempt(str(tmp_path / "c"), "all", arrived=4).commit(NoCounts())
     assert exchange.lost(everything) == ([], 0)
 
 

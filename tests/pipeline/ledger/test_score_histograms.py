@@ -1,5 +1,7 @@
 """Histograms of scores, the band of a cascade, fairness by language, and the sample."""
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from sluice.filters.base import on_grid
 from sluice.pipeline.ledger import score_histograms
-from sluice.pipeline.ledger.tally import add_counts
+from sluice.schemas.counts import CleanCounts, ScreenCounts
 
 scores = st.lists(st.floats(0, 1, width=32), max_size=60).map(lambda s: on_grid(np.array(s)))
 shares = st.floats(0, 1)
@@ -31,7 +33,9 @@ def test_bins_are_hundredths(scores_N: np.ndarray) -> None:
 def test_histograms_add_up(first: np.ndarray, second: np.ndarray) -> None:
     """The histogram of two batches is the sum of theirs, and holds every score once."""
     both = score_histograms.histogram(np.concatenate([first, second]))
-    assert add_counts(score_histograms.histogram(first), score_histograms.histogram(second)) == both
+    parts = Counter(score_histograms.histogram(first))
+    parts.update(score_histograms.histogram(second))
+    assert parts == both
     assert sum(both.values()) == len(first) + len(second)
 
 
@@ -52,16 +56,18 @@ def test_fairness_counts_every_post(scores_N: np.ndarray, data: st.DataObject) -
     rejected_N = scores_N > np.float32(0.5)
     cut = data.draw(st.integers(0, n))
 
-    def counted(part: slice) -> dict:
+    def counted(part: slice) -> dict[str, ScreenCounts]:
         names = pa.array(language[part], pa.string())
         return score_histograms.by_language(names, scores_N[part], rejected_N[part])
 
     whole = counted(slice(None))
-    assert add_counts(counted(slice(0, cut)), counted(slice(cut, None))) == whole
-    found = score_histograms.fairness(whole, threshold=0.5)
-    assert (found["posts"], found["rejected"]) == (n, int(rejected_N.sum()))
-    assert sum(row["rejected"] for row in found["by_lang"].values()) == found["rejected"]
-    assert set(found["by_lang"]) == {name or "unknown" for name in language}
+    parts = CleanCounts(screens={"spam": counted(slice(0, cut))})
+    parts += CleanCounts(screens={"spam": counted(slice(cut, None))})
+    assert parts.screens["spam"] == whole
+    report = score_histograms.fairness("spam", whole, threshold=0.5)
+    assert (report.posts, report.rejected) == (n, int(rejected_N.sum()))
+    assert sum(row.rejected for row in report.by_lang.values()) == report.rejected
+    assert set(report.by_lang) == {name or "unknown" for name in language}
 
 
 def test_the_even_threshold_evens() -> None:
@@ -71,13 +77,14 @@ def test_the_even_threshold_evens() -> None:
     scores_N = np.concatenate([harsh, mild])
     language = pa.array(["a"] * len(harsh) + ["b"] * len(mild))
     counts = score_histograms.by_language(language, scores_N, scores_N > np.float32(on_grid(0.8)))
-    found = score_histograms.fairness(counts, threshold=0.8)
-    for name, own in (("a", harsh), ("b", mild)):
-        even = found["by_lang"][name]["even_threshold"]
-        assert (own >= on_grid(even)).mean() <= found["rate"]
-        assert (own >= on_grid(even - 0.01)).mean() > found["rate"]
-    assert found["by_lang"]["a"]["even_threshold"] > 0.8 > found["by_lang"]["b"]["even_threshold"]
-    assert found["by_lang"]["a"]["ratio"] > 1 > found["by_lang"]["b"]["ratio"]
+    report = score_histograms.fairness("spam", counts, threshold=0.8)
+    a, b = report.by_lang["a"], report.by_lang["b"]
+    for even, own in ((a.even_threshold, harsh), (b.even_threshold, mild)):
+        assert even is not None
+        assert (own >= on_grid(even)).mean() <= report.rate
+        assert (own >= on_grid(even - 0.01)).mean() > report.rate
+    assert (a.even_threshold or 0) > 0.8 > (b.even_threshold or 1)
+    assert (a.ratio or 0) > 1 > (b.ratio or 2)
 
 
 def test_a_lower_bound_is_evened_from_below() -> None:
@@ -86,8 +93,8 @@ def test_a_lower_bound_is_evened_from_below() -> None:
     counts = score_histograms.by_language(
         pa.array(["a"] * 1000), scores_N, scores_N < np.float32(0.2)
     )
-    found = score_histograms.fairness(counts, threshold=0.2, upper=False)
-    assert found["by_lang"]["a"]["even_threshold"] == 0.2
+    report = score_histograms.fairness("spam", counts, threshold=0.2, upper=False)
+    assert report.by_lang["a"].even_threshold == 0.2
 
 
 def test_few_posts_have_no_even_threshold() -> None:
@@ -96,9 +103,9 @@ def test_few_posts_have_no_even_threshold() -> None:
     counts = score_histograms.by_language(
         pa.array(["a"] * 99), scores_N, scores_N > np.float32(0.5)
     )
-    row = score_histograms.fairness(counts, threshold=0.5)["by_lang"]["a"]
-    assert (row["even_threshold"], row["ratio"]) == (None, None)
-    assert row["rate"] > 0
+    row = score_histograms.fairness("spam", counts, threshold=0.5).by_lang["a"]
+    assert (row.even_threshold, row.ratio) == (None, None)
+    assert row.rate > 0
 
 
 def test_a_sample_is_of_every_larger_one() -> None:

@@ -18,9 +18,10 @@ from sluice.pipeline.report import training
 from sluice.pipeline.report.figures import digits, large
 from sluice.pipeline.report.render import render
 from sluice.pipeline.report.text import funnel
-from sluice.pipeline.report.training import budget_of, training_section, training_warnings
+from sluice.pipeline.report.training import budget_of, training_report, training_warnings
 from sluice.pipeline.report.training_page import mixture_tables, training_facts, training_lines
 from sluice.schemas.errors import RecipeError
+from sluice.schemas.report import MixtureReport, Report, TrainingReport
 from tests.pipeline.runs import Job
 
 ABOUT: dict[str, Any] = {
@@ -74,14 +75,14 @@ def made_job(job: Job, *sets: str) -> PipelineJob:
 def finished_phases(made: PipelineJob) -> Results:
     """What the fixture's run did, as a job sees it whose phases are done."""
     results = Results()
-    for phase, mark in fingerprints(made).items():
-        found = read_result(made, phase, mark)
-        assert found is not None
-        results.by_phase[phase] = found
+    for phase, fingerprint in fingerprints(made).items():
+        result = read_result(made, phase, fingerprint)
+        assert result is not None
+        results.add(result)
     return results
 
 
-def marks(job: Job, *sets: str) -> dict[str, str]:
+def fingerprints_of(job: Job, *sets: str) -> dict[str, str]:
     """The fingerprints of the job with some settings."""
     return fingerprints(made_job(job, *sets))
 
@@ -99,7 +100,7 @@ def marks(job: Job, *sets: str) -> dict[str, str]:
 )
 def test_only_what_shards_depend_on_is_done_again(job: Job, setting: str, redone: set[str]) -> None:
     """Epochs and the model are for the report; sizes and the mixture are for the tokens phase alone."""
-    before, after = marks(job), marks(job, setting)
+    before, after = fingerprints_of(job), fingerprints_of(job, setting)
     assert {phase for phase in before if before[phase] != after[phase]} == redone
 
 
@@ -128,10 +129,11 @@ def test_many_epochs_make_a_warning(job: Job) -> None:
     """Five epochs of the same shards are worth less than five, and warned of."""
     made = made_job(job, "training.epochs=5")
     results = finished_phases(made)
-    about = training_section(made, results, vocabulary_size=131_072)
-    assert about["epochs"] == 5.0
-    assert about["total_steps"] == 5 * job.report()["sequences"]["in_shards"] // 8
-    assert 4 * about["epoch_tokens"] < about["worth_tokens"] < about["tokens"]
+    report = training_report(made, results)
+    assert report.epochs == 5.0
+    assert report.total_steps == 5 * job.report()["sequences"]["in_shards"] // 8
+    assert report.tokens is not None
+    assert 4 * report.epoch_tokens < report.worth_tokens < report.tokens
     assert [
         w for w in training_warnings(made, results) if "is 5 epochs of the shards: up to 4" in w
     ]
@@ -163,12 +165,12 @@ def test_the_history_says_what_another_day_shares(
     """The share is of the posts that would be kept without the history; unknown where nothing was read."""
     made, kept = made_job(job), job.report()["posts"]["kept"]
     results = finished_phases(made)
-    results["dedup"].counts["dedup_drop"]["earlier"] = earlier
+    results.phases.dedup.drop.earlier = earlier
     monkeypatch.setattr(training, "history_read", lambda _: ("segment",) * runs)
     expected = 40 / (40 + kept) if earlier else share
-    found = training.seen_before(made, results)
-    assert found["earlier_runs"] == runs
-    assert found["seen_before"] == (None if expected is None else pytest.approx(expected, rel=1e-3))
+    day = training_report(made, results).next_day
+    assert day.earlier_runs == runs
+    assert day.seen_before == (None if expected is None else pytest.approx(expected, rel=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_every_key_of_the_training_reaches_the_plan() -> None:
 
 def test_the_page_has_the_training() -> None:
     """Steps, tokens, epochs, FLOPs, both optimal counts, and what the history knows."""
-    page = render({"training": ABOUT})
+    page = render(Report(training=msgspec.convert(ABOUT, TrainingReport)))
     for words in (
         "1,000 steps of 8.39 million tokens: 8.39 billion tokens, 5 epochs",
         "as much as 7.7 billion tokens that are all new",
@@ -220,19 +222,14 @@ def test_the_page_has_the_training() -> None:
 
 
 @pytest.mark.parametrize("gone", [*ABOUT, *(f"next_day.{k}" for k in ABOUT["next_day"])])
-def test_missing_figures_are_dashes(gone: str) -> None:
-    """A report that lacks a figure still says the others."""
-    about = json.loads(json.dumps(ABOUT))
+def test_missing_figures_leave_the_others(gone: str) -> None:
+    """A report that lacks a figure, as one of an earlier version may, still has the others."""
+    training = json.loads(json.dumps(ABOUT))
     table, _, key = gone.rpartition(".")
-    del (about[table] if table else about)[key]
-    facts = training_facts(about)
+    del (training[table] if table else training)[key]
+    facts = training_facts(msgspec.convert(training, TrainingReport))
     assert facts == [] if gone == "tokens" else len(facts) >= 6
-    assert mixture_tables({}) == {
-        "tables": [],
-        "left_out": None,
-        "repeated": None,
-        "max_repeats": None,
-    }
+    assert mixture_tables(None) is None
 
 
 def test_the_page_has_the_mixture_with_the_largest_groups_first() -> None:
@@ -246,7 +243,7 @@ def test_the_page_has_the_mixture_with_the_largest_groups_first() -> None:
         "by_lang": {"de": {"share": 0.1}, "en": row | counts},
         "by_source": {},
     }
-    page = render({"mixture": about})
+    page = render(Report(mixture=msgspec.convert(about, MixtureReport)))
     assert "300 posts were left out and 210 repeats were put in" in page
     assert page.index(">en</th>") < page.index(">de</th>")
     for cell in ("90.0 %", "60.0 %", "0.667", "61.0 %", "900", "300", "600"):
@@ -255,10 +252,11 @@ def test_the_page_has_the_mixture_with_the_largest_groups_first() -> None:
 
 def test_the_terminal_has_two_lines(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     """What the training is and how far it goes stand under the funnel."""
-    lines = training_lines(ABOUT)
+    lines = training_lines(msgspec.convert(ABOUT, TrainingReport))
     assert lines[0].startswith("training           1,000   steps of 8.39 million tokens, 5 epochs")
     assert lines[1].startswith("optimal          0.488 %   of 1.72 trillion tokens")
-    assert set(training_lines(job.report()["training"])) <= set(funnel(job.report()))
+    report = msgspec.convert(job.report(), Report)
+    assert set(training_lines(report.training)) <= set(funnel(report))
     assert cli.main(["report", str(job.output)]) == 0
     assert "steps of 2,048 tokens, 1 epoch, " in capsys.readouterr().out
 

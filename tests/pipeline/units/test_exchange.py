@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
+from sluice.schemas.counts import NoCounts
 
 SCHEMA = pa.schema([("value", pa.int64()), ("text", pa.string())])
 NUM_PARTITIONS = 5
@@ -34,7 +35,7 @@ def write_unit(folder: str, name: str, batches: list[list[int]], start: int) -> 
             writer.write(rows, np.array(partitions, np.int64))
             start += len(partitions)
     attempt.add("rows", path, ranges=writer.ranges)
-    attempt.commit({})
+    attempt.commit(NoCounts())
     return Done(folder, name)
 
 

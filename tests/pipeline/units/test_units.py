@@ -9,6 +9,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit, done_units
 from sluice.pipeline.units.recovery import sweep, taking_back
 from sluice.pipeline.units.stage import DoUnit, failures
+from sluice.schemas.counts import CandidateCounts
 from sluice.schemas.errors import DamagedError, InputError
 
 
@@ -16,6 +17,7 @@ class Stage:
     """A stage that writes its payload, or fails."""
 
     name = "stage"
+    counts = CandidateCounts
 
     def __init__(self, folder: Path, *, fail: Exception | None = None):
         self.folder, self.fail, self.opened = str(folder), fail, 0
@@ -24,14 +26,14 @@ class Stage:
         self.opened += 1
         return self._work
 
-    def _work(self, unit: Unit, attempt: Attempt) -> dict:
+    def _work(self, unit: Unit, attempt: Attempt) -> CandidateCounts:
         path = attempt.path("out", suffix=".txt")
         Path(path).write_text(str(unit.payload))
         attempt.add("out", path)
         Path(attempt.contract_path(self.folder + "-contract", "a/b.txt")).write_text("b")
         if self.fail:
             raise self.fail
-        return {"n": 1}
+        return CandidateCounts(1)
 
 
 def test_a_unit_is_done_once(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_a_unit_is_done_once(tmp_path: Path) -> None:
     assert Path(second.path("out")).read_text() == "text"
     assert Path(second.path("out")).stat().st_mtime_ns == written
     assert (tmp_path / "s-contract" / "a" / "b.txt").read_text() == "b"
-    assert first.manifest().counts == {"n": 1}
+    assert first.manifest().counted(CandidateCounts) == CandidateCounts(1)
 
 
 def test_a_failed_unit_leaves_nothing_but_its_reason(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_every_change_of_a_manifest_is_seen(tmp_path: Path) -> None:
             with pytest.raises(DamagedError, match="not a unit manifest"):
                 done.manifest()
     path.write_bytes(intact)
-    assert done.manifest().counts == {"n": 1}
+    assert done.manifest().counted(CandidateCounts) == CandidateCounts(1)
 
 
 def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:

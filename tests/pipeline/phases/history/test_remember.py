@@ -24,6 +24,7 @@ from sluice.pipeline.phases.history.phase import Remember
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.recovery import sweep
+from sluice.schemas.counts import CleanCounts, NoCounts, ScreenedTally
 from sluice.schemas.errors import OutputError
 from tests.pipeline.runs import Job
 
@@ -51,14 +52,14 @@ def clean_units(folder: Path, units: list[Posts], dropped: dict[int, list[int]])
         with pa.ipc.new_file(path, rows.schema) as file:
             file.write_table(rows, max_chunksize=9)
         attempt.add("kept", path)
-        attempt.commit({"kept": {"posts": len(posts)}})
+        attempt.commit(CleanCounts(kept=ScreenedTally(posts=len(posts))))
     for u, at in dropped.items():
         attempt = Attempt(str(folder / "drop"), f"unit-{u:05d}")
         path = attempt.path("drops")
         with pa.ipc.new_file(path, DROPS) as file:
             file.write_table(pa.table({"row": at}, schema=DROPS))
         attempt.add("drops", path)
-        attempt.commit({})
+        attempt.commit(NoCounts())
     return Survivors(str(folder / "clean"), (str(folder / "drop"),))
 
 

@@ -19,6 +19,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import NoCounts, PackCounts
 from sluice.schemas.errors import RecipeError
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.packing.documents import Marks, join, marks_of
@@ -121,7 +122,7 @@ def document_rows(posts: list[Post], documents: str) -> pa.RecordBatch:
 class PackedUnit(NamedTuple):
     """What packing wrote."""
 
-    counts: dict[str, int]
+    counts: PackCounts
     tokens_SL: Array
     pieces: pa.Table
 
@@ -136,7 +137,7 @@ def packed(folder: str, batches: list[list[Post]], stage: Pack) -> PackedUnit:
         with exchange.Writer(path, schema=rows.schema, num_partitions=1) as writer:
             writer.write(rows, np.zeros(len(batch), np.int64))
         attempt.add("documents", path, ranges=writer.ranges)
-        attempt.commit({})
+        attempt.commit(NoCounts())
         done = Done(folder, attempt.unit)
         ranges += [source for _, source in exchange.sources(done, "documents")]
     unit = exchange.reduce_unit(0, ranges, name="partition")
@@ -195,14 +196,14 @@ def test_documents_are_whole(posts: list[Post], documents: str, packing: str, ma
         )
     check(unit, wanted)
     flat = unit.tokens_SL.reshape(-1)
-    assert unit.counts["documents"] == len({post.document for post in wanted.values()})
-    assert unit.counts["begin_of_document"] == int((flat == BOD).sum())
-    assert unit.counts["turns"] == int((flat == TURN).sum())
-    assert unit.counts["end_of_document"] == int((flat == EOD).sum())
-    assert unit.counts["padding"] == int((flat == PAD).sum())
-    assert unit.counts["tokens"] == sum(len(post.tokens) for post in wanted.values())
-    assert unit.counts["tokens"] + unit.counts["padding"] == len(flat)
-    assert unit.counts["truncated"] == 0
+    assert unit.counts.documents == len({post.document for post in wanted.values()})
+    assert unit.counts.begin_of_document == int((flat == BOD).sum())
+    assert unit.counts.turns == int((flat == TURN).sum())
+    assert unit.counts.end_of_document == int((flat == EOD).sum())
+    assert unit.counts.padding == int((flat == PAD).sum())
+    assert unit.counts.tokens == sum(len(post.tokens) for post in wanted.values())
+    assert unit.counts.tokens + unit.counts.padding == len(flat)
+    assert unit.counts.truncated == 0
 
 
 @given(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.phases.vocabulary.holdout import held_back_mask
+from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.tokenizer.shards import read_shard
 from sluice.tokenizer.vocabulary.special import PAD_ID
 from tests.pipeline.runs import Job, forget, linked_output, run
@@ -74,7 +74,7 @@ def test_posts_held_back_are_not_counted_for_training(job: Job) -> None:
     table = pa.concat_tables([pq.read_table(path) for path in files])
     first = table.filter(pa.array(table["piece"].to_numpy() == 0))
     post_ids = first["post_id"].to_pylist()
-    chosen_N = held_back_mask(rows(post_ids), share=0.01, seed=1)
+    chosen_N = holdout_mask(rows(post_ids), share=0.01, seed=1)
     assert int(chosen_N.sum()) == held["posts"] > 0
     chosen = {post_ids[i] for i in np.flatnonzero(chosen_N)}
     lengths = zip(table["post_id"].to_pylist(), table["length"].to_pylist(), strict=True)
@@ -94,17 +94,17 @@ def test_measures_of_posts_held_back_add_up(job: Job) -> None:
 @given(post_ids=ids, cut=st.integers(0, 200), share=st.floats(0, 1, exclude_max=True))
 def test_holding_back_depends_on_the_id_alone(post_ids: list[str], cut: int, share: float) -> None:
     """A post is drawn alike in any batch, and a larger share draws it again."""
-    whole_N = held_back_mask(rows(post_ids), share=share, seed=7)
-    parts = [held_back_mask(rows(p), share=share, seed=7) for p in (post_ids[:cut], post_ids[cut:])]
+    whole_N = holdout_mask(rows(post_ids), share=share, seed=7)
+    parts = [holdout_mask(rows(p), share=share, seed=7) for p in (post_ids[:cut], post_ids[cut:])]
     assert np.array_equal(whole_N, np.concatenate(parts))
-    more_N = held_back_mask(rows(post_ids), share=(1 + share) / 2, seed=7)
+    more_N = holdout_mask(rows(post_ids), share=(1 + share) / 2, seed=7)
     assert (more_N | ~whole_N).all()
-    assert not held_back_mask(rows(post_ids), share=0.0, seed=7).any()
+    assert not holdout_mask(rows(post_ids), share=0.0, seed=7).any()
 
 
 def test_the_share_is_kept() -> None:
     """Of 100,000 ids a twentieth is drawn, and another seed draws others."""
     batch = rows([str(n) for n in range(100_000)])
-    first_N, second_N = (held_back_mask(batch, share=0.05, seed=seed) for seed in (1, 2))
+    first_N, second_N = (holdout_mask(batch, share=0.05, seed=seed) for seed in (1, 2))
     assert abs(first_N.sum() - 5000) < 300
     assert abs((first_N & second_N).sum() - 250) < 80

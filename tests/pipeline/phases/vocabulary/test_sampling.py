@@ -26,6 +26,8 @@ from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
+from sluice.schemas.counts import EntryCounts, PostAmounts
+from sluice.schemas.report import TrainingShare
 from sluice.tokenizer.training.words import WordCounts, cut
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE
 
@@ -69,7 +71,7 @@ def words_of(rows: pa.RecordBatch, folder: Path, *, cuts: Sequence[int], parts: 
     survivors: Any = Posts(units)
     weights = tuple(WEIGHTS.items())
     stage = Count(
-        str(folder / "sample"), survivors, (), weights, num_partitions=parts, seed=3, held_back=0.0
+        str(folder / "sample"), survivors, (), weights, num_partitions=parts, seed=3, holdout=0.0
     )
     done = [do(stage.open(), stage.folder, Unit(name)) for name in units]
     ranges: dict[int, list[Any]] = {}
@@ -188,17 +190,13 @@ def test_a_post_without_a_language_has_the_weight_of_unknown() -> None:
 def test_the_composition_says_what_each_language_gained() -> None:
     """Shares sum to one before and after; the largest comes first."""
     text = {"en": 900, "sw": 100}
-    sampled = {"sw": {"posts": 2, "text_bytes": 100}, "en": {"posts": 5, "text_bytes": 300}}
+    sampled = {"sw": PostAmounts(2, 100), "en": PostAmounts(5, 300)}
     rows = composition(text, sampled, {"en": 256, "sw": 384})
     assert list(rows) == ["en", "sw"]
-    assert rows["sw"] == {
-        "posts": 2,
-        "text_bytes": 100,
-        "weight": 1.5,
-        "share_of_text": 0.1,
-        "share_of_training": 0.333333,
-    }
-    assert np.isclose(sum(row["share_of_training"] for row in rows.values()), 1)
+    assert rows["sw"] == TrainingShare(
+        posts=2, text_bytes=100, weight=1.5, share_of_text=0.1, share_of_training=0.333333
+    )
+    assert np.isclose(sum(row.share_of_training for row in rows.values()), 1)
     assert composition({}, {}, {}) == {}
 
 
@@ -217,8 +215,8 @@ def test_a_post_is_taken_whatever_its_batch(cut: int) -> None:
 
 def test_a_vocabulary_with_many_reserved_entries_warns() -> None:
     """Up to 1% of reserved entries is silent."""
-    counts = {"merges": 980, "special": 8, "bytes": 2, "reserved": 10}
-    assert reserved_warning(counts) is None
-    warning = reserved_warning(counts | {"merges": 979, "reserved": 11})
+    entries = EntryCounts(merges=980, special=8, bytes=2, reserved=10)
+    assert reserved_warning(entries) is None
+    warning = reserved_warning(EntryCounts(merges=979, special=8, bytes=2, reserved=11))
     assert warning is not None
     assert "11 of 1,000 entries are reserved" in warning

@@ -1,0 +1,454 @@
+"""What the stages of a run count, as values that add, subtract and balance.
+
+A unit writes the counts of its stage into its manifest; their sum, in any order, is the count of the phase,
+and `PhaseCounts` holds those of a whole run. Keys of `by_*` tables are strings, UNKNOWN where a post says
+nothing. A count that only some recipes have is None in the others.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
+
+import msgspec
+
+Table = dict[str, int]
+"""A count by a name that data or recipes give: a reason, a language, a day."""
+UNKNOWN: Final = "unknown"
+A = TypeVar("A")
+
+
+class Counts(msgspec.Struct):
+    """The base of all counts. Fields are integers, tables, other counts, tables of counts, or None.
+
+    >>> PostTally(posts=2) - PostTally(posts=1)
+    PostTally(posts=1, text_bytes=0, by_lang={}, by_day={}, by_source={})
+    """
+
+    def __iadd__(self, more: "Counts") -> Self:
+        """Adds the fields of `more`, which may be those of a base class; `more` is not shared or changed."""
+        for name in more.__struct_fields__:
+            setattr(self, name, _sum(getattr(self, name), getattr(more, name)))
+        return self
+
+    def __sub__(self, less: "Counts") -> Self:
+        """Returns the counts less those fields that `less` has; a table keeps its keys."""
+        left = {name: getattr(self, name) for name in self.__struct_fields__}
+        left |= {n: _difference(left[n], getattr(less, n)) for n in less.__struct_fields__}
+        return type(self)(**left)
+
+    def metrics(self) -> Iterator[tuple[str, int]]:
+        """Yields the counts that an engine shows, by name."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, int):
+                yield name, value
+
+
+def _sum(value: Any, more: Any) -> Any:
+    """Returns the sum; tables and counts on the left are changed, those on the right are copied."""
+    if more is None:
+        return value
+    if isinstance(more, dict):
+        table = {} if value is None else value
+        for key, part in more.items():
+            table[key] = _sum(table.get(key), part)
+        return table
+    if isinstance(more, Counts):
+        total: Counts = type(more)() if value is None else value
+        total += more
+        return total
+    return (value or 0) + more
+
+
+def _difference(value: Any, less: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _difference(v, less[k]) if k in less else v for k, v in value.items()}
+    return value if less is None else value - less
+
+
+def amounts(table: Mapping[str, A], amount: Callable[[A], int]) -> Table:
+    """Returns one amount of each group, keys sorted, zeros left out.
+
+    >>> amounts({"en": PostAmounts(2, 9), "de": PostAmounts()}, lambda group: group.text_bytes)
+    {'en': 9}
+    """
+    return {key: n for key in sorted(table) if (n := amount(table[key]))}
+
+
+class PostAmounts(Counts):
+    """Posts, and the UTF-8 bytes of their texts."""
+
+    posts: int = 0
+    text_bytes: int = 0
+
+
+class PostTally(PostAmounts):
+    """Posts by predicted language, UTC day and source."""
+
+    group: ClassVar[type[PostAmounts]] = PostAmounts
+    by_lang: dict[str, PostAmounts] = {}
+    by_day: dict[str, PostAmounts] = {}
+    by_source: dict[str, PostAmounts] = {}
+
+
+class ScreenedTally(PostTally):
+    """Posts, and by screen how many have a score in each hundredth."""
+
+    screens: dict[str, Table] = {}
+
+
+class HoldoutAmounts(PostAmounts):
+    """Posts that the vocabulary was not trained on; `words` are what white space parts."""
+
+    tokens: int = 0
+    words: int = 0
+
+
+class HoldoutTally(HoldoutAmounts):
+    """The holdout by language, day and source."""
+
+    group: ClassVar[type[PostAmounts]] = HoldoutAmounts
+    by_lang: dict[str, HoldoutAmounts] = {}
+    by_day: dict[str, HoldoutAmounts] = {}
+    by_source: dict[str, HoldoutAmounts] = {}
+
+
+class TokenAmounts(PostAmounts):
+    """Posts in sequences, repeats counted, and the tokens of their texts; `distinct_*` count no repeat."""
+
+    tokens: int = 0
+    distinct_posts: int = 0
+    distinct_tokens: int = 0
+
+
+class TokenTally(TokenAmounts):
+    """Posts in sequences by language, day and source."""
+
+    group: ClassVar[type[PostAmounts]] = TokenAmounts
+    by_lang: dict[str, TokenAmounts] = {}
+    by_day: dict[str, TokenAmounts] = {}
+    by_source: dict[str, TokenAmounts] = {}
+
+
+class FilterCounts(Counts):
+    """Posts that a filter was asked about, and those that it let pass."""
+
+    posts_in: int = 0
+    posts_out: int = 0
+
+
+class ScreenCounts(Counts):
+    """Posts of a language that reached a screen; `bins`: hundredth of the score -> posts."""
+
+    posts: int = 0
+    rejected: int = 0
+    bins: Table = {}
+
+
+class ReadCounts(Counts):
+    """A stage that reads posts of the input."""
+
+    read: int = 0
+
+
+class CleanCounts(ReadCounts):
+    """Stage clean. `policy` and `malformed` are by reason, `errors` by stage."""
+
+    kept: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
+    policy: Table = {}
+    malformed: Table = {}
+    errors: Table = {}
+    filters: dict[str, FilterCounts] = {}
+    screens: dict[str, dict[str, ScreenCounts]] = {}
+
+    def metrics(self) -> Iterator[tuple[str, int]]:
+        """Yields the posts read, and those in and out of each filter."""
+        yield from super().metrics()
+        for name, counts in self.filters.items():
+            yield from ((f"{name}/{key}", value) for key, value in counts.metrics())
+
+
+class BucketCounts(Counts):
+    """Stage dedup_buckets: keys, and edges between posts that share one."""
+
+    keys: int = 0
+    edges: int = 0
+    history_edges: int | None = None
+
+
+class JoinCounts(Counts):
+    """Stage dedup_join: posts that share a key with another, and entries of the history that do."""
+
+    candidates: int = 0
+    history_candidates: int = 0
+
+
+class CandidateCounts(Counts):
+    """Stage dedup_ship: posts whose texts were sent."""
+
+    candidates: int = 0
+
+
+class ResolveCounts(Counts):
+    """Stage dedup_settle: how components were resolved; sizes are ranges such as `5-8`."""
+
+    unverified: int = 0
+    slices: int = 0
+    cluster_sizes: Table = {}
+    component_sizes: Table = {}
+
+
+class DropCounts(Counts):
+    """Stage dedup_drop: duplicates by reason, those of them of posts of the history, and what is lost."""
+
+    duplicates: Table = {}
+    earlier: Table = {}
+    lost: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
+
+
+class DecisionCounts(Counts):
+    """What a transformer says of sampled posts."""
+
+    kept: int = 0
+    rejected: int = 0
+
+
+class AgreementCounts(Counts):
+    """What a transformer says of the sample, by where the screen's score is: below the band, in it, above."""
+
+    low: DecisionCounts = msgspec.field(default_factory=DecisionCounts)
+    band: DecisionCounts = msgspec.field(default_factory=DecisionCounts)
+    high: DecisionCounts = msgspec.field(default_factory=DecisionCounts)
+
+
+class ClassifyCounts(Counts):
+    """A stage of classify, one for each transformer: `band` are the posts that it decides on."""
+
+    posts: int = 0
+    band: int = 0
+    sample: int = 0
+    scored: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    policy: Table = {}
+    errors: Table = {}
+    lost: PostTally = msgspec.field(default_factory=PostTally)
+    screens: dict[str, dict[str, ScreenCounts]] = {}
+    agreement: AgreementCounts = msgspec.field(default_factory=AgreementCounts)
+
+
+class SampleCounts(Counts):
+    """Stage vocabulary_sample: the posts whose words are counted."""
+
+    sample: PostTally = msgspec.field(default_factory=PostTally)
+
+
+class NoCounts(Counts):
+    """A stage that counts nothing."""
+
+
+class EntryCounts(Counts):
+    """Entries of a vocabulary by kind."""
+
+    merges: int = 0
+    special: int = 0
+    links: int = 0
+    bytes: int = 0
+    reserved: int = 0
+
+    @property
+    def size(self) -> int:
+        """All entries."""
+        return self.merges + self.special + self.links + self.bytes + self.reserved
+
+
+class TrainingWords(Counts):
+    """Words that a vocabulary was trained on, and those that were too many."""
+
+    distinct: int = 0
+    occurrences: int = 0
+    left_out: int = 0
+    left_out_occurrences: int = 0
+
+
+class TrainCounts(Counts):
+    """Stages vocabulary_train and vocabulary_frozen; `weights`: language -> parts of WEIGHT_OF_ONE."""
+
+    vocabulary: EntryCounts = msgspec.field(default_factory=EntryCounts)
+    words: TrainingWords | None = None
+    weights: Table = {}
+
+
+class EncodeCounts(Counts):
+    """Stage tokens_encode.
+
+    Attributes:
+        documents: posts in sequences.
+        engines: posts by the library that encoded them.
+        held_back: the holdout; None where the recipe has none.
+        left_out: posts that the mixture leaves out; None without a mixture.
+        id_sum: of all posts in sequences, see `mixture.sum_of_ids`; None without a mixture.
+    """
+
+    documents: TokenTally = msgspec.field(default_factory=TokenTally)
+    engines: Table = {}
+    held_back: HoldoutTally | None = None
+    left_out: PostTally | None = None
+    id_sum: int | None = None
+
+
+class PackCounts(Counts):
+    """Stage tokens_pack; `tokens` are those of texts and the special tokens around them."""
+
+    sequences: int = 0
+    documents: int = 0
+    begin_of_document: int = 0
+    turns: int = 0
+    end_of_document: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    padding: int = 0
+
+
+class EntryUse(Counts):
+    """Entries of the vocabulary that occur, and those of them that occur less than 10 times."""
+
+    used: int = 0
+    used_seldom: int = 0
+
+
+class DealCounts(Counts):
+    """Stage tokens_deal: how many shards there are, and of how many sequences."""
+
+    token_use: EntryUse = msgspec.field(default_factory=EntryUse)
+    shards: int = 0
+    sequences_per_shard: int = 0
+    leftover: int = 0
+    steps: int = 0
+
+
+class SequenceCounts(Counts):
+    """What is in the sequences of a shard; `tokens` without padding."""
+
+    sequences: int = 0
+    tokens: int = 0
+    padding: int = 0
+    pieces: int = 0
+
+
+class ShardCounts(Counts):
+    """Stage tokens_shard."""
+
+    in_shards: SequenceCounts = msgspec.field(default_factory=SequenceCounts)
+    leftover: SequenceCounts = msgspec.field(default_factory=SequenceCounts)
+
+
+class RecordCounts(Counts):
+    """Stage history_record."""
+
+    posts: int = 0
+    keys: int = 0
+
+
+class IndexCounts(Counts):
+    """Stage history_index."""
+
+    keys: int = 0
+
+
+class PublishCounts(Counts):
+    """Stage history_publish: what the history holds of the run."""
+
+    posts: int = 0
+    keys: int = 0
+    bytes: int = 0
+
+
+class ScoreCounts(ReadCounts):
+    """The stage of `sluice score`."""
+
+    scored: int = 0
+
+
+class CleanPhase(msgspec.Struct):
+    """Counts of phase clean, by stage."""
+
+    clean: CleanCounts = msgspec.field(default_factory=CleanCounts)
+
+
+class DedupPhase(msgspec.Struct):
+    """Counts of phase dedup, by stage."""
+
+    buckets: BucketCounts = msgspec.field(default_factory=BucketCounts, name="dedup_buckets")
+    join: JoinCounts = msgspec.field(default_factory=JoinCounts, name="dedup_join")
+    candidates: CandidateCounts = msgspec.field(default_factory=CandidateCounts, name="dedup_ship")
+    resolve: ResolveCounts = msgspec.field(default_factory=ResolveCounts, name="dedup_settle")
+    drop: DropCounts = msgspec.field(default_factory=DropCounts, name="dedup_drop")
+
+
+class VocabularyPhase(msgspec.Struct, omit_defaults=True):
+    """Counts of phase vocabulary, by stage: those that train, or the one that takes a frozen tokenizer."""
+
+    sample: SampleCounts | None = msgspec.field(default=None, name="vocabulary_sample")
+    words: NoCounts | None = msgspec.field(default=None, name="vocabulary_words")
+    train: TrainCounts | None = msgspec.field(default=None, name="vocabulary_train")
+    frozen: TrainCounts | None = msgspec.field(default=None, name="vocabulary_frozen")
+
+    @property
+    def made(self) -> TrainCounts:
+        """The counts of the stage that made the tokenizer's files."""
+        return self.train or self.frozen or TrainCounts()
+
+
+class TokensPhase(msgspec.Struct):
+    """Counts of phase tokens, by stage."""
+
+    encode: EncodeCounts = msgspec.field(default_factory=EncodeCounts, name="tokens_encode")
+    pack: PackCounts = msgspec.field(default_factory=PackCounts, name="tokens_pack")
+    deal: DealCounts = msgspec.field(default_factory=DealCounts, name="tokens_deal")
+    shard: ShardCounts = msgspec.field(default_factory=ShardCounts, name="tokens_shard")
+
+
+class HistoryPhase(msgspec.Struct):
+    """Counts of phase history, by stage."""
+
+    record: RecordCounts = msgspec.field(default_factory=RecordCounts, name="history_record")
+    index: IndexCounts = msgspec.field(default_factory=IndexCounts, name="history_index")
+    publish: PublishCounts = msgspec.field(default_factory=PublishCounts, name="history_publish")
+
+
+class ScorePhase(msgspec.Struct):
+    """Counts of the one phase of `sluice score`."""
+
+    score: ScoreCounts = msgspec.field(default_factory=ScoreCounts)
+
+
+class PhaseCounts(msgspec.Struct, omit_defaults=True):
+    """The counts of a run, by phase and stage; zero for a phase that is not finished."""
+
+    clean: CleanPhase = msgspec.field(default_factory=CleanPhase)
+    dedup: DedupPhase = msgspec.field(default_factory=DedupPhase)
+    classify: dict[str, ClassifyCounts] = {}
+    vocabulary: VocabularyPhase = msgspec.field(default_factory=VocabularyPhase)
+    tokens: TokensPhase = msgspec.field(default_factory=TokensPhase)
+    history: HistoryPhase | None = None
+
+    @property
+    def deduplicated(self) -> ScreenedTally:
+        """What clean kept less what dedup dropped."""
+        return self.clean.clean.kept - self.dedup.drop.lost
+
+    @property
+    def survivors(self) -> ScreenedTally:
+        """What clean kept less what dedup and classify dropped."""
+        left = self.deduplicated
+        for stage in self.classify.values():
+            left = left - stage.lost
+        return left
+
+
+COUNTS_OF_PHASE: Final[dict[str, Any]] = {
+    **get_type_hints(PhaseCounts),
+    "history": HistoryPhase,
+    "score": ScorePhase,
+}
+"""Phase -> the type of its counts."""

@@ -1,0 +1,74 @@
+"""manifest.json: what a run read and made, with sizes, SHA-256, counts and fingerprints.
+
+It holds what a reader relies on, and nothing that differs between two runs of the same job: no times, hosts
+or absolute paths.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from sluice.schemas.counts import PhaseCounts
+from sluice.schemas.names import inside
+from sluice.schemas.report import ModelFile, PostReport, TokenLedger, TokenReport
+
+MANIFEST_VERSION: Final = 1
+
+
+class ContractFile(msgspec.Struct, kw_only=True):
+    """A file of the output contract.
+
+    Attributes:
+        path: relative to the output folder, inside it.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        inside(self.path)
+
+
+class ShardFile(ContractFile, kw_only=True):
+    """A token shard; `tokens` without padding."""
+
+    sequences: int
+    tokens: int
+
+
+class InputEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An input file: its SHA-256, or the time that its store lists where that is its identity."""
+
+    path: str
+    bytes: int
+    sha256: str | None = None
+    modified_ns: int | None = None
+
+
+class TokenFormat(msgspec.Struct, kw_only=True):
+    """The numbers that a reader of the shards needs."""
+
+    sequence_length: int
+    vocabulary_size: int
+    pad_id: int
+    eod_id: int
+    sequences_per_shard: int
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """manifest.json. `recipe` is the recipe with its defaults and without paths, as JSON."""
+
+    manifest_version: int
+    sluice: str
+    recipe: dict[str, Any]
+    fingerprints: dict[str, str]
+    inputs: list[InputEntry]
+    models: list[ModelFile]
+    phases: PhaseCounts
+    posts: PostReport
+    tokens: TokenReport
+    token_ledger: TokenLedger
+    format: TokenFormat
+    shards: list[ShardFile]
+    files: list[ContractFile]

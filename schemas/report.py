@@ -1,0 +1,488 @@
+"""The report of a run, as one value: report.json, its JSON Schema, the page and the terminal are made of it.
+
+Ratios are in [0, 1]; what is None is not known, or not part of the recipe. A key that a report lacks, as one
+of an earlier version may, has the default here.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from sluice.schemas.counts import (
+    AgreementCounts,
+    Counts,
+    EntryUse,
+    PostTally,
+    Table,
+    TrainingWords,
+)
+from sluice.schemas.errors import LedgerError
+
+REPORT_VERSION: Final = 1
+SPECIAL_TOKENS: Final = ("begin_of_document", "turns", "end_of_document")
+"""The special tokens of documents, each a line of the tokens' equation."""
+
+
+class Section(msgspec.Struct, kw_only=True):
+    """The base of the parts of a report."""
+
+
+class RecipeName(Section):
+    """What was run: the recipe's name, and the fingerprint of the last phase that makes tokens."""
+
+    name: str = ""
+    fingerprint: str = ""
+
+
+class PostReport(Section):
+    """Where every post went."""
+
+    read: int = 0
+    kept: int = 0
+    rejected: Table = {}
+    duplicates: Table = {}
+    malformed: int = 0
+    errors: int = 0
+    malformed_by_reason: Table = {}
+    errors_by_stage: Table = {}
+    by_lang: Table = {}
+    by_day: Table = {}
+    by_source: Table = {}
+
+    @property
+    def groups(self) -> dict[str, Table]:
+        """The tables of kept posts, by name."""
+        return {"by_lang": self.by_lang, "by_day": self.by_day, "by_source": self.by_source}
+
+    @property
+    def equation(self) -> str:
+        """The posts' equation in figures, as the report and the terminal print it."""
+        policy, copies = sum(self.rejected.values()), sum(self.duplicates.values())
+        return (
+            f"{self.read:,} read = {self.kept:,} kept + {policy:,} rejected by rules + "
+            f"{copies:,} duplicates + {self.malformed:,} malformed + {self.errors:,} errors"
+        )
+
+    def check(self) -> None:
+        """Raises LedgerError unless every post that was read is accounted for, once."""
+        dropped = sum(self.rejected.values()) + sum(self.duplicates.values())
+        missing = self.read - self.kept - dropped - self.malformed - self.errors
+        if missing:
+            raise LedgerError(f"the ledger does not balance: {self.equation}: off by {missing:,}")
+
+
+class TokenReport(Section):
+    """The tokens of the documents: those of texts, which `by_*` divide, and special ones."""
+
+    total: int = 0
+    encoded: int = 0
+    distinct: int = 0
+    begin_of_document: int = 0
+    turns: int = 0
+    end_of_document: int = 0
+    bytes_per_token: float | None = None
+    per_post: float | None = None
+    text_bytes: int = 0
+    by_lang: Table = {}
+    by_day: Table = {}
+    by_source: Table = {}
+
+    @property
+    def groups(self) -> dict[str, Table]:
+        """The tables of tokens of texts, by name."""
+        return {"by_lang": self.by_lang, "by_day": self.by_day, "by_source": self.by_source}
+
+
+class TokenLedger(Counts):
+    """The two sides of the tokens' equation: what was made, and where it is."""
+
+    encoded: int = 0
+    begin_of_document: int = 0
+    turns: int = 0
+    end_of_document: int = 0
+    padding: int = 0
+    in_shards: int = 0
+    leftover: int = 0
+    truncated: int = 0
+
+    @property
+    def special(self) -> dict[str, int]:
+        """The special tokens of documents, by kind."""
+        counts = (self.begin_of_document, self.turns, self.end_of_document)
+        return dict(zip(SPECIAL_TOKENS, counts, strict=True))
+
+    @property
+    def equation(self) -> str:
+        """The equation in figures; a special token that no document has is left out."""
+        special = "".join(f"{n:,} {k.replace('_', '-')} + " for k, n in self.special.items() if n)
+        return (
+            f"{self.encoded:,} encoded + {special}{self.padding:,} padding = {self.in_shards:,} in shards "
+            f"+ {self.leftover:,} leftover + {self.truncated:,} truncated"
+        )
+
+    def check(self) -> None:
+        """Raises LedgerError unless every token, padding included, is accounted for."""
+        made = self.encoded + sum(self.special.values()) + self.padding
+        if made != self.in_shards + self.leftover + self.truncated:
+            raise LedgerError(f"the ledger does not balance: {self.equation}")
+
+
+def table_problems(posts: PostReport, tokens: TokenReport) -> Iterator[str]:
+    """Yields what is wrong with tables that do not sum to their total."""
+    for name, table in posts.groups.items():
+        if sum(table.values()) != posts.kept:
+            yield f"posts.{name} sums to {sum(table.values()):,}, posts.kept is {posts.kept:,}"
+    for name, table in tokens.groups.items():
+        if sum(table.values()) != tokens.encoded:
+            yield f"tokens.{name} sums to {sum(table.values()):,}, tokens.encoded is {tokens.encoded:,}"
+
+
+class FilterReport(Section):
+    """What a filter was asked, let pass and cost; `msec` of CPU time on one core."""
+
+    name: str = ""
+    reason: str = ""
+    threshold: float | None = None
+    posts_in: int | None = None
+    posts_out: int | None = None
+    msec: int | None = None
+
+
+class Band(Section):
+    """The scores of a screen that a transformer decides on."""
+
+    screen: str = ""
+    low: float = 0.0
+    high: float = 0.0
+
+
+class Agreement(AgreementCounts):
+    """How far a screen and its transformer agree on the sample that both have scored.
+
+    Below the band the cascade keeps a post, above it rejects it, in the band it does as the transformer says.
+    """
+
+    sampled: int = 0
+    agreed: float = 0.0
+
+
+class TransformerReport(Section):
+    """What a transformer saw, decided and saved; `seconds` of its device."""
+
+    name: str = ""
+    model: str = ""
+    sha256: str = ""
+    labels: list[str] = []
+    posts: int | None = None
+    decided: int | None = None
+    scored: int | None = None
+    saved: float | None = None
+    rejected: int | None = None
+    errors: int = 0
+    tokens: int | None = None
+    truncated: int = 0
+    seconds: float | None = None
+    band: Band | None = None
+    agreement: Agreement | None = None
+
+
+class LanguageFairness(Section):
+    """The rejection rate of a language.
+
+    Attributes:
+        ratio: its rate over that of all; None for few posts.
+        even_threshold: the hundredth that would give it the rate of all; None for few posts.
+    """
+
+    posts: int = 0
+    rejected: int = 0
+    rate: float = 0.0
+    ratio: float | None = None
+    even_threshold: float | None = None
+
+
+class Fairness(Section):
+    """Rejection rates by language of a screen, or of a label of a transformer."""
+
+    name: str = ""
+    threshold: float = 0.0
+    posts: int = 0
+    rejected: int = 0
+    rate: float = 0.0
+    by_lang: dict[str, LanguageFairness] = {}
+
+
+class LedgerReport(Section):
+    """Both equations in figures; a run whose ledger does not balance ends without a report."""
+
+    balanced: bool = False
+    posts: str = ""
+    tokens: str = ""
+
+
+class EntryUseReport(EntryUse):
+    """How many entries of the vocabulary occur in the sequences, hardly or never."""
+
+    unused: int = 0
+
+
+class HoldoutRates(Section):
+    """What a vocabulary makes of posts that it was not trained on."""
+
+    posts: int = 0
+    text_bytes: int = 0
+    tokens: int = 0
+    bytes_per_token: float = 0.0
+    tokens_per_word: float = 0.0
+
+
+class HoldoutReport(HoldoutRates):
+    """The holdout, and its languages, those with the most text first."""
+
+    languages: dict[str, HoldoutRates] = {}
+
+
+class TrainingShare(Section):
+    """What a language is of the training text; `weight` is what an occurrence of a word weighs."""
+
+    posts: int = 0
+    text_bytes: int = 0
+    weight: float = 0.0
+    share_of_text: float = 0.0
+    share_of_training: float = 0.0
+
+
+class StepTime(Section):
+    """The time of a step; `cpu_seconds` of the thread that did it."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+class VocabularyReport(Section):
+    """The entries of the vocabulary by kind, and what they were learned from."""
+
+    size: int = 0
+    merges: int | None = None
+    special: int | None = None
+    links: int | None = None
+    bytes: int | None = None
+    reserved: int | None = None
+    sample: PostTally = msgspec.field(default_factory=PostTally)
+    words: TrainingWords | None = None
+    use: EntryUseReport | None = None
+    held_back: HoldoutReport | None = None
+    languages: dict[str, TrainingShare] = {}
+    steps: dict[str, StepTime] = {}
+
+
+class SequenceReport(Section):
+    """The packed sequences; `padding` and `truncated_tokens` are tokens."""
+
+    length: int = 0
+    in_shards: int = 0
+    leftover: int = 0
+    padding: int = 0
+    padding_ratio: float | None = None
+    truncated_tokens: int = 0
+
+
+class ShardReport(Section):
+    """The shards of tokens/."""
+
+    count: int = 0
+    sequences_each: int = 0
+    bytes_each: int = 0
+    total_bytes: int = 0
+
+
+class TrainedModel(Section):
+    """The model that the training is planned for."""
+
+    name: str = ""
+    total_parameters: float = 0.0
+    active_parameters: float = 0.0
+    experts: int = 0
+    active_experts: int = 0
+    vocabulary: int = 0
+
+
+class Optimum(Section):
+    """The compute-optimal tokens, the training's share of them, and the days and posts that have as many."""
+
+    tokens: float = 0.0
+    share: float = 0.0
+    days: float | None = None
+    posts: float | None = None
+
+
+class Optima(Section):
+    """The optimum by the active parameters of the model, and by all of them."""
+
+    active: Optimum = msgspec.field(default_factory=Optimum)
+    total: Optimum = msgspec.field(default_factory=Optimum)
+
+
+class NextDay(Section):
+    """What another day like this one adds.
+
+    Attributes:
+        tokens: distinct ones.
+        seen_before: share of this run's posts that earlier runs had; None where none was read.
+    """
+
+    tokens: int = 0
+    sequences: int = 0
+    steps: int = 0
+    steps_with_leftover: int = 0
+    earlier_runs: int = 0
+    seen_before: float | None = None
+
+
+class TrainingReport(Section):
+    """How long the training is, and how far the tokens go for its model."""
+
+    global_batch_sequences: int = 0
+    data_parallel_ranks: int = 0
+    workers_per_rank: int = 1
+    steps: int = 0
+    tokens_per_step: int = 0
+    epoch_tokens: int = 0
+    epochs: float = 0.0
+    wanted_tokens: int | None = None
+    total_steps: int = 0
+    tokens: int | None = None
+    worth_tokens: int = 0
+    flops: float = 0.0
+    model: TrainedModel = msgspec.field(default_factory=TrainedModel)
+    optimal: Optima = msgspec.field(default_factory=Optima)
+    next_day: NextDay = msgspec.field(default_factory=NextDay)
+
+
+class MixedGroup(Section):
+    """A language or source of a mixture: shares of text bytes before and after, and posts.
+
+    Attributes:
+        target: the share that the recipe asks for; None where it asks for none.
+        rate: how often a post is in the sequences, on average.
+    """
+
+    share: float = 0.0
+    target: float | None = None
+    rate: float = 0.0
+    share_after: float = 0.0
+    posts: int = 0
+    left_out: int = 0
+    documents: int = 0
+
+
+class MixtureReport(Section):
+    """What the mixture left out and repeated."""
+
+    max_repeats: float = 0.0
+    left_out: int = 0
+    repeated: int = 0
+    by_lang: dict[str, MixedGroup] = {}
+    by_source: dict[str, MixedGroup] = {}
+
+
+class HistoryRead(Section):
+    """What a run read of a history."""
+
+    segments: int = 0
+    posts: int = 0
+
+
+class HistoryAdded(Section):
+    """What a run added to a history."""
+
+    posts: int = 0
+    bytes: int = 0
+
+
+class HistoryReport(Section):
+    """What the run read from the history, dropped because of it, and added to it."""
+
+    day: str = ""
+    days: int = 0
+    read: HistoryRead = msgspec.field(default_factory=HistoryRead)
+    duplicates: Table = {}
+    added: HistoryAdded = msgspec.field(default_factory=HistoryAdded)
+    bytes_per_post: float = 0.0
+
+
+class DedupReport(Section):
+    """What counted as a duplicate, which copy was kept, and what was compared to find out."""
+
+    rule: str = ""
+    stays: str = ""
+    bands: int = 0
+    rows: int = 0
+    candidates: int = 0
+    component_sizes: Table = {}
+    history: HistoryReport | None = None
+
+
+class PhaseCost(Section):
+    """What a phase cost and how many posts it read; `units_reused` is -1 where all were."""
+
+    name: str = ""
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_rss_bytes: int | None = None
+    posts: int | None = None
+    units_reused: int | None = None
+
+
+class RunCost(Section):
+    """CPU seconds that the operating system counted for the run, and the phases' seconds together."""
+
+    cpu_seconds_counted: float = 0.0
+    seconds: float = 0.0
+
+
+class ModelFile(Section):
+    """A model that the run used; `name` is the filter or transformer that did."""
+
+    name: str = ""
+    model: str = ""
+    sha256: str = ""
+    licence: str | None = None
+
+
+class Versions(Section):
+    """Versions of what a run stands on."""
+
+    beam: str = ""
+    python: str = ""
+
+
+class Report(Section):
+    """report.json. `report_version` is raised where a key changes its meaning or goes."""
+
+    report_version: int = REPORT_VERSION
+    sluice: str = ""
+    recipe: RecipeName = msgspec.field(default_factory=RecipeName)
+    posts: PostReport = msgspec.field(default_factory=PostReport)
+    filters: list[FilterReport] = []
+    transformers: list[TransformerReport] = []
+    fairness: list[Fairness] = []
+    documents: int = 0
+    tokens: TokenReport = msgspec.field(default_factory=TokenReport)
+    encoded_by: Table = {}
+    ledger: LedgerReport = msgspec.field(default_factory=LedgerReport)
+    token_ledger: TokenLedger = msgspec.field(default_factory=TokenLedger)
+    vocabulary: VocabularyReport = msgspec.field(default_factory=VocabularyReport)
+    sequences: SequenceReport = msgspec.field(default_factory=SequenceReport)
+    shards: ShardReport = msgspec.field(default_factory=ShardReport)
+    training: TrainingReport = msgspec.field(default_factory=TrainingReport)
+    mixture: MixtureReport | None = None
+    dedup: DedupReport = msgspec.field(default_factory=DedupReport)
+    duplicate_clusters: Table = {}
+    duplicate_checks_left_out: int = 0
+    phases: list[PhaseCost] = []
+    run: RunCost = msgspec.field(default_factory=RunCost)
+    models: list[ModelFile] = []
+    versions: Versions = msgspec.field(default_factory=Versions)
+    warnings: list[str] = []
