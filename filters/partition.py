@@ -73,6 +73,15 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
         batch: N posts.
         machines: filters with their scorers, in recipe order.
         phase: the phase that reject rows name.
+
+    >>> from sluice.filters.rules.min_words import MinWords
+    >>> from sluice.schemas.post import POST
+    >>> rows = [{"post_id": text, "text": text, "source_file": "a", "source_row": 0, "row_key": 0}
+    ...         for text in ("one", "one two three")]
+    >>> spec, batch = MinWords(min_words=2), Batch(pa.RecordBatch.from_pylist(rows, POST))
+    >>> parts = partition(batch, [(spec, spec.build())], phase="clean")
+    >>> parts.kept.text.to_pylist(), parts.rejected.column("reason").to_pylist()
+    (['one two three'], ['too_few_words'])
     """
     alive_N = np.ones(len(batch), np.bool_)
     scores: dict[str, Scores] = {}

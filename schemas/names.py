@@ -12,6 +12,9 @@ def inside(name: str) -> str:
     Args:
         name: with forward slashes, as manifests and indexes have it.
 
+    >>> inside("tokens/tokens-00000-of-00016.arrow")
+    'tokens/tokens-00000-of-00016.arrow'
+
     Raises:
         ValueError: joined to a folder it could lead out of it, or to another storage: it is empty or
             absolute, begins with a drive or scheme, has an empty part, `.`, `..`, a backslash or a NUL.
@@ -25,7 +28,10 @@ def inside(name: str) -> str:
 def visible(text: str) -> str:
     r"""Returns a text as it is safe to print: what would move the cursor, or turn text around, is escaped.
 
-    Control characters but the tab and the line feed, separators of lines, and marks of direction become
+    Control characters but the tab and the line feed, separators of lines, and signs of direction become
     `\x1b` or `\u202e`; file names and post ids are written by others.
+
+    >>> visible("a" + chr(27) + "[31mb")
+    'a\\x1b[31mb'
     """
-    return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _HIDDEN.sub(lambda match: ascii(match[0])[1:-1], text)

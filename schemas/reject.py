@@ -36,7 +36,13 @@ REJECT = pa.schema(
 
 
 def reject_batch(num_rows: int, columns: dict[str, Any]) -> pa.RecordBatch:
-    """Returns a REJECT batch of `num_rows`; a scalar fills its column, a missing column is null."""
+    """Returns a REJECT batch of `num_rows`; a scalar fills its column, a missing column is null.
+
+    >>> rows = {"post_id": ["1", "2"], "kind": POLICY, "reason": "too_short", "score": pa.array([3.0, 4.0])}
+    >>> rows |= {"phase": "clean", "stage": "min_chars", "source_file": "a.jsonl", "source_row": [0, 1]}
+    >>> reject_batch(2, rows).select(["post_id", "kind", "score", "duplicate_of"]).to_pylist()[1]
+    {'post_id': '2', 'kind': 'policy', 'score': 4.0, 'duplicate_of': None}
+    """
     arrays = []
     for field in REJECT:
         value = columns.get(field.name)

@@ -40,6 +40,12 @@ _PREFIX = b"sluice."
 class ShardFormat(NamedTuple):
     """The numbers that a reader of a shard needs; equal in all shards of a run.
 
+    >>> numbers = ShardFormat(sequence_length=4, vocabulary_size=131072, pad_id=0, eod_id=1)
+    >>> numbers.schema.field("tokens").type
+    FixedSizeListType(fixed_size_list<item: int32>[4])
+    >>> ShardFormat.of(numbers.schema) == numbers
+    True
+
     Attributes:
         sequence_length: tokens in a sequence, padding included.
         vocabulary_size: ids are 0 to vocabulary_size - 1.
@@ -86,7 +92,11 @@ class ShardFormat(NamedTuple):
 
 
 def shard_name(index: int, *, num_shards: int) -> str:
-    """Returns the file name of shard `index`, which counts from 0."""
+    """Returns the file name of shard `index`, which counts from 0.
+
+    >>> shard_name(3, num_shards=16)
+    'tokens-00003-of-00016.arrow'
+    """
     return f"tokens-{index:05d}-of-{num_shards:05d}.arrow"
 
 

@@ -68,7 +68,15 @@ def permutations(spec: MinHashSpec) -> tuple[Uint32s, Uint32s]:
 
 
 def signatures(texts: pa.StringArray, spec: MinHashSpec) -> Uint32s:
-    """Returns (N, P) uint32: the least permuted hash of each text; EMPTY for an empty text."""
+    """Returns (N, P) uint32: the least permuted hash of each text; EMPTY for an empty text.
+
+    The share of equal entries estimates the Jaccard index of the shingles:
+
+    >>> texts = pa.array(["the quick brown fox jumps over", "the quick brown fox jumped over"])
+    >>> first_P, second_P = signatures(texts, MinHashSpec(bands=100, rows=10))
+    >>> bool(0.6 < (first_P == second_P).mean() < 0.8)
+    True
+    """
     data_B, offsets_N1 = utf8_view(texts)
     signature_NP = np.empty((len(texts), spec.num_permutations), np.uint32)
     a_P, b_P = permutations(spec)

@@ -62,6 +62,9 @@ def language_of(label: str) -> str:
 
     Understands the labels of lid.176 (`en`, `als`), of GlotLID and NLLB (`eng_Latn`) and BCP 47 tags
     (`zh-Hans`); a label that is none of these stays as it is.
+
+    >>> [language_of(label) for label in ("en", "als", "eng_Latn", "zh-Hans")]
+    ['en', 'gsw', 'en', 'zh']
     """
     code, _, rest = label.replace("-", "_").partition("_")
     if not rest and code in _WIKIPEDIA:
@@ -77,5 +80,9 @@ def two_letter(code: str) -> str:
 
 
 def group_of(language: str) -> str:
-    """Returns the macrolanguage of a language code: ar, no, zh, or the language itself."""
+    """Returns the macrolanguage of a language code: ar, no, zh, or the language itself.
+
+    >>> group_of("nb"), group_of("de")
+    ('no', 'de')
+    """
     return _GROUP_OF.get(language, language)

@@ -20,5 +20,9 @@ Length = Annotated[float, Meta(ge=0)]
 
 
 def ratio(part_N: Int32s, whole_N: Int32s) -> Scores:
-    """Returns part / whole, (N,) float32 on the score grid; 0 where the whole is 0."""
+    """Returns part / whole, (N,) float32 on the score grid; 0 where the whole is 0.
+
+    >>> ratio(np.array([1, 0], np.int32), np.array([4, 0], np.int32)).tolist()
+    [0.25, 0.0]
+    """
     return on_grid(part_N / np.maximum(whole_N, 1))

@@ -31,6 +31,9 @@ def hash_texts(texts: pa.StringArray, *, seed: int = 0) -> Uint64s:
     Returns:
         (N,) uint64, in the order of the rows.
 
+    >>> [f"{h:016x}" for h in hash_texts(pa.array(["", "abc"])).tolist()]
+    ['ef46db3751d8e999', '44bc2cf5ad770999']
+
     Source: Yann Collet, "xxHash fast digest algorithm", version 0.1.1.
     """
     hashes_N = np.empty(len(texts), np.uint64)

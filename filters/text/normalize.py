@@ -61,6 +61,9 @@ def normalize(texts: pa.StringArray) -> pa.StringArray:
         (N,) string in the order of the rows, never null; empty where nothing but white space and
         control characters was there. A pure function of each text.
 
+    >>> normalize(pa.array(["  Fish &amp;  chips", None])).to_pylist()
+    ['Fish & chips', '']
+
     Source: ours; the rules for joiners follow UAX 31 section 2.3, those for emoji UTS 51.
     """
     view = utf8_view(texts)

@@ -24,6 +24,9 @@ def classifier_text(texts: pa.StringArray) -> pa.StringArray:
 
     Returns:
         (N,) string, in the order of the rows, never null; a pure function of each text.
+
+    >>> classifier_text(pa.array(["RT @ann: Look at THIS https://t.co/a1"])).to_pylist()
+    ['rt : look at this']
     """
     return _view(pc.utf8_lower(texts), drop_retweet=False)
 
@@ -40,6 +43,9 @@ def dedup_text(texts: pa.StringArray) -> pa.StringArray:
     Returns:
         (N,) string, in the order of the rows, never null; empty for a post that is nothing but
         links, handles and RT.
+
+    >>> dedup_text(pa.array(["RT @ann: Look at THIS https://t.co/a1 @bob"])).to_pylist()
+    ['look at this']
     """
     return _view(to_nfc(pc.utf8_lower(texts)), drop_retweet=True)
 
