@@ -42,21 +42,17 @@ OFFSETS = read_only(types.int32)
 
 @cache
 def _cache_dir() -> str | None:
-    """The folder of compiled kernels, by package version and by this file, or None if there can be none.
+    """The folder of compiled kernels, by package version and by this file; None where there can be none.
 
     What is there is executed: a folder that others can write to is not used.
     """
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-    home = os.environ.get("SLUICE_CACHE_DIR") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"),
-        "sluice",
-    )
-    home = os.path.abspath(home)
-    kernels = os.path.join(home, "kernels")
-    folder = os.path.join(kernels, f"{version('sluice')}-{digest}")
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = os.path.abspath(os.environ.get("SLUICE_CACHE_DIR") or os.path.join(caches, "sluice"))
+    folder = os.path.join(home, "kernels", f"{version('sluice')}-{digest}")
     try:
         os.makedirs(os.path.dirname(home), exist_ok=True)
-        if not all(map(_made_private, (home, kernels, folder))):
+        if not all(map(_made_private, (home, os.path.dirname(folder), folder))):
             return None
         with tempfile.TemporaryFile(dir=folder):
             return folder
@@ -84,9 +80,7 @@ def must_compile() -> bool:
     return folder is None or not any(Path(folder).iterdir())
 
 
-def kernel(
-    *signatures: Any, fastmath: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declares a compiled function; without signatures it is a helper that is inlined into kernels.
 
     numba infers the types of a helper, and a kernel's are in its signature: annotations would be a second,
@@ -98,13 +92,11 @@ def kernel(
 
     Args:
         signatures: numba signatures, compiled at import or loaded from the cache.
-        fastmath: only where every operation is on integers or the result is not compared.
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        options = {"nogil": True, "boundscheck": False, "fastmath": fastmath}
-        jit = numba.njit(**options) if signatures else numba.njit(inline="always")
-        compiled: Callable[..., Any] = jit(function)
+        options = {"nogil": True, "boundscheck": False} if signatures else {"inline": "always"}
+        compiled: Callable[..., Any] = numba.njit(**options)(function)
         if signatures and compiled is not function:  # NUMBA_DISABLE_JIT leaves it as it is
             _compile(compiled, signatures)
         return compiled

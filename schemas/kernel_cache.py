@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -181,27 +182,30 @@ def source_digest(module: str) -> str | None:
     return digest.hexdigest()
 
 
-def _is_ours(name: str, module: str) -> bool:
-    package = name.partition(".")[0]
-    return package in (PACKAGE, module.partition(".")[0])
+@cache
+def _spec(module: str) -> ModuleSpec | None:
+    """Returns where a module is; None where there is no such module."""
+    with contextlib.suppress(ImportError, ValueError):
+        return find_spec(module)
+    return None
 
 
 @cache
 def _source(module: str) -> bytes | None:
     """Returns the text of a module's file; None where there is no such module, or no such file."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        spec = find_spec(module)
-        if spec is not None and (spec.origin or "").endswith(".py"):
-            return Path(str(spec.origin)).read_bytes()
+    origin = getattr(_spec(module), "origin", None) or ""
+    with contextlib.suppress(OSError):
+        return Path(origin).read_bytes() if origin.endswith(".py") else None
     return None
 
 
 @cache
 def _imported(module: str) -> frozenset[str]:
     """Returns the modules of ours that a module imports."""
+    ours = {PACKAGE, module.partition(".")[0]}
     names: set[str] = set()
     for name, members in _imports((_source(module) or b"").decode()):
-        if _is_ours(name, module):
+        if name.partition(".")[0] in ours:
             names |= _taken_from(name, members)
     return frozenset(names)
 
@@ -218,15 +222,8 @@ def _imports(source: str) -> Iterator[tuple[str, list[str]]]:
 
 def _taken_from(module: str, members: list[str]) -> set[str]:
     """Returns the modules that `from module import members` reads: submodules, and itself for other names."""
-    if not members or not _is_package(module):
+    is_package = getattr(_spec(module), "submodule_search_locations", None) is not None
+    if not members or not is_package:
         return {module}
     inside = {name for name in members if _source(f"{module}.{name}") is not None}
     return {f"{module}.{name}" for name in inside} | ({module} if inside < set(members) else set())
-
-
-@cache
-def _is_package(module: str) -> bool:
-    with contextlib.suppress(ImportError, ValueError):
-        spec = find_spec(module)
-        return spec is not None and spec.submodule_search_locations is not None
-    return False

@@ -8,7 +8,6 @@ POLICY: Final = "policy"
 DUPLICATE: Final = "duplicate"
 MALFORMED: Final = "malformed"
 ERROR: Final = "error"
-KINDS: Final = (POLICY, DUPLICATE, MALFORMED, ERROR)
 """policy: a filter rejected it; duplicate: it repeats a kept post; malformed: the input is invalid; error:
 our code failed."""
 

@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from sluice.filters.fasttext.kernels.output import (
-    SIGMOID,
-    SIGMOID_END,
-    SIGMOID_STEPS,
-    SOFTMAX,
-    TREE,
-    Output,
-)
+from sluice.filters.fasttext.kernels.output import LOSSES, Output, sigmoid_table
 from sluice.filters.fasttext.kernels.rows import LANES, HashBuckets, InputMatrix, WordIndex
 from sluice.filters.fasttext.kernels.words import END_OF_LINE, fill_slots
 from sluice.filters.fasttext.model import FastTextModel
@@ -17,7 +10,6 @@ from sluice.schemas.arrays import Array
 
 CACHE_LINE = 64
 HEAVY = 10**15  # the count of a tree node that is not built yet
-LOSSES = {"hs": TREE, "softmax": SOFTMAX, "ns": SIGMOID, "ova": SIGMOID}
 
 
 def fixed(array: Array) -> Array:
@@ -103,19 +95,13 @@ def output_of(model: FastTextModel) -> Output:
         norms_L=fixed(model.output_norms_L),
         left_T=integers(left_T),
         right_T=integers(right_T),
-        sigmoid=_sigmoid_table(),
+        sigmoid=fixed(sigmoid_table()),
     )
 
 
 def integers(numbers: list[int]) -> Array:
     """Returns int32 as the kernels' signatures have them."""
     return fixed(np.array(numbers, np.int32))
-
-
-def _sigmoid_table() -> Array:
-    steps = np.arange(SIGMOID_STEPS + 1, dtype=np.float32)
-    x = steps * np.float32(2 * SIGMOID_END) / np.float32(SIGMOID_STEPS) - np.float32(SIGMOID_END)
-    return fixed((1.0 / (1.0 + np.exp(-x).astype(np.float64))).astype(np.float32))
 
 
 def _tree(counts: list[int]) -> tuple[list[int], list[int]]:

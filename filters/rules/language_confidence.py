@@ -5,7 +5,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.batch import Batch, Scores
+from sluice.filters.batch import Batch
 
 
 class LanguageConfidence(Filter, frozen=True, kw_only=True, tag="language_confidence"):
@@ -31,11 +31,7 @@ class LanguageConfidence(Filter, frozen=True, kw_only=True, tag="language_confid
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32 in [0, 1]."""
-
-        def score(batch: Batch) -> Scores:
-            return on_grid(batch.languages.confidence_N)
-
-        return score
+        return lambda batch: on_grid(batch.languages.confidence_N)
 
     def detail(self, batch: Batch) -> pa.StringArray | None:
         """Returns (N,) string, the predicted language."""

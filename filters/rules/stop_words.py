@@ -6,11 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numba import types
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.batch import Batch, Scores
+from sluice.filters.base import Filter, Scorer, on_grid
 from sluice.filters.rules.bounds import Count
 from sluice.schemas.arrays import Uint8s
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, read_only, utf8_view
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -36,11 +35,7 @@ class StopWords(Filter, frozen=True, kw_only=True, tag="stop_words"):
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, 0 to 8."""
-
-        def score(batch: Batch) -> Scores:
-            return num_stop_words(batch.classifier_text).astype(np.float32)
-
-        return score
+        return lambda batch: on_grid(num_stop_words(batch.classifier_text))
 
 
 def num_stop_words(texts: pa.StringArray) -> Uint8s:
@@ -58,9 +53,7 @@ def _is_word_byte(c: Any) -> Any:
     return 97 <= c <= 122 or c >= 128 or 48 <= c <= 57 or c == 95 or 65 <= c <= 90
 
 
-@kernel(
-    types.void(BYTES, OFFSETS, types.Array(types.uint32, 1, "C", readonly=True), types.uint8[::1])
-)
+@kernel(types.void(BYTES, OFFSETS, read_only(types.uint32), types.uint8[::1]))
 def _count_rows(data_B: Any, offsets_N1: Any, packed_W: Any, counts_N: Any) -> None:
     for i in range(len(counts_N)):
         j, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])

@@ -7,7 +7,6 @@ import pyarrow as pa
 from msgspec import Meta
 
 from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.batch import Batch, Scores
 from sluice.filters.rules.bounds import Ratio
 from sluice.filters.text.kernels import phrase_ratios
 from sluice.schemas.arrays import Float64s
@@ -43,11 +42,7 @@ class TopNgramRatio(Filter, frozen=True, kw_only=True, tag="top_ngram_ratio"):
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32 in [0, 1]."""
-
-        def score(batch: Batch) -> Scores:
-            return on_grid(top_ngram_ratio(batch.classifier_text, n=self.n))
-
-        return score
+        return lambda batch: on_grid(top_ngram_ratio(batch.classifier_text, n=self.n))
 
 
 def top_ngram_ratio(texts: pa.StringArray, *, n: int) -> Float64s:

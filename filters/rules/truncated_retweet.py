@@ -2,10 +2,7 @@
 
 from typing import ClassVar
 
-import numpy as np
-
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.batch import Batch, Scores
+from sluice.filters.base import Filter, Scorer, on_grid
 
 
 class TruncatedRetweet(Filter, frozen=True, kw_only=True, tag="truncated_retweet"):
@@ -22,9 +19,4 @@ class TruncatedRetweet(Filter, frozen=True, kw_only=True, tag="truncated_retweet
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, 0 or 1."""
-
-        def score(batch: Batch) -> Scores:
-            features = batch.features
-            return (features.num_retweets * features.num_truncated).astype(np.float32)
-
-        return score
+        return lambda batch: on_grid(batch.features.num_retweets * batch.features.num_truncated)

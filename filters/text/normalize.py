@@ -162,9 +162,8 @@ def _entity_at(data_B: Any, j: Any, end: Any) -> Any:
         return np.int64(60 if a == 108 else 62), 4
     if a == 97 and b == 109 and c == 112 and d == 59:  # amp;
         return np.int64(38), 5
-    if (
-        left > 5 and a == 113 and b == 117 and c == 111 and d == 116 and data_B[j + 5] == 59
-    ):  # quot;
+    # quot;
+    if left > 5 and a == 113 and b == 117 and c == 111 and d == 116 and data_B[j + 5] == 59:
         return np.int64(34), 6
     return np.int64(0), 0
 

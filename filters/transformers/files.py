@@ -163,10 +163,7 @@ def _download(url: str, path: Path, prefix: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=False)
-    except (
-        OSError,
-        RuntimeError,
-    ) as failure:  # URLError is an OSError; a wrong hash a RuntimeError
+    except (OSError, RuntimeError) as failure:  # URLError; a wrong hash is a RuntimeError
         raise InputError(
             f"cannot download {url}: {failure}; fetch the file elsewhere and put it at {path}, or give "
             f"its path as `checkpoint`"

@@ -217,8 +217,7 @@ def _positions(model: Any) -> int:
     """Returns the most tokens that a model has positions for."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
-            before = (
-                0 if module.padding_idx is None else module.padding_idx + 1
-            )  # RoBERTa counts from there
+            # RoBERTa counts from the place after its padding.
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
             return int(module.num_embeddings) - before
     return int(getattr(model.config, "max_position_embeddings", 1 << 30))

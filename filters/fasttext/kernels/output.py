@@ -20,6 +20,7 @@ FLOOR = np.float32(np.log(EPSILON))  # the library drops leaves of the tree belo
 SLACK = np.float32(1e-3)  # more than any rounding, and than what EPSILON adds to a logarithm
 NO_LABEL = -1
 TREE, SOFTMAX, SIGMOID = 0, 1, 2
+LOSSES = {"hs": TREE, "softmax": SOFTMAX, "ns": SIGMOID, "ova": SIGMOID}
 SIGMOID_STEPS, SIGMOID_END = 512, 8
 LOG2_E, LN_2 = 1 / np.log(2), np.log(2)
 NO_FRACTION = 1.5 * 2.0**52
@@ -63,6 +64,13 @@ _HIDDEN = types.NamedTuple((types.float32[:, ::1], types.int64[::1]), Hidden)
 _OUTPUT = types.NamedTuple(
     (types.int64, _matrix, _matrix, _float32, _int32, _int32, _float32), Output
 )
+
+
+def sigmoid_table() -> Array:
+    """Returns (SIGMOID_STEPS + 1,) float32, the library's sigmoid from -SIGMOID_END to SIGMOID_END."""
+    steps = np.arange(SIGMOID_STEPS + 1, dtype=np.float32)
+    x = steps * np.float32(2 * SIGMOID_END) / np.float32(SIGMOID_STEPS) - np.float32(SIGMOID_END)
+    return np.asarray((1.0 / (1.0 + np.exp(-x).astype(np.float64))).astype(np.float32))
 
 
 @kernel()

@@ -15,7 +15,9 @@ import json
 import subprocess
 import tempfile
 import time
+import timeit
 from collections import Counter
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -318,15 +320,11 @@ def _english(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> lis
 def _times(data: Path, identifiers: dict[str, LanguageIdentifier]) -> dict[str, float]:
     """Returns the CPU time a firehose post of each identifier, in microseconds; the least of five runs."""
     posts = read_posts(data, ["firehose/part-00.jsonl.gz"])["text"].combine_chunks()[:TIMED_POSTS]
-    times = {}
-    for name, identify in identifiers.items():
-        runs = []
-        for _ in range(5):
-            begun = time.process_time()
-            identify(posts)
-            runs.append(time.process_time() - begun)
-        times[name] = min(runs) / len(posts) * 1e6
-    return times
+    runs = {
+        name: timeit.repeat(partial(identify, posts), timer=time.process_time, repeat=5, number=1)
+        for name, identify in identifiers.items()
+    }
+    return {name: min(seconds) / len(posts) * 1e6 for name, seconds in runs.items()}
 
 
 def _counts(texts: pa.Table) -> list[dict[str, Any]]:

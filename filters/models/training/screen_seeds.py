@@ -19,9 +19,8 @@ from sluice.filters.text.views import classifier_text
 SEEDS = Path(__file__).with_name("screen_seeds.toml")
 COPIES = 6  # hostile posts a word
 MOST_WORDS = 2  # hostile words put into a post
-ELSEWHERE = (
-    0.2  # share of hostile posts made of another language's posts; of these, so many of none
-)
+ELSEWHERE = 0.2
+"""Share of hostile posts made of another language's posts; of these, so many of none."""
 UNSPACED = ("ja", "th", "zh")
 COMMON_POSTS = 1000  # ordinary posts made for a language
 COMMON_WORDS = (3, 20)  # how many words they have, the second one excluded
