@@ -66,10 +66,12 @@ def rows_of(found: Clusters) -> list[tuple[int, int, float]]:
     """(reason, leader, similarity) of every row."""
     return list(
         zip(
-            found.reason_N.tolist(), found.leader_N.tolist(), found.similarity_N.tolist(),
+            found.reason_N.tolist(),
+            found.leader_N.tolist(),
+            found.similarity_N.tolist(),
             strict=True,
         )
-    )  # fmt: skip
+    )
 
 
 def reference(

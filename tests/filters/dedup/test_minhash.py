@@ -199,10 +199,12 @@ def test_the_estimate_has_no_bias_and_the_right_spread(
     left, right = (pa.array(side) for side in zip(*pairs, strict=True))
     sets = [(shingles(a, 5), shingles(b, 5)) for a, b in pairs]
     jaccard_M = np.array([len(a & b) / len(a | b) for a, b in sets])
-    error_SM = np.array([
-        (signatures(left, spec) == signatures(right, spec)).mean(axis=1) - jaccard_M
-        for spec in (MinHashSpec(bands=20, rows=5, seed=seed) for seed in range(1, 7))
-    ])  # fmt: skip
+    error_SM = np.array(
+        [
+            (signatures(left, spec) == signatures(right, spec)).mean(axis=1) - jaccard_M
+            for spec in (MinHashSpec(bands=20, rows=5, seed=seed) for seed in range(1, 7))
+        ]
+    )
     spread_M = np.sqrt(jaccard_M * (1 - jaccard_M) / 100)
     assert abs(error_SM.mean()) < 0.0016
     assert 0.98 < (error_SM / spread_M).std() < 1.02

@@ -21,6 +21,8 @@ from sluice.filters.language.codes import _TWO_LETTER, language_of
 from sluice.filters.language.identify import (
     LID_176,
     OWN_FILE,
+    CombinedIdentifier,
+    LanguageModel,
     build_identifier,
     identifier_fingerprint,
     shipped_identifier_path,
@@ -29,6 +31,8 @@ from sluice.filters.language.pool import (
     FOLDER,
     GROUPS,
     Evidence,
+    Group,
+    Groups,
     Weights,
     scores,
     shares,
@@ -45,7 +49,7 @@ from tests.strategies import text_arrays
 COMBINED = build_identifier()
 LID = build_identifier(LID_176)
 
-GROUPED = {
+GROUPED: Groups = {
     "own": ("ha", "ur_Latn"),
     "posts": ("en", "sw"),
     "words": ("sr",),
@@ -55,12 +59,12 @@ GROUPED = {
 OWN_LABELS = ("en", "ha", "ur_Latn", "sw", "sr", "uz")
 LID_LABELS = ("en", "sh", "sw", "sr", "vo", "uz")
 WEIGHTS = {group: Weights(own=1.0, lid=0.5, offset=0.0) for group in GROUPS}
-EVIDENCE = Evidence(GROUPED, own_labels=OWN_LABELS, lid_labels=LID_LABELS)  # type: ignore[arg-type]
+EVIDENCE = Evidence(GROUPED, own_labels=OWN_LABELS, lid_labels=LID_LABELS)
 
 
 def score(
-    own: dict[str, float], lid: dict[str, float], weights: dict = WEIGHTS
-) -> dict[str, float]:  # type: ignore[type-arg]
+    own: dict[str, float], lid: dict[str, float], weights: dict[Group, Weights] = WEIGHTS
+) -> dict[str, float]:
     """Returns candidate -> score of one text; `lid` names labels of lid.176, best first."""
     own_NL = np.array([[own.get(label, 0) for label in OWN_LABELS]], np.float32)
     names = [LID_LABELS.index(label) for label in lid] + [-1] * (3 - len(lid))
@@ -181,7 +185,8 @@ def test_what_was_read_already_gives_the_same_languages() -> None:
     """A batch's reading of the texts for all models changes nothing, also on part of its rows."""
     texts = pa.array(["good morning", "", "ina kwana", "guten tag zusammen"])
     for identify in (COMBINED, LID):
-        models = identify.classifiers  # type: ignore[attr-defined]
+        assert isinstance(identify, CombinedIdentifier | LanguageModel)
+        models = identify.classifiers
         hidden = dict(zip(models, read_together(texts, models), strict=True))
         same(identify(texts, hidden), identify(texts))
 

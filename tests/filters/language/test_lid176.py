@@ -92,12 +92,27 @@ def test_the_code_table_is_iso_639() -> None:
 @pytest.mark.parametrize(
     ("label", "code"),
     [
-        ("en", "en"), ("eng", "en"), ("eng_Latn", "en"), ("zh-Hans", "zh"), ("cmn_Hani", "zh"),
-        ("nob_Latn", "nb"), ("no", "nb"), ("nn", "nn"), ("als", "gsw"), ("als_Latn", "sq"), ("sh", "sr"),
-        ("bh", "bho"), ("eml", "egl"), ("arz", "arz"), ("arb_Arab", "ar"), ("yue", "yue"), ("ckb", "ckb"),
-        ("ceb", "ceb"), ("nah", "nah"),
+        ("en", "en"),
+        ("eng", "en"),
+        ("eng_Latn", "en"),
+        ("zh-Hans", "zh"),
+        ("cmn_Hani", "zh"),
+        ("nob_Latn", "nb"),
+        ("no", "nb"),
+        ("nn", "nn"),
+        ("als", "gsw"),
+        ("als_Latn", "sq"),
+        ("sh", "sr"),
+        ("bh", "bho"),
+        ("eml", "egl"),
+        ("arz", "arz"),
+        ("arb_Arab", "ar"),
+        ("yue", "yue"),
+        ("ckb", "ckb"),
+        ("ceb", "ceb"),
+        ("nah", "nah"),
     ],
-)  # fmt: skip
+)
 def test_labels_become_codes(label: str, code: str) -> None:
     """Labels of lid.176, GlotLID and NLLB become ISO 639-1 codes, or 639-3 where there is none."""
     assert language_of(label) == code
@@ -114,11 +129,23 @@ def test_every_label_of_lid_176_is_a_language() -> None:
 @pytest.mark.parametrize(
     ("code", "group"),
     [
-        ("arz", "ar"), ("ary", "ar"), ("arq", "ar"), ("apc", "ar"), ("aeb", "ar"), ("ar", "ar"),
-        ("nb", "no"), ("nn", "no"), ("no", "no"), ("zh", "zh"), ("yue", "zh"), ("wuu", "zh"), ("en", "en"),
-        ("und", "und"), ("id", "id"),
+        ("arz", "ar"),
+        ("ary", "ar"),
+        ("arq", "ar"),
+        ("apc", "ar"),
+        ("aeb", "ar"),
+        ("ar", "ar"),
+        ("nb", "no"),
+        ("nn", "no"),
+        ("no", "no"),
+        ("zh", "zh"),
+        ("yue", "zh"),
+        ("wuu", "zh"),
+        ("en", "en"),
+        ("und", "und"),
+        ("id", "id"),
     ],
-)  # fmt: skip
+)
 def test_groups_are_macrolanguages(code: str, group: str) -> None:
     """Arabic, Norwegian and Chinese are groups; any other language is its own."""
     assert group_of(code) == group

@@ -91,11 +91,11 @@ def test_invented_insults_are_rejected_and_talk_is_kept() -> None:
 
 
 @pytest.mark.parametrize("spec", FILTERS)
-def test_the_default_threshold_is_the_calibration_s(spec: Filter) -> None:
+def test_the_default_threshold_is_the_calibration_s(spec: Spam | Toxicity) -> None:
     """The bound is what `NAME.json` chose, and the fingerprint that of the model's file."""
     known = calibration(spec.name)
     assert getattr(spec, spec.bound) == known.max_score
-    assert spec.model_sha256 == known.sha256  # type: ignore[attr-defined]
+    assert spec.model_sha256 == known.sha256
     assert spec.costly
 
 

@@ -51,7 +51,7 @@ def plain_spaces(text: str) -> str:
         ("", ""),
         (" \n\u200b ", ""),
     ],
-)  # fmt: skip
+)
 def test_what_each_rule_does(raw: str, clean: str) -> None:
     """One example a rule: entities, white space, invisible characters, joiners, NFC, what is kept."""
     assert one(raw) == clean

@@ -313,9 +313,16 @@ def test_other_models_keep_their_last_layer() -> None:
 def test_a_decoder_is_scored_as_well(tmp_path: Path) -> None:
     """A causal model reads its score from the last token that is no padding."""
     config = transformers.GPT2Config(
-        vocab_size=400, n_positions=POSITIONS, n_embd=16, n_layer=2, n_head=2, num_labels=3,
-        initializer_range=0.4, bos_token_id=0, eos_token_id=2,
-    )  # fmt: skip
+        vocab_size=400,
+        n_positions=POSITIONS,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        num_labels=3,
+        initializer_range=0.4,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
     torch.manual_seed(1)
     model = transformers.GPT2ForSequenceClassification(config).eval()
     model.save_pretrained(tmp_path)

@@ -47,7 +47,18 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     files: dict[str, list[dict[str, object]]] = {
         texts.TRAIN_FILE: [
             {"text": f"lundi matin numéro {name}", "lang": "fr", "source": "xlm-t"}
-            for name in ("un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix")
+            for name in (
+                "un",
+                "deux",
+                "trois",
+                "quatre",
+                "cinq",
+                "six",
+                "sept",
+                "huit",
+                "neuf",
+                "dix",
+            )
         ]
         + [
             {"text": "Bonjour, tout le MONDE!", "lang": "fr", "source": "xlm-t"},
@@ -68,7 +79,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "toxicity/train.jsonl.gz": [
             {"text": "yeh ek jumla hai", "lang": "ur-Latn", "source": "roman-urdu", "label": 0}
         ],
-    }  # fmt: skip
+    }
     for name, rows in files.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
