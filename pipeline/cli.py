@@ -1,6 +1,6 @@
 """The command line: run, verify, report, inspect, export, score, sample.
 
-Exit codes: 0 done; 1 the data, the books or the output are not as they must be; 2 the command,
+Exit codes: 0 done; 1 a limit was exceeded, counts do not balance, or verification failed; 2 the command,
 recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finished units are kept).
 """
 
@@ -32,9 +32,9 @@ examples:
   sluice inspect out 1234567890                what happened to one post
   sluice export out megatron tokens-megatron   the tokens for another trainer
 
-Killed or interrupted, the same command goes on where it was: finished units are kept.
-Exit codes: 0 done; 1 limits, books or output not as they must be; 2 wrong command, recipe, input
-or output folder; 130 interrupted, 143 terminated.
+After a kill or an interrupt, rerun the same command to resume: finished units are kept.
+Exit codes: 0 done; 1 a limit was exceeded, counts do not balance, or verification failed;
+2 wrong command, recipe, input or output folder; 130 interrupted, 143 terminated.
 """
 
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _debug()
         return error.exit_code
     except KeyboardInterrupt:
-        _say("sluice: interrupted; the same command goes on where it was")
+        _say("sluice: interrupted; rerun the same command to resume")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, ModuleNotFoundError):
             raise
         _say(
-            f"sluice: a library cannot be loaded, as where memory is short: {error}; finished units are kept"
+            f"sluice: a library cannot be loaded; memory may be short: {error}; finished units are kept"
         )
         _debug()
         return 1
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_up_logging() -> None:
-    """Warnings of ours and of libraries go to stderr; Beam's remarks on the root logger do not."""
+    """Sends warnings, ours and those of libraries, to stderr, without Beam's remarks on the root logger."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Visible("%(name)s: %(message)s"))
     handler.addFilter(lambda record: record.name != "root" or record.levelno >= logging.ERROR)
@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _run_arguments(_command(commands, "run", "posts in, packed token shards out", _run))
     verify = _command(
-        commands, "verify", "re-read all of an output; 0 if it is what it says", _verify
+        commands, "verify", "read all of an output again and compare it with its manifest", _verify
     )
     verify.add_argument("output", help="an output folder of `sluice run`")
     report = _command(commands, "report", "write the report again and print the funnel", _report)
@@ -127,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--json", action="store_true", help="print report.json")
     inspect = _command(commands, "inspect", "what happened to one post", _inspect)
     inspect.add_argument("output", help="an output folder of `sluice run`")
-    inspect.add_argument("post_id", help="the post's id, as it stands in the input")
+    inspect.add_argument("post_id", help="the post's id, as in the input")
     _export_arguments(_command(commands, "export", "write the tokens for other trainers", _export))
     _job_arguments(_command(commands, "score", "every score of every post, no decision", _score))
     sample = _command(commands, "sample", "write synthetic posts with labels", _sample)
@@ -139,12 +139,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, about: str, do: object) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+def _command(commands: Any, name: str, text: str, do: object) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
     )
-    made.set_defaults(do=do)
-    return made
+    command.set_defaults(do=do)
+    return command
 
 
 def _job_arguments(command: argparse.ArgumentParser) -> None:
@@ -242,8 +242,8 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
     problems = verify(parsed.output, say=print)
     for problem in problems:
         _say(f"sluice: {problem}")
-    found = "as its manifest says" if not problems else f"{len(problems)} problem(s)"
-    _show([f"{parsed.output}: {found}"])
+    outcome = f"{len(problems)} problem(s)" if problems else "as its manifest says"
+    _show([f"{parsed.output}: {outcome}"])
     return 1 if problems else 0
 
 

@@ -94,7 +94,7 @@ def run(job: Job, *, flags: Sequence[str], say: Say) -> Report:
 
 
 def _flush(out: str, files: Iterable[str]) -> None:
-    """Waits until the contract's files are on the disk: what COMPLETED stands for outlives a power cut."""
+    """Waits until the contract's files are on the disk, so that COMPLETED is true after a power cut too."""
     if not storage.is_remote(out):
         paths = [storage.join(out, name) for name in (*files, "manifest.json")]
         history.flush([*paths, *sorted({os.path.dirname(path) for path in paths})])
@@ -102,7 +102,7 @@ def _flush(out: str, files: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def _holding(job: Job) -> Iterator[None]:
-    """Holds the output and the history for one run; units whose files are damaged are taken back."""
+    """Holds the output and the history for one run; units whose files are damaged are invalidated."""
     folder = job.recipe.dedup.history
     remembered = contextlib.nullcontext() if folder is None else history.locked(folder)
     with output_folder.locked(job.output), remembered, local_copies.scope(), taking_back():
@@ -128,7 +128,7 @@ def write_report_again(out: str) -> Report:
 
 
 def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
-    """Scores every post and yields, as a table, how the scores lie and what would be rejected."""
+    """Scores every post; yields a table of how scores are distributed and what would be rejected."""
     out, owner = job.output, job.owner("score")
     output_folder.check_owner(out, owner)
     check_places(beam_options(flags), job)

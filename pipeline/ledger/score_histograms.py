@@ -1,4 +1,4 @@
-"""What screens and transformers say about whom: histograms of scores, fairness, and the cascade's band.
+"""Histograms of the scores of screens and transformers, rejection rates by language, and a cascade's band.
 
 Scores in [0, 1] are counted in hundredths: bin k holds the scores from k / 100 on, both on the score
 grid, up to (k + 1) / 100; bin 100 holds 1. Counts of units sum, so every figure here is of the whole run.
@@ -19,7 +19,7 @@ from sluice.schemas.report import Fairness, LanguageFairness
 
 BINS = 100
 SCORE_SLACK = SCORE_GRID / 2
-"""A hundredth on the grid may lie this much below the hundredth."""
+"""A hundredth on the grid may be this much below the hundredth."""
 FEWEST_POSTS = 100
 """Below so many posts of a language, its rejection rate says nothing about a threshold."""
 

@@ -1,9 +1,9 @@
 """The documents of an output, put together again: where one was cut, its pieces follow each other.
 
-Documents stand in the order of their first piece, without padding. A token has one place in an output,
-its number when all sequences that are read lie one after the other; a piece is named by the places
+Documents are in the order of their first piece, without padding. A token has one place in an output,
+its number when all sequences that are read follow each other; a piece is named by the places
 where it begins and ends, and a cut by the end of the one piece and the beginning of the next. Cuts come
-from the provenance: piece p + 1 of a post goes on where piece p ends.
+from the provenance: piece p + 1 of a post begins where piece p ends.
 
 Memory: a record batch of 256 sequences, a million rows of provenance, and some 100 bytes for each piece
 of a post that was cut.
@@ -136,7 +136,7 @@ def _pieces(batch: Batch, place: int) -> tuple[Int64s, Int64s]:
 
 
 class Links(NamedTuple):
-    """The cuts of documents: the piece that ends at `ends_C[c]` goes on at `begins_C[c]`.
+    """The cuts of documents: the piece that ends at `ends_C[c]` continues at `begins_C[c]`.
 
     Attributes:
         ends_C: (C,) int64 places, ascending.
@@ -177,7 +177,7 @@ def _rest(end: int, links: Links, sources: Sources) -> Iterator[Int32s]:
 
 
 def find_links(sources: Sources) -> Links:
-    """Returns where documents that were cut go on.
+    """Returns where documents that were cut continue.
 
     A piece whose predecessor is not read, because it is left over, begins an item of its own.
 
@@ -189,8 +189,8 @@ def find_links(sources: Sources) -> Links:
     if not len(posts):
         return Links(np.empty(0, np.int64), np.empty(0, np.int64))
     post_R, copy_R, piece_R, begin_R, end_R = _by_copy(posts, _pieces_of(posts, sources))
-    goes_on_R = (np.diff(post_R) == 0) & (np.diff(copy_R) == 0) & (np.diff(piece_R) == 1)
-    ends_C, begins_C = end_R[:-1][goes_on_R], begin_R[1:][goes_on_R]
+    continues_R = (np.diff(post_R) == 0) & (np.diff(copy_R) == 0) & (np.diff(piece_R) == 1)
+    ends_C, begins_C = end_R[:-1][continues_R], begin_R[1:][continues_R]
     ascending_C = np.argsort(ends_C)
     return Links(ends_C[ascending_C], begins_C[ascending_C])
 
@@ -237,7 +237,7 @@ def _by_copy(posts: pa.StringArray, rows_R4: Int64s) -> Int64s:
     if differing_R.any():
         post_id = posts[int(post_R[differing_R][0])].as_py()
         raise OutputError(
-            f"post {post_id!r} stands in several documents that are cut at different places, so that "
+            f"post {post_id!r} is in several documents that are cut at different places, so that "
             f"its pieces cannot be told apart; export --items sequences"
         )
     order_R = np.lexsort((piece_R, copy_R, post_R))
@@ -245,7 +245,7 @@ def _by_copy(posts: pa.StringArray, rows_R4: Int64s) -> Int64s:
 
 
 def _numbered(post_R: Int64s, piece_R: Int64s) -> Int64s:
-    """Returns (R,) int64, the number of a row among those of the same piece, which stand together."""
+    """Returns (R,) int64, the number of a row among those of the same piece, which are next to each other."""
     new_R = np.append(True, (np.diff(post_R) != 0) | (np.diff(piece_R) != 0))
     first_R = np.flatnonzero(new_R)[np.cumsum(new_R) - 1]
     return np.asarray(np.arange(len(post_R)) - first_R, np.int64)

@@ -168,7 +168,7 @@ def _table(output: str, name: str) -> pa.Table:
 
 
 def _places(sequence_K: Array, end_K: Array) -> Int64s:
-    """Returns (K,) int64, a number that stands for the place in the shard."""
+    """Returns (K,) int64, a number for the place in the shard."""
     return np.asarray((sequence_K.astype(np.int64) << 32) | end_K)
 
 
@@ -236,7 +236,7 @@ def _conservation(output: str, manifest: Manifest) -> Problems:
 
 
 def _kept(kept_K: Uint64s, manifest: Manifest) -> Problems:
-    """Every kept post stands in the shards or the leftover: once, or as often as the mixture says."""
+    """Every kept post is in the shards or the leftover: once, or as often as the mixture says."""
     encode, kept = manifest.phases.tokens.encode, manifest.posts.kept
     different = len(np.unique(kept_K))
     if different != kept:

@@ -1,7 +1,7 @@
 """A job: a recipe, its inputs and its output; and what each of its phases depends on.
 
 Each phase has a fingerprint: its recipe sections, the versions of the filters and models it uses, and
-the fingerprints of what it reads. Its work lies in a folder named by it, so that changing a threshold
+the fingerprints of what it reads. Its work is in a folder named by it, so that changing a threshold
 reruns what depends on it and nothing else. Workers, memory and Beam flags are outside.
 """
 
@@ -66,7 +66,7 @@ class Job:
 
     @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
-        """The segments of the history that this run may read, as they stood at the first look.
+        """The segments of the history that this run may read, as they were when it first looked.
 
         A run holds the history's lock from before that look to its end.
         """

@@ -1,7 +1,7 @@
 """Which phases a run has and in what order, what each depends on, and which of them are done already.
 
 Each phase has a fingerprint: its recipe sections, the versions of the filters and models that it uses, and
-the fingerprints of what it reads. Its work lies in a folder named by it, so that changing a threshold
+the fingerprints of what it reads. Its work is in a folder named by it, so that changing a threshold
 reruns what depends on it and nothing else.
 """
 
@@ -85,7 +85,7 @@ def finished(job: Job, phase: str, fingerprint: str) -> Result | None:
     """Returns the result of a phase that is done, or None; its contract files must be in place.
 
     Those of a run that did not finish are read: a machine that went down may have left them without their
-    bytes. Units of which a file is missing or damaged are taken back.
+    bytes. Units of which a file is missing or damaged are invalidated.
     """
     result = read_result(job, phase, fingerprint)
     if result is None:
@@ -120,7 +120,7 @@ def _in_place(output: str, there: Mapping[str, int], unit: UnitManifest, *, whol
 
 
 def conclude(plan: PhasePlan) -> Result:
-    """Sums the counts of a phase's units and marks it done."""
+    """Sums the counts of a phase's units and writes that it is done."""
     counts = {}
     for stage in plan.stages:
         counts[stage.name] = total = stage.counts()

@@ -70,7 +70,7 @@ class Cascade:
         if screen is not None:
             schema = schema.append(pa.field(f"{SCORE}{screen}", pa.float32()))
         batches = list(self.survivors.read(unit.name, columns=schema.names))
-        posts = pa.concat_batches(batches) if batches else _nobody(schema)
+        posts = pa.concat_batches(batches) if batches else _no_posts(schema)
         file = self.files[unit.index]
         rows = source_rows(posts.column("row_key"))
         return _from(posts, source_file=file, source_row=rows)
@@ -88,7 +88,7 @@ class Cascade:
         """Returns the sample of what the screen rejected in the unit."""
         with pa.memory_map(Done(self.survivors.clean, unit).path("screened")) as file:
             reader = pa.ipc.open_file(file)
-            found = reader.read_all().combine_chunks().to_batches() or [_nobody(reader.schema)]
+            found = reader.read_all().combine_chunks().to_batches() or [_no_posts(reader.schema)]
         posts = found[0]
         mine_N = score_histograms.sampled(posts.column("post_id"), self.spec.sample, seed=self.seed)
         mine_N &= np.asarray(pc.equal(posts.column("screen"), self.spec.screen or ""), np.bool_)
@@ -97,12 +97,12 @@ class Cascade:
         return _from(found, source_file="", source_row=nowhere)
 
 
-def _nobody(schema: pa.Schema) -> pa.RecordBatch:
+def _no_posts(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=schema)
 
 
 def _from(posts: pa.RecordBatch, *, source_file: str, source_row: pa.Array) -> pa.RecordBatch:
-    """Returns the posts with where they stood."""
+    """Returns the posts with their place in the input."""
     file = pa.repeat(pa.scalar(source_file), posts.num_rows)
     return posts.append_column("source_file", file).append_column("source_row", source_row)
 

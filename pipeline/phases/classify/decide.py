@@ -79,7 +79,7 @@ class _Seen(NamedTuple):
         posts: M of them.
         place_M: (M,) int64, among the unit's survivors.
         band_M: (M,) bool, the transformer decides on them.
-        bound_M: (M,) int8, which threshold says no first, or -1.
+        bound_M: (M,) int8, the first threshold that rejects, or -1.
     """
 
     posts: pa.RecordBatch
@@ -89,7 +89,7 @@ class _Seen(NamedTuple):
 
     @property
     def dropped_M(self) -> Mask:
-        """(M,) bool, what the transformer says no to, where it decides."""
+        """(M,) bool, what the transformer rejects, where it decides."""
         return np.asarray(self.band_M & (self.bound_M >= 0))
 
 
@@ -182,7 +182,7 @@ def _by_language(
 def _agreement(
     spec: Classifier, seen: _Seen, chosen: Chosen, screened: PostScores
 ) -> AgreementCounts:
-    """Returns what the transformer says of the sample, by where the screen's score lies."""
+    """Returns the transformer's decisions on the sample, by the zone of the screen's score."""
     sample_M = chosen.sample_N[seen.place_M]
     no_M = seen.bound_M >= 0
     no_H = first_bound(screened.scores, bounds(spec), len(screened.row_M)) >= 0

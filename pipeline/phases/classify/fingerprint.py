@@ -10,7 +10,7 @@ from sluice.pipeline.recipes.schema import Classifier
 
 
 def part(job: Job) -> list[Any]:
-    """Returns what transformers depend on: where the files lie is outside, what they hold is not."""
+    """Returns what transformers depend on: their paths are outside, their content is not."""
     models = [
         [_without_places(spec), located.fingerprint]
         for spec, located in zip(job.recipe.transformers, job.located, strict=True)

@@ -43,7 +43,7 @@ def bounds(spec: Classifier) -> tuple[Bound, ...]:
 
 
 def first_bound(scores: Mapping[str, Scores], rules: Sequence[Bound], num_posts: int) -> Int8s:
-    """Returns (N,) int8, the first threshold that says no to a post, -1 where none does."""
+    """Returns (N,) int8, the first threshold that rejects a post, -1 where none does."""
     found_N = np.full(num_posts, -1, np.int8)
     for i in reversed(range(len(rules))):
         found_N[rules[i].rejects(scores[rules[i].label])] = i

@@ -1,5 +1,5 @@
 """Phase dedup: band keys -> candidates -> components -> verified duplicates -> what to drop.
 
-Stages in order: buckets and join (`candidates.py`), `ship.py`, `settle.py`, `drop.py`. Reads what clean
+Stages in order: buckets and join (`candidates.py`), `send.py`, `resolve.py`, `drop.py`. Reads what clean
 wrote.
 """

@@ -27,7 +27,7 @@ PIECE_ROWS = 1 << 20
 """Keys that are given to the table of buckets at a time."""
 
 EDGES = pa.schema([("left", pa.uint32()), ("right", pa.uint32())])
-"""Posts of this run that share a key."""
+"""CandidateNumbers of this run that share a key."""
 HISTORY_EDGES = pa.schema([("post", pa.uint32()), ("entry", pa.uint64())])
 """A post of this run and an entry of the history that share a key."""
 COMPONENT = pa.schema([("row", pa.uint32()), ("post", pa.uint32()), ("component", pa.uint32())])
@@ -35,7 +35,7 @@ COMPONENT = pa.schema([("row", pa.uint32()), ("post", pa.uint32()), ("component"
 
 
 @dataclass(frozen=True)
-class Posts:
+class CandidateNumbers:
     """The dense numbers of candidates: kept posts of this run, then entries of the history.
 
     Post `row` of clean unit u is first_U[u] + row. The entries of the history that share a key with
@@ -94,7 +94,7 @@ class DedupStage:
     """What the stages of this phase share; each is named by its folder's last part."""
 
     folder: str
-    posts: Posts
+    posts: CandidateNumbers
 
     @property
     def name(self) -> str:
@@ -103,7 +103,7 @@ class DedupStage:
 
 
 @dataclass(frozen=True)
-class Buckets(DedupStage):
+class LinkPosts(DedupStage):
     """Keys of one partition -> edges between posts that share one, and to the history's."""
 
     num_partitions: int
@@ -116,7 +116,7 @@ class Buckets(DedupStage):
         return partial(_edges, self, first)
 
 
-def _edges(stage: Buckets, first: dict[str, int], unit: Unit, attempt: Attempt) -> BucketCounts:
+def _edges(stage: LinkPosts, first: dict[str, int], unit: Unit, attempt: Attempt) -> BucketCounts:
     rows = sum(source.rows for source in exchange.unit_sources(unit))
     buckets = StarEdges(expected_keys=min(rows, PIECE_ROWS))
     counts = BucketCounts()
@@ -152,7 +152,7 @@ def _joined(held: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def _history_edges(
-    stage: Buckets, view: View, buckets: StarEdges, unit: Unit, attempt: Attempt
+    stage: LinkPosts, view: View, buckets: StarEdges, unit: Unit, attempt: Attempt
 ) -> int:
     """Writes the entries of the history that share a key, for the first post of each key.
 
@@ -182,7 +182,7 @@ class Join(DedupStage):
         return partial(_components, self.posts)
 
 
-def _components(posts: Posts, unit: Unit, attempt: Attempt) -> JoinCounts:
+def _components(posts: CandidateNumbers, unit: Unit, attempt: Attempt) -> JoinCounts:
     entry_H = _entries(unit)
     num_posts = posts.first[-1]
     components = Components(num_posts + len(entry_H))

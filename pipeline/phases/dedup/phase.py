@@ -1,10 +1,9 @@
 """Phase dedup: band keys -> candidates -> components -> verified duplicates -> what to drop.
 
-A shared key is only a candidate. Posts that any chain of keys connects form a component; a component is
-brought together once, with its texts, and settled there by exact comparison with the posts that stay
-(`resolve.py`). So every text of a candidate crosses machines once, whatever
-number of bands it has. Posts that earlier runs kept are candidates too, where the recipe names a history;
-they stay.
+A shared key makes posts candidates only. Posts that any chain of keys connects form a component; a component
+is brought together once, with its texts, and resolved there by exact comparison (`resolve.py`), so that every
+text of a candidate crosses machines once, whatever number of bands it has. Posts that earlier runs kept are
+candidates too, where the recipe names a history; they stay.
 """
 
 import dataclasses
@@ -18,14 +17,13 @@ from sluice.pipeline.history.segments import View
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.dedup.candidates import (
     PHASE,
-    Buckets,
+    CandidateNumbers,
     Join,
-    Posts,
+    LinkPosts,
 )
 from sluice.pipeline.phases.dedup.drop import Drop
-from sluice.pipeline.phases.dedup.resolve import Rules
-from sluice.pipeline.phases.dedup.settle import Settle
-from sluice.pipeline.phases.dedup.ship import Ship
+from sluice.pipeline.phases.dedup.resolve import ResolveComponents, Rules
+from sluice.pipeline.phases.dedup.send import SendTexts
 from sluice.pipeline.phases.job import Job, fingerprint_of, input_units, key_partitions
 from sluice.pipeline.phases.planned import PhasePlan, Step
 from sluice.pipeline.phases.results import Results, read_result, run_day
@@ -34,7 +32,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.schemas.counts import CleanCounts, CleanPhase
 
-POSTS_IN_SETTLE_PARTITION = 250_000
+POSTS_IN_PARTITION = 250_000
 
 
 def part(job: Job) -> list[Any]:
@@ -67,7 +65,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     def at(stage: str) -> str:
         return storage.join(folder, stage)
 
-    partitions = max(4, math.ceil(posts.first[-1] / POSTS_IN_SETTLE_PARTITION))
+    partitions = max(4, math.ceil(posts.first[-1] / POSTS_IN_PARTITION))
     rules = Rules(
         minhash=job.minhash,
         threshold=d.threshold,
@@ -78,15 +76,16 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     )
     # Each stage is in the graph, which engines bound: names of files go to the one stage that needs them.
     numbers = dataclasses.replace(posts, files=())
-    buckets = Buckets(at("buckets"), numbers, key_partitions(job), d.max_checks)
-    ship = Ship(at("ship"), numbers, d.keep, d.ngram, partitions)
+    link = LinkPosts(at("buckets"), numbers, key_partitions(job), d.max_checks)
+    send = SendTexts(at("ship"), numbers, d.keep, d.ngram, partitions)
     drop = Drop(at("drop"), posts, job.output, d.threshold, job.screens)
     steps = [
-        Step(buckets, exchange.Exchange("keys", name="bucket")),
+        Step(link, exchange.Exchange("keys", name="bucket")),
         Step(Join(at("join"), numbers), exchange.OneUnit("all")),
-        Step(ship, exchange.Scatter("components", name="candidates")),
+        Step(send, exchange.Scatter("components", name="candidates")),
         Step(
-            Settle(at("settle"), numbers, rules), exchange.Exchange("candidates", name="component")
+            ResolveComponents(at("settle"), numbers, rules),
+            exchange.Exchange("candidates", name="component"),
         ),
         Step(drop, exchange.Exchange("found", name="unit")),
     ]
@@ -95,7 +94,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     )
 
 
-def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:
+def _dense(job: Job, cleaned: Sequence[Any]) -> CandidateNumbers:
     first = [0]
     for manifest in manifests(cleaned):
         first.append(first[-1] + manifest.counted(CleanCounts).kept.posts)
@@ -103,7 +102,7 @@ def _dense(job: Job, cleaned: Sequence[Any]) -> Posts:
     files = tuple(u.path for u in input_units(job))
     folder = cleaned[0].folder if cleaned else ""
     if job.recipe.dedup.history is None:
-        return Posts(folder, names, tuple(first), files)
+        return CandidateNumbers(folder, names, tuple(first), files)
     read = history_read(job)
     view = View(os.path.abspath(job.recipe.dedup.history), tuple(s.name for s in read))
-    return Posts(folder, names, tuple(first), files, view, tuple(s.day for s in read))
+    return CandidateNumbers(folder, names, tuple(first), files, view, tuple(s.day for s in read))

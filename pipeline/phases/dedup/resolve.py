@@ -1,18 +1,20 @@
-"""Settling: whole components of candidates, with their texts -> who stays, who goes, and for whom.
+"""Resolves components of candidates into clusters: keeps one leader of each, drops the rest.
 
-The rows of a partition are put in order: by component, then the most preferred first, every
-redelivered row behind the one that speaks for its post id. They are settled in slices that a worker
-can hold. Slices end between components where they can. A component that does not fit is cut: its
-leaders wait in files, a piece a slice, and the rows of a later slice meet those that share a key with them,
-piece by piece, before they are settled among themselves. So the result is that of one slice, but the
-memory is that of a slice and a piece, and some 60 bytes a row, however large a component is.
+The rows of a partition are put in order: by component, then the most preferred first, every redelivered row
+behind the one that represents its post id. They are resolved in slices that a worker can hold. Slices end
+between components where they can. A component that does not fit is cut: its leaders are spilled to files, one
+piece per slice, and the rows of a later slice are compared with those that share a key with them, piece by
+piece, before they are compared with each other. So the result is that of one slice, but the memory is that of
+a slice and a piece, and some 60 bytes per row, however large a component is.
 
 Shape suffixes: R rows of the partition, N rows of a slice, L leaders, M members of clusters or rows that
-found a leader, D posts that go, G redeliveries, K keys.
+found a leader, D posts that are dropped, G redeliveries, K keys.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +33,22 @@ from sluice.filters.dedup.clusters import (
 from sluice.filters.dedup.exact_hash import content_hash
 from sluice.filters.dedup.kernels import NO_KEY
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
-from sluice.pipeline.phases.dedup.slicing import THIS_RUN, Order, Read, cuts_of, in_order, slices_of
-from sluice.pipeline.phases.dedup.spilled_leaders import Leaders, Waiting
+from sluice.pipeline.phases.dedup.candidates import DedupStage
+from sluice.pipeline.phases.dedup.slicing import (
+    THIS_RUN,
+    Read,
+    SortedRows,
+    cuts_of,
+    in_order,
+    slices_of,
+)
+from sluice.pipeline.phases.dedup.spilled_leaders import LeaderRows, SpilledLeaders
+from sluice.pipeline.units import exchange
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import ResolveCounts
 
 FOUND = pa.schema(
     [
@@ -45,20 +60,20 @@ FOUND = pa.schema(
         ("copies", pa.int32()),
     ]
 )
-"""What became of a post: a duplicate of a post, in which `segment` of the history if not of this run,
-or (reason KEPT_CODE) one that stays with `copies` posts in its cluster, itself included."""
+"""The outcome of a post: a duplicate of a post, in which `segment` of the history if not of this run, or
+(reason KEPT_CODE) one that is kept, with `copies` posts in its cluster, itself included."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How duplicates are told, and how much of them is held at a time.
+    """What counts as a duplicate, and how much is held at a time.
 
     Attributes:
         minhash: of the band keys that candidates share.
         threshold: the least Jaccard index of near duplicates.
         max_checks: comparisons that a post may cost.
-        max_copies: posts of a cluster that stay.
-        count_copies: whether posts that stay are reported with the size of their cluster.
+        max_copies: posts of a cluster that are kept.
+        count_copies: whether kept posts are reported with the size of their cluster.
         memory_bytes: what a slice may hold, about.
     """
 
@@ -70,15 +85,15 @@ class Rules:
     memory_bytes: int
 
 
-class Settled(NamedTuple):
-    """What became of a partition.
+class Resolved(NamedTuple):
+    """The outcome of a partition.
 
     Attributes:
         found: FOUND batches.
         cluster_sizes: posts in a cluster, by `size_bins`, the one that leads it included.
         component_sizes: posts in a component, by `size_bins`.
         num_unverified: posts that ran out of comparisons.
-        num_slices: in which the partition was settled.
+        num_slices: in which the partition was resolved.
     """
 
     found: list[pa.RecordBatch]
@@ -88,8 +103,8 @@ class Settled(NamedTuple):
     num_slices: int
 
 
-def settle(read: Read, rules: Rules, *, scratch: str) -> Settled:
-    """Settles a partition; deterministic, and the same whatever `memory_bytes` is.
+def resolve(read: Read, rules: Rules, *, scratch: str) -> Resolved:
+    """Resolves a partition; deterministic, and the same whatever `memory_bytes` is.
 
     Args:
         read: yields the partition's CANDIDATE rows, in the same order each time it is called.
@@ -100,16 +115,16 @@ def settle(read: Read, rules: Rules, *, scratch: str) -> Settled:
     cuts = cuts_of(order, rules.memory_bytes)
     with _Partition(order, rules, scratch) as partition:
         for start, rows in zip(cuts, slices_of(read, order, cuts, scratch), strict=False):
-            partition.settle(start, rows)
+            partition.resolve(start, rows)
         return partition.conclude(num_slices=len(cuts) - 1)
 
 
 class _Partition:
-    """The state of a partition while its slices are settled."""
+    """The state of a partition while its slices are resolved."""
 
-    def __init__(self, order: Order, rules: Rules, scratch: str):
+    def __init__(self, order: SortedRows, rules: Rules, scratch: str):
         self._order, self._rules = order, rules
-        self._waiting = Waiting(f"{scratch}.leaders")
+        self._spilled = SpilledLeaders(f"{scratch}.leaders")
         num_rows = len(order.row_R)
         self._leader_R = np.arange(num_rows, dtype=np.int64)
         self._reason_R = np.zeros(num_rows, np.uint8)
@@ -122,50 +137,50 @@ class _Partition:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._waiting.clear()
+        self._spilled.clear()
 
-    def settle(self, start: int, rows: pa.RecordBatch) -> None:
-        """Settles a slice, `rows` (post_id, text) at the places from `start` on."""
+    def resolve(self, start: int, rows: pa.RecordBatch) -> None:
+        """Resolves a slice, `rows` (post_id, text) at the places from `start` on."""
         if not rows.num_rows:
             return
         component_R = self._order.component_R
         if start == 0 or component_R[start] != component_R[start - 1]:
-            self._waiting.clear()
-        settled = _Slice(start, rows, self._rules.minhash, max_checks=self._rules.max_checks)
-        self._meet_waiting(settled)
-        self._cluster(settled)
-        self._keep_copies(settled)
-        self._report(settled)
-        self._wait(settled)
+            self._spilled.clear()
+        part = _Slice(start, rows, self._rules.minhash, max_checks=self._rules.max_checks)
+        self._follow_spilled(part)
+        self._cluster(part)
+        self._keep_copies(part)
+        self._report(part)
+        self._spill(part)
 
-    def _meet_waiting(self, settled: "_Slice") -> None:
-        """Settles the slice's rows that have a waiting leader: first the equal texts, then the like ones."""
-        of = settled.places
+    def _follow_spilled(self, part: "_Slice") -> None:
+        """Resolves the rows that have a spilled leader: first the equal texts, then the similar ones."""
+        of = part.places
         self._leader_R[of], self._reason_R[of] = np.arange(of.start, of.stop), KEPT_CODE
         speaks_N = self._order.speaker_R[of] == np.arange(of.start, of.stop)
-        open_N = speaks_N & (self._order.segment_R[of] == THIS_RUN) & (settled.key_NK1[:, -1] != 0)
+        open_N = speaks_N & (self._order.segment_R[of] == THIS_RUN) & (part.key_NK1[:, -1] != 0)
         for code, columns in ((EXACT_CODE, slice(-1, None)), (NEAR_CODE, slice(None, -1))):
             limit = 1 if code == EXACT_CODE else self._rules.max_checks + 1
-            for older in self._waiting.pieces():
-                # A row that ran out of checks learns nothing more from leaders that are like it.
-                row_N = np.flatnonzero(open_N & ~settled.checks.ran_out_N)
-                found = older.sharing(settled.key_NK1[row_N][:, columns], columns, limit=limit)
+            for older in self._spilled.pieces():
+                # For a row that ran out of comparisons, similar leaders change nothing.
+                row_N = np.flatnonzero(open_N & ~part.checks.ran_out_N)
+                found = older.sharing(part.key_NK1[row_N][:, columns], columns, limit=limit)
                 if len(row_N) and len(found.place_L):
-                    self._meet(settled, row_N, found, code)
+                    self._follow_leaders(part, row_N, found, code)
                     open_N &= self._reason_R[of] == KEPT_CODE
 
-    def _meet(self, settled: "_Slice", row_N: Array, older: "Leaders", code: int) -> None:
-        """Settles those of some rows that find a leader among these."""
+    def _follow_leaders(self, part: "_Slice", row_N: Array, older: "LeaderRows", code: int) -> None:
+        """Resolves those of some rows that find a leader among these."""
         first = len(older.place_L)
-        text = pa.concat_arrays([older.text, settled.text.take(pa.array(row_N))])
+        text = pa.concat_arrays([older.text, part.text.take(pa.array(row_N))])
         if code == EXACT_CODE:
             lead_N = _equal_texts(text, first)
             similarity_N = np.ones(len(text), np.float32)
         else:
             none = Checks.of(first, max_checks=0)
-            mine = settled.checks.take(row_N)
+            mine = part.checks.take(row_N)
             checks = Checks(*(np.concatenate(pair) for pair in zip(none, mine, strict=True)))
-            keys = np.concatenate([older.key_LK1[:, :-1], settled.key_NK1[row_N, :-1]])
+            keys = np.concatenate([older.key_LK1[:, :-1], part.key_NK1[row_N, :-1]])
             lead_N, similarity_N = follow(
                 text,
                 band_keys_NK=keys,
@@ -175,61 +190,61 @@ class _Partition:
                 ngram=self._rules.minhash.ngram,
                 max_checks=self._rules.max_checks,
             )
-            settled.checks.left_N[row_N] = checks.left_N[first:]
-            settled.checks.ran_out_N[row_N] = checks.ran_out_N[first:]
+            part.checks.left_N[row_N] = checks.left_N[first:]
+            part.checks.ran_out_N[row_N] = checks.ran_out_N[first:]
         lead_N, similarity_N = lead_N[first:], similarity_N[first:]
         at_M = np.flatnonzero(lead_N < first)
-        settled.name(row_N[at_M], older.post_id.take(pa.array(lead_N[at_M])), similarity_N[at_M])
-        places_M = settled.start + row_N[at_M]
+        part.name(row_N[at_M], older.post_id.take(pa.array(lead_N[at_M])), similarity_N[at_M])
+        places_M = part.start + row_N[at_M]
         self._leader_R[places_M], self._reason_R[places_M] = older.place_L[lead_N[at_M]], code
-        self._redeliver(settled, places_M, older, lead_N[at_M])
+        self._redeliver(part, places_M, older, lead_N[at_M])
 
     def _redeliver(
-        self, settled: "_Slice", place_M: Array, older: "Leaders", lead_M: Array
+        self, part: "_Slice", place_M: Array, older: "LeaderRows", lead_M: Array
     ) -> None:
-        """Settles the other deliveries of rows that found a waiting leader."""
-        start, stop = settled.start, settled.stop
+        """Resolves the other deliveries of rows that found a spilled leader."""
+        start, stop = part.start, part.stop
         lead_N = np.full(stop - start, -1, np.int64)
         lead_N[place_M - start] = lead_M
         speaker_N = self._order.speaker_R[start:stop] - start
         again_G = np.flatnonzero((speaker_N != np.arange(stop - start)) & (lead_N[speaker_N] >= 0))
         lead_G, first = lead_N[speaker_N[again_G]], len(older.place_L)
-        text = pa.concat_arrays([older.text, settled.text.take(pa.array(again_G))])
+        text = pa.concat_arrays([older.text, part.text.take(pa.array(again_G))])
         similarity_G = pair_jaccard(
             text, np.arange(len(again_G)) + first, lead_G, ngram=self._rules.minhash.ngram
         )
-        settled.name(again_G, older.post_id.take(pa.array(lead_G)), similarity_G)
+        part.name(again_G, older.post_id.take(pa.array(lead_G)), similarity_G)
         self._leader_R[start + again_G] = older.place_L[lead_G]
         self._reason_R[start + again_G] = REDELIVERED_CODE
 
-    def _cluster(self, settled: "_Slice") -> None:
-        """Settles the rows of the slice that no waiting leader was found for."""
-        own_N = np.flatnonzero(self._reason_R[settled.places] == KEPT_CODE)
-        place_N = settled.start + own_N
+    def _cluster(self, part: "_Slice") -> None:
+        """Resolves the rows of the slice that no spilled leader was found for."""
+        own_N = np.flatnonzero(self._reason_R[part.places] == KEPT_CODE)
+        place_N = part.start + own_N
         found = cluster(
-            settled.text.take(pa.array(own_N)),
+            part.text.take(pa.array(own_N)),
             id_code_N=self._order.speaker_R[place_N],
-            content_hash_N=settled.key_NK1[own_N, -1],
-            band_keys_NK=settled.key_NK1[own_N, :-1],
+            content_hash_N=part.key_NK1[own_N, -1],
+            band_keys_NK=part.key_NK1[own_N, :-1],
             threshold=self._rules.threshold,
             ngram=self._rules.minhash.ngram,
             max_checks=self._rules.max_checks,
             fixed_N=self._order.segment_R[place_N] != THIS_RUN,
-            checks=settled.checks.take(own_N),
+            checks=part.checks.take(own_N),
         )
         self._num_unverified += found.num_unverified
         self._leader_R[place_N] = place_N[found.leader_N]
         self._reason_R[place_N] = found.reason_N
-        names = settled.post_id.take(pa.array(own_N[found.leader_N]))
-        settled.name(own_N, names, found.similarity_N)
+        names = part.post_id.take(pa.array(own_N[found.leader_N]))
+        part.name(own_N, names, found.similarity_N)
 
-    def _keep_copies(self, settled: "_Slice") -> None:
-        """Marks the rows that stay: leaders, and members of clusters up to `max_copies`.
+    def _keep_copies(self, part: "_Slice") -> None:
+        """Sets which rows are kept: leaders, and members of clusters up to `max_copies`.
 
         A redelivery of such a member names it, not the leader.
         """
-        reason_N, leader_N = self._reason_R[settled.places], self._leader_R[settled.places]
-        stays_N = self._stays_R[settled.places]
+        reason_N, leader_N = self._reason_R[part.places], self._leader_R[part.places]
+        stays_N = self._stays_R[part.places]
         stays_N[:] = reason_N == KEPT_CODE
         if self._rules.max_copies == 1:
             return
@@ -242,52 +257,50 @@ class _Partition:
         stays_M = earlier_M < self._rules.max_copies - 1
         stays_N[member_M[stays_M]] = True
         np.add.at(self._extra_R, of_M[stays_M], 1)
-        # Who speaks for an id is in the slice of its other deliveries.
-        speaker_N = self._order.speaker_R[settled.places] - settled.start
+        # The row that represents an id is in the slice of its other deliveries.
+        speaker_N = self._order.speaker_R[part.places] - part.start
         again_G = np.flatnonzero(reason_N == REDELIVERED_CODE)
         again_G = again_G[stays_N[speaker_N[again_G]]]
         speaker_G = speaker_N[again_G]
-        similarity_G = pair_jaccard(
-            settled.text, again_G, speaker_G, ngram=self._rules.minhash.ngram
-        )
-        settled.name(again_G, settled.post_id.take(pa.array(speaker_G)), similarity_G)
+        similarity_G = pair_jaccard(part.text, again_G, speaker_G, ngram=self._rules.minhash.ngram)
+        part.name(again_G, part.post_id.take(pa.array(speaker_G)), similarity_G)
 
-    def _report(self, settled: "_Slice") -> None:
-        """Reports the slice's posts of this run that go, each with the post that stays for it."""
-        own_N = self._order.segment_R[settled.places] == THIS_RUN
-        gone_D = np.flatnonzero(own_N & ~self._stays_R[settled.places])
-        place_D = settled.start + gone_D
+    def _report(self, part: "_Slice") -> None:
+        """Adds the posts of this run that are dropped, each with the post that is kept instead."""
+        own_N = self._order.segment_R[part.places] == THIS_RUN
+        gone_D = np.flatnonzero(own_N & ~self._stays_R[part.places])
+        place_D = part.start + gone_D
         columns = [
             pa.array(self._order.post_R[place_D]),
             pa.array(self._reason_R[place_D]),
-            pa.array(settled.similarity_N[gone_D]),
-            settled.names(gone_D),
+            pa.array(part.similarity_N[gone_D]),
+            part.names(gone_D),
             pa.array(self._order.segment_R[self._leader_R[place_D]]),
             pa.nulls(len(gone_D), pa.int32()),
         ]
         self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
 
-    def _wait(self, settled: "_Slice") -> None:
-        """Puts the leaders of the last component into files, if the next slice goes on with it."""
-        stop, component_R = settled.stop, self._order.component_R
+    def _spill(self, part: "_Slice") -> None:
+        """Spills the leaders of the last component, if the next slice continues it."""
+        stop, component_R = part.stop, self._order.component_R
         if stop == len(component_R) or component_R[stop] != component_R[stop - 1]:
             return
-        leads_N = self._reason_R[settled.places] == KEPT_CODE
-        leads_N &= component_R[settled.places] == component_R[stop - 1]
+        leads_N = self._reason_R[part.places] == KEPT_CODE
+        leads_N &= component_R[part.places] == component_R[stop - 1]
         at_L = np.flatnonzero(leads_N)
         if len(at_L):
             rows = pa.array(at_L)
-            self._waiting.add(
-                Leaders(
-                    at_L + settled.start,
-                    settled.key_NK1[at_L],
-                    settled.post_id.take(rows),
-                    settled.text.take(rows),
+            self._spilled.add(
+                LeaderRows(
+                    at_L + part.start,
+                    part.key_NK1[at_L],
+                    part.post_id.take(rows),
+                    part.text.take(rows),
                 )
             )
 
-    def conclude(self, *, num_slices: int) -> Settled:
-        """Returns what was found, with the posts that stay counted by cluster."""
+    def conclude(self, *, num_slices: int) -> Resolved:
+        """Returns the outcome, with the kept posts counted by cluster."""
         order = self._order
         counted_R = (self._reason_R != REDELIVERED_CODE) & (order.segment_R == THIS_RUN)
         size_R = np.bincount(self._leader_R[counted_R], minlength=len(counted_R))
@@ -296,7 +309,7 @@ class _Partition:
             self._count_copies(size_R)
         starts = np.flatnonzero(np.diff(order.component_R, prepend=-1))
         component_sizes = np.diff(starts, append=len(order.component_R))
-        return Settled(
+        return Resolved(
             self._found,
             size_bins(size_R[size_R > 1]),
             size_bins(component_sizes),
@@ -319,7 +332,7 @@ class _Partition:
 
 
 class _Slice:
-    """A slice while it is settled.
+    """A slice while it is resolved.
 
     Attributes:
         key_NK1: the band keys of each row, and the hash of its text; NO_KEY where there is no text.
@@ -368,3 +381,35 @@ def size_bins(size_G: Array) -> dict[str, int]:
         name = str(size) if size <= 4 else f"{power // 2 + 1}-{power}"
         bins[name] = bins.get(name, 0) + int(count)
     return bins
+
+
+@dataclass(frozen=True)
+class ResolveComponents(DedupStage):
+    """Whole components with their texts -> verified duplicates, by clean unit."""
+
+    rules: Rules
+    counts: ClassVar = ResolveCounts
+
+    def open(self) -> Work:
+        """Returns the function that resolves a partition of components."""
+        return partial(_resolve, self)
+
+
+def _resolve(stage: ResolveComponents, unit: Unit, attempt: Attempt) -> ResolveCounts:
+    def read() -> Iterator[pa.RecordBatch]:
+        return (batch for _, batch in exchange.read(unit))
+
+    resolved = resolve(read, stage.rules, scratch=attempt.path("scratch", suffix=""))
+    first_U = np.asarray(stage.posts.first, np.int64)
+    path, num_units = attempt.path("found"), len(stage.posts.units)
+    with exchange.Writer(path, schema=FOUND, num_partitions=num_units, compression="lz4") as writer:
+        for found in resolved.found:
+            post_D = np.asarray(found.column("post"))
+            writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
+    attempt.add("found", path, ranges=writer.ranges)
+    return ResolveCounts(
+        unverified=resolved.num_unverified,
+        slices=resolved.num_slices,
+        cluster_sizes=resolved.cluster_sizes,
+        component_sizes=resolved.component_sizes,
+    )

@@ -1,4 +1,4 @@
-"""Candidates in the order in which they are settled, and the slices that a worker can hold.
+"""Candidates in the order in which they are resolved, and the slices that a worker can hold.
 
 Shape suffixes: R rows of a partition, N rows of a batch.
 """
@@ -40,21 +40,21 @@ CANDIDATE = pa.schema(
 id, `id_high` and `id_low` are two hashes of it, and `text` is what duplicates are compared by."""
 
 
-class Order(NamedTuple):
-    """The rows of a partition in the order in which they are settled; a row's place is its number."""
+class SortedRows(NamedTuple):
+    """The rows of a partition in the order in which they are resolved; a row's place is its number."""
 
     row_R: Array  # the row, as it is read, at each place
     component_R: Array
     post_R: Array
     segment_R: Array
-    speaker_R: Array  # the place of the row that speaks for the same post id
+    speaker_R: Array  # the place of the row that represents the same post id
     cost_R: Array  # bytes that a slice holds for it
 
 
-def in_order(batches: Iterator[pa.RecordBatch]) -> Order:
+def in_order(batches: Iterator[pa.RecordBatch]) -> SortedRows:
     """Returns the order of CANDIDATE rows: by component, the most preferred first.
 
-    Redelivered rows stand right behind the row that speaks for their id, and posts of the history
+    Redelivered rows follow the row that represents their id, and posts of the history
     before all others.
     """
     names = [n for n in CANDIDATE.names if n not in ("post_id", "text")]
@@ -73,11 +73,11 @@ def in_order(batches: Iterator[pa.RecordBatch]) -> Order:
     place_R[row_R] = self_R
     component_R, post_R, segment_R = (table[n][row_R] for n in ("component", "post", "segment"))
     speaker_R = place_R[speaker_R[row_R]]
-    return Order(row_R, component_R, post_R, segment_R, speaker_R, table["cost"][row_R])
+    return SortedRows(row_R, component_R, post_R, segment_R, speaker_R, table["cost"][row_R])
 
 
 def _speakers(table: dict[str, Array]) -> Array:
-    """Returns (R,) the row that speaks for each row's post id: history first, else the newest.
+    """Returns (R,) the row that represents each row's post id: history first, else the newest.
 
     Newest is the latest `time`, then the last in input order. Ids are told by 128 bits of hash.
     """
@@ -93,7 +93,7 @@ def _speakers(table: dict[str, Array]) -> Array:
     return speaker_R
 
 
-def cuts_of(order: Order, memory_bytes: int) -> list[int]:
+def cuts_of(order: SortedRows, memory_bytes: int) -> list[int]:
     """Returns the places where slices start, and the end."""
     cost_R1 = np.concatenate(([0], np.cumsum(order.cost_R)))
     num_rows = len(order.row_R)
@@ -120,7 +120,9 @@ def _before(place_P: Array, limit: int) -> int:
     return int(place_P[at]) if at >= 0 else -1
 
 
-def slices_of(read: Read, order: Order, cuts: list[int], scratch: str) -> Iterator[pa.RecordBatch]:
+def slices_of(
+    read: Read, order: SortedRows, cuts: list[int], scratch: str
+) -> Iterator[pa.RecordBatch]:
     """Yields the rows of each slice in their order, (post_id, text)."""
     columns = ["post_id", "text"]
     if len(cuts) == 2:
@@ -138,7 +140,7 @@ def slices_of(read: Read, order: Order, cuts: list[int], scratch: str) -> Iterat
         os.unlink(path)
 
 
-def _spill(read: Read, order: Order, cuts: list[int], path: str) -> list[Any]:
+def _spill(read: Read, order: SortedRows, cuts: list[int], path: str) -> list[Any]:
     place_R = np.empty(len(order.row_R), np.int64)
     place_R[order.row_R] = np.arange(len(order.row_R))
     start = 0

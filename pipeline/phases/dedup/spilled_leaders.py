@@ -1,4 +1,4 @@
-"""Leaders of a component that was cut: they wait in files, and rows of later slices meet them.
+"""Leaders of a component that was cut: they are spilled to disk between slices.
 
 Shape suffixes: N rows of a slice, L leaders, K keys.
 """
@@ -14,10 +14,10 @@ from sluice.filters.dedup.sharing import KeySharing
 from sluice.schemas.arrays import Array
 
 SPILLED = pa.schema([("place", pa.int64()), ("post_id", pa.string()), ("text", pa.string())])
-"""A row at its place in the order of its partition, as it lies in a temporary file."""
+"""A row at its place in the order of its partition, as it is in a temporary file."""
 
 
-class Leaders(NamedTuple):
+class LeaderRows(NamedTuple):
     """Leaders of a component, the most preferred first; keys as in a slice."""
 
     place_L: Array
@@ -29,14 +29,14 @@ class Leaders(NamedTuple):
 class Piece:
     """The leaders of one slice, in two files: their keys; their places, ids and texts."""
 
-    def __init__(self, path: str, leaders: Leaders):
+    def __init__(self, path: str, leaders: LeaderRows):
         self._paths, self._shape = (f"{path}.keys", f"{path}.texts"), leaders.key_LK1.shape
         leaders.key_LK1.tofile(self._paths[0])
         columns = [pa.array(leaders.place_L), leaders.post_id, leaders.text]
         with pa.ipc.new_file(self._paths[1], SPILLED) as file:
             file.write_batch(pa.RecordBatch.from_arrays(columns, schema=SPILLED))
 
-    def sharing(self, key_NK: Array, columns: slice, *, limit: int) -> Leaders:
+    def sharing(self, key_NK: Array, columns: slice, *, limit: int) -> LeaderRows:
         """Returns the leaders that are among the first `limit` of any of these keys."""
         key_LK1: Array = np.memmap(self._paths[0], np.uint64, "r", shape=self._shape)
         if len(key_NK):
@@ -46,7 +46,7 @@ class Piece:
         with pa.memory_map(self._paths[1]) as file:
             rows = pa.ipc.open_file(file).get_batch(0).filter(pa.array(taken_L))
         columns_ = rows.column("post_id"), rows.column("text")
-        return Leaders(np.asarray(rows.column("place")), np.asarray(key_LK1[taken_L]), *columns_)
+        return LeaderRows(np.asarray(rows.column("place")), np.asarray(key_LK1[taken_L]), *columns_)
 
     def remove(self) -> None:
         """Removes the files."""
@@ -54,14 +54,14 @@ class Piece:
             os.unlink(path)
 
 
-class Waiting:
-    """The leaders of a component that was cut, a piece a slice."""
+class SpilledLeaders:
+    """The leaders of a component that was cut, one piece per slice."""
 
     def __init__(self, path: str):
         self._path = path
         self._pieces: list[Piece] = []
 
-    def add(self, leaders: Leaders) -> None:
+    def add(self, leaders: LeaderRows) -> None:
         """Takes the leaders of a slice."""
         self._pieces.append(Piece(f"{self._path}-{len(self._pieces)}", leaders))
 

@@ -53,5 +53,5 @@ def stages_of(job: Job, results: Results) -> RememberStages:
 
 
 def is_remembered(job: Job, results: Results) -> bool:
-    """Returns whether the history still has the run's posts: a version may have been taken back."""
+    """Returns whether the history still has the run's posts: a version may have been removed."""
     return stages_of(job, results).publish.is_done()

@@ -1,13 +1,13 @@
 """Phase history: the posts that are left -> a segment of the history -> a version that names it.
 
 Each clean unit records its posts and sends their keys; each partition of the keys is sorted; one last
-unit writes what is in the segment and publishes it. Everything lies in the segment's folder:
+unit writes what is in the segment and publishes it. Everything is in the segment's folder:
 
     posts-*.arrow  keys-*.parquet  segment.json     the segment, under names without attempt ids: the
                                                     same posts give the same bytes
     work/record  work/index  work/publish           units' manifests, and the keys that are exchanged
 
-Killed before a version names the segment, a run of the same name goes on from the manifests; the
+Killed before a version names the segment, a run of the same name resumes from the manifests; the
 publishing unit then removes the work of the others. From there on the segment itself says that it is
 done: `units_left` gives nothing to do while the version that counts names it and its files are whole.
 """
@@ -264,7 +264,7 @@ def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
 
 
 def _whole(folder: str, entry: FileEntry) -> str:
-    mend = f"delete the folder {folder} and run again: its units are done anew"
+    mend = f"delete the folder {folder} and run again: its units are done again"
     return whole_file(os.path.join(folder, entry.name), entry.bytes, writer="its unit", mend=mend)
 
 

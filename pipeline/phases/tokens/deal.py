@@ -1,4 +1,4 @@
-"""The stage `deal`: how many shards there are, and which sequence stands where in which of them."""
+"""The stage `deal`: how many shards there are, and which sequence is at which place of which of them."""
 
 from dataclasses import dataclass
 from functools import partial

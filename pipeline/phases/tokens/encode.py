@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.phases.tokens.mixture import Mixing, Mixture
+from sluice.pipeline.phases.tokens.mixture import Mixing, RepeatRates
 from sluice.pipeline.phases.vocabulary.holdout import count_holdout, holdout_mask
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
@@ -57,7 +57,7 @@ class Encode:
         seed: of the hash that deals and orders documents.
         documents: what a document is made of.
         holdout: share of the posts that the vocabulary was not trained on; they are counted apart.
-        mixture: how often each post stands in the shards; None where each stands once.
+        mixture: how often each post is in the shards; None where each is there once.
     """
 
     folder: str
@@ -68,7 +68,7 @@ class Encode:
     seed: int
     documents: DocumentsOf
     holdout: float = 0.0
-    mixture: Mixture | None = None
+    mixture: RepeatRates | None = None
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 

@@ -1,11 +1,11 @@
-"""How often each post stands in the shards: mixing weights by language and by source.
+"""How often each post is in the shards: mixing weights by language and by source.
 
 The amounts that shares are of are text bytes of the survivors, by predicted language and by source: they
 are known before anything is encoded. A group's rate is the bytes that it is to have over the bytes that
 it has; with both tables the rates are multiplied, which gives both sets of shares where language and
 source are independent. What came out is counted, and in the report.
 
-A post of rate 2.3 stands twice, and a third time with probability 0.3, drawn by a seeded hash of its
+A post of rate 2.3 is there twice, and a third time with probability 0.3, drawn by a seeded hash of its
 document: the posts of a conversation are drawn together, and neither units nor batches show.
 """
 
@@ -95,9 +95,9 @@ def target_shares(amounts: Mapping[str, int], shares: recipe.Shares) -> dict[str
 def repeat_rates(
     amounts: Mapping[str, int], shares: recipe.Shares, *, max_repeats: float
 ) -> dict[str, float]:
-    """Returns how often a post of each group is to stand in the shards, on average.
+    """Returns how often a post of each group is to be in the shards, on average.
 
-    The total stays as it is, if the limits let it: what a group cannot take, because its posts may stand
+    The total stays as it is, if the limits let it: what a group cannot take, because its posts may be there
     `max_repeats` times at most, goes to the others in proportion, but to none above `max_share`.
 
     Args:
@@ -116,8 +116,8 @@ def repeat_rates(
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """How often a post of each language and source stands in the shards.
+class RepeatRates:
+    """How often a post of each language and source is in the shards.
 
     Attributes:
         languages: (language, rate), sorted.
@@ -142,7 +142,7 @@ class Mixture:
         return np.minimum(by_language_N * by_source_N, self.max_repeats)
 
     def repeats(self, batch: pa.RecordBatch, order_N: Uint64s) -> Int64s:
-        """Returns (N,) int64, how often each post stands in the shards: 0 where it is left out.
+        """Returns (N,) int64, how often each post is in the shards: 0 where it is left out.
 
         Args:
             batch: with columns `language` and `source`.
@@ -156,7 +156,7 @@ class Mixture:
 
 def plan_mixture(
     section: recipe.Mixture, survivors: PostTally, *, seed: int, output: str, files: tuple[str, ...]
-) -> Mixture:
+) -> RepeatRates:
     """Returns the rates that a recipe's table and the text bytes of the survivors give.
 
     Args:
@@ -166,7 +166,7 @@ def plan_mixture(
         output: the output folder.
         files: source file of each clean unit.
     """
-    return Mixture(
+    return RepeatRates(
         _group_rates(survivors.by_lang, section.language, section.max_repeats),
         _group_rates(survivors.by_source, section.source, section.max_repeats),
         section.max_repeats,
@@ -205,7 +205,7 @@ def _mix(hashes: Uint64s) -> Uint64s:
 
 
 class Copies(NamedTuple):
-    """Posts of a batch, each as often as it stands in the shards, its copies one after the other.
+    """Posts of a batch, each as often as it is in the shards, its copies one after the other.
 
     Attributes:
         row_M: (M,) int64, which post of the batch.
@@ -230,7 +230,7 @@ def copies(order_N: Uint64s, repeats_N: Int64s) -> Copies:
 
 
 class Mixed(NamedTuple):
-    """The posts of a batch as they stand in the shards: M of them, see `Copies`."""
+    """The posts of a batch as they are in the shards: M of them, see `Copies`."""
 
     posts: pa.RecordBatch
     order_M: Uint64s
@@ -240,14 +240,14 @@ class Mixed(NamedTuple):
 class Mixing:
     """A unit's posts, as often as the mixture says, and what it counts; one per unit."""
 
-    def __init__(self, mixture: Mixture, unit: Unit, attempt: Attempt):
+    def __init__(self, mixture: RepeatRates, unit: Unit, attempt: Attempt):
         self._mixture = mixture
         self._source_file = mixture.files[unit.index]
         self._file = RejectFile(attempt, mixture.output, f"{PHASE}-{unit.index:05d}")
         self._left_out, self._id_sum = PostTally(), 0
 
     def apply(self, batch: pa.RecordBatch, order_N: Uint64s) -> "Mixed":
-        """Returns each post of a batch as often as it stands in the shards."""
+        """Returns each post of a batch as often as it is in the shards."""
         repeats_N = self._mixture.repeats(batch, order_N)
         self._leave_out(batch.filter(pa.array(repeats_N == 0)))
         row_M, order_M, first_M = copies(order_N, repeats_N)

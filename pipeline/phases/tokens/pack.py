@@ -48,7 +48,7 @@ KEYS: dict[DocumentsOf, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Pack:
-    """Posts of a partition -> packed sequences and where each piece went.
+    """DocumentPosts of a partition -> packed sequences and where each piece went.
 
     Attributes:
         documents: what a document is made of.
@@ -72,7 +72,7 @@ class Pack:
         return partial(_pack, self)
 
 
-class Posts(NamedTuple):
+class DocumentPosts(NamedTuple):
     """The posts of a partition's documents, in the order of the documents' hashes."""
 
     post_id: pa.StringArray
@@ -103,8 +103,8 @@ def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> PackCounts:
     )
 
 
-def _write(stage: Pack, posts: Posts, planned: PackPlan, attempt: Attempt) -> None:
-    """Writes the sequences, how often each id stands there, and the pieces; a run of sequences at a time."""
+def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attempt) -> None:
+    """Writes the sequences, how often each id occurs, and the pieces; a run of sequences at a time."""
     path, pieces = attempt.path("sequences", suffix=".i32"), []
     sums: list[int] = []
     use = TokenUse(stage.vocabulary)
@@ -136,7 +136,7 @@ def _write(stage: Pack, posts: Posts, planned: PackPlan, attempt: Attempt) -> No
     attempt.add("pieces", path)
 
 
-def _pieces(pieces: pa.RecordBatch, posts: Posts) -> pa.RecordBatch:
+def _pieces(pieces: pa.RecordBatch, posts: DocumentPosts) -> pa.RecordBatch:
     """Returns PIECE rows: the plan's pieces with the post's id in the place of its number."""
     number = pieces.column("post")
     made = {"post_id": posts.post_id.take(number), "copies": posts.copies.take(number)}
@@ -144,7 +144,7 @@ def _pieces(pieces: pa.RecordBatch, posts: Posts) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=PIECE)
 
 
-def _read(unit: Unit, marks: Marks, documents: DocumentsOf) -> Posts:
+def _read(unit: Unit, marks: Marks, documents: DocumentsOf) -> DocumentPosts:
     """Returns the posts of a unit, joined to documents.
 
     The unit is read twice, so that only one copy of its tokens is held.
@@ -156,7 +156,7 @@ def _read(unit: Unit, marks: Marks, documents: DocumentsOf) -> Posts:
     begins_N = _begins(posts, documents)
     tokens = (_encoded(batch.column("tokens")) for _, batch in exchange.read(unit))
     joined = join(tokens, lengths_N, order_N, begins_N, marks=marks)
-    return Posts(posts.column("post_id"), posts.column("copies"), begins_N, joined)
+    return DocumentPosts(posts.column("post_id"), posts.column("copies"), begins_N, joined)
 
 
 def _without_tokens(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -177,7 +177,7 @@ def _order(keys: pa.RecordBatch) -> Any:
     conversations of equal hash do not mix.
     """
     if keys.schema.names == ["order"]:
-        # Rows come in input order, so that a stable sort settles equal hashes by it.
+        # Rows come in input order, so that a stable sort orders equal hashes by it.
         return np.argsort(np.asarray(keys.column("order")), kind="stable")
     return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.schema.names])
 

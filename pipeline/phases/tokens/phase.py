@@ -9,9 +9,9 @@ from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, surv
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens.deal import Deal
 from sluice.pipeline.phases.tokens.encode import Encode
-from sluice.pipeline.phases.tokens.mixture import Mixture, plan_mixture
+from sluice.pipeline.phases.tokens.mixture import RepeatRates, plan_mixture
 from sluice.pipeline.phases.tokens.pack import Pack
-from sluice.pipeline.phases.tokens.shard import Shard
+from sluice.pipeline.phases.tokens.shard import WriteShard
 from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
@@ -61,7 +61,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         _marks(job, made),
         made,
     )
-    shard = Shard(
+    shard = WriteShard(
         *(at("shard"), job.output, at("pack"), at("deal")),
         training.sequence_length,
         made,
@@ -79,7 +79,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
 
 
 def check_tokenizer(job: Job) -> None:
-    """Raises RecipeError where a frozen tokenizer is not one that the run can use; none is well."""
+    """Raises RecipeError where a frozen tokenizer is not one that the run can use."""
     if job.recipe.vocabulary.tokenizer is not None:
         _marks(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
 
@@ -95,8 +95,8 @@ def _marks(job: Job, made: Vocabulary) -> Marks:
     )
 
 
-def mixture_of(job: Job, results: Results) -> Mixture | None:
-    """Returns how often each post stands in the shards, or None where each stands once."""
+def mixture_of(job: Job, results: Results) -> RepeatRates | None:
+    """Returns how often each post is in the shards, or None where each is there once."""
     section = job.recipe.mixture
     if section.is_off:
         return None

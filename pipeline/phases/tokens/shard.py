@@ -32,7 +32,7 @@ Places = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
-class Shard:
+class WriteShard:
     """One shard's places -> the shard and its provenance, under their plain names."""
 
     folder: str
@@ -50,7 +50,7 @@ class Shard:
         return partial(_shard, self)
 
 
-def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> ShardCounts:
+def _shard(stage: WriteShard, unit: Unit, attempt: Attempt) -> ShardCounts:
     shard = unit.index
     num_shards = Done(stage.dealt, "dealt").manifest().counted(DealCounts).shards
     places = _dealt_rows(unit)
@@ -66,7 +66,7 @@ def _shard(stage: Shard, unit: Unit, attempt: Attempt) -> ShardCounts:
 
 
 def _write_tokens(
-    stage: Shard, packed: "PackedFiles", places: Places, name: str, attempt: Attempt
+    stage: WriteShard, packed: "PackedFiles", places: Places, name: str, attempt: Attempt
 ) -> None:
     with ShardWriter(
         attempt.contract_path(stage.output, name),
@@ -81,7 +81,12 @@ def _write_tokens(
 
 
 def _write_provenance(
-    stage: Shard, packed: "PackedFiles", places: Places, shard: int, name: str, attempt: Attempt
+    stage: WriteShard,
+    packed: "PackedFiles",
+    places: Places,
+    shard: int,
+    name: str,
+    attempt: Attempt,
 ) -> tuple[int, int]:
     """Writes a shard's provenance; returns its tokens and its pieces."""
     path = attempt.contract_path(stage.output, name)
@@ -107,7 +112,7 @@ def _slices(places: Places, sequences: int) -> Iterator[Places]:
 
 
 def names(shard: int, num_shards: int) -> tuple[str, str]:
-    """Returns the names of a shard and its provenance; the last number stands for the leftover."""
+    """Returns the names of a shard and its provenance; the last number is that of the leftover."""
     if shard == num_shards:
         return "leftover/tokens.arrow", "leftover/provenance.parquet"
     stem = f"tokens-{shard:05d}-of-{num_shards:05d}"

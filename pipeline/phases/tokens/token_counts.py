@@ -1,4 +1,4 @@
-"""How often each id stands in the shards and the leftover: what a training run sees of each entry.
+"""How often each id occurs in the shards and the leftover: what a training run sees of each entry.
 
 An entry that training hardly sees keeps the embedding that it began with, and a text that holds it does
 strange things to a model. Source: Land and Bartolo 2024, "Fishing for Magikarp" (arXiv:2405.05417).

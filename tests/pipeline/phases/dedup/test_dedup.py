@@ -10,8 +10,7 @@ import pytest
 
 from sluice.pipeline import cli
 from sluice.pipeline.phases.dedup import phase as dedup_phase
-from sluice.pipeline.phases.dedup.candidates import Posts
-from sluice.pipeline.phases.dedup.ship import partition_of
+from sluice.pipeline.phases.dedup.send import partition_of
 from tests.pipeline.runs import Job, reject_rows
 
 BASE = "the lighthouse keeper counts forty seven boats before breakfast on a calm day"
@@ -19,7 +18,7 @@ LONGER = BASE + " again"
 RECIPE = 'name = "copies"\n[dedup]\nthreshold = 0.7\n[training]\nsequence_length = 256\n'
 
 
-def settle(job: Job, folder: Path, posts: list[dict[str, Any]], *more: str) -> dict[int, dict]:
+def resolve(job: Job, folder: Path, posts: list[dict[str, Any]], *more: str) -> dict[int, dict]:
     """Runs posts, a line each, and returns the duplicates' reject rows by line."""
     folder.mkdir(exist_ok=True)
     lines = "".join(json.dumps(post) + "\n" for post in posts)
@@ -48,7 +47,7 @@ def jaccard(a: set[str], b: set[str]) -> float:
 def test_the_earliest_stays(job: Job, tmp_path: Path) -> None:
     """The copy with the earliest time stays, wherever it stands; one without a time comes last."""
     posts = [post("a", BASE), post("b", LONGER, 3), post("c", BASE.upper(), 2), post("d", BASE, 4)]
-    rows = settle(job, tmp_path, posts)
+    rows = resolve(job, tmp_path, posts)
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
         0: ("exact", "c"),
         1: ("near", "c"),
@@ -60,7 +59,7 @@ def test_the_earliest_stays(job: Job, tmp_path: Path) -> None:
 def test_the_longest_stays(job: Job, tmp_path: Path) -> None:
     """With keep = "longest" the longest text stays and the others name it."""
     posts = [post("a", BASE, 1), post("b", LONGER, 3), post("c", BASE.upper(), 2)]
-    rows = settle(job, tmp_path, posts, "--set", "dedup.keep=longest")
+    rows = resolve(job, tmp_path, posts, "--set", "dedup.keep=longest")
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
         0: ("near", "b"),
         2: ("near", "b"),
@@ -72,14 +71,14 @@ def test_the_most_informative_stays(job: Job, tmp_path: Path) -> None:
     padded = BASE + "!" * 30
     posts = [post("a", BASE, 1), post("b", padded, 2), post("c", LONGER, 3)]
     assert len(shingles(LONGER)) > len(shingles(padded))
-    rows = settle(job, tmp_path, posts, "--set", "dedup.keep=informative")
+    rows = resolve(job, tmp_path, posts, "--set", "dedup.keep=informative")
     assert {r: row["duplicate_of"] for r, row in rows.items()} == {0: "c", 1: "c"}
 
 
 def test_a_redelivered_id_is_one_post(job: Job, tmp_path: Path) -> None:
     """The same id twice is one post whatever its text: the newest stays, with the exact similarity."""
     other = "bread rises slowly in a cold kitchen and nobody minds waiting for it"
-    rows = settle(job, tmp_path, [post("a", BASE, 1), post("a", BASE, 3), post("a", other, 2)])
+    rows = resolve(job, tmp_path, [post("a", BASE, 1), post("a", BASE, 3), post("a", other, 2)])
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
         0: ("redelivered", "a"),
         2: ("redelivered", "a"),
@@ -92,7 +91,7 @@ def test_copies_stay_and_are_counted(job: Job, tmp_path: Path) -> None:
     """max_copies keeps the first copies, and provenance counts the posts of each one's cluster."""
     texts = [BASE, BASE, BASE.upper(), LONGER, "a text that is like no other in this file of posts"]
     posts = [post(f"p{i}", text, i + 1) for i, text in enumerate(texts)] + [post("p1", BASE, 2)]
-    rows = settle(
+    rows = resolve(
         job, tmp_path, posts, "--set", "dedup.max_copies=2", "--set", "dedup.count_copies=true"
     )
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
@@ -112,7 +111,7 @@ def test_a_chain_is_not_a_cluster(job: Job, tmp_path: Path) -> None:
     threshold = min(jaccard(a, b), jaccard(b, c)) - 0.01
     assert jaccard(a, c) < threshold
     posts = [post(f"p{i}", text, i + 1) for i, text in enumerate(texts)]
-    rows = settle(job, tmp_path, posts, "--set", f"dedup.threshold={threshold}")
+    rows = resolve(job, tmp_path, posts, "--set", f"dedup.threshold={threshold}")
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
         1: ("near", "p0")
     }
@@ -122,25 +121,19 @@ def test_a_chain_is_not_a_cluster(job: Job, tmp_path: Path) -> None:
 def test_links_alone_are_not_copies_of_each_other(job: Job, tmp_path: Path) -> None:
     """A text of nothing but links and handles is like no other; only its id can repeat."""
     posts = [post("a", "https://example.org/1"), post("b", "@anna https://example.org/2")]
-    assert settle(job, tmp_path, posts) == {}
+    assert resolve(job, tmp_path, posts) == {}
 
 
 def test_partitions_do_not_show(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many partitions settle components, the same posts stay."""
+    """However many partitions resolve components, the same posts are kept."""
     texts = [f"{BASE} number {i % 7} of the {'old ' * (i % 3)}harbour" for i in range(60)]
     posts = [post(f"p{i}", text, 1 + i % 20) for i, text in enumerate(texts)]
-    many = settle(job, tmp_path / "many", posts)
-    monkeypatch.setattr(dedup_phase, "POSTS_IN_SETTLE_PARTITION", 1)
-    assert settle(job, tmp_path / "one", posts) == many
+    many = resolve(job, tmp_path / "many", posts)
+    monkeypatch.setattr(dedup_phase, "POSTS_IN_PARTITION", 1)
+    assert resolve(job, tmp_path / "one", posts) == many
     kept = {p["id"] for i, p in enumerate(posts) if i not in many}
     assert 0 < len(kept) < 60
     assert {row["duplicate_of"] for row in many.values()} <= kept
-
-
-def test_dense_numbers() -> None:
-    """A unit's first kept post has the number of all kept posts before it."""
-    posts = Posts("folder", ("unit-00000", "unit-00001"), (0, 5, 9), ("a", "b"))
-    assert posts.first_of("unit-00001") == 5
 
 
 def test_components_spread_over_partitions() -> None:

@@ -1,4 +1,4 @@
-"""Settling in slices against a plain-Python reading of the rules."""
+"""Resolving in slices against a plain-Python reading of the rules."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
-from sluice.pipeline.phases.dedup.resolve import Rules, settle, size_bins
+from sluice.pipeline.phases.dedup.resolve import Rules, resolve, size_bins
 from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
 
 SPEC = MinHashSpec(bands=6, rows=2, ngram=2)
@@ -78,21 +78,21 @@ def candidates(rows: list[Row], *, in_batch: int = 5) -> list[pa.RecordBatch]:
 
 
 def run(rows: list[Row], scratch: Path, **changed: Any) -> tuple[dict[int, tuple], Any]:
-    """Settles rows; returns what was found by post, and all that `settle` returned."""
+    """Resolves rows; returns the outcome by post, and all that `resolve` returned."""
     batches = candidates(rows)
 
     def read() -> Iterator[pa.RecordBatch]:
         return iter(batches)
 
-    settled = settle(read, rules(**changed), scratch=str(scratch / "scratch"))
+    resolved = resolve(read, rules(**changed), scratch=str(scratch / "scratch"))
     assert list(scratch.iterdir()) == []
-    found = [row for batch in settled.found for row in batch.to_pylist()]
+    found = [row for batch in resolved.found for row in batch.to_pylist()]
     by_post = {
         r["post"]: (r["reason"], r["similarity"], r["duplicate_of"], r["segment"], r["copies"])
         for r in found
     }
     assert len(by_post) == len(found)
-    return by_post, settled
+    return by_post, resolved
 
 
 def jaccard(a: str, b: str) -> float:
@@ -220,13 +220,13 @@ def test_slices_follow_the_rules(
 ) -> None:
     """However little is held at a time, fates, partners, similarities and counts are the reference's."""
     changed = {"memory_bytes": memory, "max_checks": max_checks, "max_copies": max_copies}
-    found, settled = run(rows, scratch, **changed)
+    found, resolved = run(rows, scratch, **changed)
     expected, unverified = reference(rows, rules(**changed))
-    assert (found, settled.num_unverified) == (expected, unverified)
+    assert (found, resolved.num_unverified) == (expected, unverified)
 
 
 def test_a_component_larger_than_memory_is_cut(scratch: Path) -> None:
-    """A component of which a slice holds a part is settled as a whole would be."""
+    """A component of which a slice holds a part is resolved as a whole would be."""
     texts = [f"the ferry leaves from pier {i % 50} at dawn" for i in range(400)]
     rows = [Row(7, str(i), text, rank=i % 13) for i, text in enumerate(texts)]
     whole, one = run(rows, scratch)
@@ -259,12 +259,12 @@ def test_history_speaks_before_newer_deliveries(scratch: Path) -> None:
         Row(0, "b", "ferry to the island!", time=9),
         Row(0, "a", "ferry to the island", segment=1),
     ]
-    found, settled = run(rows, scratch)
+    found, resolved = run(rows, scratch)
     assert {post: (f[0], f[2], f[3]) for post, f in found.items()} == {
         0: (REDELIVERED_CODE, "a", 1),
         1: (NEAR_CODE, "a", 1),
     }
-    assert settled.cluster_sizes == {"2": 1}
+    assert resolved.cluster_sizes == {"2": 1}
 
 
 def test_copies_stay_up_to_the_bound(scratch: Path) -> None:

@@ -16,7 +16,7 @@ from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline import cli
 from sluice.pipeline.outputs.verify import verify
 from sluice.pipeline.phases.tokens.mixture import (
-    Mixture,
+    RepeatRates,
     copies,
     fill,
     repeat_rates,
@@ -120,17 +120,17 @@ def batch(languages: list[str | None], sources: list[str | None]) -> pa.RecordBa
     return pa.RecordBatch.from_arrays(columns, ["language", "source"])
 
 
-def mixture(rate: float, *, source_rate: float = 1.0, max_repeats: float = 4.0) -> Mixture:
+def mixture(rate: float, *, source_rate: float = 1.0, max_repeats: float = 4.0) -> RepeatRates:
     languages = (("en", rate), ("unknown", 1.0))
     sources = (("unknown", 1.0), ("web", source_rate))
-    return Mixture(languages, sources, max_repeats, seed=3, output="", files=())
+    return RepeatRates(languages, sources, max_repeats, seed=3, output="", files=())
 
 
 @given(st.floats(0, 4), st.integers(0, 2**32 - 1))
 def test_repeats_are_exact_in_expectation(rate: float, seed: int) -> None:
     """Every post stands floor(rate) times or once more, and the mean is within six standard errors."""
     posts = 20_000
-    made = Mixture((("en", rate),), (("web", 1.0),), 4.0, seed=seed, output="", files=())
+    made = RepeatRates((("en", rate),), (("web", 1.0),), 4.0, seed=seed, output="", files=())
     order_N = np.random.default_rng(seed).integers(0, 1 << 64, posts, np.uint64)
     repeats_N = made.repeats(batch(["en"] * posts, ["web"] * posts), order_N)
     assert set((repeats_N - int(rate)).tolist()) <= {0, 1}

@@ -28,7 +28,7 @@ from sluice.schemas.hashing import GOLDEN_RATIO
 
 
 @dataclass(frozen=True)
-class Ship(DedupStage):
+class SendTexts(DedupStage):
     """A file's candidates -> their texts, by partition of components."""
 
     keep: str
@@ -38,11 +38,11 @@ class Ship(DedupStage):
 
     def open(self) -> Work:
         """Returns the function that ships a file's candidates."""
-        return partial(_ship, self, history_files(self.posts.history))
+        return partial(_send, self, history_files(self.posts.history))
 
 
-def _ship(
-    stage: Ship, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt
+def _send(
+    stage: SendTexts, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt
 ) -> CandidateCounts:
     found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
     found = found.combine_chunks().to_batches()[0]
@@ -51,17 +51,17 @@ def _ship(
         path, schema=CANDIDATE, num_partitions=stage.num_partitions, compression="lz4"
     ) as writer:
         if number < len(stage.posts.units):
-            shipped = _posts(stage, stage.posts.units[number], found)
+            sent = _posts(stage, stage.posts.units[number], found)
         else:
-            shipped = _entries_of(stage, files[number - len(stage.posts.units)], found)
-        for rows in shipped:
+            sent = _entries_of(stage, files[number - len(stage.posts.units)], found)
+        for rows in sent:
             component_C = np.asarray(rows.column("component"))
             writer.write(rows, partition_of(component_C, stage.num_partitions))
     attempt.add("candidates", path, ranges=writer.ranges)
     return CandidateCounts(found.num_rows)
 
 
-def _posts(stage: Ship, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Yields the CANDIDATE rows of a clean unit."""
     row_C, start = np.asarray(found.column("row")), 0
     for batch in read_kept(
@@ -86,7 +86,9 @@ def _posts(stage: Ship, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordB
         start += batch.num_rows
 
 
-def _entries_of(stage: Ship, file: HistoryFile, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _entries_of(
+    stage: SendTexts, file: HistoryFile, found: pa.RecordBatch
+) -> Iterator[pa.RecordBatch]:
     """Yields the CANDIDATE rows of a file of the history: they come before all posts of this run."""
     row_C = np.asarray(found.column("row")).astype(np.int64)
     view = stage.posts.history
