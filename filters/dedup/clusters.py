@@ -20,8 +20,8 @@ is dropped on the estimate of a sketch. An empty text is no duplicate of any pos
 redelivered row, whose text may have been edited since, represents no other.
 
 The work is at most `max_checks` comparisons a row, however large a bucket is. The memory, beside that
-of the arguments, is about 50 bytes a row, 4 bytes a band key, at most 10 more for one that rows share,
-and 8 bytes a shingle of the leaders that a later row may still be compared with, twice that while room
+of the arguments, is about 50 bytes per row, 4 bytes per band key, at most 10 more for one that rows share,
+and 8 bytes per shingle of the leaders that a later row may still be compared with, twice that while room
 for more is made. Where rows come component by component, those are few; where one component is all,
 they may be all that are kept.
 

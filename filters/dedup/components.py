@@ -23,7 +23,7 @@ class StarEdges:
     """Star edges over a stream of rows: from the first post of every key to the others that have it.
 
     Memory grows with the distinct keys alone, however often one comes: 24 to 48 bytes each, 72 while
-    the table doubles, and 8 bytes a row of the piece that is added. Every key is one, 0 too.
+    the table doubles, and 8 bytes per row of the piece that is added. Every key is one, 0 too.
 
     Args:
         expected_keys: distinct keys that there is room for from the start.
@@ -73,7 +73,7 @@ class StarEdges:
 
 
 class Components:
-    """Union-find over N posts; memory 4 bytes a post while edges come in, 5 at the end.
+    """Union-find over N posts; memory 4 bytes per post while edges come in, 5 at the end.
 
     Args:
         num_posts: N, below 2**32 - 1.

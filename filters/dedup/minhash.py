@@ -105,7 +105,7 @@ def text_band_keys(texts: pa.StringArray, spec: MinHashSpec) -> Uint64s:
 
 
 def shingle_sets(texts: pa.StringArray, *, ngram: int) -> ShingleSets:
-    """Returns the distinct shingles of each text; 8 bytes a byte of text are held while it runs.
+    """Returns the distinct shingles of each text; 8 bytes per byte of text are held while it runs.
 
     Different shingles have the same x by chance alone, 2^-64 a pair: two posts of 300 shingles each
     seem to share one too many with probability 5e-15.

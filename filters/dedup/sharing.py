@@ -17,7 +17,7 @@ from sluice.schemas.arrays import Bools, Int32s, Int64s, Uint64s
 class KeySharing:
     """Which of many leaders, read piece by piece, share a key with the rows of a slice.
 
-    The table is 24 bytes a distinct key; 8 bytes a key are held beside it while it is filled.
+    The table is 24 bytes per distinct key; 8 bytes per key are held beside it while it is filled.
 
     Args:
         key_NK: (N, K) uint64 of the slice; NO_KEY is no key.

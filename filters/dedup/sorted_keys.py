@@ -32,7 +32,7 @@ def sort_by_key(key_M: Uint64s, value_M: Uint32s) -> tuple[Uint64s, Uint32s]:
     """Returns (key_M, value_M) in ascending order of key; equal keys keep their order.
 
     Sorts by digits from the lowest, up to the highest bit in which keys differ: the keys of one
-    partition share their first bits. Holds 24 bytes a key beside the arguments.
+    partition share their first bits. Holds 24 bytes per key beside the arguments.
     """
     bits = int(np.bitwise_or.reduce(key_M ^ key_M[:1])).bit_length() if len(key_M) else 0
     key, value = key_M, value_M

@@ -114,7 +114,7 @@ def read_together(
     look-ups and sums alone. Two models of one dimension that look the same subwords up are read as one.
     Answers are, bit for bit, those of each model on the texts themselves.
 
-    What a choice in training costs, in us a post of 90 bytes (batches of 16,000; trust the ratios):
+    What a choice in training costs, in us per post of 90 bytes (batches of 16,000; trust the ratios):
     splitting and numbering words 0.9 and hashing subwords 0.5, once for all models; then, for each model
     with 50,000 rows, look-ups 0.35 and sums 0.2 (4 or 8 numbers), 0.35 (16), 0.8 (32), 1.9 (64). 5,000 rows
     in place of 50,000 save 0.3. Subwords of 2-6 characters in place of 2-4 cost 0.2, 1-4 the same; word

@@ -34,7 +34,7 @@ MOST_KEPT = 1 << 22
 class _Scratch(threading.local):
     """Arrays that the calls of a thread use one after the other.
 
-    Fresh memory comes from the operating system page by page, which costs 1 us a post. What is never
+    Fresh memory comes from the operating system page by page, which costs 1 us per post. What is never
     written to, as the end of a bound that is not reached, is never there.
     """
 

@@ -1,6 +1,6 @@
 """Reads the file of a supervised fastText model: `.bin`, and `.ftz`, which is pruned and quantised.
 
-The file is a header, a dictionary, an input matrix with a row a word and a row a hash bucket (of
+The file is a header, a dictionary, an input matrix with one row per word and one per hash bucket (of
 subwords and word n-grams), and an output matrix. This file turns it into plain arrays; what they mean
 for a text is in `sluice.filters.fasttext.kernels.rows`.
 

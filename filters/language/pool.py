@@ -47,7 +47,7 @@ TOP = 3
 NO_CANDIDATE = np.float32(1e3)
 """Taken from the score of a candidate of which nothing speaks: its share is 0."""
 LEAST = 0.05
-"""Their least probability; without it lid.176's tree is searched for 2 us a post more, to no gain."""
+"""Their least probability; without it lid.176's tree is searched for 2 us per post more, to no gain."""
 FOLDER = Path(__file__).parents[1] / "models"
 
 

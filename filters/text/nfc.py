@@ -29,7 +29,7 @@ def to_nfc(texts: pa.StringArray) -> pa.StringArray:
     Returns:
         (N,) string, in the order of the rows; the argument itself where every row is in NFC.
 
-    Source: UAX 15, section 9 (quick check). It flags 0.3% of real posts and takes 0.15 us a post.
+    Source: UAX 15, section 9 (quick check). It flags 0.3% of real posts and takes 0.15 us per post.
     """
     flags_N = np.zeros(len(texts), np.bool_)
     _flag_rows(*utf8_view(texts), _combining(), flags_N)

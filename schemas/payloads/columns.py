@@ -274,9 +274,9 @@ def _clock_micros(data_B: Any, j: Any, end: Any) -> Any:
     minute = _digits(data_B, j + 4, end, 2)
     second = np.int64(0)
     fraction = np.int64(0)
-    sound = separated and 0 <= hour <= 23 and 0 <= minute <= 59 and data_B[j + 3] == 0x3A
+    is_time = separated and 0 <= hour <= 23 and 0 <= minute <= 59 and data_B[j + 3] == 0x3A
     j += 6
-    if sound and j < end and data_B[j] == 0x3A:
+    if is_time and j < end and data_B[j] == 0x3A:
         second = _digits(data_B, j + 1, end, 2)
         j += 3
         if second >= 0 and j < end and (data_B[j] == 0x2E or data_B[j] == 0x2C):  # . or ,
@@ -287,10 +287,10 @@ def _clock_micros(data_B: Any, j: Any, end: Any) -> Any:
                 fraction += (np.int64(data_B[j]) - 0x30) * place
                 place //= 10
                 j += 1
-            sound = j > first
-    sound = sound and 0 <= second <= 59
+            is_time = j > first
+    is_time = is_time and 0 <= second <= 59
     micros = hour * _HOUR + minute * _MINUTE + second * _SECOND + fraction
-    return (micros if sound else np.int64(_NONE)), j
+    return (micros if is_time else np.int64(_NONE)), j
 
 
 @kernel()

@@ -76,7 +76,7 @@ def test_every_row_is_kept_or_rejected_once(posts: pa.RecordBatch) -> None:
 
 
 @given(post_batches())
-def test_the_first_filter_that_says_no_gives_the_reason(posts: pa.RecordBatch) -> None:
+def test_the_first_filter_that_rejects_gives_the_reason(posts: pa.RecordBatch) -> None:
     """A reject names the first filter in order that refuses it, with that filter's score and threshold."""
     part = split(posts)
     verdicts = [(spec, score(Batch(posts))) for spec, score in machines()]

@@ -43,7 +43,7 @@ def test_the_cache_is_private(cache: Path) -> None:
 def test_a_cache_that_others_may_write_is_not_used(
     cache: Path, which: str, mode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody else could put code there: kernels are compiled anew, and the log says why."""
+    """Somebody else could put code there: kernels are compiled again, and the log says why."""
     (cache / which).mkdir(parents=True)
     (cache / which).chmod(mode)
     with caplog.at_level(logging.WARNING):
@@ -138,7 +138,7 @@ def test_a_kernel_is_loaded_until_what_it_is_made_from_changes(program: Program)
 
 @pytest.mark.slow
 def test_a_damaged_file_is_compiled_again(program: Program) -> None:
-    """A file that was cut or changed is not executed, and is written anew."""
+    """A file that was cut or changed is not executed, and is written again."""
     program.ask()
     (file,) = program.files
     whole = file.read_bytes()

@@ -81,7 +81,7 @@ def _adder(lanes: int) -> Any:
     """Returns add(table, rows, first, count, stride, sums, at, column).
 
     It adds `lanes` columns of table rows, from `column` on, to sums[at : at + lanes]. The sums stay in a
-    vector register; a loop in Python would store and load them at each row (1 ns a row against 10).
+    vector register; a loop in Python would store and load them at each row (1 ns per row against 10).
     """
 
     @intrinsic

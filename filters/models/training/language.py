@@ -238,7 +238,7 @@ def _overall(gold_N: Array, codes: dict[str, Array], *, suffix: str = "") -> dic
 
 
 def _by_language(gold_N: Array, codes: dict[str, Array]) -> list[dict[str, Any]]:
-    """Returns a row a language of the test."""
+    """Returns one row per language of the test."""
     rows = {name: measure.f1(gold_N, found_N) for name, found_N in codes.items()}
     return [
         {
@@ -263,7 +263,7 @@ def _taken_for(found_N: Array, code: str) -> str:
 def _others(
     texts: pa.Table, tested: set[str], identifiers: dict[str, LanguageIdentifier]
 ) -> list[dict[str, Any]]:
-    """Returns a row a language that lid.176 knows and the test posts do not have, on generated texts."""
+    """Returns one row per language that lid.176 knows and the test posts do not have, on generated texts."""
     test = _part(texts, "test")
     gold_N = np.array([language_of(label) for label in test["label"].to_pylist()])
     sources = np.array(test["source"].to_pylist())
@@ -304,7 +304,7 @@ def _mean_accuracy(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) 
 
 
 def _english(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> list[dict[str, Any]]:
-    """Returns a row a source of English held-out posts: the share that is named English."""
+    """Returns one row per source of English held-out posts: the share that is named English."""
     held_out = _part(texts, "held_out")
     english = held_out.filter(pc.equal(held_out["label"], "en"))
     rows = []
@@ -328,7 +328,7 @@ def _times(data: Path, identifiers: dict[str, LanguageIdentifier]) -> dict[str, 
 
 
 def _counts(texts: pa.Table) -> list[dict[str, Any]]:
-    """Returns a row a source: its texts and languages."""
+    """Returns one row per source: its texts and languages."""
     pairs = set(zip(texts["source"].to_pylist(), texts["label"].to_pylist(), strict=True))
     counts = Counter(texts["source"].to_pylist())
     return [

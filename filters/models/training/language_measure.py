@@ -49,7 +49,7 @@ def groups(codes_N: Array) -> Array:
 def by_length(
     texts: pa.StringArray, gold_N: Array, codes: dict[str, Array]
 ) -> list[dict[str, Any]]:
-    """Returns a row a class of length: posts, and accuracy and macro-F1 of each identifier."""
+    """Returns one row per class of length: posts, and accuracy and macro-F1 of each identifier."""
     chars_N = pc.utf8_length(texts).to_numpy()
     rows = []
     for first, end in zip(LENGTHS, (*LENGTHS[1:], None), strict=True):
@@ -66,7 +66,7 @@ def by_length(
 
 
 def by_threshold(right_N: Array, confidence_N: Array) -> list[dict[str, float]]:
-    """Returns a row a threshold: what share of posts is kept, how many of those are right, what is lost."""
+    """Returns one row per threshold: the share of posts kept, of those right, and what is lost."""
     rows = []
     for threshold in THRESHOLDS:
         kept_N = confidence_N >= np.float32(threshold)

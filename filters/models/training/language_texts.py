@@ -52,7 +52,7 @@ SCHEMA = pa.schema([(name, pa.string()) for name in ("text", "label", "source", 
 """`label` is a language code, or one with a script (`ur_Latn`)."""
 
 LEAST_LETTERS = 6
-MOST_OF_LEFT_OUT = 500  # posts a source and language
+MOST_OF_LEFT_OUT = 500  # posts per source and language
 FRAGMENT_CHARS = (20, 40, 80, 160)
 WORDS_A_LANGUAGE = 25_000
 WORD_TEXTS = {"train": 2000, "held_out": 100, "test": 100}  # a language

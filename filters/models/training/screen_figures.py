@@ -104,7 +104,7 @@ def _without(
 def by_source(
     recipe: ScreenRecipe, screen: Screen, test: pa.Table, *, max_score: float
 ) -> list[Row]:
-    """Returns a row a source and language of the test files: size, AUC, and errors at the threshold."""
+    """Returns one row per source and language of the test files: size, AUC, and errors at the threshold."""
     scores_N, labels_N = screen.score(*read_by(test)), test["label"].to_numpy()
 
     def row(name: str, lang: str, own_N: Array) -> Row:

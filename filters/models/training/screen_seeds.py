@@ -17,7 +17,7 @@ from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 
 SEEDS = Path(__file__).with_name("screen_seeds.toml")
-COPIES = 6  # hostile posts a word
+COPIES = 6  # hostile posts per word
 MOST_WORDS = 2  # hostile words put into a post
 ELSEWHERE = 0.2
 """Share of hostile posts made of another language's posts; of these, so many of none."""

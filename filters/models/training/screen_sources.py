@@ -22,7 +22,7 @@ class ScreenSource(NamedTuple):
         where: its repository.
         as_clean: taken as label 0 whatever its label: ordinary posts, collected for another purpose,
             that keep a model from taking a language itself for a sign. The figure is the most
-            posts a language.
+            posts per language.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ScreenRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         sources: what is used of the training files.
         left_out: source -> why it is not.
         not_ordinary: sources made for a model of this kind, whose false alarms are not counted.
-        most: posts a source and label.
+        most: posts per source and label.
         clean_weight: what all ordinary posts weigh together; a source's posts of one label weigh 1.
         seeds_weight: what all made posts (`screen_seeds.py`) weigh together; 0 for none.
         shape: whether the features of `sluice.filters.screens.shape` are used.

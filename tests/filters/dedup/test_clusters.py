@@ -432,7 +432,7 @@ def test_a_huge_bucket_costs_what_its_rows_cost() -> None:
 
 
 def peak_bytes(texts: list[str]) -> int:
-    """The most that NumPy holds at once while texts are settled, beside the arguments."""
+    """The most that NumPy holds at once while texts are resolved, beside the arguments."""
     array = pa.array(texts)
     arguments: dict[str, Any] = {
         "id_code_N": np.arange(len(texts)),
@@ -459,7 +459,7 @@ def test_leaders_that_nobody_may_meet_any_more_are_let_go() -> None:
 
 
 def test_nothing_in_gives_nothing_out() -> None:
-    """A partition without rows is settled too."""
+    """A partition without rows is resolved too."""
     found = run([], fixed=[])
     assert len(found.leader_N) == 0
     found = run([])

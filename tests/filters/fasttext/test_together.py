@@ -145,7 +145,7 @@ def test_later_calls_change_no_earlier_answer(models: dict[str, Path]) -> None:
 
 
 def test_scratch_that_is_not_kept(monkeypatch: pytest.MonkeyPatch, models: dict[str, Path]) -> None:
-    """Arrays too large to keep are made anew, to the same bits."""
+    """Arrays too large to keep are made again, to the same bits."""
     rows = column(many_words(seed=8, texts=200))
     machines = [classifier(models[name]) for name in SOME]
     want = read_together(rows, machines)
