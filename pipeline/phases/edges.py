@@ -45,14 +45,8 @@ class Survivors:
 
     def places(self, unit: str) -> Uint32s:
         """Returns the places in the unit's `kept` file that are left, ascending."""
-        return np.delete(np.arange(self._kept(unit), dtype=np.uint32), self.dropped(unit))
-
-    def count(self, unit: str) -> int:
-        """Returns how many of the unit's posts are left."""
-        return self._kept(unit) - len(self.dropped(unit))
-
-    def _kept(self, unit: str) -> int:
-        return Done(self.clean, unit).manifest().counted(CleanCounts).kept.posts
+        kept = Done(self.clean, unit).manifest().counted(CleanCounts).kept.posts
+        return np.delete(np.arange(kept, dtype=np.uint32), self.dropped(unit))
 
     def read(self, unit: str, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yields the unit's posts that are left, in order.

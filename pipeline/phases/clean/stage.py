@@ -43,7 +43,6 @@ from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, reject_b
 PHASE = "clean"
 SEEN_TEXTS = 1 << 18
 """Slots of the memory of texts in a unit; a power of two, 2 MiB."""
-LANGUAGE_COLUMNS = ("language", "language_group", "language_confidence")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""The stage of `sluice score`, without an engine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from sluice.filters.text.normalize import normalize
+from sluice.pipeline.phases.job import make_job
+from sluice.pipeline.phases.score import phase
+from sluice.pipeline.phases.score import stage as score_stage
+from sluice.pipeline.recipes.loader import load
+from sluice.pipeline.units.attempt import Attempt
+from sluice.schemas.counts import ScoreCounts
+
+TEXTS = ["the boats leave the harbour at six", "poison", "bread rises in a cold kitchen"]
+
+
+def normalize_or_fail(text: pa.StringArray) -> pa.StringArray:
+    """As `normalize`, which one post breaks."""
+    if pc.any(pc.match_substring(text, "poison")).as_py():
+        raise ValueError("broken")
+    return normalize(text)
+
+
+def score(folder: Path) -> ScoreCounts:
+    """Scores the texts as one unit."""
+    posts = folder / "posts.jsonl"
+    rows = [{"id": str(i), "text": text} for i, text in enumerate(TEXTS)]
+    posts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = load("sample", sets=())
+    inputs = msgspec.structs.replace(recipe.input, files=(str(posts),))
+    job = make_job(msgspec.structs.replace(recipe, input=inputs), out=str(folder / "out"))
+    plan = phase.plan(job)
+    (stage,), (unit,) = plan.stages, plan.elements
+    attempt = Attempt(stage.folder, unit.name)
+    counts: Any = stage.open()(unit, attempt)
+    attempt.commit(counts)
+    return counts
+
+
+def test_a_post_that_breaks_normalisation_is_a_dead_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `sluice run`: it takes no other post of its unit with it."""
+    monkeypatch.setattr(score_stage, "normalize", normalize_or_fail)
+    assert score(tmp_path) == ScoreCounts(read=3, scored=2)
+    scores = pq.read_table(next((tmp_path / "out" / "scores").iterdir()))
+    assert scores["post_id"].to_pylist() == ["0", "2"]
+    (reject,) = pq.read_table(next((tmp_path / "out" / "rejects").iterdir())).to_pylist()
+    assert (reject["post_id"], reject["kind"], reject["reason"]) == ("1", "error", "ValueError")
