@@ -1,5 +1,5 @@
-"""What all rooms share: posts, rejects, token shards, errors, names, arrays, and how kernels are declared.
+"""What all rooms share: posts, rejects, shards, counts, the report, errors, names, arrays, and kernels.
 
-`payloads/` holds one file for each outside format. Imports pyarrow, NumPy, numba and the standard
-library, and nothing of ours.
+`payloads/` holds one file for each outside format. Imports pyarrow, NumPy, numba, msgspec and the
+standard library, and nothing of ours.
 """

@@ -1,4 +1,4 @@
-"""Counts: how they are made, added and balanced, so that no post is lost unnoticed.
+"""Posts counted by group, histograms of scores, and the limits of what may fail.
 
 Imports no other room of pipeline.
 """
