@@ -99,8 +99,8 @@ class TransformerScorer:
         nothing = np.empty((0, len(self.labels)), np.float32)
         chunks = [Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_), 0.0)]
         chunks += [self._score(tokens) for tokens in self._tokens_ahead(texts)]
-        *columns, seconds = zip(*chunks, strict=True)
-        scored = Scored(*map(np.concatenate, columns), sum(seconds))
+        scores_NL, tokens_N, truncated_N = map(np.concatenate, list(zip(*chunks, strict=True))[:3])
+        scored = Scored(scores_NL, tokens_N, truncated_N, sum(chunk.seconds for chunk in chunks))
         if not np.isfinite(scored.scores_NL).all():
             raise InputError(f"the model gives scores that are no numbers in {self.dtype}")
         return scored

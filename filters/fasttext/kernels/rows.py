@@ -89,10 +89,10 @@ def _adder(lanes: int) -> Any:
         def codegen(context, builder, signature, args):
             vector, i64 = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
 
-            def data(k):
+            def data(k: int) -> Any:
                 return context.make_array(signature.args[k])(context, builder, args[k]).data
 
-            def place(base, index):
+            def place(base: Any, index: Any) -> Any:
                 return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
 
             table, sums = data(0), place(data(5), args[6])

@@ -43,4 +43,5 @@ def _far(row: dict[str, Any]) -> float | None:
     """Returns the AUC on a source whose language the model never saw; None where that was not measured."""
     if row["lang"] == "mul":
         return None
-    return row["auc_language_unseen"] if row["language_seen"] else row["auc"]
+    auc: float | None = row["auc_language_unseen" if row["language_seen"] else "auc"]
+    return auc
