@@ -248,15 +248,15 @@ class _Resolver:
         leader_F = np.arange(len(self._fresh_F), dtype=np.int32)
         similarity_F = np.ones(len(self._fresh_F), np.float32)
         outcome = Outcome(leader_F, similarity_F, *self._checks)
+        rule = np.float32(threshold), max_checks, all_lead
         # A row that shares no key is kept: its shingles are never asked for.
         met_M = np.flatnonzero((buckets.bucket_FK >= 0).any(axis=1)).astype(np.int32)
         for first in range(0, len(met_M), _BLOCK_ROWS):
             row_B = met_M[first : first + _BLOCK_ROWS]
             block = shingle_sets(self._texts.take(pa.array(self._fresh_F[row_B])), ngram=ngram)
             self._reserve(buckets, int(row_B[0]), len(block.shingles_S) + len(row_B))
-            block_run = block, row_B, self._fixed_F, buckets, self._leaders, self._used
             self._used = kernels.lead(
-                *block_run, np.float32(threshold), max_checks, all_lead, outcome
+                block, row_B, self._fixed_F, buckets, self._leaders, self._used, *rule, outcome
             )
         return leader_F, similarity_F
 

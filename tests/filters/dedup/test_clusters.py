@@ -446,7 +446,7 @@ def peak_bytes(texts: list[str]) -> int:
     return peak
 
 
-def test_leaders_that_nobody_may_meet_any_more_are_let_go() -> None:
+def test_leaders_that_no_later_row_meets_are_dropped() -> None:
     """Pairs of near copies, 1,000 code points a post: the shingles of all would be 8 KB a row."""
     rng = np.random.default_rng(7)
     texts = []
