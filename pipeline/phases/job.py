@@ -27,6 +27,8 @@ from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 
 FORMAT = 7
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
+_INPUTS = {"phase": "inputs", "format": 5, "sluice": "0.1.0"}
+"""Begins the hash of the inputs, as version 0.1 wrote it: outputs and histories know their inputs by it."""
 
 INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
 """Bytes of JSON for a byte of a compressed input, about; only plans and partition counts use it."""
@@ -60,9 +62,8 @@ class Job:
 
     @cached_property
     def inputs_fingerprint(self) -> str:
-        """Returns a hash of the inputs' names and contents."""
-        files = [f.identity for f in self.inventory.files]
-        return fingerprint_of("inputs", files)
+        """Returns a hash of the inputs' names and contents, the same in all versions of Sluice."""
+        return _digest(_INPUTS, [f.identity for f in self.inventory.files])
 
     @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
@@ -114,8 +115,12 @@ class Job:
 
 def fingerprint_of(phase: str, part: Any) -> str:
     """Returns the SHA-256, in hex, of what a phase depends on."""
-    about = {"phase": phase, "format": FORMAT, "sluice": version("sluice"), "part": canonical(part)}
-    return hashlib.sha256(msgspec.json.encode(about, order="sorted")).hexdigest()
+    return _digest({"phase": phase, "format": FORMAT, "sluice": version("sluice")}, part)
+
+
+def _digest(of: dict[str, object], part: Any) -> str:
+    whole = {**of, "part": canonical(part)}
+    return hashlib.sha256(msgspec.json.encode(whole, order="sorted")).hexdigest()
 
 
 def _located(spec: Classifier) -> Located:
