@@ -51,8 +51,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     write_sample(folder / "sluice-sample", num_posts=1000, seed=1)
     posts, out = folder / "sluice-sample" / "posts-*.jsonl.gz", folder / "sluice-out"
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert cli.main(["run", "sample", "--input", str(posts), "--output", str(out)]) == 0
+    (folder / "printed.txt").write_text(printed.getvalue().replace(f"{folder}/", ""))
     return folder
 
 
@@ -235,6 +236,24 @@ def test_files_of_the_output(outputs: Path) -> None:
     names = {path.name for path in (outputs / "sluice-out").iterdir()}
     listed = re.findall(r"^sluice-out/([\w.]+)", (ROOT / "README.md").read_text("utf-8"), re.M)
     assert names <= set(listed) <= names | {"leftover"}
+
+
+def shapes(text: str) -> list[str]:
+    """Returns the lines below the funnel without their figures."""
+    figures = r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?(?: (?:thousand|million|billion|trillion))?"
+    lines = text[text.index("kept ") :].splitlines()
+    return [re.sub(r" +", " ", re.sub(figures, "N", line)) for line in lines]
+
+
+def test_the_readme_shows_what_a_run_prints(outputs: Path) -> None:
+    """Below the funnel README has the lines that a run prints, whatever the figures; they add up."""
+    (shown,) = (text for _, text in fences(ROOT / "README.md", "text") if "posts read" in text)
+    printed = shapes((outputs / "printed.txt").read_text("utf-8"))
+    assert [line for line in shapes(shown) if line not in printed] == []
+    read, *rest = (
+        int(match[1].replace(",", "")) for match in re.finditer(r" (-?[\d,]+) +-?[\d.]+ %", shown)
+    )
+    assert read + sum(rest[:-1]) == rest[-1]
 
 
 def test_exit_codes() -> None:
