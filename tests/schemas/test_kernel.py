@@ -228,7 +228,7 @@ def test_imports_of_a_source() -> None:
 def test_files_that_nobody_loads_are_deleted(tmp_path: Path) -> None:
     """After 30 days without use, in the folders of all versions; what is loaded counts as used."""
     old = time.time() - 31 * 86_400
-    folders = [tmp_path / "0.1.0-aaaa", tmp_path / "0.2.0-bbbb"]
+    folders = [tmp_path / "7.0-aaaa", tmp_path / "7.1-bbbb"]
     for folder in folders:
         folder.mkdir()
         for name in ("old.kernel", "loaded.kernel", "new.kernel", ".cut.tmp", "mine.txt"):
