@@ -42,6 +42,7 @@ from sluice.pipeline.recipes.loader import load
 from sluice.pipeline.recipes.schema import Dedup, Recipe, Training
 from sluice.schemas.arrays import Array
 from sluice.schemas.post import POST
+from sluice.schemas.token_shard import ShardFormat
 from sluice.tokenizer.encode import Encoded, Encoder
 from sluice.tokenizer.packing.plan import Packed, pack, plan
 from sluice.tokenizer.packing.sizing import deal, plan_shards
@@ -346,16 +347,13 @@ def write_shards(
         target_shard_bytes=training.target_shard_bytes,
     )
     shard_S, position_S = deal(len(packed.tokens_SL), planned, seed=seed)
+    format = ShardFormat(
+        training.sequence_length, made.size, pad_id=made.pad_id, eod_id=made.eod_id
+    )
     for shard in range(-1, planned.num_shards):
         chosen_Q = np.flatnonzero(shard_S == shard)
         chosen_Q = chosen_Q[np.argsort(position_S[chosen_Q])]
-        with ShardWriter(
-            folder / f"{shard}.arrow",
-            sequence_length=training.sequence_length,
-            vocabulary_size=made.size,
-            pad_id=made.pad_id,
-            eod_id=made.eod_id,
-        ) as writer:
+        with ShardWriter(folder / f"{shard}.arrow", format=format) as writer:
             for start in range(0, len(chosen_Q), 256):
                 part_Q = chosen_Q[start : start + 256]
                 writer.write(packed.tokens_SL[part_Q], packed.doc_ends.take(pa.array(part_Q)))

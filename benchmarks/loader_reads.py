@@ -20,7 +20,7 @@ from pyarrow import fs
 from benchmarks.dedup_page import table, update
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
 from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
-from sluice.tokenizer.shards import write_shard
+from sluice.tokenizer.shards import ShardWriter
 
 NUM_SHARDS, BATCHES_PER_SHARD = 16, 8
 FORMAT = ShardFormat(512, 100, 0, 2)
@@ -80,9 +80,10 @@ def write_output(folder: Path) -> Path:
     shards = []
     for shard in range(NUM_SHARDS):
         path = f"tokens/{shard_name(shard, num_shards=NUM_SHARDS)}"
-        made = write_shard(output / path, [(tokens_SL, ends)], format=FORMAT)
-        entry = {"path": path, "bytes": made.num_bytes, "sha256": made.sha256, "sequences": each}
-        shards.append(entry)
+        with ShardWriter(output / path, format=FORMAT) as writer:
+            writer.write(tokens_SL, ends)
+        entry = {"path": path, "bytes": writer.num_bytes, "sha256": writer.sha256}
+        shards.append({**entry, "sequences": each})
     form = {**FORMAT._asdict(), "sequences_per_shard": each}
     manifest = {"manifest_version": 1, "format": form, "shards": shards}
     (output / "manifest.json").write_text(json.dumps(manifest))

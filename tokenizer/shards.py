@@ -1,12 +1,12 @@
 """Writes, reads and verifies token shards; the format is specified in `sluice.schemas.token_shard`."""
 
 import hashlib
+import io
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,18 +32,9 @@ class ShardWriter:
         sha256: of the file, hexadecimal; taken while writing.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        sequence_length: int,
-        vocabulary_size: int,
-        pad_id: int,
-        eod_id: int,
-    ):
+    def __init__(self, path: str | os.PathLike[str], *, format: ShardFormat):
         self._path = Path(path)
-        self._length = sequence_length
-        self._schema = ShardFormat(sequence_length, vocabulary_size, pad_id, eod_id).schema
+        self._length, self._schema = format.sequence_length, format.schema
         self._attempt = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.tmp")
         self._sink = _HashingFile(self._attempt)
         options = ipc.IpcWriteOptions(compression=None, use_threads=False)
@@ -59,7 +50,7 @@ class ShardWriter:
     @property
     def sha256(self) -> str:
         """The hash of the bytes written so far."""
-        return self._sink.sha256
+        return self._sink.hash.hexdigest()
 
     def write(self, tokens_SL: Int32s, doc_ends: pa.ListArray) -> None:
         """Appends (S, L) int32 sequences with their (S,) list<int32> ends of pieces.
@@ -91,12 +82,7 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             if kind is None:
                 self._finish()
@@ -112,48 +98,17 @@ class ShardWriter:
         self._attempt.replace(self._path)
 
 
-def write_shard(
-    path: str | os.PathLike[str],
-    batches: Iterable[tuple[Int32s, pa.ListArray]],
-    *,
-    format: ShardFormat,
-) -> ShardWriter:
-    """Writes a shard from (tokens_SL, doc_ends) pairs and returns the finished writer: its sums."""
-    with ShardWriter(path, **format._asdict()) as writer:
-        for tokens_SL, doc_ends in batches:
-            writer.write(tokens_SL, doc_ends)
-    return writer
-
-
-class _HashingFile:
+class _HashingFile(io.BufferedWriter):
     """A file open for writing that hashes what passes, so that no shard is read twice."""
 
     def __init__(self, path: Path):
-        self._file = path.open("wb")
-        self._hash = hashlib.sha256()
-        self.num_bytes = 0
+        super().__init__(io.FileIO(path, "w"))
+        self.hash, self.num_bytes = hashlib.sha256(), 0
 
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
+    def write(self, data: Any, /) -> int:
+        self.hash.update(data)
         self.num_bytes += len(data)
-        return self._file.write(data)
-
-    def tell(self) -> int:
-        return self.num_bytes
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+        return super().write(data)
 
 
 def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -181,8 +136,8 @@ def _last_ends(doc_ends: pa.ListArray) -> int:
     return int(ends_K[offsets_S1[1:][has_S] - 1].astype(np.int64).sum())
 
 
-class Batch(NamedTuple):
-    """Some sequences of a shard, as views of the mapped file.
+class ShardBatch(NamedTuple):
+    """A record batch of a shard, as views of the mapped file.
 
     Attributes:
         tokens_SL: (S, L) int32, read-only.
@@ -193,7 +148,7 @@ class Batch(NamedTuple):
     doc_ends: pa.ListArray
 
 
-class Shard:
+class ShardReader:
     """An open shard; nothing is read before it is asked for, and tokens are never copied.
 
     Attributes:
@@ -201,6 +156,11 @@ class Shard:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
+        """Opens a shard.
+
+        Raises:
+            VerifyError: it is no Arrow IPC file, or not a token shard of this version.
+        """
         try:
             self._reader = ipc.open_file(pa.memory_map(os.fspath(path)))
         except (OSError, pa.ArrowException) as failure:
@@ -221,14 +181,14 @@ class Shard:
         """Record batches in the file."""
         return int(self._reader.num_record_batches)
 
-    def batch(self, index: int) -> Batch:
+    def batch(self, index: int) -> ShardBatch:
         """Returns record batch `index`."""
         rows = self._reader.get_batch(index)
         tokens = rows.column("tokens")
         tokens_SL = tokens.flatten().to_numpy(zero_copy_only=True)
-        return Batch(tokens_SL.reshape(rows.num_rows, -1), rows.column("doc_ends"))
+        return ShardBatch(tokens_SL.reshape(rows.num_rows, -1), rows.column("doc_ends"))
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[ShardBatch]:
         """Yields the record batches in order; memory is that of the pages touched."""
         return (self.batch(i) for i in range(self.num_batches))
 
@@ -237,15 +197,6 @@ class Shard:
         rows = self.batch(index // ROWS_PER_BATCH)
         row = index % ROWS_PER_BATCH
         return rows.tokens_SL[row], rows.doc_ends[row].values.to_numpy()
-
-
-def read_shard(path: str | os.PathLike[str]) -> Shard:
-    """Opens a shard.
-
-    Raises:
-        VerifyError: it is no Arrow IPC file, or not a token shard of this version.
-    """
-    return Shard(path)
 
 
 def verify_shard(
@@ -264,10 +215,10 @@ def verify_shard(
         sequences: likewise, the number of rows.
 
     Returns:
-        Problems as sentences without the path; empty where the shard is well.
+        Problems as sentences without the path; empty where the shard is valid.
     """
     try:
-        shard = Shard(path)
+        shard = ShardReader(path)
         expected = {"vocabulary_size": vocabulary_size, "sequence_length": sequence_length}
         problems = [
             f"{name} must be {value}, got {getattr(shard.format, name)}"
@@ -292,11 +243,10 @@ _WRONG = (
 )
 
 
-def _content_problems(shard: Shard, vocabulary_size: int) -> list[str]:
-    counts = np.zeros(len(_WRONG), np.int64)
-    first = np.full(len(_WRONG), -1, np.int64)
-    problems = []
-    seen = 0
+def _content_problems(shard: ShardReader, vocabulary_size: int) -> list[str]:
+    counts, first = np.zeros((2, len(_WRONG)), np.int64)
+    format = shard.format._replace(vocabulary_size=vocabulary_size)
+    problems, num_seen = [], 0
     for index in range(shard.num_batches):
         rows = shard._reader.get_batch(index)
         rows.validate(full=True)
@@ -308,10 +258,9 @@ def _content_problems(shard: Shard, vocabulary_size: int) -> list[str]:
             problems.append(f"record batch {index} has nulls")
         else:
             tokens_SL, doc_ends = shard.batch(index)
-            offsets_S1, ends_K = doc_ends.offsets.to_numpy(), doc_ends.values.to_numpy()
-            numbers = (vocabulary_size, shard.format.pad_id, shard.format.eod_id, seen)
-            _check(tokens_SL, offsets_S1, ends_K, *numbers, counts, first)
-        seen += rows.num_rows
+            ends = doc_ends.offsets.to_numpy(), doc_ends.values.to_numpy()
+            _check(tokens_SL, *ends, format, num_seen, counts, first)
+        num_seen += rows.num_rows
     return problems + [
         f"{counts[k]} sequences, the first {first[k]}, {_WRONG[k]}" for k in np.flatnonzero(counts)
     ]
@@ -323,28 +272,16 @@ def _has_nulls(column: pa.Array) -> bool:
 
 _INT32S = types.Array(types.int32, 1, "C", readonly=True)
 _TABLE = types.Array(types.int32, 2, "C", readonly=True)
+_FORMAT = types.NamedUniTuple(types.int64, len(ShardFormat._fields), ShardFormat)
+_COUNTS = types.int64[::1]
 
 
-@kernel(
-    types.void(
-        _TABLE,
-        _INT32S,
-        _INT32S,
-        types.int64,
-        types.int64,
-        types.int64,
-        types.int64,
-        types.int64[::1],
-        types.int64[::1],
-    )
-)
+@kernel(types.void(_TABLE, _INT32S, _INT32S, _FORMAT, types.int64, _COUNTS, _COUNTS))
 def _check(
     tokens_SL: Int32s,
     offsets_S1: Int32s,
     ends_K: Int32s,
-    size: int,
-    pad_id: int,
-    eod_id: int,
+    format: ShardFormat,
     first_row: int,
     counts: Int64s,
     first: Int64s,
@@ -362,15 +299,15 @@ def _check(
                 wrong[1] = True
                 break
             for j in range(previous, end):
-                wrong[3] |= tokens_SL[s, j] == pad_id
-                wrong[4] |= tokens_SL[s, j] == eod_id and j != end - 1
+                wrong[3] |= tokens_SL[s, j] == format.pad_id
+                wrong[4] |= tokens_SL[s, j] == format.eod_id and j != end - 1
             previous = end
         for j in range(previous, L):
-            wrong[2] |= tokens_SL[s, j] != pad_id
+            wrong[2] |= tokens_SL[s, j] != format.pad_id
         if wrong[1]:
             wrong[2:] = False  # the other rules are told by the ends
         for j in range(L):
-            wrong[0] |= tokens_SL[s, j] < 0 or tokens_SL[s, j] >= size
+            wrong[0] |= tokens_SL[s, j] < 0 or tokens_SL[s, j] >= format.vocabulary_size
         for k in range(5):
             if wrong[k]:
                 if counts[k] == 0:

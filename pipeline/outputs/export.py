@@ -23,7 +23,7 @@ from sluice.schemas.counts import Counts
 from sluice.schemas.errors import LedgerError, OutputError
 from sluice.tokenizer.export.mds import Arrays, MdsWriter
 from sluice.tokenizer.export.megatron import MegatronWriter
-from sluice.tokenizer.shards import Batch
+from sluice.tokenizer.shards import ShardBatch
 
 Format = Literal["megatron", "mds"]
 Items = Literal["documents", "sequences"]
@@ -193,7 +193,7 @@ def _mds_sequences(sources: Sources, folder: Path) -> ExportCounts:
     return ExportCounts(writer.num_samples, tokens, padding)
 
 
-def _sample_columns(batch: Batch) -> dict[str, Arrays]:
+def _sample_columns(batch: ShardBatch) -> dict[str, Arrays]:
     num_sequences, length = batch.tokens_SL.shape
     num_ends_S = np.diff(batch.doc_ends.offsets.to_numpy())
     return {

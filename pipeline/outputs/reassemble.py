@@ -27,7 +27,7 @@ from sluice.pipeline.units.manifest import whole_file
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import OutputError
 from sluice.schemas.manifest import Manifest
-from sluice.tokenizer.shards import Batch, read_shard
+from sluice.tokenizer.shards import ShardBatch, ShardReader
 
 ROWS_AT_ONCE = 1 << 20
 """Rows of provenance that are held at a time."""
@@ -57,12 +57,12 @@ class Sources:
             pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
             self.num_tokens += manifest.phases.tokens.shard.leftover.tokens
         whole = [[_whole(output, name, sizes[name]) for name in pair] for pair in pairs]
-        self.shards = [read_shard(tokens) for tokens, _ in whole]
+        self.shards = [ShardReader(tokens) for tokens, _ in whole]
         self.provenance = [provenance for _, provenance in whole]
         self.sequence_length = manifest.format.sequence_length
         self.first_sequence = np.cumsum([0, *(len(shard) for shard in self.shards)])[:-1]
 
-    def batches(self) -> Iterator[tuple[int, Batch]]:
+    def batches(self) -> Iterator[tuple[int, ShardBatch]]:
         """Yields the record batches in order, each with the number of its first sequence."""
         for shard, first in zip(self.shards, self.first_sequence.tolist(), strict=True):
             for batch in shard.batches():
@@ -96,13 +96,13 @@ class Run(NamedTuple):
     lengths_I: Int64s
 
 
-def used_lengths(batch: Batch) -> Int64s:
+def used_lengths(batch: ShardBatch) -> Int64s:
     """Returns (S,) int64, the tokens of each sequence that are not padding."""
     last_S = batch.doc_ends.offsets.to_numpy()[1:] - 1
     return np.asarray(batch.doc_ends.values.to_numpy()[last_S], np.int64)
 
 
-def unpadded(batch: Batch) -> Run:
+def unpadded(batch: ShardBatch) -> Run:
     """Returns the sequences of a batch less their padding, an item each."""
     lengths_S = used_lengths(batch)
     columns_L = np.arange(batch.tokens_SL.shape[1])
@@ -125,7 +125,7 @@ def documents(sources: Sources) -> Iterator[Run]:
         yield _followed(run, ends_K[heads_K], links, sources)
 
 
-def _pieces(batch: Batch, place: int) -> tuple[Int64s, Int64s]:
+def _pieces(batch: ShardBatch, place: int) -> tuple[Int64s, Int64s]:
     """Returns (K,) int64, where the pieces of a batch begin and end, if it begins at a place."""
     offsets_S1, end_K = batch.doc_ends.offsets.to_numpy(), batch.doc_ends.values.to_numpy()
     begin_K = np.concatenate([[0], end_K[:-1]])[: len(end_K)]

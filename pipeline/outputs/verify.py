@@ -24,7 +24,7 @@ from sluice.schemas.errors import LedgerError, OutputError, SluiceError
 from sluice.schemas.manifest import MANIFEST_VERSION, Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
-from sluice.tokenizer.shards import read_shard, verify_shard
+from sluice.tokenizer.shards import ShardReader, verify_shard
 
 Problems = Iterator[str]
 
@@ -175,7 +175,7 @@ def _places(sequence_K: Array, end_K: Array) -> Int64s:
 def _doc_ends(path: str) -> tuple[Array, Array]:
     """Returns the sequence and the place of every document end in a shard, in order."""
     owner, ends, start = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
-    for batch in read_shard(path).batches():
+    for batch in ShardReader(path).batches():
         counts_S = pc.list_value_length(batch.doc_ends).to_numpy()
         owner.append(np.repeat(np.arange(start, start + len(counts_S)), counts_S))
         ends.append(batch.doc_ends.flatten().to_numpy())

@@ -13,7 +13,8 @@ from pyarrow import ipc
 from sluice.schemas.errors import VerifyError
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
 from sluice.tokenizer.packing.plan import Packed, pack, plan
-from sluice.tokenizer.shards import ShardWriter, read_shard, verify_shard, write_shard
+from sluice.tokenizer.shards import ShardReader, ShardWriter, verify_shard
+from tests.tokenizer.shard_files import write_shard
 
 LENGTH, SIZE, PAD, EOD = 16, 50, 0, 2
 FORMAT = ShardFormat(LENGTH, SIZE, PAD, EOD)
@@ -36,10 +37,10 @@ def written(path: Path, packed: Packed) -> Path:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    """Tokens and ends come back, as a whole and one sequence at a time, and the shard is well."""
+    """Tokens and ends come back, as a whole and one sequence at a time, and the shard is valid."""
     packed = packed_sequences(1000)
     path = written(tmp_path / "s.arrow", packed)
-    shard = read_shard(path)
+    shard = ShardReader(path)
     assert shard.format == FORMAT
     assert len(shard) == len(packed.tokens_SL) > 2 * ROWS_PER_BATCH
     np.testing.assert_array_equal(
@@ -70,7 +71,7 @@ def test_plain_arrow_reads_it(tmp_path: Path) -> None:
 def test_tokens_are_views_of_the_file(tmp_path: Path) -> None:
     """Reading copies nothing: the tokens are read-only views of mapped memory."""
     packed = packed_sequences(50)
-    shard = read_shard(written(tmp_path / "s.arrow", packed))
+    shard = ShardReader(written(tmp_path / "s.arrow", packed))
     before = pa.total_allocated_bytes()
     tokens_SL = shard.batch(0).tokens_SL
     assert pa.total_allocated_bytes() == before
@@ -113,7 +114,7 @@ def test_the_writer_counts_what_it_wrote(tmp_path: Path) -> None:
 def test_no_sequences_make_an_empty_shard(tmp_path: Path) -> None:
     """A shard of nothing is a valid file of no rows."""
     write_shard(tmp_path / "s.arrow", [], format=FORMAT)
-    assert len(read_shard(tmp_path / "s.arrow")) == 0
+    assert len(ShardReader(tmp_path / "s.arrow")) == 0
     assert verify_shard(tmp_path / "s.arrow", vocabulary_size=SIZE, sequences=0) == []
 
 
@@ -122,7 +123,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     packed = packed_sequences(600)
 
     def fail() -> None:
-        with ShardWriter(tmp_path / "s.arrow", **FORMAT._asdict()) as writer:
+        with ShardWriter(tmp_path / "s.arrow", format=FORMAT) as writer:
             writer.write(packed.tokens_SL, packed.doc_ends)
             assert len(list(tmp_path.iterdir())) == 1
             assert not (tmp_path / "s.arrow").exists()
@@ -207,7 +208,7 @@ def test_foreign_and_missing_files_are_found(tmp_path: Path) -> None:
     (problem,) = verify_shard(tmp_path / "absent.arrow", vocabulary_size=SIZE)
     assert problem.startswith("must be an Arrow IPC file")
     with pytest.raises(VerifyError, match=r"other\.arrow: must be a token shard"):
-        read_shard(tmp_path / "other.arrow")
+        ShardReader(tmp_path / "other.arrow")
 
 
 def foreign(path: Path, batches: list[list[Any]]) -> Path:

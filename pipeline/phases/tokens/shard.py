@@ -21,6 +21,7 @@ from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import DealCounts, SequenceCounts, ShardCounts
+from sluice.schemas.token_shard import ShardFormat
 from sluice.tokenizer.shards import ShardWriter
 from sluice.tokenizer.vocabulary.load import Vocabulary
 
@@ -68,13 +69,9 @@ def _shard(stage: WriteShard, unit: Unit, attempt: Attempt) -> ShardCounts:
 def _write_tokens(
     stage: WriteShard, packed: "PackedFiles", places: Places, name: str, attempt: Attempt
 ) -> None:
-    with ShardWriter(
-        attempt.contract_path(stage.output, name),
-        sequence_length=stage.sequence_length,
-        vocabulary_size=stage.vocabulary.size,
-        pad_id=stage.vocabulary.pad_id,
-        eod_id=stage.vocabulary.eod_id,
-    ) as writer:
+    ids = stage.vocabulary
+    format = ShardFormat(stage.sequence_length, ids.size, pad_id=ids.pad_id, eod_id=ids.eod_id)
+    with ShardWriter(attempt.contract_path(stage.output, name), format=format) as writer:
         for partition_S, row_S in _slices(places, GATHER_SEQUENCES):
             writer.write(*packed.gather(partition_S, row_S))
     attempt.add_contract("shard", name, sha256=writer.sha256)

@@ -21,7 +21,7 @@ from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.errors import LedgerError, OutputError
 from sluice.schemas.token_shard import ShardFormat
-from sluice.tokenizer.shards import write_shard
+from tests.tokenizer.shard_files import write_shard
 
 PAD = 0
 

@@ -17,7 +17,7 @@ import pytest
 from sluice.pipeline import cli
 from sluice.pipeline.outputs.export import Items
 from sluice.schemas.arrays import Array
-from sluice.tokenizer.shards import read_shard
+from sluice.tokenizer.shards import ShardReader
 from sluice.tokenizer.vocabulary.special import EOD_ID
 from tests.pipeline.outputs.test_export import exported
 from tests.pipeline.runs import Job
@@ -58,7 +58,7 @@ def truth_of(output: Path) -> Truth:
     """Reads an output, a post at a time."""
     tokens, ends, cuts, order = [], [], {}, []
     for path in shard_files(output):
-        shard = read_shard(path)
+        shard = ShardReader(path)
         folder = "leftover" if path.parent.name == "leftover" else "provenance"
         stem = "provenance" if folder == "leftover" else path.stem
         for row in pq.read_table(output / folder / f"{stem}.parquet").to_pylist():

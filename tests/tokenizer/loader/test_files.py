@@ -19,7 +19,7 @@ from sluice.schemas.errors import InputError, SluiceError, VerifyError
 from sluice.schemas.token_shard import ShardFormat, shard_name
 from sluice.tokenizer.loader import files as loader_files
 from sluice.tokenizer.loader.files import ShardSet
-from sluice.tokenizer.shards import write_shard
+from tests.tokenizer.shard_files import write_shard
 
 LENGTH = 8
 FORMAT = ShardFormat(LENGTH, 2**20, 0, 2)

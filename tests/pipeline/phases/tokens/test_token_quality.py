@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
-from sluice.tokenizer.shards import read_shard
+from sluice.tokenizer.shards import ShardReader
 from sluice.tokenizer.vocabulary.special import PAD_ID
 from tests.pipeline.runs import Job, forget, linked_output, run
 
@@ -27,7 +27,7 @@ def rows(post_ids: list[str]) -> pa.RecordBatch:
 def sequences(job: Job) -> list[Any]:
     """The tokens of the shards and the leftover."""
     found = sorted(job.output.glob("tokens/*.arrow")) + sorted(job.output.glob("leftover/*.arrow"))
-    return [batch.tokens_SL for path in found for batch in read_shard(path).batches()]
+    return [batch.tokens_SL for path in found for batch in ShardReader(path).batches()]
 
 
 def test_token_counts_are_those_of_the_shards(job: Job) -> None:
