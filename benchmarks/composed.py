@@ -39,15 +39,16 @@ from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.phases.job import read_options
 from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
 from sluice.pipeline.recipes.loader import load
-from sluice.pipeline.recipes.schema import Dedup, Recipe, Training
+from sluice.pipeline.recipes.schema import DedupSection, Recipe, TrainingSection
 from sluice.schemas.arrays import Array
 from sluice.schemas.post import POST
 from sluice.schemas.token_shard import ShardFormat
 from sluice.tokenizer.encode import Encoded, Encoder
+from sluice.tokenizer.packing.documents import DocumentTokens, join
 from sluice.tokenizer.packing.plan import Packed, pack, plan
 from sluice.tokenizer.packing.sizing import deal, plan_shards
 from sluice.tokenizer.shards import ShardWriter
-from sluice.tokenizer.vocabulary.load import Vocabulary, load_vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds, load_vocabulary
 
 PHASE_OF_STEP = {
     **dict.fromkeys(("read", "normalize", "features", "language", "screens", "filters"), "clean"),
@@ -131,11 +132,11 @@ def compose(recipe: Recipe, *, files: Sequence[Path], tokenizer: Path, shards: P
     kept = clean(inventory.root, units, recipe, (identify, timed(machines, steps)), steps)
     drop_N = duplicates(kept, recipe, steps)
     left = survivors(kept.posts, drop_N)
-    made = load_vocabulary(tokenizer)
-    ids, encoded = encode(left, encoder, made, steps)
-    packed = in_sequences(ids, encoded, recipe, made, steps)
+    vocabulary = load_vocabulary(tokenizer)
+    ids, encoded = encode(left, encoder, steps)
+    packed = in_sequences(ids, encoded, recipe, vocabulary, steps)
     with steps("shards"):
-        write_shards(packed, recipe.training, made, folder=shards, seed=recipe.seed)
+        write_shards(packed, recipe.training, vocabulary, folder=shards, seed=recipe.seed)
     outcome = Outcome(kept.read, len(ids), int(drop_N.sum()), len(encoded.tokens_T))
     return ComposedRun({k: round(steps.seconds[k], 4) for k in PHASE_OF_STEP}, outcome)
 
@@ -269,7 +270,7 @@ def duplicates(kept: Kept, recipe: Recipe, steps: Steps) -> Array:
     return drop_N
 
 
-def _rank(posts: Sequence[pa.RecordBatch], post_C: Array, dedup: Dedup) -> Array:
+def _rank(posts: Sequence[pa.RecordBatch], post_C: Array, dedup: DedupSection) -> Array:
     """Returns (C,) int64, low for the post to keep."""
     if dedup.keep == "longest":
         lengths = [pc.utf8_length(batch.column("text")) for batch in posts]
@@ -278,7 +279,7 @@ def _rank(posts: Sequence[pa.RecordBatch], post_C: Array, dedup: Dedup) -> Array
     return np.concatenate([pc.fill_null(t, np.iinfo(np.int64).max) for t in times])[post_C]
 
 
-def _reasons(kept: Kept, post_C: Array, key_CK: Array, dedup: Dedup) -> Array:
+def _reasons(kept: Kept, post_C: Array, key_CK: Array, dedup: DedupSection) -> Array:
     at_C = pa.array(post_C)
     ids = pa.chunked_array([batch.column("post_id") for batch in kept.posts]).take(at_C)
     found = cluster(
@@ -304,39 +305,39 @@ def survivors(posts: Sequence[pa.RecordBatch], drop_N: Array) -> list[pa.RecordB
 
 
 def encode(
-    posts: Sequence[pa.RecordBatch], encoder: Encoder, made: Vocabulary, steps: Steps
-) -> tuple[pa.StringArray, Encoded]:
-    """Returns the ids of the documents and their tokens, in the order of the posts."""
+    posts: Sequence[pa.RecordBatch], encoder: Encoder, steps: Steps
+) -> tuple[pa.StringArray, list[Encoded]]:
+    """Returns the ids of the documents and, by batch, their tokens, in the order of the posts."""
     with steps("encode"):
-        parts = [encoder.encode(b.column("text")).followed_by(made.eod_id) for b in posts]
-        tokens_T = np.concatenate([part.tokens_T for part in parts])
-        lengths = [np.diff(part.offsets_N1) for part in parts]
-        offsets_N1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-    return pa.concat_arrays([b.column("post_id") for b in posts]), Encoded(tokens_T, offsets_N1)
+        encoded = [encoder.encode(b.column("text")) for b in posts]
+    return pa.concat_arrays([b.column("post_id") for b in posts]), encoded
 
 
 def in_sequences(
-    ids: pa.StringArray, encoded: Encoded, recipe: Recipe, made: Vocabulary, steps: Steps
+    ids: pa.StringArray,
+    encoded: Sequence[Encoded],
+    recipe: Recipe,
+    vocabulary: VocabularyIds,
+    steps: Steps,
 ) -> Packed:
     """Returns the documents, in the order of a seeded hash of their ids, packed into sequences."""
     with steps("order"):
         order_D = np.argsort(hash_texts(ids, seed=recipe.seed), kind="stable")
-        offsets = pa.array(encoded.offsets_N1.astype(np.int32))
-        documents = pa.ListArray.from_arrays(offsets, pa.array(encoded.tokens_T))
-        documents = documents.take(pa.array(order_D))
-        offsets_D1 = np.asarray(documents.offsets, np.int64)
+        lengths_D = np.concatenate([np.diff(part.offsets_N1) for part in encoded])
+        begins_D = np.ones(len(order_D), np.bool_)
+        special = DocumentTokens(None, None, vocabulary.eod_id)
+        documents = join(encoded, lengths_D, order_D, begins_D, special=special)
     with steps("pack"):
         planned = plan(
-            np.diff(offsets_D1),
+            documents.lengths_N,
             sequence_length=recipe.training.sequence_length,
             long_documents=recipe.tokens.long_documents,
         )
-        tokens_T = np.asarray(documents.values)
-        return pack(planned, tokens_T, offsets_D1[:-1], pad_id=made.pad_id)
+        return pack(planned, documents.tokens_T, documents.starts_N, pad_id=vocabulary.pad_id)
 
 
 def write_shards(
-    packed: Packed, training: Training, made: Vocabulary, *, folder: Path, seed: int
+    packed: Packed, training: TrainingSection, ids: VocabularyIds, *, folder: Path, seed: int
 ) -> None:
     """Deals the sequences to shards and writes them, the leftover too."""
     planned = plan_shards(
@@ -347,9 +348,7 @@ def write_shards(
         target_shard_bytes=training.target_shard_bytes,
     )
     shard_S, position_S = deal(len(packed.tokens_SL), planned, seed=seed)
-    format = ShardFormat(
-        training.sequence_length, made.size, pad_id=made.pad_id, eod_id=made.eod_id
-    )
+    format = ShardFormat(training.sequence_length, ids.size, pad_id=ids.pad_id, eod_id=ids.eod_id)
     for shard in range(-1, planned.num_shards):
         chosen_Q = np.flatnonzero(shard_S == shard)
         chosen_Q = chosen_Q[np.argsort(position_S[chosen_Q])]

@@ -13,7 +13,12 @@ from benchmarks.cost_measure import Edge, Measured
 from sluice.pipeline.phases.dedup.phase import POSTS_IN_SETTLE_PARTITION
 from sluice.pipeline.phases.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
 from sluice.pipeline.phases.vocabulary.count import PARTITION_BYTES
-from sluice.pipeline.recipes.schema import Input, Tokens, Training, Vocabulary
+from sluice.pipeline.recipes.schema import (
+    InputSection,
+    TokensSection,
+    TrainingSection,
+    VocabularySection,
+)
 from sluice.pipeline.storage.files import REQUESTS_AT_ONCE
 from sluice.pipeline.units.exchange import MAX_RUN_BYTES, run_bytes
 
@@ -41,7 +46,7 @@ class Assumptions(msgspec.Struct, frozen=True):
         vcpu_hour, gb_hour, shuffle_gb, put_1000, get_1000, gb_month: dollars.
     """
 
-    unit_bytes: int = Input().unit_bytes
+    unit_bytes: int = InputSection().unit_bytes
     key_partition_bytes: int = KEY_PARTITION_BYTES
     max_run_bytes: int = MAX_RUN_BYTES
     range_cpu: float = 3.5e-5
@@ -145,15 +150,15 @@ def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
     units = max(1, math.ceil(json_bytes / assumed.unit_bytes))
     key_bytes = run.bytes_of("clean.keys") * ratio / units
     token_bytes = run.tokens * ratio * 4
-    ranks = Training().data_parallel_ranks
-    shards = math.ceil(token_bytes / Training().target_shard_bytes / ranks) * ranks
+    ranks = TrainingSection().data_parallel_ranks
+    shards = math.ceil(token_bytes / TrainingSection().target_shard_bytes / ranks) * ranks
     keys = min(MAX_PARTITIONS, max(8, math.ceil(json_bytes / assumed.key_partition_bytes)))
     return Layout(
         units=units,
         keys=keys,
         settle=max(4, math.ceil(run.kept * ratio / POSTS_IN_SETTLE_PARTITION)),
-        words=max(1, math.ceil(min(text, Vocabulary().sample_bytes) / PARTITION_BYTES)),
-        pack=max(1, math.ceil(text / Tokens().partition_bytes)),
+        words=max(1, math.ceil(min(text, VocabularySection().sample_bytes) / PARTITION_BYTES)),
+        pack=max(1, math.ceil(text / TokensSection().partition_bytes)),
         shards=max(1, shards),
         runs=max(1, math.ceil(key_bytes / min(assumed.max_run_bytes, run_bytes(keys)))),
         sequences=math.ceil(run.sequences * ratio),
@@ -162,7 +167,7 @@ def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
 
 def sampled(run: Measured, posts: float) -> float:
     """Returns the share of the text that the vocabulary is trained on."""
-    return min(1.0, Vocabulary().sample_bytes / (run.text_bytes * posts / run.posts))
+    return min(1.0, VocabularySection().sample_bytes / (run.text_bytes * posts / run.posts))
 
 
 def edge_bytes(run: Measured, posts: float, cut: Layout, assumed: Assumptions) -> dict[str, float]:
@@ -259,7 +264,7 @@ def distinct_words(run: Measured, posts: float, assumed: Assumptions) -> float:
     """Returns the words that the BPE is trained on, some 16 bytes each in the merged files."""
     ratio = posts / run.posts * sampled(run, posts)
     words = run.bytes_of(MERGED_WORDS) / 16 * ratio**assumed.word_growth
-    return min(words, Vocabulary().max_words)
+    return min(words, VocabularySection().max_words)
 
 
 class Requests(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
-"""Text columns to ids, exactly as `tokenizers` would, at 0.7 to 2.3 us a post.
+"""Text columns to ids, exactly as `tokenizers` would, at 0.7 to 2.3 us per post.
 
 The fast engine is gigatoken on Arrow's own buffers, reached through awkward without a copy. It is
 young, so it is never trusted: every encoder compares it with `tokenizers` on tricky texts before
 the first post, and where they differ, or gigatoken is missing, refuses the tokenizer or fails, the
-encoder uses `tokenizers` (45 us a post) and says so in the log and in `Encoder.engine`. A text with a
+encoder uses `tokenizers` (45 us per post) and says so in the log and in `Encoder.engine`. A text with a
 code point that Unicode 16.0 has not assigned goes to `tokenizers` in any case: gigatoken seems to follow
 a later version, and takes some of them for letters or marks.
 
@@ -16,17 +16,17 @@ What was measured of gigatoken 0.10 (526,000 real posts, 61 MB; one core):
   of 430 ms.
 - One tokenizer may be shared by threads, and the ids stay right, but a lock lets one call in at a
   time: 200 posts waited 379 ms for a call of 400 ms by another thread, and 1.6 ms where each thread
-  had its own. So: one Encoder a thread, where threads are to encode at the same time.
+  had its own. So: one Encoder per thread, where threads are to encode at the same time.
 - It remembers every distinct word with its ids and never forgets: 1 M posts of 12 random words each
   took 0.7 GB, 10 M took 5.4 GB, with 7 GB while the table doubles; the real posts took 70 MB. So
-  the encoder makes it anew after `cache_text_bytes` of text (0.5 s).
+  the encoder replaces it after `cache_text_bytes` of text (0.5 s).
 """
 
 import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -47,7 +47,7 @@ CACHE_TEXT_BYTES = 512 << 20
 """Text between two renewals of gigatoken's memory: 5 M posts, at worst 2.7 GB of random words."""
 
 _ROWS_AT_ONCE = 4096
-"""Texts that `tokenizers` gets in one call; its encodings take about 1 KB a post."""
+"""Texts that `tokenizers` gets in one call; its encodings take about 1 KB per post."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,45 +63,13 @@ class Encoded(NamedTuple):
     tokens_T: Int32s
     offsets_N1: Int64s
 
-    def followed_by(self, tokens_N: Int32s | int) -> "Encoded":
-        """Returns the same with one more token after each text.
-
-        It is how documents end, and how the posts of a thread are told apart: `<|eod|>` after the
-        last text of a document, `<|turn|>` after the others. The document then begins at the offset
-        of its first text.
-
-        Args:
-            tokens_N: (N,) int32, or one id for all.
-
-        Returns:
-            T + N tokens.
-        """
-        num_texts = len(self.offsets_N1) - 1
-        added_N = np.ascontiguousarray(np.broadcast_to(np.asarray(tokens_N, np.int32), num_texts))
-        out_T = np.empty(len(self.tokens_T) + num_texts, np.int32)
-        _append(self.tokens_T, self.offsets_N1, added_N, out_T)
-        return Encoded(out_T, self.offsets_N1 + np.arange(num_texts + 1))
+    def rows(self) -> Iterator[Int32s]:
+        """Yields the ids of each text."""
+        bounds = itertools.pairwise(self.offsets_N1.tolist())
+        return (self.tokens_T[start:stop] for start, stop in bounds)
 
 
-_TOKENS = types.Array(types.int32, 1, "C", readonly=True)
-_LONG_OFFSETS = types.Array(types.int64, 1, "C", readonly=True)
-
-
-@kernel(types.void(_TOKENS, _LONG_OFFSETS, _TOKENS, types.int32[::1]))
-def _append(tokens_T: Int32s, offsets_N1: Int64s, added_N: Int32s, out_T: Int32s) -> None:
-    k = 0
-    for i in range(len(added_N)):
-        for j in range(offsets_N1[i], offsets_N1[i + 1]):
-            out_T[k] = tokens_T[j]
-            k += 1
-        out_T[k] = added_N[i]
-        k += 1
-
-
-_FLAGS = types.Array(types.uint8, 1, "C", readonly=True)
-
-
-@kernel(types.int64(BYTES, OFFSETS, _FLAGS, types.boolean[::1]))
+@kernel(types.int64(BYTES, OFFSETS, BYTES, types.boolean[::1]))
 def _rows_with(
     data_B: Array,
     offsets_N1: Array,
@@ -199,8 +167,7 @@ class Encoder:
 
     def decode_batch(self, encoded: Encoded, *, skip_special_tokens: bool = False) -> list[str]:
         """Returns the text of each row; see `decode`."""
-        rows = np.split(encoded.tokens_T, encoded.offsets_N1[1:-1])[: len(encoded.offsets_N1) - 1]
-        ids = [row.tolist() for row in rows]
+        ids = [row.tolist() for row in encoded.rows()]
         return list(self._exact.tokenizer.decode_batch(ids, skip_special_tokens))
 
 
@@ -313,12 +280,8 @@ def _checked_gigatoken(text: str, cache_text_bytes: int) -> _Gigatoken | None:
 
 def _differing_rows(a: Encoded, b: Encoded) -> int:
     """Returns how many rows differ; where lengths do, those from the first such row on."""
-    pairs = zip(_rows(a), _rows(b), strict=True)
+    pairs = zip(a.rows(), b.rows(), strict=True)
     return sum(not np.array_equal(x_T, y_T) for x_T, y_T in pairs)
-
-
-def _rows(encoded: Encoded) -> Iterable[Int32s]:
-    return (encoded.tokens_T[a:b] for a, b in itertools.pairwise(encoded.offsets_N1.tolist()))
 
 
 def _imitations(tokenizer: Tokenizer) -> list[str]:

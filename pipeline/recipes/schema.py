@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of the recipe's tables: frozen, and a key it does not know is an error."""
 
 
-class Input(Section, frozen=True):
+class InputSection(Section, frozen=True):
     """Which files are read, and how their rows become posts.
 
     Attributes:
@@ -40,7 +40,7 @@ class Input(Section, frozen=True):
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
 
 
-class Limits(Section, frozen=True):
+class LimitsSection(Section, frozen=True):
     """When a run stops rather than go on with what is left.
 
     Attributes:
@@ -52,7 +52,7 @@ class Limits(Section, frozen=True):
     max_malformed_ratio: Ratio = 0.05
 
 
-class Language(Section, frozen=True):
+class LanguageSection(Section, frozen=True):
     """Which fastText model names the language.
 
     Attributes:
@@ -63,7 +63,7 @@ class Language(Section, frozen=True):
     model: str = "combined"
 
 
-class Dedup(Section, frozen=True):
+class DedupSection(Section, frozen=True):
     """What counts as a duplicate, and which copy stays.
 
     Attributes:
@@ -134,7 +134,7 @@ class Classifier(Transformer, frozen=True, kw_only=True):
             )
 
 
-class Vocabulary(Section, frozen=True):
+class VocabularySection(Section, frozen=True):
     """How the tokenizer is trained, or which one is taken as it is.
 
     Attributes:
@@ -157,7 +157,7 @@ class Vocabulary(Section, frozen=True):
     tokenizer: str | None = None
 
 
-class Tokens(Section, frozen=True):
+class TokensSection(Section, frozen=True):
     """How posts become documents, and documents sequences.
 
     Attributes:
@@ -186,7 +186,7 @@ class Tokens(Section, frozen=True):
             )
 
 
-class Model(Section, frozen=True):
+class ModelSection(Section, frozen=True):
     """The model that the tokens are for; the defaults are Grok-1's. Decides nothing: the report compares.
 
     Attributes:
@@ -212,7 +212,7 @@ class Model(Section, frozen=True):
             raise ValueError("active_experts must be at most experts")
 
 
-class Training(Section, frozen=True):
+class TrainingSection(Section, frozen=True):
     """The training run that the shards are sized for.
 
     Attributes:
@@ -234,7 +234,7 @@ class Training(Section, frozen=True):
     target_shard_bytes: Annotated[int, Meta(ge=1 << 16)] = 256 << 20
     epochs: Positive | None = None
     tokens: Positive | None = None
-    model: Model = Model()
+    model: ModelSection = ModelSection()
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.tokens is not None:
@@ -263,7 +263,7 @@ class Shares(Section, frozen=True):
             raise ValueError(f"the weight of {name!r} is above max_share = {self.max_share:g}")
 
 
-class Mixture(Section, frozen=True):
+class MixtureSection(Section, frozen=True):
     """How often posts of a language or a source stand in the shards. Off by default.
 
     Attributes:
@@ -288,7 +288,7 @@ HINTED: Final = ("clean", "dedup", *SCORING, "vocabulary", "tokens", "history")
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
 
 
-class Workers(Section, frozen=True):
+class WorkersSection(Section, frozen=True):
     """What an engine is to give to the workers of a phase: memory, and an accelerator.
 
     Beam calls these resource hints. Dataflow acts on them; the local runner, Spark and Flink pass them over.
@@ -343,17 +343,17 @@ class Recipe(Section, frozen=True):
 
     name: str
     seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 1
-    input: Input = Input()
-    limits: Limits = Limits()
-    language: Language = Language()
+    input: InputSection = InputSection()
+    limits: LimitsSection = LimitsSection()
+    language: LanguageSection = LanguageSection()
     filters: tuple[AnyFilter, ...] = ()
-    dedup: Dedup = Dedup()
+    dedup: DedupSection = DedupSection()
     transformers: tuple[Classifier, ...] = ()
-    vocabulary: Vocabulary = Vocabulary()
-    tokens: Tokens = Tokens()
-    mixture: Mixture = Mixture()
-    training: Training = Training()
-    workers: Workers = Workers()
+    vocabulary: VocabularySection = VocabularySection()
+    tokens: TokensSection = TokensSection()
+    mixture: MixtureSection = MixtureSection()
+    training: TrainingSection = TrainingSection()
+    workers: WorkersSection = WorkersSection()
 
 
 def canonical(part: Any) -> Any:

@@ -10,7 +10,7 @@ from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.phases.tokens.deal import shards_for
 from sluice.pipeline.phases.tokens.mixture import target_shares
 from sluice.pipeline.recipes import schema as recipe
-from sluice.pipeline.recipes.schema import Training
+from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.report.totals import left_out
 from sluice.schemas.counts import PostAmounts, TokenAmounts, amounts
 from sluice.schemas.report import (
@@ -97,7 +97,7 @@ def _next_day(job: Job, results: Results, tokens: float) -> NextDay:
     )
 
 
-def budget_of(training: Training, epoch_sequences: int) -> Budget:
+def budget_of(training: TrainingSection, epoch_sequences: int) -> Budget:
     """Returns how long a training is, by the recipe and the sequences in the shards."""
     return plan_budget(
         epoch_sequences,

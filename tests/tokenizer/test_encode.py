@@ -47,7 +47,7 @@ def oracle(tokenizer_json: Path) -> Callable[[list[str]], list[list[int]]]:
 
 def rows(encoded: Encoded) -> list[list[int]]:
     """Returns the ids of each text."""
-    return [row.tolist() for row in bpe._rows(encoded)]
+    return [row.tolist() for row in encoded.rows()]
 
 
 def adversarial(num_texts: int, *, seed: int) -> list[str]:
@@ -321,19 +321,3 @@ def test_no_warning_where_all_is_well(
     caplog.set_level(logging.DEBUG, "sluice.tokenizer.encode")
     assert Encoder(tokenizer_json).engine == "gigatoken"
     assert caplog.text == ""
-
-
-@given(
-    lists=st.lists(st.lists(st.integers(5, 9), max_size=5), max_size=6),
-    added=st.lists(st.integers(0, 4), min_size=6, max_size=6),
-)
-def test_followed_by_adds_one_token_to_each_text(lists: list[list[int]], added: list[int]) -> None:
-    """Each row is the old one with its own token behind it, or with the same one."""
-    offsets_N1 = np.cumsum([0, *map(len, lists)], dtype=np.int64)
-    encoded = Encoded(np.array([i for row in lists for i in row], np.int32), offsets_N1)
-    own = encoded.followed_by(np.array(added[: len(lists)], np.int32))
-    assert rows(own) == [[*row, token] for row, token in zip(lists, added, strict=False)]
-    same = encoded.followed_by(2)
-    assert rows(same) == [[*row, 2] for row in lists]
-    assert same.tokens_T.dtype == np.int32
-    assert same.offsets_N1.dtype == np.int64

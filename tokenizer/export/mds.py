@@ -8,7 +8,7 @@ columns. All columns here are arrays of int32:
 - `ndarray:int32:L`, where every sample has L values: the values.
 - `ndarray:int32`: a byte, 4 + k; the number of values in 1, 2 or 4 bytes (k is 0, 1 or 2); the values.
 
-index.json has a row a shard, with its bytes and SHA-256 (`StreamingDataset(validate_hash="sha256")`).
+index.json has one row per shard, with its bytes and SHA-256 (`StreamingDataset(validate_hash="sha256")`).
 
 Source: `streaming.base.format.mds` of mosaicml-streaming 0.13.0; files are equal, byte for byte, to
 those of its `MDSWriter(hashes=["sha256"])`.
@@ -19,14 +19,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
 from sluice.schemas.arrays import Array, Int32s, Int64s, Uint8s
-from sluice.schemas.kernel import BYTES, kernel
+from sluice.tokenizer.runs import copy_runs
 
 SIZE_LIMIT = 1 << 26
 """Bytes of a shard, as in `MDSWriter`; one of them is in memory at a time."""
@@ -45,7 +43,7 @@ class Arrays(NamedTuple):
 
 
 class MdsWriter:
-    """Writes a dataset; index.json is written when the `with` block ends well, and not otherwise.
+    """Writes a dataset; index.json is written when the `with` block ends without an error.
 
     The cuts of what comes in do not matter.
 
@@ -69,7 +67,6 @@ class MdsWriter:
         """
         self._folder = Path(folder)
         self._columns = {name: columns[name] for name in sorted(columns)}
-        self._limit = size_limit
         self._config = _config(self._columns, size_limit)
         self._header = json.dumps(self._config, sort_keys=True).encode()
         self._shards: list[dict[str, Any]] = []
@@ -79,7 +76,7 @@ class MdsWriter:
     def _begin(self) -> None:
         self._pending: list[Uint8s] = []
         self._sizes: list[Int64s] = []
-        self._room = self._limit - 8 - len(self._header)
+        self._room = self._config["size_limit"] - 8 - len(self._header)
 
     def write(self, columns: Mapping[str, Arrays]) -> None:
         """Appends N samples.
@@ -117,26 +114,20 @@ class MdsWriter:
             for part in (memoryview(head), *(part.data for part in self._pending)):
                 digest.update(part)
                 num_bytes += file.write(part)
-        about = {"basename": name, "bytes": num_bytes, "hashes": {"sha256": digest.hexdigest()}}
-        counts = {"samples": len(sizes_N), "raw_data": about, "zip_data": None}
+        raw = {"basename": name, "bytes": num_bytes, "hashes": {"sha256": digest.hexdigest()}}
+        counts = {"samples": len(sizes_N), "raw_data": raw, "zip_data": None}
         self._shards.append({**counts, **self._config})
         self._begin()
 
     def __enter__(self) -> "MdsWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            return
-        if self._pending:
-            self._flush()
-        index = {"version": 2, "shards": self._shards}
-        (self._folder / "index.json").write_text(json.dumps(index, sort_keys=True))
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            if self._pending:
+                self._flush()
+            index = {"version": 2, "shards": self._shards}
+            (self._folder / "index.json").write_text(json.dumps(index, sort_keys=True))
 
 
 def _config(columns: Mapping[str, int | None], size_limit: int) -> dict[str, Any]:
@@ -177,7 +168,7 @@ def _encode(
     target_N = np.cumsum(sizes_N) - sizes_N
     out_B = np.empty(int(sizes_N.sum()), np.uint8)
     for field in fields:
-        _place(field.bytes_B, field.start_N, field.length_N, target_N, out_B)
+        copy_runs(*field, target_N, out_B)
         target_N += field.length_N
     return out_B, sizes_N
 
@@ -191,7 +182,7 @@ class _Field(NamedTuple):
 
     @classmethod
     def of(cls, values: Array, length_N: Int64s) -> "_Field":
-        """Returns fields that stand one after the other."""
+        """Returns fields that follow each other."""
         flat = np.ascontiguousarray(values).view(np.uint8)
         return cls(flat, np.cumsum(length_N) - length_N, length_N)
 
@@ -209,33 +200,16 @@ def _size(body: list[_Field]) -> _Field:
 
 def _body(arrays: Arrays, *, fixed: int | None) -> list[_Field]:
     """Returns a column: the values, and before them how many there are, where that differs."""
-    values = _Field.of(arrays.values_V.astype("<i4", copy=False), 4 * _long(arrays.lengths_N))
+    length_N = 4 * np.ascontiguousarray(arrays.lengths_N, np.int64)
+    values = _Field.of(arrays.values_V.astype("<i4", copy=False), length_N)
     return [values] if fixed is not None else [_shape(arrays.lengths_N), values]
 
 
-def _long(lengths_N: Int32s | Int64s) -> Int64s:
-    return np.ascontiguousarray(lengths_N, np.int64)
-
-
 def _shape(lengths_N: Int32s | Int64s) -> _Field:
-    """Returns what stands before the values of an array: its dimensions, 1, and its length."""
+    """Returns what precedes the values of an array: its dimensions, 1, and its length."""
     code_N = (lengths_N >= 1 << 8).astype(np.int64) + (lengths_N >= 1 << 16)
     head_N5 = np.empty((len(lengths_N), 5), np.uint8)
     head_N5[:, 0] = (1 << 2) | code_N
     head_N5[:, 1:] = lengths_N.astype("<u4").view(np.uint8).reshape(-1, 4)
     start_N = 5 * np.arange(len(lengths_N), dtype=np.int64)
     return _Field(head_N5.reshape(-1), start_N, 1 + (1 << code_N))
-
-
-_INT64S = types.Array(types.int64, 1, "C", readonly=True)
-
-
-@kernel(types.void(BYTES, _INT64S, _INT64S, _INT64S, types.uint8[::1]))
-def _place(  # type: ignore[no-untyped-def]  # numba types it
-    source_B, start_N, length_N, target_N, out_B
-) -> None:
-    """Copies bytes of each sample to where they belong."""
-    for n in range(len(start_N)):
-        start, target = start_N[n], target_N[n]
-        for j in range(length_N[n]):
-            out_B[target + j] = source_B[start + j]

@@ -11,7 +11,8 @@ PREFIX.bin is the tokens of all items, int32, one after the other. PREFIX.idx, l
     int64  (I,)    byte in PREFIX.bin where each begins
     int64  (I+1,)  numbers of the items with which documents begin, I at the end
 
-Here each item is a document. Memory does not grow with the number of items: lengths wait in a file.
+Here each item is a document. Memory does not grow with the number of items: their lengths are in a
+temporary file until the end.
 
 Source: `megatron.core.datasets.indexed_dataset` of megatron-core 0.16.1; files are equal, byte for
 byte, to those of its `IndexedDatasetBuilder`.
@@ -20,7 +21,6 @@ byte, to those of its `IndexedDatasetBuilder`.
 import os
 import struct
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -34,7 +34,7 @@ _ITEMS_AT_ONCE = 1 << 20
 
 
 class MegatronWriter:
-    """Writes a dataset; PREFIX.idx is written when the `with` block ends well, and not otherwise.
+    """Writes a dataset; PREFIX.idx is written when the `with` block ends without an error.
 
     Attributes:
         num_items: written so far.
@@ -43,8 +43,8 @@ class MegatronWriter:
     def __init__(self, prefix: str | os.PathLike[str]):
         self._index = Path(f"{os.fspath(prefix)}.idx")
         self._waiting = self._index.with_suffix(".lengths.tmp")
-        self._tokens = open(self._index.with_suffix(".bin"), "wb")  # noqa: SIM115 - __exit__ closes
-        self._lengths = open(self._waiting, "w+b")  # noqa: SIM115 - __exit__ closes
+        self._tokens = self._index.with_suffix(".bin").open("wb")
+        self._lengths = self._waiting.open("w+b")
         self.num_items = 0
 
     def write(self, tokens_T: Int32s, lengths_I: Int32s | Int64s) -> None:
@@ -62,12 +62,7 @@ class MegatronWriter:
     def __enter__(self) -> "MegatronWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             if kind is None:
                 with open(self._index, "wb") as file:

@@ -1,26 +1,25 @@
-"""Posts to documents: their tokens one after the other, with the special tokens that part them.
+"""Posts to documents: their tokens one after the other, with the special tokens that separate them.
 
-A document is a run of posts: one, or a conversation. `<|bod|>` may stand before it, `<|turn|>` stands
-behind each of its posts but the last, and `<|eod|>` may stand behind that.
+A document is a run of posts: one, or a conversation. It may begin with `<|bod|>`; each of its posts but the
+last is followed by `<|turn|>`, and the last may be followed by `<|eod|>`.
 
-Shape suffixes: N posts, M posts of a batch, T tokens.
+Shape suffixes: N posts, T tokens.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import RecipeError
-from sluice.schemas.kernel import kernel
 from sluice.tokenizer.encode import Encoded
-from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.runs import copy_runs
+from sluice.tokenizer.vocabulary.load import VocabularyIds
 from sluice.tokenizer.vocabulary.special import BOD, TURN
 
 
-class Marks(NamedTuple):
+class DocumentTokens(NamedTuple):
     """The ids of the special tokens around documents and between posts; None where there is none."""
 
     begin: int | None
@@ -28,11 +27,13 @@ class Marks(NamedTuple):
     end: int | None
 
 
-def marks_of(made: Vocabulary, *, begin: bool, end: bool, conversations: bool) -> Marks:
+def document_tokens(
+    ids: VocabularyIds, *, begin: bool, end: bool, conversations: bool
+) -> DocumentTokens:
     """Returns the ids that a vocabulary has for what a recipe asks for.
 
     Args:
-        made: the vocabulary.
+        ids: those of the vocabulary.
         begin: whether documents begin with a token of their own.
         end: whether they end with one.
         conversations: whether posts are to be told apart.
@@ -40,20 +41,19 @@ def marks_of(made: Vocabulary, *, begin: bool, end: bool, conversations: bool) -
     Raises:
         RecipeError: the tokenizer has no such special token; the message names the key that asks.
     """
-    asked = (
-        ("tokens.begin_of_document", begin, BOD, made.bod_id),
-        ("tokens.documents", conversations, TURN, made.turn_id),
-    )
-    for key, wanted, name, number in asked:
-        if wanted and number is None:
+    for key, wanted, name, token in (
+        ("tokens.begin_of_document", begin, BOD, ids.bod_id),
+        ("tokens.documents", conversations, TURN, ids.turn_id),
+    ):
+        if wanted and token is None:
             raise RecipeError(
                 f"{key}: needs the special token {name}, which the tokenizer does not have; "
                 f"leave the key out, or take another vocabulary.tokenizer"
             )
-    return Marks(
-        begin=made.bod_id if begin else None,
-        turn=made.turn_id if conversations else None,
-        end=made.eod_id if end else None,
+    return DocumentTokens(
+        begin=ids.bod_id if begin else None,
+        turn=ids.turn_id if conversations else None,
+        end=ids.eod_id if end else None,
     )
 
 
@@ -82,7 +82,7 @@ def join(
     order_N: Int64s,
     begins_N: Bools,
     *,
-    marks: Marks,
+    special: DocumentTokens,
 ) -> Joined:
     """Puts posts into their order, with the special tokens around them.
 
@@ -93,12 +93,12 @@ def join(
         text_lengths_N: (N,) int64, the tokens of each post, in the order of the batches.
         order_N: (N,) int64, which post comes first, which second, by their number in the batches.
         begins_N: (N,) bool, in that order: whether the post begins a document.
-        marks: the special tokens.
+        special: the special tokens.
     """
     last_N = np.append(begins_N[1:], True)[: len(begins_N)]
-    begin_N = begins_N & (marks.begin is not None)
-    end_N = last_N & (marks.end is not None)
-    turn_N = ~last_N & (marks.turn is not None)
+    begin_N = begins_N & (special.begin is not None)
+    end_N = last_N & (special.end is not None)
+    turn_N = ~last_N & (special.turn is not None)
     lengths_N = text_lengths_N[order_N] + begin_N + (end_N | turn_N)
     stops_N = np.cumsum(lengths_N)
     starts_N = stops_N - lengths_N
@@ -106,34 +106,18 @@ def join(
     places_N = np.empty(len(order_N), np.int64)
     places_N[order_N] = starts_N + begin_N
     _place_all(batches, places_N, tokens_T)
-    for mark, at_K in (
-        (marks.begin, starts_N[begin_N]),
-        (marks.turn, stops_N[turn_N] - 1),
-        (marks.end, stops_N[end_N] - 1),
-    ):
-        if mark is not None:
-            tokens_T[at_K] = mark
-    num_marks = (int(kind_N.sum()) for kind_N in (begin_N, turn_N, end_N))
-    return Joined(tokens_T, starts_N, lengths_N, *num_marks)
+    places = (starts_N[begin_N], stops_N[turn_N] - 1, stops_N[end_N] - 1)
+    for token, at_K in zip(special, places, strict=True):
+        if token is not None:
+            tokens_T[at_K] = token
+    return Joined(tokens_T, starts_N, lengths_N, *map(len, places))
 
 
 def _place_all(batches: Iterable[Encoded], places_N: Int64s, tokens_T: Int32s) -> None:
     """Copies each post, in the order of the batches, to its place."""
     first = 0
     for batch in batches:
-        stop = first + len(batch.offsets_N1) - 1
-        _place(batch.tokens_T, batch.offsets_N1, places_N[first:stop], tokens_T)
+        starts, lengths = batch.offsets_N1[:-1], np.diff(batch.offsets_N1)
+        stop = first + len(starts)
+        copy_runs(batch.tokens_T, starts, lengths, places_N[first:stop], tokens_T)
         first = stop
-
-
-_INT32S = types.Array(types.int32, 1, "C", readonly=True)
-_INT64S = types.Array(types.int64, 1, "C", readonly=True)
-
-
-@kernel(types.void(_INT32S, _INT64S, _INT64S, types.int32[::1]))
-def _place(tokens_T: Int32s, offsets_M1: Int64s, place_M: Int64s, out_T: Int32s) -> None:
-    for i in range(len(place_M)):
-        k = place_M[i]
-        for j in range(offsets_M1[i], offsets_M1[i + 1]):
-            out_T[k] = tokens_T[j]
-            k += 1

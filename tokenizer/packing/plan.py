@@ -24,14 +24,15 @@ Shape suffixes: N posts, D documents, B parts of documents that are placed whole
 S sequences, T tokens, L tokens of a sequence.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numba import types
 
-from sluice.schemas.arrays import Bools, Int16s, Int32s, Int64s
+from sluice.schemas.arrays import Bools, Int16s, Int32s, Int64s, Uint64s
 from sluice.schemas.kernel import kernel
+from sluice.tokenizer.runs import copy_runs
 
 LongDocuments = Literal["split", "truncate"]
 Packing = Literal["best_fit", "concatenate"]
@@ -52,7 +53,7 @@ PIECES = pa.schema(
         pa.field("ends", pa.bool_(), nullable=False),
     ]
 )
-"""Provenance: a row a piece, by sequence and offset; `post` counts the plan's input from 0, `ends` is
+"""Provenance: one row per piece, by sequence and offset; `post` counts the plan's input from 0, `ends` is
 whether a document, or a part of one, ends with the piece: an entry of `doc_ends`."""
 
 
@@ -110,7 +111,7 @@ class Packed(NamedTuple):
 
 
 class _Pieces(NamedTuple):
-    """Pieces with their places, as in PackPlan; `begins_P`: a document or a part of one begins here."""
+    """Pieces with their places: the arrays of PackPlan."""
 
     post_P: Int64s
     piece_P: Int16s
@@ -118,7 +119,7 @@ class _Pieces(NamedTuple):
     length_P: Int32s
     sequence_P: Int32s
     offset_P: Int32s
-    begins_P: Bools
+    ends_P: Bools
 
 
 def plan(
@@ -158,13 +159,7 @@ def plan(
         raise ValueError(f"packing must be 'best_fit' or 'concatenate', got {packing!r}")
     num_tokens = int(kept_N.sum())
     return PackPlan(
-        post_P=pieces.post_P,
-        piece_P=pieces.piece_P,
-        start_P=pieces.start_P,
-        length_P=pieces.length_P,
-        sequence_P=pieces.sequence_P,
-        offset_P=pieces.offset_P,
-        ends_P=_ends(pieces),
+        *pieces,
         num_sequences=int(pieces.sequence_P[-1]) + 1 if len(pieces.sequence_P) else 0,
         sequence_length=sequence_length,
         num_posts=len(lengths_N),
@@ -174,10 +169,10 @@ def plan(
     )
 
 
-def _ends(pieces: _Pieces) -> Bools:
+def _ends(begins_P: Bools, sequence_P: Int32s | Int64s) -> Bools:
     """Returns (P,) bool, whether the next piece begins a document, a part of one or a sequence."""
-    ends_P = np.ones(len(pieces.begins_P), np.bool_)
-    ends_P[:-1] = pieces.begins_P[1:] | (pieces.sequence_P[1:] != pieces.sequence_P[:-1])
+    ends_P = np.ones(len(begins_P), np.bool_)
+    ends_P[:-1] = begins_P[1:] | (sequence_P[1:] != sequence_P[:-1])
     return ends_P
 
 
@@ -236,7 +231,8 @@ def pack(
     if len(source_P) and int((source_P + length_P).max()) > len(tokens_T):
         raise ValueError("a post of the plan ends behind the tokens")
     tokens_SL = np.full((stop - start, plan.sequence_length), pad_id, np.int32)
-    _gather(tokens_T, source_P, length_P, sequence_P, offset_P, start, tokens_SL)
+    target_P = (sequence_P - start) * np.int64(plan.sequence_length) + offset_P
+    copy_runs(tokens_T, source_P, length_P.astype(np.int64), target_P, tokens_SL.reshape(-1))
     ends_P = plan.ends_P[chosen]
     columns = [sequence_P, offset_P, length_P, post_P, plan.piece_P[chosen], ends_P]
     return Packed(
@@ -270,7 +266,7 @@ def _concatenated(lengths_N: Int64s, begins_N: Bools, sequence_length: int) -> _
         length_P=(to_P - from_P).astype(np.int32),
         sequence_P=sequence_P.astype(np.int32),
         offset_P=(from_P - edge_P).astype(np.int32),
-        begins_P=begins_N[post_P] & (piece_P == 0),
+        ends_P=_ends(begins_N[post_P] & (piece_P == 0), sequence_P),
     )
 
 
@@ -292,14 +288,15 @@ def _fitted(lengths_N: Int64s, begins_N: Bools, sequence_length: int) -> _Pieces
     order_P = _small_last(small_B[part_P])  # as they were placed, so that offsets ascend
     order_P = order_P[_by_sequence(sequence_B[part_P[order_P]], num_sequences)]
     part_P, within_P = part_P[order_P], within_P[order_P]
+    sequence_P = sequence_B[part_P]
     return _Pieces(
         post_P=post_P[order_P],
         piece_P=piece_P.astype(np.int16)[order_P],
         start_P=start_P.astype(np.int32)[order_P],
         length_P=length_P[order_P],
-        sequence_P=sequence_B[part_P],
+        sequence_P=sequence_P,
         offset_P=offset_B[part_P] + within_P,
-        begins_P=within_P == 0,
+        ends_P=_ends(within_P == 0, sequence_P),
     )
 
 
@@ -319,7 +316,6 @@ def _numbered(counts_N: Int64s) -> tuple[Int64s, Int64s]:
 
 _BOOLS = types.Array(types.bool_, 1, "C", readonly=True)
 _INT32S = types.Array(types.int32, 1, "C", readonly=True)
-_INT64S = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @kernel(
@@ -352,13 +348,13 @@ _PLACES = np.argsort([(int(_DE_BRUIJN) << place) % 2**64 >> 58 for place in rang
 
 
 @kernel()
-def _lowest(word):  # type: ignore[no-untyped-def]  # numba types it
+def _lowest(word: Any) -> Any:
     """Returns the place of the lowest bit that is set; there is one (Leiserson et al. 1998)."""
     return _PLACES[((word & (~word + np.uint64(1))) * _DE_BRUIJN) >> np.uint64(58)]
 
 
 @kernel()
-def _next_bit(bits_W, start):  # type: ignore[no-untyped-def]  # numba types it
+def _next_bit(bits_W: Uint64s, start: Any) -> Any:
     """Returns the first bit from `start` on that is set, or -1."""
     w = start >> 6
     if w >= len(bits_W):
@@ -429,19 +425,3 @@ def _by_sequence(sequence_P: Int32s, num_sequences: int) -> Int64s:
         order_P[next_S[s]] = p
         next_S[s] += 1
     return order_P
-
-
-@kernel(types.void(_INT32S, _INT64S, _INT32S, _INT32S, _INT32S, types.int64, types.int32[:, ::1]))
-def _gather(
-    tokens_T: Int32s,
-    source_P: Int64s,
-    length_P: Int32s,
-    sequence_P: Int32s,
-    offset_P: Int32s,
-    first: int,
-    tokens_SL: Int32s,
-) -> None:
-    for p in range(len(length_P)):
-        row, column, source = sequence_P[p] - first, offset_P[p], source_P[p]
-        for j in range(length_P[p]):
-            tokens_SL[row, column + j] = tokens_T[source + j]

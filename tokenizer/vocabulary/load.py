@@ -23,7 +23,7 @@ KEY = "vocabulary.tokenizer"
 _REQUIRED = (PAD, EOD)
 
 
-class Vocabulary(NamedTuple):
+class VocabularyIds(NamedTuple):
     """What packing and shards need to know of a tokenizer.json.
 
     Attributes:
@@ -41,7 +41,7 @@ class Vocabulary(NamedTuple):
     turn_id: int | None
 
 
-def load_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
+def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
     """Returns what a tokenizer.json of any size says; raises RecipeError where it is none."""
     try:
         about = Path(path).stat()
@@ -51,14 +51,14 @@ def load_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
 
 
 @lru_cache(maxsize=2)
-def _load(path: str, mtime_ns: int, size: int) -> Vocabulary:
+def _load(path: str, mtime_ns: int, size: int) -> VocabularyIds:
     """Reads a file that has not changed once: it takes half a second."""
     tokenizer, spec = _read(Path(path))
     problems = [*_missing_specials(spec), *_not_byte_level(spec)]
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
     ids = {token["content"]: int(token["id"]) for token in spec["added_tokens"]}
-    return Vocabulary(
+    return VocabularyIds(
         size=tokenizer.get_vocab_size(with_added_tokens=True),
         pad_id=ids[PAD],
         eod_id=ids[EOD],
@@ -69,7 +69,7 @@ def _load(path: str, mtime_ns: int, size: int) -> Vocabulary:
 
 def load_frozen(
     path: str | os.PathLike[str], *, vocabulary_size: int = VOCABULARY_SIZE
-) -> Vocabulary:
+) -> VocabularyIds:
     """Checks a tokenizer.json that the user brings.
 
     It must have exactly `vocabulary_size` entries with ids 0 to size - 1, `<|pad|>` and `<|eod|>`

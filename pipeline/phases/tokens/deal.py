@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.pipeline.phases.tokens.token_counts import write_token_counts
-from sluice.pipeline.recipes.schema import Training
+from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Work
 from sluice.schemas.counts import DealCounts, PackCounts
 from sluice.tokenizer.packing.sizing import ShardPlan, deal, plan_shards
-from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds
 
 DEALT = pa.schema([("position", pa.uint32()), ("partition", pa.uint32()), ("row", pa.uint32())])
 
@@ -29,8 +29,8 @@ class Deal:
 
     folder: str
     output: str
-    training: Training
-    vocabulary: Vocabulary
+    training: TrainingSection
+    vocabulary: VocabularyIds
     seed: int
     name: str = "tokens_deal"
     counts: ClassVar = DealCounts
@@ -40,7 +40,7 @@ class Deal:
         return partial(_deal, self)
 
 
-def shards_for(training: Training, num_sequences: int) -> ShardPlan:
+def shards_for(training: TrainingSection, num_sequences: int) -> ShardPlan:
     """Returns the shards of so many sequences that suit a training run."""
     return plan_shards(
         num_sequences,

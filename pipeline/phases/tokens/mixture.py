@@ -155,7 +155,12 @@ class RepeatRates:
 
 
 def plan_mixture(
-    section: recipe.Mixture, survivors: PostTally, *, seed: int, output: str, files: tuple[str, ...]
+    section: recipe.MixtureSection,
+    survivors: PostTally,
+    *,
+    seed: int,
+    output: str,
+    files: tuple[str, ...],
 ) -> RepeatRates:
     """Returns the rates that a recipe's table and the text bytes of the survivors give.
 

@@ -18,9 +18,9 @@ from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Bools
 from sluice.schemas.counts import PackCounts
 from sluice.tokenizer.encode import Encoded
-from sluice.tokenizer.packing.documents import Joined, Marks, join
+from sluice.tokenizer.packing.documents import DocumentTokens, Joined, join
 from sluice.tokenizer.packing.plan import LongDocuments, Packing, PackPlan, pack, plan
-from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds
 
 GATHER_SEQUENCES = 256
 """Sequences that a shard unit holds at a time: 8 MiB at 8,192 tokens."""
@@ -53,7 +53,7 @@ class Pack:
     Attributes:
         documents: what a document is made of.
         packing: how documents go into sequences, see `sluice.tokenizer.packing.plan`.
-        marks: the special tokens around documents and between their posts.
+        special: the special tokens around documents and between their posts.
         vocabulary: the ids and how many there are.
     """
 
@@ -62,8 +62,8 @@ class Pack:
     documents: DocumentsOf
     packing: Packing
     long_documents: LongDocuments
-    marks: Marks
-    vocabulary: Vocabulary
+    special: DocumentTokens
+    vocabulary: VocabularyIds
     name: str = "tokens_pack"
     counts: ClassVar = PackCounts
 
@@ -82,7 +82,7 @@ class DocumentPosts(NamedTuple):
 
 
 def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> PackCounts:
-    posts = _read(unit, stage.marks, stage.documents)
+    posts = _read(unit, stage.special, stage.documents)
     planned = plan(
         posts.joined.lengths_N,
         begins_N=posts.begins_N,
@@ -144,7 +144,7 @@ def _pieces(pieces: pa.RecordBatch, posts: DocumentPosts) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=PIECE)
 
 
-def _read(unit: Unit, marks: Marks, documents: DocumentsOf) -> DocumentPosts:
+def _read(unit: Unit, special: DocumentTokens, documents: DocumentsOf) -> DocumentPosts:
     """Returns the posts of a unit, joined to documents.
 
     The unit is read twice, so that only one copy of its tokens is held.
@@ -155,7 +155,7 @@ def _read(unit: Unit, marks: Marks, documents: DocumentsOf) -> DocumentPosts:
     posts = posts.take(pa.array(order_N))
     begins_N = _begins(posts, documents)
     tokens = (_encoded(batch.column("tokens")) for _, batch in exchange.read(unit))
-    joined = join(tokens, lengths_N, order_N, begins_N, marks=marks)
+    joined = join(tokens, lengths_N, order_N, begins_N, special=special)
     return DocumentPosts(posts.column("post_id"), posts.column("copies"), begins_N, joined)
 
 

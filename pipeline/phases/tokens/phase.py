@@ -16,8 +16,8 @@ from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
-from sluice.tokenizer.packing.documents import Marks, marks_of
-from sluice.tokenizer.vocabulary.load import Vocabulary, load_frozen, load_vocabulary
+from sluice.tokenizer.packing.documents import DocumentTokens, document_tokens
+from sluice.tokenizer.vocabulary.load import VocabularyIds, load_frozen, load_vocabulary
 
 PHASE = "tokens"
 
@@ -58,7 +58,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.documents,
         section.packing,
         section.long_documents,
-        _marks(job, made),
+        _special_tokens(job, made),
         made,
     )
     shard = WriteShard(
@@ -81,13 +81,13 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
 def check_tokenizer(job: Job) -> None:
     """Raises RecipeError where a frozen tokenizer is not one that the run can use."""
     if job.recipe.vocabulary.tokenizer is not None:
-        _marks(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
+        _special_tokens(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
 
 
-def _marks(job: Job, made: Vocabulary) -> Marks:
+def _special_tokens(job: Job, made: VocabularyIds) -> DocumentTokens:
     """Returns the special tokens that the recipe puts around documents."""
     section = job.recipe.tokens
-    return marks_of(
+    return document_tokens(
         made,
         begin=section.begin_of_document,
         end=section.end_of_document,

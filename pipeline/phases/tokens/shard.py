@@ -23,7 +23,7 @@ from sluice.schemas.arrays import Array
 from sluice.schemas.counts import DealCounts, SequenceCounts, ShardCounts
 from sluice.schemas.token_shard import ShardFormat
 from sluice.tokenizer.shards import ShardWriter
-from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds
 
 PROVENANCE_SEQUENCES = 4096
 """Sequences whose provenance is held at a time, a row group: 33 million tokens at 8,192."""
@@ -41,7 +41,7 @@ class WriteShard:
     packed: str
     dealt: str
     sequence_length: int
-    vocabulary: Vocabulary
+    vocabulary: VocabularyIds
     count_copies: bool = False
     name: str = "tokens_shard"
     counts: ClassVar = ShardCounts

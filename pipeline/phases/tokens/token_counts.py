@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sluice.pipeline.units.attempt import Attempt
 from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.counts import EntryUse
-from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds
 
 FEW = 10
 """An entry that occurs less often is hardly trained."""
@@ -29,7 +29,7 @@ class TokenUse:
         count_V: (V,) int64, by id; 0 for padding.
     """
 
-    def __init__(self, vocabulary: Vocabulary):
+    def __init__(self, vocabulary: VocabularyIds):
         self._pad_id = vocabulary.pad_id
         self.count_V: Int64s = np.zeros(vocabulary.size, np.int64)
 
@@ -40,7 +40,7 @@ class TokenUse:
 
 
 def write_token_counts(
-    paths: Sequence[str], vocabulary: Vocabulary, *, output: str, attempt: Attempt
+    paths: Sequence[str], vocabulary: VocabularyIds, *, output: str, attempt: Attempt
 ) -> EntryUse:
     """Sums the counts of partitions, raw int64 files, and writes them as a file of the contract."""
     count_V = np.zeros(vocabulary.size, np.int64)

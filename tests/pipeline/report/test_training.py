@@ -13,7 +13,7 @@ from sluice.pipeline.phases.results import Results, read_result
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens.deal import shards_for
 from sluice.pipeline.recipes.loader import decode, load
-from sluice.pipeline.recipes.schema import Training
+from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.report import training
 from sluice.pipeline.report.figures import digits, large
 from sluice.pipeline.report.render import render
@@ -146,7 +146,7 @@ def test_more_tokens_than_there_are_take_epochs(job: Job) -> None:
     in_shards = job.report()["sequences"]["in_shards"]
     budget = budget_of(made.recipe.training, in_shards)
     planned = shards_for(made.recipe.training, in_shards)
-    assert planned == shards_for(Training(**RUN), in_shards)
+    assert planned == shards_for(TrainingSection(**RUN), in_shards)
     assert 1_000_000 <= budget.tokens < 1_000_000 + budget.tokens_per_step
     assert budget.epochs == pytest.approx(budget.tokens / (256 * in_shards))
 
@@ -200,7 +200,7 @@ def test_every_key_of_the_training_reaches_the_plan() -> None:
         {"sequence_length": 64},
         {"global_batch_sequences": 7},
     ]
-    plans = [shards_for(Training(**change), 10_007) for change in [{}, *changes]]
+    plans = [shards_for(TrainingSection(**change), 10_007) for change in [{}, *changes]]
     assert len(set(plans)) == len(plans)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from sluice.schemas.errors import RecipeError
-from sluice.tokenizer.vocabulary.load import Vocabulary, load_frozen, load_vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds, load_frozen, load_vocabulary
 
 SIZE = 2000
 
@@ -23,7 +23,7 @@ def changed(tokenizer_json: Path, folder: Path, change: Callable[[dict[str, Any]
 
 def test_own_vocabulary_is_accepted(tokenizer_json: Path) -> None:
     """What training writes passes as a frozen vocabulary, with the fixed ids."""
-    expected = Vocabulary(size=SIZE, pad_id=0, eod_id=2, bod_id=1, turn_id=3)
+    expected = VocabularyIds(size=SIZE, pad_id=0, eod_id=2, bod_id=1, turn_id=3)
     assert load_frozen(tokenizer_json, vocabulary_size=SIZE) == expected
     assert load_vocabulary(tokenizer_json) == expected
 
@@ -43,7 +43,7 @@ def test_specials_may_have_other_ids(tokenizer_json: Path, tmp_path: Path) -> No
     tokenizer.add_special_tokens(["<|eod|>", "<|pad|>"])
     tokenizer.save(str(path))
     found = load_frozen(path, vocabulary_size=SIZE + 2)
-    assert found == Vocabulary(SIZE + 2, pad_id=SIZE + 1, eod_id=SIZE, bod_id=None, turn_id=None)
+    assert found == VocabularyIds(SIZE + 2, pad_id=SIZE + 1, eod_id=SIZE, bod_id=None, turn_id=None)
 
 
 def drop_special(spec: dict[str, Any]) -> None:

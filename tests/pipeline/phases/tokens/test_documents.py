@@ -22,11 +22,11 @@ from sluice.schemas.arrays import Array
 from sluice.schemas.counts import NoCounts, PackCounts
 from sluice.schemas.errors import RecipeError
 from sluice.tokenizer.encode import Encoded
-from sluice.tokenizer.packing.documents import Marks, join, marks_of
-from sluice.tokenizer.vocabulary.load import Vocabulary
+from sluice.tokenizer.packing.documents import DocumentTokens, document_tokens, join
+from sluice.tokenizer.vocabulary.load import VocabularyIds
 
 PAD, BOD, TURN, EOD = 0, 1, 2, 3
-VOCABULARY = Vocabulary(1 << 17, PAD, EOD, BOD, TURN)
+VOCABULARY = VocabularyIds(1 << 17, PAD, EOD, BOD, TURN)
 FIRST_TEXT_TOKEN = 10
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,8 +69,8 @@ def posts_of_partitions(draw: st.DrawFn) -> list[Post]:
 
 
 DOCUMENTS = st.sampled_from(["posts", "conversations"])
-MARKS = st.builds(
-    lambda begin, end: Marks(BOD if begin else None, TURN, EOD if end else None),
+SPECIAL = st.builds(
+    lambda begin, end: DocumentTokens(BOD if begin else None, TURN, EOD if end else None),
     st.booleans(),
     st.booleans(),
 )
@@ -85,7 +85,7 @@ class Expected(NamedTuple):
     tokens: list[int]
 
 
-def expected(posts: list[Post], documents: str, marks: Marks) -> dict[str, Expected]:
+def expected(posts: list[Post], documents: str, special: DocumentTokens) -> dict[str, Expected]:
     """Returns what is to become of each post, by its id: the rule as it is told."""
     groups: dict[Any, list[Post]] = {}
     for post in posts:
@@ -95,8 +95,8 @@ def expected(posts: list[Post], documents: str, marks: Marks) -> dict[str, Expec
     for document, group in enumerate(groups.values()):
         in_order = sorted(group, key=lambda p: p.at)
         for place, post in enumerate(in_order):
-            before = marks.begin if place == 0 else None
-            behind = marks.end if post is in_order[-1] else marks.turn
+            before = special.begin if place == 0 else None
+            behind = special.end if post is in_order[-1] else special.turn
             tokens = [t for t in (before, *post.tokens, behind) if t is not None]
             found[post.post_id] = Expected(document, place, tokens)
     return found
@@ -151,8 +151,10 @@ def packed(folder: str, batches: list[list[Post]], stage: Pack) -> PackedUnit:
     return PackedUnit(counts, flat.reshape(-1, stage.sequence_length), pieces)
 
 
-def stage_of(folder: str, *, documents: str, packing: str, marks: Marks, length: int = 16) -> Pack:
-    return Pack(f"{folder}/pack", length, documents, packing, "split", marks, VOCABULARY)
+def stage_of(
+    folder: str, *, documents: str, packing: str, special: DocumentTokens, length: int = 16
+) -> Pack:
+    return Pack(f"{folder}/pack", length, documents, packing, "split", special, VOCABULARY)
 
 
 def check(unit: PackedUnit, posts: dict[str, Expected]) -> None:
@@ -178,21 +180,23 @@ def check(unit: PackedUnit, posts: dict[str, Expected]) -> None:
     posts=[Post(0, 3, None, None, 1), Post(1, 3, "a", None, 1), Post(2, 3, "b", None, 1)],
     documents="conversations",
     packing="best_fit",
-    marks=Marks(None, TURN, EOD),
+    special=DocumentTokens(None, TURN, EOD),
 )  # equal hashes do not merge conversations
 @settings(max_examples=80)
 @given(
     posts=posts_of_partitions(),
     documents=DOCUMENTS,
     packing=PACKING,
-    marks=MARKS,
+    special=SPECIAL,
 )
-def test_documents_are_whole(posts: list[Post], documents: str, packing: str, marks: Marks) -> None:
+def test_documents_are_whole(
+    posts: list[Post], documents: str, packing: str, special: DocumentTokens
+) -> None:
     """Every document is there once, its posts in order, its special tokens around them, all counted."""
-    wanted = expected(posts, documents, marks)
+    wanted = expected(posts, documents, special)
     with tempfile.TemporaryDirectory() as folder:
         unit = packed(
-            folder, [posts], stage_of(folder, documents=documents, packing=packing, marks=marks)
+            folder, [posts], stage_of(folder, documents=documents, packing=packing, special=special)
         )
     check(unit, wanted)
     flat = unit.tokens_SL.reshape(-1)
@@ -207,10 +211,14 @@ def test_documents_are_whole(posts: list[Post], documents: str, packing: str, ma
 
 
 @given(
-    posts=posts_of_partitions(), documents=DOCUMENTS, packing=PACKING, marks=MARKS, data=st.data()
+    posts=posts_of_partitions(),
+    documents=DOCUMENTS,
+    packing=PACKING,
+    special=SPECIAL,
+    data=st.data(),
 )
 def test_units_do_not_show(
-    posts: list[Post], documents: str, packing: str, marks: Marks, data: st.DataObject
+    posts: list[Post], documents: str, packing: str, special: DocumentTokens, data: st.DataObject
 ) -> None:
     """However the posts are cut into units, the sequences and the pieces are the same."""
     # Equal hashes of documents of one post are settled by the order of the input.
@@ -223,7 +231,7 @@ def test_units_do_not_show(
     found = []
     for units in ([own], batches):
         with tempfile.TemporaryDirectory() as folder:
-            stage = stage_of(folder, documents=documents, packing=packing, marks=marks)
+            stage = stage_of(folder, documents=documents, packing=packing, special=special)
             found.append(packed(folder, units, stage))
     assert found[0].counts == found[1].counts
     np.testing.assert_array_equal(found[0].tokens_SL, found[1].tokens_SL)
@@ -235,11 +243,11 @@ def test_a_conversation_is_cut_between_posts() -> None:
     lengths = [6, 8, 40, 3, 20]
     posts = [Post(k, n, "a", k) for k, n in enumerate(lengths)]
     with tempfile.TemporaryDirectory() as folder:
-        marks = Marks(None, TURN, EOD)
+        special = DocumentTokens(None, TURN, EOD)
         unit = packed(
             folder,
             [posts],
-            stage_of(folder, documents="conversations", packing="best_fit", marks=marks),
+            stage_of(folder, documents="conversations", packing="best_fit", special=special),
         )
     rows = sorted(unit.pieces.to_pylist(), key=lambda r: (r["post_id"], r["piece"]))
     found = [(r["post_id"], r["piece"], r["length"], r["ends"]) for r in rows]
@@ -259,11 +267,11 @@ def test_a_conversation_is_cut_between_posts() -> None:
     lengths=st.lists(st.integers(0, 5), max_size=12),
     cuts=st.sets(st.integers(0, 12), max_size=3),
     flags=st.lists(st.booleans(), min_size=12, max_size=12),
-    marks=MARKS,
+    special=SPECIAL,
     seed=st.integers(0, 9),
 )
 def test_join_is_a_concatenation(
-    lengths: list[int], cuts: set[int], flags: list[bool], marks: Marks, seed: int
+    lengths: list[int], cuts: set[int], flags: list[bool], special: DocumentTokens, seed: int
 ) -> None:
     """Posts stand in the order that was asked for, whatever batches they come in."""
     texts = [[100 * i + k for k in range(n)] for i, n in enumerate(lengths)]
@@ -283,7 +291,7 @@ def test_join_is_a_concatenation(
         np.array(lengths, np.int64),
         np.array(order, np.int64),
         np.array(begins, np.bool_),
-        marks=marks,
+        special=special,
     )
     found = [
         joined.tokens_T[start : start + length].tolist()
@@ -292,29 +300,33 @@ def test_join_is_a_concatenation(
     wanted = []
     for at, number in enumerate(order):
         last = at + 1 == len(order) or begins[at + 1]
-        before = marks.begin if begins[at] else None
-        behind = marks.end if last else marks.turn
+        before = special.begin if begins[at] else None
+        behind = special.end if last else special.turn
         wanted.append([t for t in (before, *texts[number], behind) if t is not None])
     assert found == wanted
     assert joined.tokens_T.tolist() == [t for tokens in wanted for t in tokens]
     flat = joined.tokens_T.tolist()
     assert joined.num_turns == begins.count(False)
-    assert joined.num_begins == (begins.count(True) if marks.begin is not None else 0)
-    assert joined.num_ends == (begins.count(True) if marks.end is not None else 0)
+    assert joined.num_begins == (begins.count(True) if special.begin is not None else 0)
+    assert joined.num_ends == (begins.count(True) if special.end is not None else 0)
     assert len(flat) == sum(lengths) + joined.num_turns + joined.num_begins + joined.num_ends
 
 
-OLD = Vocabulary(size=100, pad_id=0, eod_id=1, bod_id=None, turn_id=None)
+OLD = VocabularyIds(size=100, pad_id=0, eod_id=1, bod_id=None, turn_id=None)
 
 
 def test_a_tokenizer_must_have_the_tokens_that_are_asked_for() -> None:
     """The error names the key of the recipe and the token that is missing."""
-    assert marks_of(OLD, begin=False, end=True, conversations=False) == Marks(None, None, 1)
-    assert marks_of(OLD, begin=False, end=False, conversations=False) == Marks(None, None, None)
+    assert document_tokens(OLD, begin=False, end=True, conversations=False) == DocumentTokens(
+        None, None, 1
+    )
+    assert document_tokens(OLD, begin=False, end=False, conversations=False) == DocumentTokens(
+        None, None, None
+    )
     with pytest.raises(RecipeError, match=r"tokens\.begin_of_document: .*<\|bod\|>"):
-        marks_of(OLD, begin=True, end=True, conversations=False)
+        document_tokens(OLD, begin=True, end=True, conversations=False)
     with pytest.raises(RecipeError, match=r"tokens\.documents: .*<\|turn\|>"):
-        marks_of(OLD, begin=False, end=True, conversations=True)
+        document_tokens(OLD, begin=False, end=True, conversations=True)
 
 
 def test_conversations_are_not_truncated() -> None:
