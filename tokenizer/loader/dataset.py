@@ -8,7 +8,7 @@
 The sequences of all epochs are one endless stream of positions (`sluice.tokenizer.loader.order`).
 Optimiser step k takes positions [k * G, (k + 1) * G), G being `global_batch_sequences`; a step may cross
 the end of an epoch, so that nothing is left out or repeated in one. The G sequences, in the order of
-their places in the files, are cut into equal runs, one a rank, and a run into micro-batches. So a step
+their places in the files, are cut into equal runs, one per rank, and a run into micro-batches. So a step
 holds the same sequences on any number of ranks, all ranks get the same number, and rank r of R reads from
 about the r-th R-th of the files, which is what its page cache or its object store then serves.
 
@@ -18,7 +18,7 @@ has a whole example.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final, NamedTuple, TypedDict
 
@@ -35,7 +35,7 @@ try:
     import torch
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-    from sluice.tokenizer.loader.transport import Packed, pack, unpack
+    from sluice.tokenizer.loader.transport import FlatBatch, flatten, unflatten
 except ModuleNotFoundError as missing:
     if missing.name != "torch":
         raise
@@ -62,13 +62,13 @@ class TokenBatch(NamedTuple):
     """
 
     tokens: "torch.Tensor"
-    cu_seqlens: "torch.Tensor | None"
-    max_seqlen: int | None
-    position_ids: "torch.Tensor | None"
-    document_ids: "torch.Tensor | None"
-    labels: "torch.Tensor | None"
-    positions: "torch.Tensor | None"
-    sequences: "torch.Tensor | None"
+    cu_seqlens: "torch.Tensor | None" = None
+    max_seqlen: int | None = None
+    position_ids: "torch.Tensor | None" = None
+    document_ids: "torch.Tensor | None" = None
+    labels: "torch.Tensor | None" = None
+    positions: "torch.Tensor | None" = None
+    sequences: "torch.Tensor | None" = None
 
 
 COLUMNS: Final = tuple(n for n in TokenBatch._fields if n not in ("tokens", "max_seqlen"))
@@ -76,7 +76,7 @@ COLUMNS: Final = tuple(n for n in TokenBatch._fields if n not in ("tokens", "max
 
 
 class LoaderState(TypedDict):
-    """Where a training run stands; equal on all ranks.
+    """How far a training run is; equal on all ranks.
 
     Attributes:
         version: of this format.
@@ -95,15 +95,7 @@ class LoaderState(TypedDict):
     shards: str
 
 
-def _check_torch() -> None:
-    if torch is None:
-        raise ModuleNotFoundError(
-            "TokenDataset needs torch: pip install 'sluice[train]', or a torch of your own",
-            name="torch",
-        )
-
-
-class TokenDataset(IterableDataset):  # type: ignore[misc]
+class TokenDataset(IterableDataset):
     """One rank's share of the stream, as micro-batches.
 
     Iteration begins at `consumed`. In a DataLoader with W workers, worker w gives micro-batches w, w + W,
@@ -112,7 +104,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
 
     Attributes:
         format: sequence length, vocabulary size, `pad_id` and `eod_id`.
-        order: which sequence stands at which position.
+        order: which sequence is at which position.
         consumed: sequences of all ranks before the first step of the next iteration.
         global_batch_sequences: G, sequences of a step over all ranks.
         micro_batches: of one rank in a step.
@@ -144,7 +136,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
                 B, which is also the default.
             columns: of COLUMNS; no other is computed.
             shuffle: `sequences` over all of an epoch; `blocks`, of 256 sequences, and inside windows of
-                them, for what is slow at random access: object stores, disks that spin; `none`.
+                them, for what is slow at random access: object stores, hard disks; `none`.
             seed: of the order, in [0, 2^64).
             window_blocks: blocks that are mixed with each other.
             epochs: where the stream ends, at the last whole step; None is never.
@@ -159,7 +151,11 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
             InputError: there is no finished run, or too few sequences for a step.
             VerifyError: the files are not what the manifest says.
         """
-        _check_torch()
+        if torch is None:
+            raise ModuleNotFoundError(
+                "TokenDataset needs torch: pip install 'sluice[train]', or a torch of your own",
+                name="torch",
+            )
         self._shards = ShardSet(output, filesystem=filesystem)
         self.format = self._shards.format
         self.is_mapped = self._shards.is_mapped
@@ -213,30 +209,21 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
 
     def _batch(self, positions_B: Int64s, numbers_B: Int64s) -> TokenBatch:
         rows = self._shards.rows(numbers_B)
-        starts, longest = None, None
+        arrays = {"positions": positions_B, "sequences": numbers_B}
+        arrays = {name: array for name, array in arrays.items() if name in self._columns}
+        for name in self._columns & {"position_ids", "document_ids", "labels"}:
+            arrays[name] = getattr(loader_columns, name)(rows)
+        longest = None
         if "cu_seqlens" in self._columns:
-            starts_C1, longest = loader_columns.cu_seqlens(rows)
-            starts = _tensor(starts_C1)
-
-        def asked(name: str, make: Callable[[], Any]) -> "torch.Tensor | None":
-            return _tensor(make()) if name in self._columns else None
-
-        return TokenBatch(
-            tokens=_tensor(rows.tokens_BL),
-            cu_seqlens=starts,
-            max_seqlen=longest,
-            position_ids=asked("position_ids", lambda: loader_columns.position_ids(rows)),
-            document_ids=asked("document_ids", lambda: loader_columns.document_ids(rows)),
-            labels=asked("labels", lambda: loader_columns.labels(rows)),
-            positions=asked("positions", lambda: positions_B),
-            sequences=asked("sequences", lambda: numbers_B),
-        )
+            arrays["cu_seqlens"], longest = loader_columns.cu_seqlens(rows)
+        tensors = {name: _tensor(array) for name, array in arrays.items()}
+        return TokenBatch(_tensor(rows.tokens_BL), max_seqlen=longest, **tensors)
 
     def _blocks_at_once(self) -> int:
         """Returns how many blocks a rank reads from at a time, where the shuffle is `blocks`.
 
         Of a window its share, and as much more as the cuts between ranks wander from step to step: four
-        standard deviations of a quantile of G draws, 1 / (2 sqrt(G)). A step may stand across two windows.
+        standard deviations of a quantile of G draws, 1 / (2 sqrt(G)). A step may be in two windows.
         """
         window = self.order.window_blocks
         share = 1 / self._world_size + 2 / math.sqrt(self.global_batch_sequences)
@@ -266,12 +253,12 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
             )
 
 
-class TokenLoader(DataLoader):  # type: ignore[misc]
+class TokenLoader(DataLoader):
     """A DataLoader over a TokenDataset that knows how far the training loop is.
 
     What counts is what the loop was given, not what workers have read ahead. A step that was not given
     whole does not count: its gradients never reached the weights. Iterating again, and loading a state,
-    go on after the last whole step.
+    resume after the last whole step.
 
     Only one iteration at a time.
     """
@@ -315,10 +302,10 @@ class TokenLoader(DataLoader):  # type: ignore[misc]
         for number, batch in enumerate(batches, start=1):
             steps = number // self.dataset.micro_batches
             self._consumed = begin + steps * self.dataset.global_batch_sequences
-            yield TokenBatch(*unpack(batch)) if isinstance(batch, Packed) else batch
+            yield TokenBatch(*unflatten(batch)) if isinstance(batch, FlatBatch) else batch
 
     def state_dict(self) -> LoaderState:
-        """Returns where the run stands; a few plain numbers, the same on every rank."""
+        """Returns how far the run is; a few plain numbers, the same on every rank."""
         order = self.dataset.order
         return LoaderState(
             version=STATE_VERSION,
@@ -330,7 +317,7 @@ class TokenLoader(DataLoader):  # type: ignore[misc]
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on after the whole steps of a state; ranks, workers, B and G may have changed.
+        """Resumes after the whole steps of a state; ranks, workers, B and G may have changed.
 
         Raises:
             ValueError: the state is of another order or other shards: sequences would repeat or be lost.
@@ -347,9 +334,9 @@ class TokenLoader(DataLoader):  # type: ignore[misc]
         self._consumed = consumed
 
 
-def _for_transport(batch: TokenBatch) -> "TokenBatch | Packed":
-    """The collate function of batches that are made already: packs what leaves a worker."""
-    return batch if get_worker_info() is None else pack(batch)
+def _for_transport(batch: TokenBatch) -> "TokenBatch | FlatBatch":
+    """The collate function of batches that are made already: flattens what leaves a worker."""
+    return batch if get_worker_info() is None else flatten(batch)
 
 
 def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -375,7 +362,7 @@ def _checked(columns: Sequence[str]) -> frozenset[str]:
 
 
 class _Mapped:
-    """An array as NumPy's array interface, without its mark that it must not be written.
+    """An array as NumPy's array interface, without the flag that it is read-only.
 
     torch has no tensors that cannot be written and would warn of each one. The memory itself stays
     protected. The array made from this keeps it alive, and with it the mapped file.

@@ -21,7 +21,7 @@ from sluice.tokenizer.loader import columns as loader_columns
 from sluice.tokenizer.loader.dataset import COLUMNS, TokenBatch, TokenDataset, TokenLoader
 from sluice.tokenizer.loader.files import ShardSet
 from sluice.tokenizer.loader.order import Order
-from sluice.tokenizer.loader.transport import pack, unpack
+from sluice.tokenizer.loader.transport import flatten, unflatten
 from tests.tokenizer.loader.test_files import numbers_of, write_output
 
 NUM_SHARDS, EACH = 2, 301
@@ -297,7 +297,7 @@ def test_what_leaves_a_worker_comes_back(output: Path) -> None:
     """Packing and unpacking gives the batch again, whatever is None."""
     for columns in (COLUMNS, (), ("labels", "cu_seqlens")):
         batch = next(iter(loader_of(output, columns=columns, micro_batch_sequences=3)))
-        assert_equal(batch, TokenBatch(*unpack(pack(batch))))
+        assert_equal(batch, TokenBatch(*unflatten(flatten(batch))))
 
 
 def test_a_pinned_batch_comes_back(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +305,7 @@ def test_a_pinned_batch_comes_back(output: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *device: tensor.clone())
     batch = next(iter(loader_of(output, columns=COLUMNS)))
     assert_equal(batch, pin_memory(batch))
-    assert_equal(batch, TokenBatch(*unpack(pin_memory(pack(batch)))))
+    assert_equal(batch, TokenBatch(*unflatten(pin_memory(flatten(batch)))))
 
 
 # --- ends, ranks, errors ---------------------------------------------------------------------

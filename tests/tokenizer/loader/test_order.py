@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.schemas.token_shard import ROWS_PER_BATCH
-from sluice.tokenizer.loader.order import MAX_SEQUENCES, ROUNDS, Order
+from sluice.tokenizer.loader.kernels import ROUNDS
+from sluice.tokenizer.loader.order import MAX_SEQUENCES, Order
 
 WORD = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
