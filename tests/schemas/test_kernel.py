@@ -183,7 +183,7 @@ def test_a_file_is_whole_or_missing(tmp_path: Path) -> None:
 
 def test_what_a_module_is_made_from() -> None:
     """Modules of ours that are imported at the top level, also as names of a package; not the others."""
-    classes, words = "sluice.filters.text.char_classes", "sluice.tokenizer.training.words_kernel"
+    classes, words = "sluice.filters.text.char_classes", "sluice.tokenizer.training.kernels"
     kernels, nfc = "sluice.filters.dedup.kernels", "sluice.filters.text.nfc"
     assert kernel_cache._imported(classes) == {
         "sluice.filters.text.kernels",

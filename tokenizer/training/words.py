@@ -13,23 +13,8 @@ import pyarrow as pa
 
 from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import utf8_array, utf8_view
-from sluice.tokenizer.training.words_kernel import (
-    COUNT,
-    KEY,
-    NEED,
-    NUM_BYTES,
-    NUM_WORDS,
-    PLACE,
-    ROW,
-    SIZE_MASK,
-    WEIGHT,
-    Table,
-    add_texts,
-    add_words,
-    cut_words,
-    draw_words,
-    move_words,
-)
+from sluice.tokenizer.training import kernels
+from sluice.tokenizer.training.kernels import ROW, SIZE_MASK, WordTable
 from sluice.tokenizer.vocabulary import pattern
 
 MAX_CHUNK_BYTES = 1 << 30
@@ -56,7 +41,7 @@ def cut(text: str) -> list[str]:
     data_B, size = np.frombuffer(data, np.uint8), len(data)
     starts_W, ends_W, at_C = (np.empty(size + 1, np.int64) for _ in range(3))
     flags_C = np.empty(size + 1, np.uint8)
-    n = cut_words(data_B, 0, size, pattern.char_flags(), flags_C, at_C, starts_W, ends_W)
+    n = kernels.cut_words(data_B, 0, size, pattern.char_flags(), flags_C, at_C, starts_W, ends_W)
     places = zip(starts_W[:n].tolist(), ends_W[:n].tolist(), strict=True)
     return [data[start:end].decode() for start, end in places]
 
@@ -67,7 +52,7 @@ def draws(words: pa.StringArray) -> Array:
     Source: Austin Appleby, MurmurHash3, `fmix64`, of the word's key.
     """
     draw_N = np.empty(len(words), np.uint64)
-    draw_words(*utf8_view(words), draw_N)
+    kernels.draw_words(*utf8_view(words), draw_N)
     return draw_N
 
 
@@ -79,17 +64,17 @@ class WordCounter:
 
     def __init__(self) -> None:
         self._sizes = np.zeros(4, np.int64)
-        self._table = Table(np.zeros((1 << 12, 4), np.uint64), np.empty(1 << 16, np.uint8))
+        self._table = WordTable(np.zeros((1 << 12, 4), np.uint64), np.empty(1 << 16, np.uint8))
 
     @property
     def num_words(self) -> int:
         """Distinct words so far."""
-        return int(self._sizes[NUM_WORDS])
+        return int(self._sizes[kernels.NUM_WORDS])
 
     @property
     def num_bytes(self) -> int:
         """Bytes of all distinct words so far."""
-        return int(self._sizes[NUM_BYTES])
+        return int(self._sizes[kernels.NUM_BYTES])
 
     def add_texts(self, texts: pa.StringArray, weight_N: Array | None = None) -> None:
         """Cuts texts and counts their words.
@@ -107,15 +92,15 @@ class WordCounter:
         at_C, end_C = np.empty(longest + 1, np.int64), np.empty(longest, np.int64)
         rows = (data_B, offsets_N1, weight_N, pattern.char_flags(), flags_C, at_C, end_C, key_C)
         self._sizes[ROW] = 0
-        while not add_texts(*rows, self._table, self._sizes):
-            self._make_room(int(self._sizes[NEED]))
+        while not kernels.add_texts(*rows, self._table, self._sizes):
+            self._make_room(int(self._sizes[kernels.NEED]))
 
     def add(self, counts: WordCounts) -> None:
         """Adds words that are counted already."""
         self._sizes[ROW] = 0
         rows = (*utf8_view(counts.words), counts.count_W, counts.weight_W)
-        while not add_words(*rows, self._table, self._sizes):
-            self._make_room(int(self._sizes[NEED]))
+        while not kernels.add_words(*rows, self._table, self._sizes):
+            self._make_room(int(self._sizes[kernels.NEED]))
 
     def counts(self) -> WordCounts:
         """Returns the words so far; raises ValueError above `MAX_CHUNK_BYTES` of words."""
@@ -124,12 +109,14 @@ class WordCounter:
                 f"distinct words must have at most {MAX_CHUNK_BYTES} bytes, got {self.num_bytes}"
             )
         slot_H4, data_B = self._table
-        slot_W = np.flatnonzero(slot_H4[:, KEY])
-        slot_W = slot_W[np.argsort(slot_H4[slot_W, PLACE])]
+        slot_W = np.flatnonzero(slot_H4[:, kernels.KEY])
+        slot_W = slot_W[np.argsort(slot_H4[slot_W, kernels.PLACE])]
         offsets_W1 = np.zeros(self.num_words + 1, np.int32)
-        np.cumsum(slot_H4[slot_W, PLACE] & SIZE_MASK, out=offsets_W1[1:])
+        np.cumsum(slot_H4[slot_W, kernels.PLACE] & SIZE_MASK, out=offsets_W1[1:])
         words = utf8_array(data_B[: self.num_bytes].copy(), offsets_W1)
-        count_W, weight_W = (slot_H4[slot_W, k].astype(np.int64) for k in (COUNT, WEIGHT))
+        count_W, weight_W = (
+            slot_H4[slot_W, k].astype(np.int64) for k in (kernels.COUNT, kernels.WEIGHT)
+        )
         return WordCounts(words, count_W, weight_W)
 
     def _make_room(self, size: int) -> None:
@@ -140,11 +127,11 @@ class WordCounter:
         slot_H4, data_B = old
         if slots > len(slot_H4):
             slot_H4 = np.zeros((slots, 4), np.uint64)
-            move_words(old.slot_H4, slot_H4)
+            kernels.move_words(old.slot_H4, slot_H4)
         if num_bytes > len(data_B):
             data_B = np.empty(num_bytes, np.uint8)
             data_B[: self.num_bytes] = old.data_B[: self.num_bytes]
-        self._table = Table(slot_H4, data_B)
+        self._table = WordTable(slot_H4, data_B)
 
 
 def _check_size(size: int) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from sluice.schemas.errors import LimitError
-from sluice.tokenizer.training import merges
+from sluice.tokenizer.training import kernels, merges
 from sluice.tokenizer.training.merges import learn_merges
 
 Counted = dict[str, int]
@@ -100,16 +100,16 @@ def test_words_of_any_letters_with_little_room(monkeypatch: pytest.MonkeyPatch) 
     }
     compactions = []
 
-    def tight(pairs: merges.Pairs, queue: merges.Queue, sizes: Any, crowded: bool = True) -> Any:
+    def tight(pairs: kernels.Pairs, queue: kernels.Queue, sizes: Any, crowded: bool = True) -> Any:
         compactions.append(crowded)
-        capacity = int(sizes[merges.PAIRS] + sizes[merges.MORE_PAIRS])
-        places = int(sizes[merges.PLACES] + 2 * sizes[merges.MORE_PLACES])
+        capacity = int(sizes[kernels.PAIRS] + sizes[kernels.MORE_PAIRS])
+        places = int(sizes[kernels.PLACES] + 2 * sizes[kernels.MORE_PLACES])
         table = 1 << (2 * capacity).bit_length()
         kept: Any = [merges.longer(a, capacity) for a in pairs[:4]]
-        place_A = merges.longer(pairs.place_A[: int(sizes[merges.PLACES])], places)
+        place_A = merges.longer(pairs.place_A[: int(sizes[kernels.PLACES])], places)
         slots = merges.longer(pairs.slot_H, table)
         room = [merges.longer(a, capacity) for a in queue]
-        return merges.Pairs(*[*kept, slots, place_A]), merges.Queue(*room)
+        return kernels.Pairs(*[*kept, slots, place_A]), kernels.Queue(*room)
 
     monkeypatch.setattr(merges, "with_room", tight)
     assert ours(words, size=3000, min_frequency=2) == library(words, size=3000, min_frequency=2)[0]

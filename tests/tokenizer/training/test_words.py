@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
 from sluice.schemas.kernel import utf8_array
+from sluice.tokenizer.training import kernels
 from sluice.tokenizer.training import words as counting
-from sluice.tokenizer.training import words_kernel
 from sluice.tokenizer.training.words import WordCounter, WordCounts, cut
 from sluice.tokenizer.vocabulary.pattern import SPLIT
 from sluice.tokenizer.vocabulary.special import LINK_TOKENS
@@ -142,7 +142,7 @@ def test_words_of_one_key_are_told_apart() -> None:
     """Two words whose hash tables' keys are equal by construction keep their own counts."""
     pair = [b"12345678abcdefg\x21", b"12345678abcdefg\xa1"]  # unlike in the bit that marks hashes
     data = np.frombuffer(b"".join([*pair, *pair]), np.uint8)
-    key_of: Any = words_kernel._key_of
+    key_of: Any = kernels._key_of
     key = numba.njit(lambda data_B: key_of(data_B, 0, 16))
     keys = {int(key(np.frombuffer(word, np.uint8))) for word in pair}
     assert len(keys) == 1
