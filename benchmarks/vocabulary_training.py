@@ -26,13 +26,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
-from tokenizers import Tokenizer, trainers
+from tokenizers import Regex, Tokenizer, pre_tokenizers, trainers
 
 from benchmarks.process import ROOT, this_machine
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.units.manifest import done_units
 from sluice.tokenizer.training.train import MIN_FREQUENCY
-from sluice.tokenizer.training.words import WordCounter, cut
+from sluice.tokenizer.training.words import WordCounter
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE
 from sluice.tokenizer.vocabulary import pattern
 from sluice.tokenizer.vocabulary.special import (
@@ -108,7 +108,12 @@ def renewed(rare: Sequence[str], *, copy: int) -> dict[str, str]:
 
 def write_copies(texts: Sequence[str], folder: Path, *, num_bytes: int) -> list[Path]:
     """Writes files of copies of the texts until they have so many bytes; the first is the texts."""
-    words_of = [cut(text) for text in texts]  # less the tokens of links
+    splitter = pre_tokenizers.Split(Regex(pattern.SPLIT), "isolated")
+    links = re.compile("|".join(sorted(map(re.escape, LINK_TOKENS), key=len, reverse=True)))
+    words_of = [
+        [word for part in links.split(text) for word, _ in splitter.pre_tokenize_str(part)]
+        for text in texts
+    ]
     counts = Counter(word for words in words_of for word in words)
     by_count = sorted(counts, key=lambda word: (counts[word], word))
     rare = by_count[: int(growth(words_of) * len(counts))]

@@ -161,15 +161,6 @@ class Encoder:
         tokens_T[~exact_T] = by_fast.tokens_T
         return Encoded(tokens_T, offsets_N1)
 
-    def decode(self, tokens_T: Int32s, *, skip_special_tokens: bool = False) -> str:
-        """Returns the text of (T,) ids; half a character, as at a cut, reads as U+FFFD."""
-        return str(self._exact.tokenizer.decode(tokens_T.tolist(), skip_special_tokens))
-
-    def decode_batch(self, encoded: Encoded, *, skip_special_tokens: bool = False) -> list[str]:
-        """Returns the text of each row; see `decode`."""
-        ids = [row.tolist() for row in encoded.rows()]
-        return list(self._exact.tokenizer.decode_batch(ids, skip_special_tokens))
-
 
 class _Exact:
     """The `tokenizers` library: what the ids mean, and the fallback."""

@@ -3,17 +3,13 @@
 from numba import types
 
 from sluice.schemas.arrays import Array, Int64s
-from sluice.schemas.kernel import kernel
+from sluice.schemas.kernel import kernel, read_only
 
-_PLACES = types.Array(types.int64, 1, "C", readonly=True)
+_VALUES = (types.int32, types.uint8)
+_PLACES = [read_only(types.int64)] * 3
 
 
-@kernel(
-    *(
-        types.void(types.Array(kind, 1, "C", readonly=True), *[_PLACES] * 3, kind[::1])
-        for kind in (types.int32, types.uint8)
-    )
-)
+@kernel(*(types.void(read_only(kind), *_PLACES, kind[::1]) for kind in _VALUES))
 def copy_runs(
     source_T: Array, start_R: Int64s, length_R: Int64s, target_R: Int64s, out_T: Array
 ) -> None:

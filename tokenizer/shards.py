@@ -15,7 +15,7 @@ from pyarrow import ipc
 
 from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.errors import VerifyError
-from sluice.schemas.kernel import kernel
+from sluice.schemas.kernel import kernel, read_only
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
 
 
@@ -26,8 +26,6 @@ class ShardWriter:
     rows, so equal sequences give equal bytes.
 
     Attributes, once the block has ended:
-        num_sequences: rows.
-        num_tokens: ids that are not padding.
         num_bytes: of the file.
         sha256: of the file, hexadecimal; taken while writing.
     """
@@ -40,7 +38,7 @@ class ShardWriter:
         options = ipc.IpcWriteOptions(compression=None, use_threads=False)
         self._writer = ipc.new_file(pa.PythonFile(self._sink, "w"), self._schema, options=options)
         self._pending: list[pa.RecordBatch] = []
-        self._num_pending = self.num_sequences = self.num_tokens = 0
+        self._num_pending = 0
 
     @property
     def num_bytes(self) -> int:
@@ -65,8 +63,6 @@ class ShardWriter:
         tokens = pa.FixedSizeListArray.from_arrays(flat, self._length)
         self._pending.append(pa.RecordBatch.from_arrays([tokens, doc_ends], schema=self._schema))
         self._num_pending += len(doc_ends)
-        self.num_sequences += len(doc_ends)
-        self.num_tokens += _last_ends(doc_ends)
         if self._num_pending >= ROWS_PER_BATCH:
             self._flush(self._num_pending - self._num_pending % ROWS_PER_BATCH)
 
@@ -126,14 +122,6 @@ def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
         pa.ListArray.from_arrays(pa.array(offsets_S1 - offsets_S1[0]), ends),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
-
-
-def _last_ends(doc_ends: pa.ListArray) -> int:
-    """Returns the sum of each row's last end: the tokens that are not padding."""
-    offsets_S1 = doc_ends.offsets.to_numpy()
-    ends_K = doc_ends.values.to_numpy()
-    has_S = offsets_S1[1:] > offsets_S1[:-1]
-    return int(ends_K[offsets_S1[1:][has_S] - 1].astype(np.int64).sum())
 
 
 class ShardBatch(NamedTuple):
@@ -270,13 +258,12 @@ def _has_nulls(column: pa.Array) -> bool:
     return bool(column.null_count or column.flatten().null_count)
 
 
-_INT32S = types.Array(types.int32, 1, "C", readonly=True)
-_TABLE = types.Array(types.int32, 2, "C", readonly=True)
+_TOKENS, _ENDS = read_only(types.int32, 2), read_only(types.int32)
 _FORMAT = types.NamedUniTuple(types.int64, len(ShardFormat._fields), ShardFormat)
 _COUNTS = types.int64[::1]
 
 
-@kernel(types.void(_TABLE, _INT32S, _INT32S, _FORMAT, types.int64, _COUNTS, _COUNTS))
+@kernel(types.void(_TOKENS, _ENDS, _ENDS, _FORMAT, types.int64, _COUNTS, _COUNTS))
 def _check(
     tokens_SL: Int32s,
     offsets_S1: Int32s,

@@ -10,14 +10,14 @@ neighbours whose bytes together have a rank, the lowest rank first. The two give
 1. the ids of merged entries ascend in the order of the merges, and
 2. the merges make every entry from its own bytes.
 
-For say that tiktoken joins x and y to an entry t by a pair that is not listed. The bytes of t then
-stand between two edges that no merge has crossed, so what was merged between them, lower ranks first,
-is what is merged where t stands alone, and that by (2) ends with the pair that is listed. Both are
+Proof: suppose that tiktoken joins x and y to an entry t by a pair that is not listed. The bytes of t are
+then between two edges that no merge has crossed, so what was merged between them, lower ranks first,
+is what is merged where t is alone, and that by (2) ends with the pair that is listed. Both are
 checked here, so that a vocabulary with which tiktoken would give other ids is refused. That it cuts
 texts alike is not proved but tested, for all code points: both libraries have the same classes.
 
 Added tokens that are not special, such as `special.LINK_TOKENS`, are found before the pattern cuts what
-lies between. tiktoken has no such step, so the pattern says it: these tokens come first, the longest
+is between. tiktoken has no such step, so the pattern says it: these tokens come first, the longest
 first, and nothing else in the pattern may match where one of them begins.
 """
 
@@ -64,7 +64,7 @@ def tiktoken_vocabulary(tokenizer_json: str | os.PathLike[str]) -> TiktokenVocab
     problems = problems or [*_wrong_order(spec["model"]), *_out_of_reach(spec)]
     if problems:
         raise InputError(f"{tokenizer_json}: tiktoken would differ: " + "; ".join(problems))
-    added = {token["content"]: token["id"] for token in spec["added_tokens"]}
+    added = _added(spec)
     ranks = {_bytes(s): i for s, i in spec["model"]["vocab"].items() if s not in added}
     ranks |= {literal.encode(): added[literal] for literal in literals}
     special = {name: i for name, i in added.items() if name not in literals}
@@ -88,8 +88,13 @@ def _bytes(entry: str) -> bytes:
 
 
 def _parts(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    found = spec.get("pre_tokenizer") or {}
-    return list(found.get("pretokenizers", [found]))
+    part = spec.get("pre_tokenizer") or {}
+    return list(part.get("pretokenizers", [part]))
+
+
+def _added(spec: dict[str, Any]) -> dict[str, int]:
+    """Returns added token -> id."""
+    return {token["content"]: token["id"] for token in spec["added_tokens"]}
 
 
 def _regex(spec: dict[str, Any]) -> str:
@@ -110,7 +115,7 @@ def _not_plain(spec: dict[str, Any]) -> Iterator[str]:
         yield "there must be no normalizer"
     if any(t.get(k) for t in spec["added_tokens"] for k in ("single_word", "lstrip", "rstrip")):
         yield "added tokens must be found anywhere, as they are"
-    added = {token["content"] for token in spec["added_tokens"]}
+    added = _added(spec)
     foreign = [s for s in model["vocab"] if s not in added and not _BYTE_OF.keys() >= set(s)]
     if foreign:
         yield f"{len(foreign)} entries are not byte-level"
@@ -137,8 +142,8 @@ def _wrong_cuts(spec: dict[str, Any], literals: list[str]) -> Iterator[str]:
 def _wrong_order(model: dict[str, Any]) -> Iterator[str]:
     """Yields where a later merge gives a lower id; of merges to one entry the first counts."""
     pairs = (m if isinstance(m, list) else m.split(" ") for m in model["merges"])
-    made = dict.fromkeys(left + right for left, right in pairs)
-    id_M = np.array([model["vocab"][entry] for entry in made], np.int64)
+    merged = dict.fromkeys(left + right for left, right in pairs)
+    id_M = np.array([model["vocab"][entry] for entry in merged], np.int64)
     falls = np.flatnonzero(np.diff(id_M) < 0)
     if len(falls):
         yield f"ids must ascend with merges, {len(falls)} fall, the first to {id_M[falls[0] + 1]}"
@@ -146,24 +151,20 @@ def _wrong_order(model: dict[str, Any]) -> Iterator[str]:
 
 def _out_of_reach(spec: dict[str, Any]) -> Iterator[str]:
     """Yields how many entries the merges do not make from their own bytes."""
-    added = {token["content"] for token in spec["added_tokens"]}
+    added = _added(spec)
     model = {**spec["model"], "ignore_merges": False}
-    entries = [entry for entry in model["vocab"] if entry not in added]
+    ids = {entry: i for entry, i in model["vocab"].items() if entry not in added}
     alone = Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
-    found = alone.encode_batch_fast(entries, add_special_tokens=False)
-    lost = [
-        model["vocab"][entry]
-        for entry, encoding in zip(entries, found, strict=True)
-        if encoding.ids != [model["vocab"][entry]]
-    ]
+    encodings = alone.encode_batch_fast(list(ids), add_special_tokens=False)
+    lost = [i for i, e in zip(ids.values(), encodings, strict=True) if e.ids != [i]]
     if lost:
         yield f"merges do not make {len(lost)} entries, such as id {lost[0]}"
 
 
 def _literals(spec: dict[str, Any]) -> list[str]:
     """Returns the added tokens that are not special, the longest first."""
-    found = [t["content"] for t in spec["added_tokens"] if not t.get("special")]
-    return sorted(found, key=len, reverse=True)
+    literals = [t["content"] for t in spec["added_tokens"] if not t.get("special")]
+    return sorted(literals, key=len, reverse=True)
 
 
 _ATOM = re.compile(

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numba import types
 
-from sluice.schemas.kernel import kernel
+from sluice.schemas.hashing import GOLDEN_RATIO
+from sluice.schemas.kernel import kernel, read_only
 from sluice.schemas.token_shard import ROWS_PER_BATCH
 
 ROUNDS: Final = 16
@@ -21,7 +22,6 @@ PADDING: Final = -1
 """The document of padding."""
 
 _ROWS = np.uint64(ROWS_PER_BATCH)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _0, _1, _2 = np.uint64(0), np.uint64(1), np.uint64(2)
@@ -31,10 +31,10 @@ _OF_ALL, _OF_BLOCKS, _OF_WINDOWS = np.uint64(1), np.uint64(2), np.uint64(3)
 
 _U = types.uint64
 _INT64, _INT64S, _INT32S = types.int64, types.int64[::1], types.int32[::1]
-_READ_32 = types.Array(types.int32, 1, "C", readonly=True)
-_READ_64 = types.Array(types.int64, 1, "C", readonly=True)
-_READ_U64 = types.Array(_U, 1, "C", readonly=True)
-_TOKENS = types.Array(types.int32, 2, "C", readonly=True)
+_READ_32 = read_only(types.int32)
+_READ_64 = read_only(types.int64)
+_READ_U64 = read_only(_U)
+_TOKENS = read_only(types.int32, 2)
 _FILLS = types.void(_READ_32, _READ_32, types.int32[:, ::1])
 
 
@@ -52,10 +52,10 @@ def _mix(x):
 @kernel()
 def _key(seed, epoch, purpose, number):
     """Returns the key of one permutation of one epoch."""
-    key = _mix(seed + _GOLDEN)
-    key = _mix((key ^ epoch) + _GOLDEN)
-    key = _mix((key ^ purpose) + _GOLDEN)
-    return _mix((key ^ number) + _GOLDEN)
+    key = _mix(seed + GOLDEN_RATIO)
+    key = _mix((key ^ epoch) + GOLDEN_RATIO)
+    key = _mix((key ^ purpose) + GOLDEN_RATIO)
+    return _mix((key ^ number) + GOLDEN_RATIO)
 
 
 @kernel()
@@ -70,9 +70,9 @@ def _permute(x, size, key):
         right, left = x & low_mask, x >> low
         round_key = key
         for _ in range(_0, _ROUNDS, _2):
-            round_key += _GOLDEN
+            round_key += GOLDEN_RATIO
             left ^= _mix(right + round_key) & high_mask
-            round_key += _GOLDEN
+            round_key += GOLDEN_RATIO
             right ^= _mix(left + round_key) & low_mask
         x = (left << low) | right
         if x < size:

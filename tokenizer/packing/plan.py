@@ -31,7 +31,7 @@ import pyarrow as pa
 from numba import types
 
 from sluice.schemas.arrays import Bools, Int16s, Int32s, Int64s, Uint64s
-from sluice.schemas.kernel import kernel
+from sluice.schemas.kernel import kernel, read_only
 from sluice.tokenizer.runs import copy_runs
 
 LongDocuments = Literal["split", "truncate"]
@@ -314,13 +314,10 @@ def _numbered(counts_N: Int64s) -> tuple[Int64s, Int64s]:
     return post_P, np.arange(len(post_P)) - first_N[post_P]
 
 
-_BOOLS = types.Array(types.bool_, 1, "C", readonly=True)
-_INT32S = types.Array(types.int32, 1, "C", readonly=True)
+_READ, _WRITE = read_only(types.int32), types.int32[::1]
 
 
-@kernel(
-    types.int64(_INT32S, _BOOLS, types.int64, types.int32[::1], types.int32[::1], types.int32[::1])
-)
+@kernel(types.int64(_READ, read_only(types.bool_), types.int64, _WRITE, _WRITE, _WRITE))
 def _parts(
     length_P: Int32s,
     begins_P: Bools,
@@ -368,7 +365,7 @@ def _next_bit(bits_W: Uint64s, start: Any) -> Any:
     return (w << 6) + _lowest(word)
 
 
-@kernel(types.int64(_INT32S, types.int64, types.int32[::1], types.int32[::1]))
+@kernel(types.int64(_READ, types.int64, _WRITE, _WRITE))
 def _best_fit(length_B: Int32s, sequence_length: int, sequence_B: Int32s, offset_B: Int32s) -> int:
     """Fills sequence and offset of each part and returns the number of sequences.
 
@@ -411,7 +408,7 @@ def _best_fit(length_B: Int32s, sequence_length: int, sequence_B: Int32s, offset
     return num_sequences
 
 
-@kernel(types.int64[::1](_INT32S, types.int64))
+@kernel(types.int64[::1](_READ, types.int64))
 def _by_sequence(sequence_P: Int32s, num_sequences: int) -> Int64s:
     """Returns the stable order of the pieces by sequence; their offsets then ascend as well."""
     next_S = np.zeros(num_sequences + 1, np.int64)

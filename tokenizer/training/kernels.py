@@ -17,14 +17,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from sluice.schemas.arrays import Int32s, Int64s, Uint8s, Uint64s
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, load8
+from sluice.schemas.hashing import GOLDEN_RATIO
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, load8, read_only
 from sluice.tokenizer.vocabulary import pattern
 
 _CAPITAL, _SMALL, _LETTER = pattern.CAPITAL, pattern.SMALL, pattern.CAPITAL | pattern.SMALL
 _FRONT, _DIGIT, _OTHER = pattern.FRONT, pattern.DIGIT, pattern.OTHER
 _BLANK, _NEWLINE, _BEHIND = pattern.BLANK, pattern.NEWLINE, pattern.BEHIND
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 _LONG = np.uint64(1 << 63)
 _MOST_IN_KEY = 7
 _SIZE_BITS = np.uint64(28)
@@ -125,7 +125,7 @@ class Side(NamedTuple):
 
 
 _U8, _I32, _I64, _U64 = types.uint8[::1], types.int32[::1], types.int64[::1], types.uint64[::1]
-_READ_64 = types.Array(types.int64, 1, "C", readonly=True)
+_READ_64 = read_only(types.int64)
 _WORD_TABLE = types.NamedTuple((types.uint64[:, ::1], _U8), WordTable)
 _TEXT = types.NamedTuple((_I32, _I32, _I64, _I64), Text)
 _PAIRS = types.NamedTuple((_U64, _I64, _I64, _I32, _I32, _I32), Pairs)
@@ -308,21 +308,6 @@ def _read_chars(data_B, start, end, flags_F, flags_C, at_C):
     return n, behind
 
 
-@kernel(types.int64(BYTES, types.int64, types.int64, BYTES, _U8, _I64, _I64, _I64))
-def cut_words(data_B, start, end, flags_F, flags_C, at_C, starts_W, ends_W):
-    """Fills where the words of a text begin and end; returns how many they are."""
-    num_words = 0
-    while start < end:
-        num_chars, start = _read_chars(data_B, start, end, flags_F, flags_C, at_C)
-        i = 0
-        while i < num_chars:
-            starts_W[num_words] = at_C[i]
-            i = _word_end(data_B, flags_C, at_C, i, num_chars)
-            ends_W[num_words] = at_C[i]
-            num_words += 1
-    return num_words
-
-
 @kernel()
 def _few(data_B, j, size):
     """Returns fewer than 8 bytes from j as a little-endian number."""
@@ -343,9 +328,9 @@ def _key_of(data_B, start, size):
     else:
         key = np.uint64(size)
         for j in range(start, start + size - 8, 8):
-            key = (key ^ load8(data_B, j)) * _MIX
+            key = (key ^ load8(data_B, j)) * GOLDEN_RATIO
             key ^= key >> np.uint64(29)
-        key = ((key ^ load8(data_B, start + size - 8)) * _MIX) | _LONG
+        key = ((key ^ load8(data_B, start + size - 8)) * GOLDEN_RATIO) | _LONG
     return key
 
 
@@ -362,7 +347,7 @@ def _are_equal(a_B, i, b_B, j, size):
 
 @kernel()
 def _home(key, mask):
-    return ((key * _MIX) >> np.uint64(32)) & mask
+    return ((key * GOLDEN_RATIO) >> np.uint64(32)) & mask
 
 
 @intrinsic
@@ -571,7 +556,7 @@ def _rise(queue, key_K, i):
 def _pair_slot(pairs, key):
     """Returns the slot of a pair in the hash table, or the empty one where it would be entered."""
     mask = np.uint64(len(pairs.slot_H) - 1)
-    slot = ((key * _MIX) >> np.uint64(32)) & mask
+    slot = ((key * GOLDEN_RATIO) >> np.uint64(32)) & mask
     while pairs.slot_H[slot] != 0 and pairs.key_K[pairs.slot_H[slot] - 1] != key:
         slot = (slot + np.uint64(1)) & mask
     return slot

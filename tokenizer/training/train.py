@@ -17,7 +17,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,29 +28,18 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from sluice.schemas.arrays import Array
 from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
-from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, Words, gather
+from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, WordTotals, gather
+from sluice.tokenizer.vocabulary import special
 from sluice.tokenizer.vocabulary.load import load_frozen
 from sluice.tokenizer.vocabulary.pattern import SPLIT
-from sluice.tokenizer.vocabulary.special import (
-    BOD,
-    EOD,
-    LINK_TOKENS,
-    NUM_BYTES,
-    NUM_LINKS,
-    NUM_SPECIAL,
-    PAD,
-    SPECIAL_TOKENS,
-    VOCABULARY_SIZE,
-    byte_symbols,
-    fillers,
-)
+from sluice.tokenizer.vocabulary.special import NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
 
 MIN_FREQUENCY = 2
 MAX_RESERVED_RATIO = 0.01
 """More reserved fillers than this is a warning, and an error under `strict`."""
 
 _NUM_FIXED = NUM_SPECIAL + NUM_LINKS + NUM_BYTES
-_NAMED = {"bos_token": BOD, "eos_token": EOD, "pad_token": PAD}
+_NAMED = {"bos_token": special.BOD, "eos_token": special.EOD, "pad_token": special.PAD}
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +78,8 @@ def train(
     """Trains a vocabulary and writes it as a folder that `tokenizers` and `transformers` load.
 
     The folder gets tokenizer_config.json, special_tokens_map.json, vocabulary.json (the counts),
-    words.json (`Words`) and tokenizer.json, each written beside its place and renamed, tokenizer.json
-    last: where it stands, the others are those of the same run. Then comes times.json, the one file that
+    words.json (`WordTotals`) and tokenizer.json, each written under another name and renamed, tokenizer.json
+    last: where it exists, the others are those of the same run. Then comes times.json, the one file that
     differs between two runs: `seconds` and `cpu_seconds` of the steps `train` and `save`.
 
     Args:
@@ -109,24 +99,22 @@ def train(
     """
     if vocabulary_size < _NUM_FIXED:
         raise ValueError(f"vocabulary_size must be at least {_NUM_FIXED}, got {vocabulary_size}")
-    watch = _Watch()
-    weighed, words = gather(files, max_words=max_words)
-    _log.info("choosing merges from %d distinct words", len(weighed.weight_W))
-    merges_M2 = learn_merges(
-        weighed.data_B,
-        weighed.offsets_W1,
-        weighed.weight_W,
-        id_of_byte=_ids_of_bytes(),
-        vocabulary_size=vocabulary_size,
-        min_frequency=MIN_FREQUENCY * WEIGHT_OF_ONE,
-    )
-    reserved = vocabulary_size - _NUM_FIXED - len(merges_M2)
-    counts = Counts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
-    watch.lap("train")
-    _judge(counts, strict=strict)
-    _save(_tokenizer(merges_M2, reserved).to_str(), _NAMED, counts, Path(output), words=words)
-    watch.lap("save")
-    _write(Path(output) / "times.json", watch.steps)
+    steps: dict[str, dict[str, float]] = {}
+    with _timed(steps, "train"):
+        words, totals = gather(files, max_words=max_words)
+        _log.info("choosing merges from %d distinct words", len(words.weight_W))
+        merges_M2 = learn_merges(
+            *words,
+            id_of_byte=_ids_of_bytes(),
+            vocabulary_size=vocabulary_size,
+            min_frequency=MIN_FREQUENCY * WEIGHT_OF_ONE,
+        )
+        reserved = vocabulary_size - _NUM_FIXED - len(merges_M2)
+        counts = Counts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
+    with _timed(steps, "save"):
+        _check_reserved(counts, strict=strict)
+        _save(_tokenizer(merges_M2, reserved).to_str(), _NAMED, counts, Path(output), totals)
+    _write(Path(output) / "times.json", steps)
     return counts
 
 
@@ -149,13 +137,13 @@ def freeze(
     Raises:
         RecipeError: as `vocabulary.load_frozen`.
     """
-    found = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
+    vocabulary = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
     text = Path(tokenizer_json).read_text(encoding="utf-8")
     added = {token["content"] for token in json.loads(text)["added_tokens"]}
-    reserved, links = (len(added & set(names)) for names in (fillers(vocabulary_size), LINK_TOKENS))
-    special = len(added) - reserved - links
-    merges = found.size - len(added) - NUM_BYTES
-    counts = Counts(merges, special, links, NUM_BYTES, reserved)
+    reserved = len(added.intersection(special.fillers(vocabulary_size)))
+    links = len(added.intersection(special.LINK_TOKENS))
+    merges = vocabulary.size - len(added) - NUM_BYTES
+    counts = Counts(merges, len(added) - reserved - links, links, NUM_BYTES, reserved)
     named = {role: token for role, token in _NAMED.items() if token in added}
     _save(text, named, counts, Path(output))
     return counts
@@ -163,7 +151,7 @@ def freeze(
 
 def _ids_of_bytes() -> Array:
     """Returns (256,) int32, the id of each byte: the symbols have theirs in the order of code points."""
-    symbols = byte_symbols()
+    symbols = special.byte_symbols()
     ids = np.empty(NUM_BYTES, np.int32)
     first = NUM_SPECIAL + NUM_LINKS
     ids[sorted(range(NUM_BYTES), key=symbols.__getitem__)] = first + np.arange(NUM_BYTES)
@@ -171,8 +159,8 @@ def _ids_of_bytes() -> Array:
 
 
 def _tokenizer(merges_M2: Array, num_reserved: int) -> Tokenizer:
-    """Returns the tokenizer of special and link tokens, bytes, merges, reserved tokens, in this order."""
-    names = [*SPECIAL_TOKENS, *LINK_TOKENS, *sorted(byte_symbols())]
+    """Returns the tokenizer of special and link tokens, bytes, merges and reserved tokens, in this order."""
+    names = [*special.SPECIAL_TOKENS, *special.LINK_TOKENS, *sorted(special.byte_symbols())]
     pairs = []
     for left, right in merges_M2.tolist():
         pairs.append((names[left], names[right]))
@@ -185,13 +173,13 @@ def _tokenizer(merges_M2: Array, num_reserved: int) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    tokenizer.add_tokens([AddedToken(link, normalized=False) for link in LINK_TOKENS])
-    tokenizer.add_special_tokens(fillers(num_reserved))
+    tokenizer.add_special_tokens(list(special.SPECIAL_TOKENS))
+    tokenizer.add_tokens([AddedToken(link, normalized=False) for link in special.LINK_TOKENS])
+    tokenizer.add_special_tokens(special.fillers(num_reserved))
     return tokenizer
 
 
-def _judge(counts: Counts, *, strict: bool) -> None:
+def _check_reserved(counts: Counts, *, strict: bool) -> None:
     size = sum(counts)
     _log.info("%d of %d entries: %d merges", size - counts.reserved, size, counts.merges)
     if counts.reserved_ratio <= MAX_RESERVED_RATIO:
@@ -207,16 +195,16 @@ def _judge(counts: Counts, *, strict: bool) -> None:
 
 def _save(
     tokenizer_json: str,
-    special: Mapping[str, str],
+    roles: Mapping[str, str],
     counts: Counts,
     output: Path,
-    words: Words | None = None,
+    words: WordTotals | None = None,
 ) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / "tokenizer.json").unlink(missing_ok=True)
-    _write(output / "special_tokens_map.json", special)
+    _write(output / "special_tokens_map.json", roles)
     config = {
-        **special,
+        **roles,
         "clean_up_tokenization_spaces": False,
         "split_special_tokens": True,  # a typed <|eod|> is text
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -233,7 +221,7 @@ def _write(path: Path, value: object) -> None:
 
 
 def _put(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
+    """Writes a file so that all of it exists, or none."""
     attempt = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         attempt.write_text(text, encoding="utf-8")
@@ -242,20 +230,15 @@ def _put(path: Path, text: str) -> None:
         attempt.unlink(missing_ok=True)
 
 
-class _Watch:
-    """Seconds and CPU seconds, of all threads, from one lap to the next."""
-
-    def __init__(self) -> None:
-        self.steps: dict[str, dict[str, float]] = {}
-        self._last = (time.perf_counter(), time.process_time())
-
-    def lap(self, step: str) -> None:
-        now = (time.perf_counter(), time.process_time())
-        self.steps[step] = {
-            "seconds": round(now[0] - self._last[0], 3),
-            "cpu_seconds": round(now[1] - self._last[1], 3),
-        }
-        self._last = now
+@contextmanager
+def _timed(steps: dict[str, dict[str, float]], step: str) -> Iterator[None]:
+    """Measures a step: seconds, and CPU seconds of all threads."""
+    seconds, cpu_seconds = time.perf_counter(), time.process_time()
+    yield
+    steps[step] = {
+        "seconds": round(time.perf_counter() - seconds, 3),
+        "cpu_seconds": round(time.process_time() - cpu_seconds, 3),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -265,10 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or the exit code of the error.
     """
     parser = argparse.ArgumentParser(prog="python -m sluice.tokenizer.training.train")
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="Arrow IPC: texts or counted words"
-    )
-    parser.add_argument("--list", metavar="FILE", type=Path, help="text file, a FILE a line")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="texts or counted words")
+    parser.add_argument("--list", metavar="FILE", type=Path, help="text file, one FILE per line")
     parser.add_argument("--output", required=True, metavar="DIR")
     parser.add_argument("--max-words", type=int, metavar="N", help="distinct words to train on")
     parser.add_argument("--strict", action="store_true", help="an error above 1%% reserved entries")

@@ -1,7 +1,7 @@
 """Cuts texts into words as `pattern.SPLIT` does, and counts them: compiled, on Arrow's own buffers.
 
 The beginnings of links that have tokens of their own (`special.LINK_TOKENS`) are taken out before: what
-lies between them is cut on its own, and they are no words.
+is between them is cut on its own, and they are no words.
 
 Shape suffixes: N texts, B bytes, C characters of a text, W words, H slots of the hash table, F code points.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sluice.schemas.arrays import Array
+from sluice.schemas.arrays import Int64s, Uint64s
 from sluice.schemas.kernel import utf8_array, utf8_view
 from sluice.tokenizer.training import kernels
 from sluice.tokenizer.training.kernels import ROW, SIZE_MASK, WordTable
@@ -31,22 +31,11 @@ class WordCounts(NamedTuple):
     """
 
     words: pa.StringArray
-    count_W: Array
-    weight_W: Array
+    count_W: Int64s
+    weight_W: Int64s
 
 
-def cut(text: str) -> list[str]:
-    """Returns the words of one text, in order; together they are the text less its link tokens."""
-    data = text.encode()
-    data_B, size = np.frombuffer(data, np.uint8), len(data)
-    starts_W, ends_W, at_C = (np.empty(size + 1, np.int64) for _ in range(3))
-    flags_C = np.empty(size + 1, np.uint8)
-    n = kernels.cut_words(data_B, 0, size, pattern.char_flags(), flags_C, at_C, starts_W, ends_W)
-    places = zip(starts_W[:n].tolist(), ends_W[:n].tolist(), strict=True)
-    return [data[start:end].decode() for start, end in places]
-
-
-def draws(words: pa.StringArray) -> Array:
+def draws(words: pa.StringArray) -> Uint64s:
     """Returns (N,) uint64, a number for each word that is as if drawn, and the same in every run.
 
     Source: Austin Appleby, MurmurHash3, `fmix64`, of the word's key.
@@ -59,7 +48,7 @@ def draws(words: pa.StringArray) -> Array:
 class WordCounter:
     """Counts words, in the order in which they are first seen.
 
-    Memory: 64 to 128 bytes a distinct word, and up to twice its own bytes.
+    Memory: 64 to 128 bytes per distinct word, and up to twice its own bytes.
     """
 
     def __init__(self) -> None:
@@ -76,7 +65,7 @@ class WordCounter:
         """Bytes of all distinct words so far."""
         return int(self._sizes[kernels.NUM_BYTES])
 
-    def add_texts(self, texts: pa.StringArray, weight_N: Array | None = None) -> None:
+    def add_texts(self, texts: pa.StringArray, weight_N: Int64s | None = None) -> None:
         """Cuts texts and counts their words.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from sluice.schemas.arrays import Array
+from sluice.schemas.arrays import Int64s, Uint8s
 from sluice.schemas.errors import InputError
 from sluice.schemas.kernel import utf8_view
 from sluice.tokenizer.training.words import WordCounter, WordCounts, draws
@@ -21,15 +21,15 @@ WEIGHT_OF_ONE: Final = 256
 """What one occurrence weighs where nothing is tempered: weights are integers, so that sums are exact."""
 
 COUNTED: Final = pa.schema([("word", pa.string()), ("count", pa.int64()), ("weight", pa.int64())])
-"""Counted words: occurrences, and what they weigh, in parts of `WEIGHT_OF_ONE`; a word stands once."""
+"""Counted words: occurrences, and what they weigh, in parts of `WEIGHT_OF_ONE`; each word has one row."""
 
 _TEXT: Final = pa.schema([("text", pa.string())])
 
 _log = logging.getLogger(__name__)
 
 
-class Weighed(NamedTuple):
-    """W words one behind the other, and what they weigh.
+class WeighedWords(NamedTuple):
+    """W words, one after the other, and what they weigh.
 
     Attributes:
         data_B: (B,) uint8.
@@ -37,13 +37,13 @@ class Weighed(NamedTuple):
         weight_W: (W,) int64, in parts of `WEIGHT_OF_ONE`.
     """
 
-    data_B: Array
-    offsets_W1: Array
-    weight_W: Array
+    data_B: Uint8s
+    offsets_W1: Int64s
+    weight_W: Int64s
 
 
-class Words(NamedTuple):
-    """What a vocabulary was trained on.
+class WordTotals(NamedTuple):
+    """How many words a vocabulary was trained on, and how many were left out.
 
     Attributes:
         distinct: distinct words.
@@ -58,7 +58,7 @@ class Words(NamedTuple):
     left_out_occurrences: int
 
 
-def gather(files: Sequence[Path], *, max_words: int | None) -> tuple[Weighed, Words]:
+def gather(files: Sequence[Path], *, max_words: int | None) -> tuple[WeighedWords, WordTotals]:
     """Returns the words of files that weigh most, and what there was.
 
     Files of counted words are read batch by batch: for their weights, and again for the words taken.
@@ -85,10 +85,9 @@ def gather(files: Sequence[Path], *, max_words: int | None) -> tuple[Weighed, Wo
         distinct += len(batch.words)
         occurrences += int(batch.count_W.sum())
         taken.append(_heavy(batch, bound))
-    num_taken = sum(len(batch.words) for batch in taken)
-    occurrences_taken = sum(int(batch.count_W.sum()) for batch in taken)
-    left_out = distinct - num_taken, occurrences - occurrences_taken
-    return _joined(taken), Words(distinct, occurrences, *left_out)
+    left_out = distinct - sum(len(batch.words) for batch in taken)
+    left_out_occurrences = occurrences - sum(int(batch.count_W.sum()) for batch in taken)
+    return _joined(taken), WordTotals(distinct, occurrences, left_out, left_out_occurrences)
 
 
 def _batches(files: Sequence[Path], here: WordCounts) -> Iterator[WordCounts]:
@@ -157,11 +156,13 @@ def _heavy(batch: WordCounts, bound: _Bound | None) -> WordCounts:
     return WordCounts(words, batch.count_W[heavy_W], batch.weight_W[heavy_W])
 
 
-def _joined(batches: Sequence[WordCounts]) -> Weighed:
+def _joined(batches: Sequence[WordCounts]) -> WeighedWords:
     data, sizes = [], []
     for batch in batches:
         data_B, offsets_W1 = utf8_view(batch.words)
         data.append(data_B[offsets_W1[0] : offsets_W1[-1]])
         sizes.append(np.diff(offsets_W1))
     offsets_W1 = np.concatenate([[0], np.cumsum(np.concatenate(sizes), dtype=np.int64)])
-    return Weighed(np.concatenate(data), offsets_W1, np.concatenate([b.weight_W for b in batches]))
+    return WeighedWords(
+        np.concatenate(data), offsets_W1, np.concatenate([b.weight_W for b in batches])
+    )

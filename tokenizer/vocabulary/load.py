@@ -24,14 +24,14 @@ _REQUIRED = (PAD, EOD)
 
 
 class VocabularyIds(NamedTuple):
-    """What packing and shards need to know of a tokenizer.json.
+    """The size of a vocabulary and the ids of its special tokens: what packing and shards need.
 
     Attributes:
         size: entries; ids are 0 to size - 1.
         pad_id: fills sequences up.
         eod_id: ends every document.
         bod_id: begins a document, or None where the tokenizer has no such token.
-        turn_id: stands between the posts of a thread, or None.
+        turn_id: separates the posts of a conversation, or None.
     """
 
     size: int
@@ -44,19 +44,17 @@ class VocabularyIds(NamedTuple):
 def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
     """Returns what a tokenizer.json of any size says; raises RecipeError where it is none."""
     try:
-        about = Path(path).stat()
+        status = Path(path).stat()
     except OSError as error:
         raise RecipeError(f"{KEY}: {path}: {error.strerror}") from None
-    return _load(os.fspath(path), about.st_mtime_ns, about.st_size)
+    return _load(os.fspath(path), status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=2)
 def _load(path: str, mtime_ns: int, size: int) -> VocabularyIds:
     """Reads a file that has not changed once: it takes half a second."""
     tokenizer, spec = _read(Path(path))
-    problems = [*_missing_specials(spec), *_not_byte_level(spec)]
-    if problems:
-        raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
+    _refuse(path, [*_missing_specials(spec), *_not_byte_level(spec)])
     ids = {token["content"]: int(token["id"]) for token in spec["added_tokens"]}
     return VocabularyIds(
         size=tokenizer.get_vocab_size(with_added_tokens=True),
@@ -77,17 +75,17 @@ def load_frozen(
     ones each time, and can be read back.
 
     Raises:
-        RecipeError: it is not so; the message says everything that is missing.
+        RecipeError: it does not; the message lists everything that is missing.
     """
     tokenizer, spec = _read(Path(path))
-    problems = [
-        *_wrong_size(tokenizer, vocabulary_size),
-        *_missing_specials(spec),
-        *_not_byte_level(spec),
-    ]
+    wrong_size = _wrong_size(tokenizer, vocabulary_size)
+    _refuse(path, [*wrong_size, *_missing_specials(spec), *_not_byte_level(spec)])
+    return load_vocabulary(path)
+
+
+def _refuse(path: str | os.PathLike[str], problems: list[str]) -> None:
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
-    return load_vocabulary(path)
 
 
 def _read(path: Path) -> tuple[Tokenizer, dict[str, Any]]:

@@ -21,22 +21,9 @@ PAD: Final = "<|pad|>"
 BOD: Final = "<|bod|>"
 EOD: Final = "<|eod|>"
 TURN: Final = "<|turn|>"
-EMAIL: Final = "<|email|>"
-PHONE: Final = "<|phone|>"
-IMAGE: Final = "<|image|>"
-VIDEO: Final = "<|video|>"
-IP: Final = "<|ip|>"
-ACCOUNT: Final = "<|account|>"
-HANDLE: Final = "<|handle|>"
-URL: Final = "<|url|>"
-AUDIO: Final = "<|audio|>"
 
-PAD_ID: Final = 0
-BOD_ID: Final = 1
-EOD_ID: Final = 2
-TURN_ID: Final = 3
-
-_NAMED = (PAD, BOD, EOD, TURN, EMAIL, PHONE, IMAGE, VIDEO, IP, ACCOUNT, HANDLE, URL, AUDIO)
+_MASKS = ("email", "phone", "image", "video", "ip", "account", "handle", "url", "audio")
+_NAMED = (PAD, BOD, EOD, TURN, *(f"<|{name}|>" for name in _MASKS))
 """Bounds of documents and turns; then what stands for a masked e-mail address, phone number, IP address,
 account or card number, handle or link, and for a picture, a film or a sound that a post carries."""
 
@@ -58,7 +45,7 @@ LINK_TOKENS: Final = tuple(
 """(12,) literal beginnings of links; their ids follow those of the special tokens.
 
 They are found in a text before the pattern cuts it, leftmost first, the longest of those that begin at
-the same place; what lies between is cut on its own.
+the same place; what is between them is cut on its own.
 """
 
 NUM_LINKS: Final = len(LINK_TOKENS)
@@ -71,10 +58,10 @@ def fillers(count: int) -> list[str]:
 
 
 def byte_symbols() -> list[str]:
-    """Returns (256,) the character that stands for each byte in a byte-level tokenizer.json.
+    """Returns (256,) the character that represents each byte in a byte-level tokenizer.json.
 
-    Source: OpenAI GPT-2, `bytes_to_unicode`: printable Latin-1 characters stand for themselves, the other
-    bytes for the characters from U+0100 on.
+    Source: OpenAI GPT-2, `bytes_to_unicode`: printable Latin-1 characters represent themselves, the other
+    bytes the characters from U+0100 on.
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))

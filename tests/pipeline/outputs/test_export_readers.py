@@ -18,7 +18,7 @@ from sluice.pipeline import cli
 from sluice.pipeline.outputs.export import Items
 from sluice.schemas.arrays import Array
 from sluice.tokenizer.shards import ShardReader
-from sluice.tokenizer.vocabulary.special import EOD_ID
+from sluice.tokenizer.vocabulary.special import EOD, SPECIAL_TOKENS
 from tests.pipeline.outputs.test_export import exported
 from tests.pipeline.runs import Job
 from tests.repository import ROOT
@@ -188,7 +188,7 @@ def test_the_page_reads_them(read: Path, truth: Truth) -> None:
     """The code of docs/export.md gives what it says that it gives."""
     found = np.load(read / "page.npz")
     assert found["document"].tolist() == truth.documents[0]
-    runs = runs_between(found["trained_on"].tolist(), EOD_ID)
+    runs = runs_between(found["trained_on"].tolist(), SPECIAL_TOKENS.index(EOD))
     assert len(runs) > 3
     assert all(run in truth.documents for run in runs[1:-1])
     positions = joined([[*range(len(run))] for run in runs])

@@ -53,7 +53,7 @@ def write_output(folder: Path, *, num_shards: int, each: int) -> Path:
         path = f"tokens/{shard_name(shard, num_shards=num_shards)}"
         made = write_shard(folder / path, [(tokens_SL, ends)], format=FORMAT)
         entry = {"path": path, "bytes": made.num_bytes, "sha256": made.sha256}
-        shards.append({**entry, "sequences": each, "tokens": made.num_tokens})
+        shards.append({**entry, "sequences": each, "tokens": int(tokens_SL.astype(bool).sum())})
     form = {**FORMAT._asdict(), "sequences_per_shard": each}
     manifest = {"manifest_version": 1, "sluice": "0", "format": form, "shards": shards}
     (folder / "manifest.json").write_text(json.dumps(manifest))

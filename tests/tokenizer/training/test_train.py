@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, pre_tokenizers, trainers
 from sluice.schemas.errors import InputError, LimitError
 from sluice.tokenizer.training import train as training
 from sluice.tokenizer.training.train import Counts, freeze, train
-from sluice.tokenizer.training.words import WordCounter, cut
+from sluice.tokenizer.training.words import WordCounter
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary.special import (
     LINK_TOKENS,
@@ -28,6 +28,7 @@ from sluice.tokenizer.vocabulary.special import (
     byte_symbols,
     fillers,
 )
+from tests.tokenizer.training.cutting import cut
 
 SMALL = 2000
 FILES = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocabulary.json"}
@@ -327,9 +328,9 @@ def test_strict_refuses_fillers_and_writes_nothing(corpus: list[Path], tmp_path:
 
 def test_strict_allows_few_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is on the share: one filler in a thousand entries passes, 11 in a thousand do not."""
-    training._judge(Counts(667, 64, 12, 256, 1), strict=True)
+    training._check_reserved(Counts(667, 64, 12, 256, 1), strict=True)
     with pytest.raises(LimitError):
-        training._judge(Counts(657, 64, 12, 256, 11), strict=True)
+        training._check_reserved(Counts(657, 64, 12, 256, 11), strict=True)
 
 
 def test_nulls_are_skipped(corpus: list[Path], vocabulary: Path, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from tokenizers import Regex, pre_tokenizers
 from sluice.schemas.kernel import utf8_array
 from sluice.tokenizer.training import kernels
 from sluice.tokenizer.training import words as counting
-from sluice.tokenizer.training.words import WordCounter, WordCounts, cut
+from sluice.tokenizer.training.words import WordCounter, WordCounts
 from sluice.tokenizer.vocabulary.pattern import SPLIT
 from sluice.tokenizer.vocabulary.special import LINK_TOKENS
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
+from tests.tokenizer.training.cutting import cut
 
 SPLITTER = pre_tokenizers.Split(Regex(SPLIT), "isolated")
 TELLING = list(

@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from sluice.schemas.errors import InputError
 from sluice.tokenizer.encode import Encoder
 from sluice.tokenizer.export.tiktoken import tiktoken_vocabulary
-from sluice.tokenizer.vocabulary.special import EOD_ID, SPECIAL_TOKENS
+from sluice.tokenizer.vocabulary.special import EOD, SPECIAL_TOKENS
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
 Texts = list[str]
@@ -136,7 +136,7 @@ def test_tiktoken_reads_back_and_knows_special_tokens(vocabulary: Path) -> None:
     path = vocabulary / "tokenizer.json"
     encoding = tiktoken.Encoding("sluice", **tiktoken_vocabulary(path)._asdict())
     assert [encoding.decode(encoding.encode_ordinary(text)) for text in TRICKY] == list(TRICKY)
-    assert encoding.encode("<|eod|>", allowed_special="all") == [EOD_ID]
+    assert encoding.encode("<|eod|>", allowed_special="all") == [SPECIAL_TOKENS.index(EOD)]
     assert encoding.n_vocab == Tokenizer.from_file(str(path)).get_vocab_size()
 
 

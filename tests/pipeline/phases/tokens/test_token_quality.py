@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.tokenizer.shards import ShardReader
-from sluice.tokenizer.vocabulary.special import PAD_ID
+from sluice.tokenizer.vocabulary.special import PAD, SPECIAL_TOKENS
 from tests.pipeline.runs import Job, forget, linked_output, run
 
 ids = st.lists(st.integers(0, 1 << 40).map(str), min_size=1, max_size=200, unique=True)
@@ -35,8 +35,8 @@ def test_token_counts_are_those_of_the_shards(job: Job) -> None:
     expected_V = np.zeros(131_072, np.int64)
     for tokens_SL in sequences(job):
         expected_V += np.bincount(tokens_SL.reshape(-1), minlength=131_072)
-    assert expected_V[PAD_ID] > 0
-    expected_V[PAD_ID] = 0
+    assert expected_V[SPECIAL_TOKENS.index(PAD)] > 0
+    expected_V[SPECIAL_TOKENS.index(PAD)] = 0
     table = pq.read_table(job.output / "tokenizer" / "token_counts.parquet")
     assert table["id"].to_pylist() == list(range(131_072))
     assert np.array_equal(table["count"].to_numpy(), expected_V)

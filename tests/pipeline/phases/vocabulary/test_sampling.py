@@ -28,8 +28,9 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas.counts import EntryCounts, PostAmounts
 from sluice.schemas.report import TrainingShare
-from sluice.tokenizer.training.words import WordCounts, cut
+from sluice.tokenizer.training.words import WordCounts
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE
+from tests.tokenizer.training.cutting import cut
 
 sizes = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**9), max_size=8)
 LANGUAGES = ("en", "sw", "th", None)
