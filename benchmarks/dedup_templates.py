@@ -28,8 +28,9 @@ from sluice.filters.text.views import dedup_text
 from sluice.pipeline.inputs.inventory import cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.sample.draws import Draws
-from sluice.pipeline.sample.marks import handle_pool
+from sluice.pipeline.sample.scene import Scene, handle_pool
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
+from sluice.pipeline.sample.words import lexicon
 from sluice.pipeline.sample.write import LABELS_NAME, write_sample
 from sluice.schemas.arrays import Array
 
@@ -135,8 +136,8 @@ def sample_frames() -> list[str]:
     handles = handle_pool(draws=draws)
     groups: dict[int, list[list[str]]] = defaultdict(list)
     for language, frame in ((k, f) for of in (SPAM, BOTS) for k, fs in of.items() for f in fs):
-        made = filled(frame, handles, language=language, size=COPIES * 5, draws=draws)
-        texts = dedup_text(normalize(made)).to_pylist()
+        posts = filled(frame, Scene(lexicon(language), handles, COPIES * 5, draws))
+        texts = dedup_text(normalize(posts)).to_pylist()
         bare = dedup_text(pa.array([re.sub(r"[@#]?\{\w+\}", "", frame)]))[0].as_py()
         slots = 1 - len(bare) / (sum(map(len, texts)) / len(texts))
         groups[min(4, int(max(0.0, slots) * 10))].append(texts)

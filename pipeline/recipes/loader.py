@@ -13,11 +13,12 @@ from sluice.filters.registry import AnyFilter
 from sluice.pipeline.recipes.schema import Classifier, Recipe
 from sluice.schemas.errors import RecipeError, did_you_mean
 
+_SHIPPED = resources.files("sluice.pipeline.recipes")
+
 
 def shipped_recipes() -> list[str]:
     """Returns the names of the recipes in the package."""
-    folder = resources.files("sluice.pipeline.recipes")
-    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(f.name[:-5] for f in _SHIPPED.iterdir() if f.name.endswith(".toml"))
 
 
 def load(name_or_path: str, *, sets: tuple[str, ...] = ()) -> Recipe:
@@ -43,7 +44,7 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise RecipeError(
-            f"{where}: $.filters: {twice[0]!r} stands twice; one filter, one threshold"
+            f"{where}: $.filters: {twice[0]!r} is there twice; one filter, one threshold"
         )
     for i, model in enumerate(recipe.transformers):
         _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
@@ -55,13 +56,13 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
 
 
 def _check_transformer(recipe: Recipe, model: Classifier, *, where: str) -> None:
-    """Raises RecipeError where the name cannot be a file's, stands twice, or the screen is no screen."""
+    """Raises RecipeError where the name cannot be a file's or is there twice, or the screen is none."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", model.prefix):
         raise RecipeError(
             f"{where}.name: {model.prefix!r} must be letters, digits, - and _: it names files and columns"
         )
     if [m.prefix for m in recipe.transformers].count(model.prefix) > 1:
-        raise RecipeError(f"{where}.name: {model.prefix!r} stands twice; set another name")
+        raise RecipeError(f"{where}.name: {model.prefix!r} is there twice; set another name")
     screens = [f.name for f in recipe.filters if f.screen]
     if model.screen is not None and model.screen not in screens:
         hint = did_you_mean(model.screen, screens)
@@ -82,9 +83,7 @@ def _read(name_or_path: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path}: cannot be read: {error}") from None
     elif name_or_path in shipped_recipes():
-        text = (resources.files("sluice.pipeline.recipes") / f"{name_or_path}.toml").read_text(
-            "utf-8"
-        )
+        text = (_SHIPPED / f"{name_or_path}.toml").read_text("utf-8")
     else:
         hint = did_you_mean(name_or_path, shipped_recipes())
         raise RecipeError(
@@ -116,28 +115,27 @@ def _child(node: Any, name: str, where: str) -> Any:
     if isinstance(node, list):
         if name.isdigit() and int(name) < len(node):
             return node[int(name)]
-        found = [f for f in node if isinstance(f, dict) and _name_of(f) == name]
-        if len(found) == 1:
-            return found[0]
+        names = [_name_of(entry) for entry in node]
+        places = [k for k, other in enumerate(names) if other == name]
+        if len(places) == 1:
+            return node[places[0]]
         table = where.split()[-1].partition(".")[0]
-        if found:
-            places = ", ".join(f"{table}.{node.index(f)}" for f in found)
-            raise RecipeError(
-                f"{where}: stands {len(found)} times; name one by its place: {places}"
-            )
-        names = [str(_name_of(f)) for f in node if isinstance(f, dict)]
-        raise RecipeError(
-            f"{where}: the recipe has no such {table[:-1]}{did_you_mean(name, names)}"
-        )
+        if places:
+            listed = ", ".join(f"{table}.{k}" for k in places)
+            raise RecipeError(f"{where}: is there {len(places)} times; use its place: {listed}")
+        hint = did_you_mean(name, names)
+        raise RecipeError(f"{where}: the recipe has no such {table[:-1]}{hint}")
     if not isinstance(node, dict):
         raise RecipeError(f"{where}: holds no keys")
     return node.setdefault(name, {})
 
 
-def _name_of(entry: dict[str, Any]) -> Any:
-    """Returns what a filter or a transformer is called."""
+def _name_of(entry: Any) -> str:
+    """Returns what a filter or a transformer is called; "" for what is no table."""
+    if not isinstance(entry, dict):
+        return ""
     model = str(entry.get("model", "")).rpartition("/")[2]
-    return entry.get("filter") or entry.get("name") or model
+    return str(entry.get("filter") or entry.get("name") or model)
 
 
 def _value(text: str) -> Any:
@@ -159,7 +157,8 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
         return f"{path}.{key}: unknown key{did_you_mean(key, _known_keys(path, tree))}"
     invalid = re.search(r"Invalid value '([^']+)'", text)
     if invalid and path.endswith(".filter"):
-        return f"{path}: no filter {invalid.group(1)!r}{did_you_mean(invalid.group(1), filter_names())}"
+        hint = did_you_mean(invalid.group(1), list(_filter_classes()))
+        return f"{path}: no filter {invalid.group(1)!r}{hint}"
     choice = re.search(r"Invalid enum value '([^']+)'", text)
     if choice:
         names = [name for name in get_args(_type_at(path, tree)) if isinstance(name, str)]
@@ -169,21 +168,16 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
     return f"{path}: {text[0].lower()}{text[1:]}"
 
 
-def filter_classes() -> dict[str, type]:
+def _filter_classes() -> dict[str, type]:
     """Returns every filter class by its name, in the order of names."""
     return dict(sorted((str(c.__struct_config__.tag), c) for c in AnyFilter.__args__))
-
-
-def filter_names() -> list[str]:
-    """Returns the names of all filters."""
-    return sorted(filter_classes())
 
 
 def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
     """Returns the keys that the table at `path` may hold."""
     node = _type_at(path, tree)
     fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
-    return [*fields_of, "filter"] if node in filter_classes().values() else fields_of
+    return [*fields_of, "filter"] if node in _filter_classes().values() else fields_of
 
 
 def _type_at(path: str, tree: dict[str, Any]) -> Any:
@@ -196,5 +190,5 @@ def _type_at(path: str, tree: dict[str, Any]) -> Any:
             node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
         elif isinstance(at, list) and index.isdigit():
             at = at[int(index)]
-            node = filter_classes().get(str(at.get("filter")), Classifier)
+            node = _filter_classes().get(str(at.get("filter")), Classifier)
     return node

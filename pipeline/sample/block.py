@@ -3,6 +3,7 @@
 A block is drawn whole, so that memory does not grow with the sample.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ import pyarrow.compute as pc
 from sluice.pipeline.sample.broken import BREAKAGES
 from sluice.pipeline.sample.draws import Draws, cumulative, shares
 from sluice.pipeline.sample.duplicates import bucket, comparison_text, disguised, edited, similarity
-from sluice.pipeline.sample.marks import around
-from sluice.pipeline.sample.noise import KINDS, LANGUAGES, WORDLESS, Scene
+from sluice.pipeline.sample.noise import KINDS, LANGUAGES, WORDLESS
+from sluice.pipeline.sample.scene import Scene, around
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
-from sluice.pipeline.sample.words import LANGUAGE_WEIGHTS, joined, lexicon, sentence_list
+from sluice.pipeline.sample.words import LANGUAGE_WEIGHTS, joined, lexicon, sentence_list, together
 from sluice.schemas.arrays import Int64s
 
 CLEAN, EXACT, NEAR, REDELIVERED = "clean", "exact_duplicate", "near_duplicate", "redelivered"
@@ -50,7 +51,7 @@ POSTS = pa.schema(
         ("similarity", pa.float64()),
     ]
 )
-"""A post before it has a place. `original` is the row of this table that it copies, or null."""
+"""A post before it has a place in a file. `original` is the row of this table that it copies, or null."""
 
 
 def block_posts(num_posts: int, handles: pa.StringArray, *, draws: Draws) -> pa.Table:
@@ -64,17 +65,15 @@ def block_posts(num_posts: int, handles: pa.StringArray, *, draws: Draws) -> pa.
         _redelivered(posts, clean_C, counts[REDELIVERED], draws=draws),
     ]
     base = sum(map(len, parts))
-    parts += [
-        _templates(counts[TEMPLATE], handles, base=base, draws=draws),
-        _spam(counts[PROMOTION], handles, draws=draws),
-        _noise(counts[NOISE], handles, draws=draws),
-        _malformed(counts[MALFORMED], draws=draws),
-    ]
+    parts += _templates(counts[TEMPLATE], handles, base=base, draws=draws)
+    parts += _spam(counts[PROMOTION], handles, draws=draws)
+    parts += _noise(counts[NOISE], handles, draws=draws)
+    parts.append(_malformed(counts[MALFORMED], draws=draws))
     return _with_truth(pa.concat_tables(parts).combine_chunks())
 
 
 def _posts(text: pa.StringArray, **columns: Any) -> pa.Table:
-    """Returns rows of POSTS; a scalar stands for every row, a missing column is null."""
+    """Returns rows of POSTS; a scalar is the value of every row, a missing column is null."""
     columns["text"] = text
     arrays = []
     for field in POSTS:
@@ -100,22 +99,19 @@ def _of_language(
     language: str, size: int, num_near: int, handles: pa.StringArray, *, base: int, draws: Draws
 ) -> list[pa.Table]:
     """Returns the clean posts of a language, at rows `base` and on, and their near duplicates."""
-    words = lexicon(language)
-    sentences = sentence_list(words, size=size, draws=draws)
-    frame = around(words, handles, size=size, draws=draws)
-    text = frame.wrap(joined(sentences))
+    scene = Scene(lexicon(language), handles, size, draws)
+    sentences = scene.sentences()
+    lead, trail = around(scene)
+    text = together(lead, joined(sentences), trail)
     decomposed = pa.array(draws.chance(NFD_RATIO, size=size))
     text = pc.if_else(decomposed, pc.utf8_normalize(text, "NFD"), text)
     row_M = _near_rows(sentences, num_near, draws)
-    copies = edited(sentences.take(pa.array(row_M)), words, draws=draws)
+    rows = pa.array(row_M)
+    copies = edited(sentences.take(rows), scene.words, draws=draws)
+    near = together(lead.take(rows), joined(copies), trail.take(rows))
     return [
         _posts(text, language=language, label=CLEAN),
-        _posts(
-            frame.take(row_M).wrap(joined(copies)),
-            language=language,
-            label=NEAR,
-            original=row_M + base,
-        ),
+        _posts(near, language=language, label=NEAR, original=row_M + base),
     ]
 
 
@@ -138,69 +134,62 @@ def _exact(
     popular = cumulative(1 / (np.arange(len(clean_C)) + 10.0))
     rank_M = draws.index(popular, size=size)
     row_M = clean_C[draws.order(len(clean_C))][rank_M]
-    texts, kinds = disguised(_texts(posts, row_M), handles, draws=draws)
-    language = posts["language"].combine_chunks().take(pa.array(row_M))
-    return _posts(
-        texts, language=language, label=EXACT, detail=kinds, original=row_M, similarity=1.0
-    )
+    texts, kinds = disguised(_taken(posts, "text", row_M), handles, draws=draws)
+    about = {"language": _taken(posts, "language", row_M), "detail": kinds, "original": row_M}
+    return _posts(texts, label=EXACT, similarity=1.0, **about)
 
 
 def _redelivered(posts: pa.Table, clean_C: Int64s, size: int, *, draws: Draws) -> pa.Table:
     """Clean posts again, which later get the same id; some have one more word."""
     row_M = clean_C[draws.below(len(clean_C), size=size)]
-    texts = _texts(posts, row_M)
+    texts = _taken(posts, "text", row_M)
     more = draws.pick(lexicon("en").forms.slice(0, 1000), size=size)
     edit = pa.array(draws.chance(EDITED_RATIO, size=size))
     return _posts(
         pc.if_else(edit, pc.binary_join_element_wise(texts, more, " "), texts),
-        language=posts["language"].combine_chunks().take(pa.array(row_M)),
+        language=_taken(posts, "language", row_M),
         label=REDELIVERED,
         detail=pc.if_else(edit, "edited", "same_text"),
         original=row_M,
     )
 
 
-def _texts(posts: pa.Table, row_M: Int64s) -> pa.StringArray:
-    return posts["text"].combine_chunks().take(pa.array(row_M))
+def _taken(posts: pa.Table, column: str, row_M: Int64s) -> pa.StringArray:
+    return posts[column].combine_chunks().take(pa.array(row_M))
 
 
-def _templates(size: int, handles: pa.StringArray, *, base: int, draws: Draws) -> pa.Table:
-    """Posts of automatic accounts; the first of a template is what the others repeat."""
-    parts = []
-    for language, template, count in _dealt(size, BOTS):
-        original_N = pa.array([None] + [base] * (count - 1), pa.int64())
-        text = filled(template, handles, language=language, size=count, draws=draws)
-        parts.append(_posts(text, language=language, label=TEMPLATE, original=original_N))
-        base += count
-    return pa.concat_tables([POSTS.empty_table(), *parts])
+def _templates(
+    size: int, handles: pa.StringArray, *, base: int, draws: Draws
+) -> Iterator[pa.Table]:
+    """Yields posts of automatic accounts; the first of a template is what the others repeat."""
+    for language, text in _filled(size, BOTS, handles, draws):
+        original_N = pa.array([None] + [base] * (len(text) - 1), pa.int64())
+        yield _posts(text, language=language, label=TEMPLATE, original=original_N)
+        base += len(text)
 
 
-def _spam(size: int, handles: pa.StringArray, *, draws: Draws) -> pa.Table:
-    parts = []
-    for k, (language, template, count) in enumerate(_dealt(size, SPAM)):
-        text = filled(template, handles, language=language, size=count, draws=draws)
-        parts.append(_posts(text, language=language, label=PROMOTION, detail=f"template_{k:02d}"))
-    return pa.concat_tables([POSTS.empty_table(), *parts])
+def _spam(size: int, handles: pa.StringArray, *, draws: Draws) -> Iterator[pa.Table]:
+    for k, (language, text) in enumerate(_filled(size, SPAM, handles, draws)):
+        yield _posts(text, language=language, label=PROMOTION, detail=f"template_{k:02d}")
 
 
-def _dealt(size: int, templates: dict[str, tuple[str, ...]]) -> list[tuple[str, str, int]]:
-    """Returns (language, template, count): languages by weight, their templates evenly."""
-    dealt = []
+def _filled(
+    size: int, templates: dict[str, list[str]], handles: pa.StringArray, draws: Draws
+) -> Iterator[tuple[str, pa.StringArray]]:
+    """Yields (language, texts) of each template: languages by weight, their templates evenly."""
     languages = shares(size, {name: LANGUAGE_WEIGHTS[name] for name in templates})
     for language, count in languages.items():
-        evenly = shares(count, dict.fromkeys(templates[language], 1.0))
-        dealt += [(language, template, n) for template, n in evenly.items() if n]
-    return dealt
+        for template, n in shares(count, dict.fromkeys(templates[language], 1.0)).items():
+            if n:
+                yield language, filled(template, Scene(lexicon(language), handles, n, draws))
 
 
-def _noise(size: int, handles: pa.StringArray, *, draws: Draws) -> pa.Table:
-    parts = []
+def _noise(size: int, handles: pa.StringArray, *, draws: Draws) -> Iterator[pa.Table]:
     for kind, count in shares(size, {kind: weight for kind, (weight, _) in KINDS.items()}).items():
         for language, n in shares(count, LANGUAGES).items():
             text = KINDS[kind][1](Scene(lexicon(language), handles, n, draws))
             named = None if kind in WORDLESS else language
-            parts.append(_posts(text, language=named, label=NOISE, detail=kind))
-    return pa.concat_tables(parts)
+            yield _posts(text, language=named, label=NOISE, detail=kind)
 
 
 def _malformed(size: int, *, draws: Draws) -> pa.Table:
@@ -213,24 +202,24 @@ def _malformed(size: int, *, draws: Draws) -> pa.Table:
 
 def _with_truth(posts: pa.Table) -> pa.Table:
     """Fills in how alike edited copies are, and calls those exact whose edit changed nothing."""
-    pending_N = pc.and_(pc.is_valid(posts["original"]), pc.is_null(posts["similarity"]))
-    row_M = np.flatnonzero(pending_N.to_numpy())
-    labels = posts["label"].take(row_M).to_pylist()
-    details = posts["detail"].take(row_M).to_pylist()
-    originals = posts["original"].take(row_M)
-    alike = []
-    pairs = zip(posts["text"].take(row_M), posts["text"].take(originals), strict=True)
-    for k, (copy, original) in enumerate(pairs):
-        text, other = comparison_text(copy.as_py()), comparison_text(original.as_py())
-        alike.append(similarity(text, other))
-        if labels[k] == NEAR and text == other:
-            labels[k], details[k] = EXACT, "edit_undone"
-        elif labels[k] != REDELIVERED:
-            details[k] = bucket(alike[k])
-    mask = pa.array(pending_N.to_numpy())
-    for name, values in (("label", labels), ("detail", details), ("similarity", alike)):
+    pending_N = pc.and_(pc.is_valid(posts["original"]), pc.is_null(posts["similarity"])).to_numpy()
+    row_M = np.flatnonzero(pending_N)
+    columns = [posts[name].take(row_M) for name in ("label", "detail", "text")]
+    columns.append(posts["text"].take(posts["original"].take(row_M)))
+    rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    truth_M3 = [_truth(*row) for row in rows]
+    for k, name in enumerate(("label", "detail", "similarity")):
         column = posts[name].combine_chunks()
-        at = posts.schema.get_field_index(name)
-        values = pa.array(values, column.type)
-        posts = posts.set_column(at, name, pc.replace_with_mask(column, mask, values))
+        values = pa.array([truth[k] for truth in truth_M3], column.type)
+        column = pc.replace_with_mask(column, pa.array(pending_N), values)
+        posts = posts.set_column(posts.schema.get_field_index(name), name, column)
     return posts
+
+
+def _truth(label: str, detail: str | None, text: str, original: str) -> tuple[Any, ...]:
+    """Returns (label, detail, similarity) of a copy."""
+    text, original = comparison_text(text), comparison_text(original)
+    alike = similarity(text, original)
+    if label == NEAR and text == original:
+        return EXACT, "edit_undone", alike
+    return label, detail if label == REDELIVERED else bucket(alike), alike

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.sample.draws import Draws, cumulative
-from sluice.pipeline.sample.marks import links
-from sluice.pipeline.sample.words import Lexicon
+from sluice.pipeline.sample.scene import links
+from sluice.pipeline.sample.words import Lexicon, together
 from sluice.schemas.arrays import Int64s
 
 GRAM = 5
@@ -81,13 +81,17 @@ def _edited_at(
     values: pa.StringArray, at_M: Int64s, words: Lexicon, draws: Draws
 ) -> pa.StringArray:
     drawn_M = draws.index(words.cumulative_V, size=len(at_M))
-    new = pc.binary_join_element_wise(words.style.joiner, words.forms.take(pa.array(drawn_M)), "")
+    new = together(words.style.joiner, words.forms.take(pa.array(drawn_M)))
     old = values.take(pa.array(at_M))
-    kinds = [new, pc.binary_join_element_wise(old, new, ""), pa.repeat(pa.scalar(""), len(new))]
+    kinds = [new, together(old, new), pa.repeat(pa.scalar(""), len(new))]
     kind_M = draws.index(cumulative([7, 2, 1]), size=len(at_M))
     mask_T = np.zeros(len(values), np.bool_)
     mask_T[at_M] = True
     return pc.replace_with_mask(values, pa.array(mask_T), pc.choose(pa.array(kind_M), *kinds))
+
+
+Disguise = Callable[[pa.StringArray, pa.StringArray, Draws], pa.StringArray]
+"""(texts, handles, draws) -> texts."""
 
 
 def disguised(
@@ -99,7 +103,7 @@ def disguised(
 
     Args:
         texts: (N,) string.
-        handles: (H,) string, of whom reposts are.
+        handles: (H,) string, whose posts are reposted.
         draws: the stream.
     """
     weights = [weight for weight, _ in _DISGUISES.values()]
@@ -113,68 +117,49 @@ def disguised(
     return result, pc.if_else(pc.equal(result, texts), "verbatim", names)
 
 
-Disguise = Callable[[pa.StringArray, pa.StringArray, Draws], pa.StringArray]
-"""(texts, handles, draws) -> texts."""
+def _replaced(pattern: str, replacement: str) -> Disguise:
+    """Returns a disguise that replaces what a regular expression matches."""
+    return lambda texts, handles, draws: pc.replace_substring_regex(texts, pattern, replacement)
 
 
-def _verbatim(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return texts
+def _in_case(change: Callable[[pa.StringArray], pa.StringArray]) -> Disguise:
+    """Returns a disguise that changes the case of texts without an entity and without a dotted I."""
+
+    def disguise(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
+        stays = pc.match_substring_regex(texts, "&|\u0130|\u0307")
+        return pc.if_else(stays, texts, change(texts))
+
+    return disguise
 
 
 def _repost(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    handle = draws.pick(handles, size=len(texts))
-    return pc.binary_join_element_wise("RT @", handle, ": ", texts, "")
-
-
-def _handle(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return pc.replace_substring_regex(texts, "@([a-z0-9_]+)", "@the_\\1")
-
-
-def _link(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return pc.replace_substring_regex(texts, "(https?://[a-zA-Z0-9./]+)", "\\1Q7")
+    return together("RT @", draws.pick(handles, size=len(texts)), ": ", texts)
 
 
 def _link_added(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return pc.binary_join_element_wise(texts, links(size=len(texts), draws=draws), " ")
+    return together(texts, " ", links(size=len(texts), draws=draws))
 
 
 def _blanks(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    texts = pc.replace_substring(texts, " ", "  ", max_replacements=3)
-    return pc.binary_join_element_wise(texts, "\n", "")
-
-
-def _upper(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return pc.if_else(_plain(texts), pc.ascii_upper(texts), texts)
-
-
-def _lower(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return pc.if_else(_plain(texts), pc.ascii_lower(texts), texts)
-
-
-def _plain(texts: pa.StringArray) -> pa.BooleanArray:
-    """True where the case of ASCII letters says nothing else: no entity, no dotted I."""
-    return pc.invert(pc.match_substring_regex(texts, "&|\u0130|\u0307"))
-
-
-def _decomposed(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    return pc.utf8_normalize(texts, "NFD")
+    return together(pc.replace_substring(texts, " ", "  ", max_replacements=3), "\n")
 
 
 def _entities(texts: pa.StringArray, handles: pa.StringArray, draws: Draws) -> pa.StringArray:
-    texts = pc.replace_substring(texts, "&amp;", "&")
-    return pc.replace_substring(pc.replace_substring(texts, "'", "&#39;"), '"', "&quot;")
+    for old, new in (("&amp;", "&"), ("'", "&#39;"), ('"', "&quot;")):
+        texts = pc.replace_substring(texts, old, new)
+    return texts
 
 
 _DISGUISES: dict[str, tuple[float, Disguise]] = {
-    "verbatim": (26, _verbatim),
+    "verbatim": (26, lambda texts, handles, draws: texts),
     "repost": (20, _repost),
-    "handle_changed": (13, _handle),
-    "link_changed": (11, _link),
+    "handle_changed": (13, _replaced("@([a-z0-9_]+)", "@the_\\1")),
+    "link_changed": (11, _replaced("(https?://[a-zA-Z0-9./]+)", "\\1Q7")),
     "link_added": (8, _link_added),
     "blanks_changed": (7, _blanks),
-    "lower_case": (5, _lower),
-    "upper_case": (4, _upper),
-    "unicode_form": (3, _decomposed),
+    "lower_case": (5, _in_case(pc.ascii_lower)),
+    "upper_case": (4, _in_case(pc.ascii_upper)),
+    "unicode_form": (3, lambda texts, handles, draws: pc.utf8_normalize(texts, "NFD")),
     "entities": (3, _entities),
 }
 """Kind -> (weight, change)."""

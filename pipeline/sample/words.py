@@ -99,7 +99,7 @@ def lexicon(language: str) -> Lexicon:
         words,
         pc.utf8_capitalize(capital),
         pc.utf8_upper(upper),
-        pc.binary_join_element_wise(words, tail, ""),
+        together(words, tail),
     ]
     return Lexicon(pa.concat_arrays(forms), cumulative(frequencies_V), STYLES.get(language, LATIN))
 
@@ -162,17 +162,14 @@ def sentence_list(words: Lexicon, *, size: int, draws: Draws) -> pa.ListArray:
     end_T = last_T | draws.chance(1 / 14, size=len(word_T))
     start_T = first_T | np.concatenate([[False], end_T[:-1]])[: len(word_T)]
     form_T = _forms(start_T, draws)
-    pieces = pc.binary_join_element_wise(
-        _before(words.style, first_T, start_T, draws),
-        words.forms.take(pa.array(word_T + form_T * num_words)),
-        _after(words.style, end_T, draws),
-        "",
-    )
+    before = _before(words.style, first_T, start_T, draws)
+    forms = words.forms.take(pa.array(word_T + form_T * num_words))
+    pieces = together(before, forms, _after(words.style, end_T, draws))
     return pa.ListArray.from_arrays(pa.array(offsets_N1, pa.int32()), pieces)
 
 
 def _lengths(style: Style, *, size: int, draws: Draws) -> Int64s:
-    """Returns (size,) int64, words a sentence."""
+    """Returns (size,) int64, the words of each sentence."""
     lengths = np.arange(MIN_LENGTH, MAX_LENGTH + 1)
     deviation = np.log(lengths / MEDIAN_LENGTH) / LENGTH_SIGMA
     density = np.exp(-(deviation**2) / 2) / lengths
@@ -210,3 +207,8 @@ def _after(style: Style, end_T: Bools, draws: Draws) -> pa.StringArray:
 def joined(pieces: pa.ListArray) -> pa.StringArray:
     """Returns (N,) string, the pieces of each list written together."""
     return pc.binary_join(pieces, "")
+
+
+def together(*parts: str | pa.StringArray) -> pa.StringArray:
+    """Returns (N,) string, the parts, (N,) string or one for all, written together."""
+    return pc.binary_join_element_wise(*parts, "")

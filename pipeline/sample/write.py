@@ -12,7 +12,7 @@ import gzip
 import json
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ from sluice.pipeline.sample.block import MALFORMED, block_posts
 from sluice.pipeline.sample.broken import BREAKAGES
 from sluice.pipeline.sample.draws import Draws
 from sluice.pipeline.sample.layout import Span, lay_out
-from sluice.pipeline.sample.marks import handle_pool
+from sluice.pipeline.sample.scene import handle_pool
 from sluice.pipeline.sample.words import wordfreq_version
 from sluice.schemas.arrays import Int64s
 from sluice.schemas.errors import OutputError, SluiceError
@@ -42,7 +42,7 @@ BLOCK_POSTS = 250_000
 """Posts drawn together: bounds memory, measured at 0.54 GB."""
 
 BLANK_RATIO = 1 / 2_000
-"""Blank lines a post; they are no posts and have no label."""
+"""Blank lines per post; they are no posts and have no label."""
 
 ESCAPED_RATIO = 0.02
 """Rows whose letters beyond ASCII are written as JSON escapes."""
@@ -65,11 +65,11 @@ LABELS = pa.schema(
         pa.field("similarity", pa.float64()),
     ]
 )
-"""A row a line that is not blank.
+"""One row per line that is not blank.
 
 `source_row` is the 0-based physical line; `post_id` is null where the line holds none. `label` is
 clean, exact_duplicate, near_duplicate, redelivered, template, spam, noise or malformed; `detail` is
-its kind: what an exact duplicate changed, the band that a near duplicate's similarity lies in, how
+its kind: what an exact duplicate changed, the band that a near duplicate's similarity is in, how
 a row is broken. `similarity` is the exact Jaccard index of the code-point 5-grams of the comparison
 texts of the post and of `duplicate_of`. A spam or template post may be a near duplicate of another.
 """
@@ -112,7 +112,7 @@ def write_sample(
         output: an empty or missing folder, or one that holds a sample.
         num_posts: lines to write, blank ones not counted.
         seed: 0 or more.
-        files: JSONL files; posts are dealt to them at random, so duplicates lie across them.
+        files: JSONL files; posts are assigned to them at random, so duplicates are in different ones.
         compress: gzip, with no time in the header.
 
     Returns:
@@ -128,17 +128,26 @@ def write_sample(
     names = tuple(f"posts-{k:02d}.jsonl" + (".gz" if compress else "") for k in range(files))
     tally = _Tally()
     with ExitStack() as stack:
-        shards = [stack.enter_context(_Shard(output / name)) for name in names]
+        jsonl = [stack.enter_context(_JsonlFile(output / name)) for name in names]
         labels = stack.enter_context(pq.ParquetWriter(_unfinished(output / LABELS_NAME), LABELS))
         for block, draws in _blocks(num_posts, seed=seed, files=files):
-            for k, shard in enumerate(shards):
-                table = shard.append(block.filter(pc.equal(block["file"], k)), draws=draws)
+            for k, file in enumerate(jsonl):
+                table = file.append(block.filter(pc.equal(block["file"], k)), draws=draws)
                 labels.write_table(table)
                 tally.add(table)
             tally.text_bytes += pc.sum(pc.binary_length(block["text"])).as_py()
     for name in (*names, LABELS_NAME):
         os.replace(_unfinished(output / name), output / name)
-    summary = tally.summary(seed=seed, files=names, blank_lines=sum(s.blank_lines for s in shards))
+    summary = SampleSummary(
+        posts=tally.counts["label"].total(),
+        blank_lines=sum(file.blank_lines for file in jsonl),
+        seed=seed,
+        files=names,
+        text_bytes=tally.text_bytes,
+        by_label=tally.by("label"),
+        by_detail=tally.by("detail"),
+        by_language=tally.by("language"),
+    )
     _write_json(output / SUMMARY_NAME, summary, wordlists)
     return summary
 
@@ -155,16 +164,15 @@ def _make_room(output: Path) -> None:
     """Empties a folder that holds a sample; raises OutputError for one that holds anything else."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        found = sorted(path.name for path in output.iterdir())
+        names = sorted(path.name for path in output.iterdir())
     except OSError as failure:
         raise OutputError(f"{output}: cannot be made or read: {failure.strerror}") from failure
-    ours = [name for name in found if _OURS.fullmatch(name)]
-    if found != ours:
-        other = next(name for name in found if name not in ours)
+    others = [name for name in names if not _OURS.fullmatch(name)]
+    if others:
         raise OutputError(
-            f"{output}: must be empty or hold a sample, got {other!r}; name another folder"
+            f"{output}: must be empty or hold a sample, got {others[0]!r}; name another folder"
         )
-    for name in ours:
+    for name in names:
         (output / name).unlink()
 
 
@@ -179,8 +187,8 @@ def _blocks(num_posts: int, *, seed: int, files: int) -> Iterator[tuple[pa.Table
         yield lay_out(posts, Span(first, num_posts, files), draws=place), lines
 
 
-class _Shard:
-    """One JSONL file that is being written.
+class _JsonlFile:
+    """A JSONL file that is being written.
 
     Attributes:
         name: of the file when it is finished.
@@ -195,7 +203,7 @@ class _Shard:
         if path.suffix == ".gz":
             self._out = gzip.GzipFile("", "wb", GZIP_LEVEL, self._file, mtime=0)
 
-    def __enter__(self) -> "_Shard":
+    def __enter__(self) -> "_JsonlFile":
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -214,7 +222,7 @@ class _Shard:
 
 
 def _lines(rows: pa.Table, *, draws: Draws) -> Iterator[bytes]:
-    """Yields a line a post, without its line feed; broken rows are broken here."""
+    """Yields one line per post, without its line feed; broken rows are broken here."""
     encode = msgspec.json.Encoder().encode
     escaped_N = draws.chance(ESCAPED_RATIO, size=len(rows)).tolist()
     breakage = pc.if_else(pc.equal(rows["label"], MALFORMED), rows["detail"], None).to_pylist()
@@ -244,41 +252,20 @@ class _Tally:
 
     def __init__(self) -> None:
         self.text_bytes = 0
-        self._labels: Counter[str] = Counter()
-        self._details: Counter[str] = Counter()
-        self._languages: Counter[str] = Counter()
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, labels: pa.Table) -> None:
         """Counts a table of LABELS."""
-        detail = pc.fill_null(
-            pc.binary_join_element_wise(labels["label"], labels["detail"], "/"), ""
-        )
-        for counter, column in (
-            (self._labels, labels["label"]),
-            (self._details, detail),
-            (self._languages, pc.fill_null(labels["language"], "none")),
-        ):
-            counter.update(
-                {row["values"]: row["counts"] for row in column.value_counts().to_pylist()}
-            )
+        detail = pc.binary_join_element_wise(labels["label"], labels["detail"], "/")
+        language = pc.fill_null(labels["language"], "none")
+        columns = {"label": labels["label"], "detail": detail, "language": language}
+        for name, column in columns.items():
+            for row in pc.drop_null(column).value_counts().to_pylist():
+                self.counts[name][row["values"]] += row["counts"]
 
-    def summary(self, *, seed: int, files: tuple[str, ...], blank_lines: int) -> SampleSummary:
-        """Returns all that was counted, most frequent first."""
-        del self._details[""]
-        return SampleSummary(
-            posts=self._labels.total(),
-            blank_lines=blank_lines,
-            seed=seed,
-            files=files,
-            text_bytes=self.text_bytes,
-            by_label=_by_count(self._labels),
-            by_detail=_by_count(self._details),
-            by_language=_by_count(self._languages),
-        )
-
-
-def _by_count(counts: Counter[str]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    def by(self, name: str) -> dict[str, int]:
+        """Returns counts, the most frequent first."""
+        return dict(sorted(self.counts[name].items(), key=lambda item: (-item[1], item[0])))
 
 
 def _unfinished(path: Path) -> Path:

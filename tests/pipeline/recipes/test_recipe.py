@@ -95,7 +95,7 @@ def test_a_filter_stands_once(tmp_path: Path) -> None:
     """One filter, one threshold: a second entry of the same name is refused."""
     path = tmp_path / "twice.toml"
     path.write_text('name = "t"\n' + '[[filters]]\nfilter = "min_chars"\n' * 2)
-    with pytest.raises(RecipeError, match="'min_chars' stands twice"):
+    with pytest.raises(RecipeError, match="'min_chars' is there twice"):
         loader.load(str(path))
 
 

@@ -27,6 +27,7 @@ from sluice.filters.text.views import dedup_text
 from sluice.pipeline.sample.block import SHARES
 from sluice.pipeline.sample.broken import BREAKAGES
 from sluice.pipeline.sample.draws import Draws, cumulative, shares
+from sluice.pipeline.sample.scene import Scene
 from sluice.pipeline.sample.templates import BOTS, SPAM, filled
 from sluice.pipeline.sample.words import LANGUAGE_WEIGHTS, joined, lexicon, sentence_list
 from sluice.pipeline.sample.write import LABELS, SampleSummary, write_sample
@@ -375,7 +376,7 @@ def test_templates_use_known_slots() -> None:
     for templates in (SPAM, BOTS):
         for language, texts in templates.items():
             for template in texts:
-                text = filled(template, handles, language=language, size=3, draws=Draws(5))
+                text = filled(template, Scene(lexicon(language), handles, 3, Draws(5)))
                 assert not pc.any(pc.match_substring_regex(text, "[{}]")).as_py()
 
 
