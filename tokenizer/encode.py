@@ -36,7 +36,7 @@ import pyarrow as pa
 from numba import types
 from tokenizers import Tokenizer
 
-from sluice.schemas.arrays import Array, Int32s, Int64s
+from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
 from sluice.tokenizer.vocabulary.pattern import unassigned
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
@@ -70,12 +70,7 @@ class Encoded(NamedTuple):
 
 
 @kernel(types.int64(BYTES, OFFSETS, BYTES, types.boolean[::1]))
-def _rows_with(
-    data_B: Array,
-    offsets_N1: Array,
-    flags_F: Array,
-    has_N: Array,
-) -> int:
+def _rows_with(data_B: Any, offsets_N1: Any, flags_F: Any, has_N: Any) -> Any:
     """Fills whether a text has a code point with a flag; returns how many texts have."""
     num_rows = 0
     for i in range(len(has_N)):
@@ -254,7 +249,8 @@ def _checked_gigatoken(text: str, cache_text_bytes: int) -> _Gigatoken | None:
     try:
         fast = _Gigatoken(text, cache_text_bytes)
         texts, expected = _expected(text)
-        differing = _differing_rows(fast.encode(texts), expected)
+        pairs = zip(fast.encode(texts).rows(), expected.rows(), strict=True)
+        differing = sum(not np.array_equal(a_T, b_T) for a_T, b_T in pairs)
     except BaseException as failure:
         _reraise_if_ours(failure)
         _log.warning("gigatoken cannot be used (%s): tokenizers encodes", _name(failure))
@@ -267,12 +263,6 @@ def _checked_gigatoken(text: str, cache_text_bytes: int) -> _Gigatoken | None:
         )
         return None
     return fast
-
-
-def _differing_rows(a: Encoded, b: Encoded) -> int:
-    """Returns how many rows differ; where lengths do, those from the first such row on."""
-    pairs = zip(a.rows(), b.rows(), strict=True)
-    return sum(not np.array_equal(x_T, y_T) for x_T, y_T in pairs)
 
 
 def _imitations(tokenizer: Tokenizer) -> list[str]:

@@ -13,14 +13,14 @@ import pyarrow as pa
 from numba import types
 from pyarrow import ipc
 
-from sluice.schemas.arrays import Int32s, Int64s
+from sluice.schemas.arrays import Int32s
 from sluice.schemas.errors import VerifyError
 from sluice.schemas.kernel import kernel, read_only
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
 
 
 class ShardWriter:
-    """Writes a shard beside its place and renames it when the `with` block ends well.
+    """Writes a shard under another name and renames it when the `with` block ends without an error.
 
     The cuts of the sequences that come in do not matter: record batches always hold ROWS_PER_BATCH
     rows, so equal sequences give equal bytes.
@@ -39,16 +39,6 @@ class ShardWriter:
         self._writer = ipc.new_file(pa.PythonFile(self._sink, "w"), self._schema, options=options)
         self._pending: list[pa.RecordBatch] = []
         self._num_pending = 0
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes written so far."""
-        return self._sink.num_bytes
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the bytes written so far."""
-        return self._sink.hash.hexdigest()
 
     def write(self, tokens_SL: Int32s, doc_ends: pa.ListArray) -> None:
         """Appends (S, L) int32 sequences with their (S,) list<int32> ends of pieces.
@@ -91,6 +81,7 @@ class ShardWriter:
             self._flush(self._num_pending)
         self._writer.close()
         self._sink.close()
+        self.num_bytes, self.sha256 = self._sink.num_bytes, self._sink.hash.hexdigest()
         self._attempt.replace(self._path)
 
 
@@ -265,13 +256,7 @@ _COUNTS = types.int64[::1]
 
 @kernel(types.void(_TOKENS, _ENDS, _ENDS, _FORMAT, types.int64, _COUNTS, _COUNTS))
 def _check(
-    tokens_SL: Int32s,
-    offsets_S1: Int32s,
-    ends_K: Int32s,
-    format: ShardFormat,
-    first_row: int,
-    counts: Int64s,
-    first: Int64s,
+    tokens_SL: Any, offsets_S1: Any, ends_K: Any, format: Any, row: Any, counts: Any, first: Any
 ) -> None:
     """Counts the sequences that break each rule of _WRONG, and notes the first of each."""
     L = tokens_SL.shape[1]
@@ -298,5 +283,5 @@ def _check(
         for k in range(5):
             if wrong[k]:
                 if counts[k] == 0:
-                    first[k] = first_row + s
+                    first[k] = row + s
                 counts[k] += 1

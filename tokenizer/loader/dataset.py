@@ -202,9 +202,8 @@ class TokenDataset(IterableDataset):
         positions_G = np.arange(start, start + self.global_batch_sequences)
         numbers_G = self.order.sequences(positions_G)
         each = self.global_batch_sequences // self._world_size
-        by_place_P = np.argsort(numbers_G, kind="stable")[
-            self._rank * each : (self._rank + 1) * each
-        ]
+        first = self._rank * each
+        by_place_P = np.argsort(numbers_G, kind="stable")[first : first + each]
         return positions_G[by_place_P], numbers_G[by_place_P]
 
     def _batch(self, positions_B: Int64s, numbers_B: Int64s) -> TokenBatch:

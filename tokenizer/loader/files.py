@@ -98,8 +98,7 @@ class ShardSet:
         manifest = self._read_manifest()
         self.num_shards = len(manifest.shards)
         self.sequences_per_shard = manifest.format.sequences_per_shard
-        numbers = msgspec.structs.asdict(manifest.format)
-        self.format = ShardFormat(**{name: numbers[name] for name in ShardFormat._fields})
+        self.format = ShardFormat(*(getattr(manifest.format, n) for n in ShardFormat._fields))
         self._check(manifest.shards)
         lines = (f"{shard.path} {shard.sequences} {shard.sha256}\n" for shard in manifest.shards)
         self.fingerprint = hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -30,12 +30,13 @@ _ROUNDS = np.uint64(ROUNDS)
 _OF_ALL, _OF_BLOCKS, _OF_WINDOWS = np.uint64(1), np.uint64(2), np.uint64(3)
 
 _U = types.uint64
-_INT64, _INT64S, _INT32S = types.int64, types.int64[::1], types.int32[::1]
+_INT64, _INT64S = types.int64, types.int64[::1]
+_INT32S, _INT32_TABLE = types.int32[::1], types.int32[:, ::1]
 _READ_32 = read_only(types.int32)
 _READ_64 = read_only(types.int64)
 _READ_U64 = read_only(_U)
 _TOKENS = read_only(types.int32, 2)
-_FILLS = types.void(_READ_32, _READ_32, types.int32[:, ::1])
+_FILLS = types.void(_READ_32, _READ_32, _INT32_TABLE)
 
 
 # The order of sequences. Signed and unsigned integers mix to floats, so that all of it is uint64.
@@ -155,11 +156,7 @@ def are_ends(offsets_S1, ends_K, length):
     return True
 
 
-@kernel(
-    types.void(
-        *(_TOKENS, _READ_32, _READ_32, _READ_64, _INT64), types.int32[:, ::1], _INT32S, _INT32S
-    )
-)
+@kernel(types.void(_TOKENS, _READ_32, _READ_32, _READ_64, _INT64, _INT32_TABLE, _INT32S, _INT32S))
 def gather_rows(tokens_SL, offsets_S1, ends_K, rows_Q, first, tokens_BL, offsets_B1, ends_out_K):
     """Copies rows of a record batch behind the `first` rows that are there, with their ends."""
     for q in range(len(rows_Q)):

@@ -319,13 +319,8 @@ _READ, _WRITE = read_only(types.int32), types.int32[::1]
 
 @kernel(types.int64(_READ, read_only(types.bool_), types.int64, _WRITE, _WRITE, _WRITE))
 def _parts(
-    length_P: Int32s,
-    begins_P: Bools,
-    sequence_length: int,
-    part_P: Int32s,
-    within_P: Int32s,
-    length_B: Int32s,
-) -> int:
+    length_P: Any, begins_P: Any, sequence_length: Any, part_P: Any, within_P: Any, length_B: Any
+) -> Any:
     """Joins the pieces of a document, in order, into parts of at most a sequence.
 
     Fills each piece's part, where in it the piece begins, and the parts' lengths; returns their number.

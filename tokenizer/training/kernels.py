@@ -215,21 +215,15 @@ def _blanks_end(flags_C, i):
 
 
 @kernel()
-def _digits_end(flags_C, i):
-    end = i + 1
-    while end < i + 3 and flags_C[end] & _DIGIT:
-        end += 1
-    return end
-
-
-@kernel()
 def _word_end(data_B, flags_C, at_C, i, num_chars):
     """Returns the character behind the word that begins at character i."""
     end = _letters_end(flags_C, i)
     if end >= 0:
         end += _ending_size(data_B, at_C[end], at_C[num_chars])
     elif flags_C[i] & _DIGIT:
-        end = _digits_end(flags_C, i)
+        end = i + 1
+        while end < i + 3 and flags_C[end] & _DIGIT:
+            end += 1
     elif flags_C[i] & _OTHER:
         end = _others_end(flags_C, i)
     elif data_B[at_C[i]] == 32 and flags_C[i + 1] & _OTHER:
@@ -403,6 +397,8 @@ def _add(table, sizes, data_B, start, size, key, count, weight):
 
 @kernel()
 def _has_room(table, sizes, num_words, num_bytes):
+    """Returns whether there is room for more words and bytes, and notes how many bytes they are."""
+    sizes[NEED] = num_bytes
     slots, bytes_ = 2 * (sizes[NUM_WORDS] + num_words), sizes[NUM_BYTES] + num_bytes
     return slots <= table.slot_H4.shape[0] and bytes_ <= len(table.data_B)
 
@@ -414,7 +410,6 @@ def add_texts(data_B, offsets_N1, weight_N, flags_F, flags_C, at_C, end_C, key_C
     while sizes[ROW] < len(weight_N):
         row = sizes[ROW]
         start, end = np.int64(offsets_N1[row]), np.int64(offsets_N1[row + 1])
-        sizes[NEED] = end - start
         if not _has_room(table, sizes, end - start, end - start):
             return False
         while start < end:
@@ -441,7 +436,6 @@ def add_words(data_B, offsets_N1, count_N, weight_N, table, sizes):
     while sizes[ROW] < len(count_N):
         row = sizes[ROW]
         start, end = np.int64(offsets_N1[row]), np.int64(offsets_N1[row + 1])
-        sizes[NEED] = end - start
         if not _has_room(table, sizes, 1, end - start):
             return False
         key = _key_of(data_B, start, end - start)
@@ -499,16 +493,20 @@ def count_first(text, base, num_ids, count_P, number_P):
             number_P[(a - base) * num_ids + b - base] += 1
 
 
+@kernel()
+def _list_place(pairs, k, s):
+    if k >= 0:
+        pairs.place_A[pairs.start_K[k] + pairs.size_K[k]] = s
+        pairs.size_K[k] += 1
+
+
 @kernel(types.void(_TEXT, _PAIRS, types.int64, types.int64, _I64))
 def place_first(text, pairs, base, num_ids, number_P):
     """Lists the places of the pairs of single bytes that have a number."""
     for s in range(1, len(text.symbol_S) - 1):
         a, b = text.symbol_S[s], text.symbol_S[s + 1]
         if a != END and b != END:
-            k = number_P[(a - base) * num_ids + b - base]
-            if k >= 0:
-                pairs.place_A[pairs.start_K[k] + pairs.size_K[k]] = s
-                pairs.size_K[k] += 1
+            _list_place(pairs, number_P[(a - base) * num_ids + b - base], s)
 
 
 @kernel()
@@ -707,14 +705,6 @@ def _rewrite(text, pairs, k, token, left, right):
 
 
 @kernel()
-def _lower(pairs, key, weight):
-    """Takes from the count of a pair, if it is one that is kept."""
-    k = pairs.slot_H[_pair_slot(pairs, key)] - 1
-    if k >= 0:
-        pairs.count_K[k] = max(0, pairs.count_K[k] - weight)
-
-
-@kernel()
 def _enter(pairs, queue, sizes, key, weight, num_places):
     """Adds a pair that was not there before, with room for its places; returns its number."""
     k = sizes[PAIRS]
@@ -747,18 +737,13 @@ def _update_pairs(
             old_key, new_key = _pair_key(other, old), _pair_key(other, new)
         else:
             old_key, new_key = _pair_key(old, other), _pair_key(new, other)
-        _lower(pairs, old_key, weight)
+        k = pairs.slot_H[_pair_slot(pairs, old_key)] - 1
+        if k >= 0:
+            pairs.count_K[k] = max(0, pairs.count_K[k] - weight)
         if other == again:
             weight -= undone
         if weight >= min_frequency:
             side.number_V[other] = _enter(pairs, queue, sizes, new_key, weight, number)
-
-
-@kernel()
-def _list_place(pairs, k, s):
-    if k >= 0:
-        pairs.place_A[pairs.start_K[k] + pairs.size_K[k]] = s
-        pairs.size_K[k] += 1
 
 
 @kernel()

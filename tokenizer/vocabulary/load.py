@@ -20,8 +20,6 @@ from sluice.tokenizer.vocabulary.special import BOD, EOD, PAD, TURN, VOCABULARY_
 KEY = "vocabulary.tokenizer"
 """The recipe key that names a frozen vocabulary; its errors begin with it."""
 
-_REQUIRED = (PAD, EOD)
-
 
 class VocabularyIds(NamedTuple):
     """The size of a vocabulary and the ids of its special tokens: what packing and shards need.
@@ -108,7 +106,7 @@ def _wrong_size(tokenizer: Tokenizer, vocabulary_size: int) -> Iterator[str]:
 
 def _missing_specials(spec: dict[str, Any]) -> Iterator[str]:
     special = {token["content"] for token in spec.get("added_tokens", []) if token.get("special")}
-    for token in _REQUIRED:
+    for token in (PAD, EOD):
         if token not in special:
             yield f"must have the special token {token}"
 

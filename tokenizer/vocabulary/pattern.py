@@ -37,20 +37,18 @@ SPLIT: Final = (
 )
 """The pattern as tokenizer.json has it."""
 
-CAPITAL: Final = 1
-"""Lu, Lt, and what has no case."""
-SMALL: Final = 2
-"""Ll, and what has no case."""
-FRONT: Final = 4
-"""May stand before letters: no letter, digit or newline."""
-DIGIT: Final = 8
-OTHER: Final = 16
-"""No letter, digit or white space; marks are among them."""
-BLANK: Final = 32
-NEWLINE: Final = 64
-"""CR and LF."""
-BEHIND: Final = 128
-"""May stand behind others: newlines and the slash."""
+CAPITAL, SMALL, FRONT, DIGIT, OTHER, BLANK, NEWLINE, BEHIND = (1 << bit for bit in range(8))
+"""What a code point may be, one bit each:
+
+- CAPITAL: Lu, Lt, and what has no case;
+- SMALL: Ll, and what has no case;
+- FRONT: may be before letters: no letter, digit or newline;
+- DIGIT;
+- OTHER: no letter, digit or white space; marks are among them;
+- BLANK;
+- NEWLINE: CR and LF;
+- BEHIND: may be behind others: newlines and the slash.
+"""
 
 _FLAGS = {
     "u": CAPITAL,
@@ -90,7 +88,7 @@ def unassigned() -> Uint8s:
 
 def _table(flags: Mapping[str, int]) -> Uint8s:
     """Returns (TABLE_SIZE,) uint8, the flags of each code point by its kind; 0 for kinds without."""
-    runs = re.findall(r"([a-z])(\d*)", "".join(RUNS))
+    runs = re.findall(r"([a-z])(\d*)", RUNS)
     flags_R = np.array([flags.get(kind, 0) for kind, _ in runs], np.uint8)
     size_R = np.array([int(size or 1) for _, size in runs])
     table = np.zeros(TABLE_SIZE, np.uint8)

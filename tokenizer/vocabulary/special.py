@@ -28,13 +28,9 @@ _NAMED = (PAD, BOD, EOD, TURN, *(f"<|{name}|>" for name in _MASKS))
 account or card number, handle or link, and for a picture, a film or a sound that a post carries."""
 
 
-def reserved(number: int) -> str:
-    """Returns the name of a token that has an id and no meaning yet."""
-    return f"<|reserved_{number}|>"
-
-
-SPECIAL_TOKENS: Final = _NAMED + tuple(reserved(n) for n in range(NUM_SPECIAL - len(_NAMED)))
-"""(64,) names; the index is the id."""
+_NUM_RESERVED = NUM_SPECIAL - len(_NAMED)
+SPECIAL_TOKENS: Final = (*_NAMED, *(f"<|reserved_{n}|>" for n in range(_NUM_RESERVED)))
+"""(64,) names; the index is the id. A reserved token has an id and no meaning yet."""
 
 LINK_TOKENS: Final = tuple(
     blank + scheme + rest
@@ -53,8 +49,7 @@ NUM_LINKS: Final = len(LINK_TOKENS)
 
 def fillers(count: int) -> list[str]:
     """Returns `count` reserved names that follow those of `SPECIAL_TOKENS`."""
-    first = NUM_SPECIAL - len(_NAMED)
-    return [reserved(first + n) for n in range(count)]
+    return [f"<|reserved_{_NUM_RESERVED + n}|>" for n in range(count)]
 
 
 def byte_symbols() -> list[str]:
