@@ -101,7 +101,7 @@ class _HashingFile(io.BufferedWriter):
 def _alone(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Returns the same rows in buffers that hold nothing else.
 
-    Arrow fills a buffer up to whole words with what lies behind it in memory, so that the bytes of a slice
+    Arrow fills a buffer up to whole words with what follows it in memory, so that the bytes of a slice
     depend on the rows that follow it.
     """
     tokens, doc_ends = rows.columns
@@ -215,7 +215,7 @@ def verify_shard(
 
 _WRONG = (
     "hold an id outside the vocabulary",
-    "have doc_ends that are missing, do not increase or lie outside the sequence",
+    "have doc_ends that are missing, do not increase or are outside the sequence",
     "have a token that is not padding behind the last document",
     "have padding inside a document",
     "have an end-of-document token inside a document",

@@ -41,7 +41,7 @@ class InputSection(Section, frozen=True):
 
 
 class LimitsSection(Section, frozen=True):
-    """When a run stops rather than go on with what is left.
+    """When a run stops rather than continue with what is left.
 
     Attributes:
         max_error_ratio: posts that made a filter fail, of all posts read.
@@ -76,7 +76,7 @@ class DedupSection(Section, frozen=True):
         max_copies: copies of a cluster that stay, the most preferred first.
         count_copies: provenance gets a column `copies`, the posts of each one's cluster.
         max_checks: kept posts that one post is compared with, at most; what is left is counted.
-        memory_bytes: what a worker of the phase holds for the posts it settles, about; a component
+        memory_bytes: what a worker of the phase holds for the posts it resolves, about; a component
             that needs more goes through files. Changes no byte of the output.
         history: folder of the index of posts that earlier runs kept; read, and extended at the end.
         history_days: days that the history remembers, counted back from the newest.
@@ -163,10 +163,10 @@ class TokensSection(Section, frozen=True):
     Attributes:
         documents: each post is a document; or the posts of a conversation are joined to one, in the
             order of `created_at`, with `<|turn|>` between them.
-        begin_of_document: `<|bod|>` stands before each document.
-        end_of_document: `<|eod|>` stands behind each document.
-        packing: documents stay whole where they fit a sequence; or they stand one after the other and
-            are cut at the end of each sequence.
+        begin_of_document: each document begins with `<|bod|>`.
+        end_of_document: each document ends with `<|eod|>`.
+        packing: documents stay whole where they fit a sequence; or they follow each other and are cut at
+            the end of each sequence.
         long_documents: a document longer than a sequence is split into pieces, or truncated.
         partition_bytes: text that is shuffled and packed together, about.
     """
@@ -264,12 +264,12 @@ class Shares(Section, frozen=True):
 
 
 class MixtureSection(Section, frozen=True):
-    """How often posts of a language or a source stand in the shards. Off by default.
+    """How often posts of a language or a source are in the shards. Off by default.
 
     Attributes:
         language: shares by predicted language.
         source: shares by POST.source.
-        max_repeats: no post stands more often, on average; what a group cannot take goes to the others.
+        max_repeats: no post is there more often, on average; what a group cannot take goes to the others.
     """
 
     language: Shares = Shares()
@@ -278,7 +278,7 @@ class MixtureSection(Section, frozen=True):
 
     @property
     def is_off(self) -> bool:
-        """Whether every post stands once."""
+        """Whether every post is in the shards once."""
         return self.language == Shares() == self.source
 
 
@@ -289,10 +289,10 @@ _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
 
 
 class WorkersSection(Section, frozen=True):
-    """What an engine is to give to the workers of a phase: memory, and an accelerator.
+    """What an engine should give to the workers of a phase: memory, and an accelerator.
 
-    Beam calls these resource hints. Dataflow acts on them; the local runner, Spark and Flink pass them over.
-    They change no byte of the output and stand outside of all fingerprints.
+    Beam calls these resource hints. Dataflow acts on them; the local runner, Spark and Flink ignore them.
+    They change no byte of the output and are outside of all fingerprints.
 
     Attributes:
         accelerator: of the phases that run transformers, as Dataflow writes it:
@@ -318,10 +318,10 @@ class WorkersSection(Section, frozen=True):
 
     def hints(self, phase: str) -> dict[str, str]:
         """Returns Beam's resource hints for a phase, {} for none."""
-        found = {"min_ram": self.min_ram[phase]} if phase in self.min_ram else {}
+        hints = {"min_ram": self.min_ram[phase]} if phase in self.min_ram else {}
         if self.accelerator is not None and phase in SCORING:
-            found["accelerator"] = self.accelerator
-        return found
+            hints["accelerator"] = self.accelerator
+        return hints
 
     def without_effect(self, *, transformers: bool, history: bool) -> str | None:
         """Returns a key that asks for something that no phase of the run can use, or None."""
@@ -337,7 +337,7 @@ class Recipe(Section, frozen=True):
     Attributes:
         name: names the recipe; an output folder belongs to one name.
         seed: of every hash, sample and permutation.
-        filters: in order; the first that says no gives the reason.
+        filters: in order; the first that rejects a post gives the reason.
         transformers: in order, over what is left when duplicates are gone.
     """
 

@@ -135,8 +135,8 @@ def _exact(
     rank_M = draws.index(popular, size=size)
     row_M = clean_C[draws.order(len(clean_C))][rank_M]
     texts, kinds = disguised(_taken(posts, "text", row_M), handles, draws=draws)
-    about = {"language": _taken(posts, "language", row_M), "detail": kinds, "original": row_M}
-    return _posts(texts, label=EXACT, similarity=1.0, **about)
+    columns = {"language": _taken(posts, "language", row_M), "detail": kinds, "original": row_M}
+    return _posts(texts, label=EXACT, similarity=1.0, **columns)
 
 
 def _redelivered(posts: pa.Table, clean_C: Int64s, size: int, *, draws: Draws) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from sluice.schemas.arrays import Bools, Float64s, Int64s
 
 TABLE_TOTAL = 1 << 31
-"""What the weights of a table add up to, about: a draw needs fewer than 2**32 outcomes."""
+"""About what the weights of a table add up to: a draw needs fewer than 2**32 outcomes."""
 
 
 class Draws:

@@ -51,7 +51,7 @@ def _grams(text: str) -> set[str]:
 
 
 def bucket(jaccard: float) -> str:
-    """Returns the name of the band that a Jaccard index lies in."""
+    """Returns the name of the band that a Jaccard index is in."""
     for bound, name in ((0.9, "J>=0.9"), (0.8, "0.8<=J<0.9"), (0.6, "0.6<=J<0.8")):
         if jaccard >= bound:
             return name

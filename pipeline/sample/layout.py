@@ -1,4 +1,4 @@
-"""Where the posts of a block stand: file and place, time, id, author, what they answer."""
+"""Where the posts of a block are: file and place, time, id, author, what they answer."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ LATE_MSEC = 30_000
 """A post arrives up to this late, so times in a file are not quite in order."""
 
 BURST_RATIO = 0.02
-"""Broken rows of a block lie in one stretch of each file, this part of it: what breaks is a writer,
+"""Broken rows of a block are in one stretch of each file, this part of it: what breaks is a writer,
 for a while. Spread evenly, they would send every block of every file down a reader's slow path."""
 
 SOURCES = {"mobile": 70.0, "web": 20.0, "api": 10.0}
@@ -29,7 +29,7 @@ REPLY_RATIO, REPLY_REACH = 0.18, 5_000
 """Posts that answer an earlier one, and at most how many posts earlier that is."""
 
 MAX_AUTHORS, POSTS_AN_AUTHOR = 200_000, 8
-"""Authors a sample, at most, and the posts that each has on average; a few have very many."""
+"""Authors of a sample, at most, and the posts that each has on average; a few have very many."""
 
 ID_EPOCH_MSEC, ID_ROW_BITS = 1_262_304_000_000, 22
 """An id is the time since 2010 and, in its low bits, the post's number, as in a snowflake."""
@@ -54,7 +54,7 @@ def lay_out(posts: pa.Table, span: Span, *, draws: Draws) -> pa.Table:
 
     Adds `file` int64 and the strings `id`, `created_at`, `author_id`, `lang`, `in_reply_to_id`,
     `source`, `duplicate_of`. In the order of files and rows an original comes before its copies,
-    which lie in every file.
+    which are in every file.
     """
     size = len(posts)
     file_N, slot_N = _places(posts, span.files, draws=draws)

@@ -1,6 +1,6 @@
 """What makes a text: words, and the handles, links, emoji, hashtags and retweets around them.
 
-Links point to hosts under `.example`, which nobody can own.
+Links point to hosts under `.example`, which cannot be registered.
 """
 
 import string

@@ -1,7 +1,7 @@
 """Word lists with real frequencies, and sentences of them in the manner of each language.
 
-Every word comes from the lists of the `wordfreq` package, so no sentence is anybody's post. Words
-are drawn one by one: the sentences mean nothing, but their words, letters, lengths and marks are
+Every word comes from the lists of the `wordfreq` package, so no sentence is a real post. Words are
+drawn one by one: the sentences mean nothing, but their words, letters, lengths and punctuation are
 those of the language, which is what language identification, hashing and a BPE see.
 """
 
@@ -69,7 +69,7 @@ STYLES = {
     **dict.fromkeys(("hi", "bn"), INDIC),
     "el": LATIN._replace(ends=("", ".", ".", "!", ";", "...")),
 }
-"""The rest is LATIN: a language with upper and lower case, or one that borrowed its marks."""
+"""The rest is LATIN: a language with upper and lower case, or one that uses the same punctuation."""
 
 
 class Lexicon(NamedTuple):
@@ -136,7 +136,7 @@ def _listed_words(language: str) -> tuple[pa.StringArray, Float64s]:
 
 
 def _is_usable(word: str) -> bool:
-    """No digits and no marks of posts, and equal to its own lower case and NFC."""
+    """No digits and no signs that posts use, and equal to its own lower case and NFC."""
     return (
         word.isprintable()
         and not any(c.isdigit() or c in '@#&<>:/\\"\u0307' for c in word)
@@ -148,7 +148,7 @@ def _is_usable(word: str) -> bool:
 def sentence_list(words: Lexicon, *, size: int, draws: Draws) -> pa.ListArray:
     """Returns (size,) list<string>: the pieces of each sentence, which joined by "" are its text.
 
-    A piece is a word with the blank and marks that stand before it and the marks after it.
+    A piece is a word with the blank and punctuation before it and the punctuation after it.
     """
     offsets_N1 = np.zeros(size + 1, np.int64)
     np.cumsum(_lengths(words.style, size=size, draws=draws), out=offsets_N1[1:])
@@ -186,7 +186,7 @@ def _forms(start_T: Bools, draws: Draws) -> Int64s:
 
 
 def _before(style: Style, first_T: Bools, start_T: Bools, draws: Draws) -> pa.StringArray:
-    """Returns (T,) string: the joiner, or now and then a line feed, an entity, a hash mark."""
+    """Returns (T,) string: the joiner, or now and then a line feed, an entity, a hash sign."""
     size = len(first_T)
     before = pa.array([style.joiner, "\n", " &amp; ", " &lt;3 ", ' "', " #", " ", ""])
     kind_T = draws.index(cumulative([970, 0.5, 5, 1, 1, 12]), size=size)

@@ -2,7 +2,7 @@
 
 Writes JSONL that looks like a day's delivery of a social firehose, and `labels.parquet`, which says
 what every line is: so that the main job runs where there is no data, and tests know what it must
-find. All words come from word lists; no line is anybody's post.
+find. All words come from word lists; no line is a real post.
 
 The same number of posts, seed and files give the same lines on every machine and in every process,
 with the same versions of wordfreq and pyarrow; how gzip packs them depends on Python's zlib.

@@ -30,7 +30,7 @@ _KINDS = get_args(Shuffle)
 
 
 class Order(NamedTuple):
-    """Which sequence stands at which position.
+    """Which sequence is at which position.
 
     Sequences are numbered through the shards: number n is row n % S of shard n // S.
 

@@ -77,7 +77,7 @@ def plan_budget(
 
 
 def training_flops(tokens: float, *, active_parameters: float) -> float:
-    """Returns 6 N D, the floating-point operations of training on D tokens with N parameters a token.
+    """Returns 6 N D, the floating-point operations of training on D tokens with N parameters per token.
 
     Of a mixture of experts, N is what one token meets: attention, embeddings and the chosen experts.
     """
@@ -89,8 +89,8 @@ def optimal_tokens(parameters: float) -> float:
 
     The law was fitted to dense models. A mixture of experts is better than a dense model of its active
     parameters and not as good as one of its total (Clark et al. 2022, "Unified Scaling Laws for Routed
-    Language Models", arXiv:2202.01169, give the dense size it equals), so that its own count is taken to
-    lie between those of the two.
+    Language Models", arXiv:2202.01169, give the dense size it equals), so that its own count is assumed to
+    be between those of the two.
     """
     return OPTIMAL_TOKENS_PER_PARAMETER * parameters
 

@@ -8,8 +8,8 @@ each other), and packed in one of two ways:
   new one where none does. Only a document longer than a sequence is cut, into parts that are placed
   as documents are. What is longer than an eighth of a sequence goes first, and what is shorter then
   fills the room that is left.
-- `concatenate`: documents stand one after the other and are cut every L tokens, wherever that is.
-  No padding but in the last sequence; most sequences begin in the middle of a document.
+- `concatenate`: documents follow each other and are cut every L tokens, wherever that is. There is
+  padding in the last sequence alone; most sequences begin in the middle of a document.
 
 A document is a run of posts: one, or a conversation. The best fit cuts a conversation between posts
 where it can: a part takes posts as long as they fit. A post longer than a sequence begins a part and
@@ -213,7 +213,7 @@ def pack(
         plan: from `plan` of these posts.
         tokens_T: (T,) int32, the posts in any order, special tokens included.
         starts_N: (N,) int64, where each post of the plan begins in `tokens_T`.
-        pad_id: what stands behind the last piece.
+        pad_id: what follows the last piece.
         start: the first sequence.
         stop: the one behind the last.
 
@@ -364,9 +364,9 @@ def _next_bit(bits_W: Uint64s, start: Any) -> Any:
 def _best_fit(length_B: Int32s, sequence_length: int, sequence_B: Int32s, offset_B: Int32s) -> int:
     """Fills sequence and offset of each part and returns the number of sequences.
 
-    Open sequences stand in a stack for each room R that they may have: the last one put in place is
-    the first taken. A bit a room says whether its stack holds one, and a bit a word of those whether
-    any is set in it, so that the least room that is enough is found in a few steps.
+    Open sequences are in one stack for each room R that they may have: the last one in is the first one
+    out. One bit per room says whether its stack holds one, and one bit per word of those whether any is
+    set in it, so that the least room that is enough is found in a few steps.
     """
     top_R = np.full(sequence_length + 1, -1, np.int32)
     below_S = np.empty(len(length_B), np.int32)

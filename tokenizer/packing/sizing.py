@@ -24,8 +24,8 @@ class ShardPlan(NamedTuple):
         sequences_per_shard: sequences in each of them.
         leftover: sequences in no shard.
         steps: optimiser steps in the shards, floor(sequences in shards / global batch).
-        shard_bytes: tokens of one shard, in bytes; `doc_ends` come on top, 4 bytes a piece.
-        warning: what a person should know about this plan, or None.
+        shard_bytes: tokens of one shard, in bytes; `doc_ends` come on top, 4 bytes per piece.
+        warning: what the user should know about this plan, or None.
     """
 
     num_shards: int
@@ -51,7 +51,7 @@ def plan_shards(
     A shard holds at least one sequence, even where that alone is above the target.
 
     Tokens that are wanted are rounded up twice: to whole optimiser steps, then to shards of equal
-    length, fewer than one sequence a shard. Where that is as much as there is, or more, the plan is the
+    length, fewer than one sequence per shard. Where that is as much as there is, or more, the plan is the
     same as if nothing were wanted: it holds all that fills a round of shards.
 
     Args:
@@ -135,10 +135,10 @@ def _warning(num_sequences: int, ranks: int, workers: int, batch: int, steps: in
 
 
 def deal(num_sequences: int, plan: ShardPlan, *, seed: int) -> tuple[Int64s, Int64s]:
-    """Deals sequences to shards by a seeded permutation of all of them.
+    """Assigns sequences to shards by a seeded permutation of all of them.
 
     The permutation sorts the raw 64-bit words of Philox, whose stream NumPy promises to keep,
-    unlike that of `Generator.permutation`: a seed deals the same way under every version.
+    unlike that of `Generator.permutation`: a seed gives the same order under every version.
 
     Args:
         num_sequences: sequences of the run, those of the plan.

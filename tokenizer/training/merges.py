@@ -1,4 +1,4 @@
-"""Byte-pair merges from words and how often they occur, by compiled code with a few bytes of state a symbol.
+"""Byte-pair merges from words and how often they occur, by compiled code with a few bytes of state per symbol.
 
 The rule is that of Hugging Face's `BpeTrainer`: merge the pair of neighbours that occurs most often, of
 equally frequent ones the pair with the smaller ids; a word is merged from its left; stop when the
@@ -10,13 +10,13 @@ Every new pair holds the token just made, so a pair's count only falls once it i
 - a pair that begins below `min_frequency` is never looked at again, and is not kept;
 - the queue may hold counts that are too high, and corrects what comes to its top.
 
-Symbols lie one behind the other, a slot a byte: a token's first slot has its id, its last one (if it has
-two bytes or more) its length as a negative number, so that both neighbours are one step away. Words lie in
+Symbols follow each other, one slot per byte: a token's first slot has its id, its last one (if it has
+two bytes or more) its length as a negative number, so that both neighbours are one step away. Words are in
 the order of their counts, so that a place alone says how often its word occurs: the groups of equally
 frequent words are searched. Each pair has the list of its places, ascending; places that a merge has
 changed since are passed over, and dropped when room is made.
 
-No token is made twice. Merges of lower rank cut a token's bytes alike wherever they stand, unless they
+No token is made twice. Merges of lower rank cut a token's bytes alike wherever they are, unless they
 reach across its ends, and then it is no token there. So an id is one string, and a string one id.
 
 Source: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units", section 3.2;

@@ -52,7 +52,7 @@ class Counts(NamedTuple):
         special: the tokens of `SPECIAL_TOKENS`.
         links: the tokens of `LINK_TOKENS`.
         bytes: the symbols of the 256 bytes.
-        reserved: reserved tokens in the place of merges that the texts did not give.
+        reserved: reserved tokens that replace merges which the texts did not give.
     """
 
     merges: int

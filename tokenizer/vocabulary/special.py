@@ -24,8 +24,8 @@ TURN: Final = "<|turn|>"
 
 _MASKS = ("email", "phone", "image", "video", "ip", "account", "handle", "url", "audio")
 _NAMED = (PAD, BOD, EOD, TURN, *(f"<|{name}|>" for name in _MASKS))
-"""Bounds of documents and turns; then what stands for a masked e-mail address, phone number, IP address,
-account or card number, handle or link, and for a picture, a film or a sound that a post carries."""
+"""Bounds of documents and turns; then what replaces a masked e-mail address, phone number, IP address,
+account or card number, handle or link, and for a picture, a film or a sound that a post has."""
 
 
 _NUM_RESERVED = NUM_SPECIAL - len(_NAMED)

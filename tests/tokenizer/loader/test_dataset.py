@@ -109,7 +109,7 @@ def run_part(
 def test_nothing_is_lost_or_repeated(
     output: Path, parts: list[Shape], shuffle: str, seed: int
 ) -> None:
-    """However often a run is broken off and goes on otherwise, what it read is the stream's beginning.
+    """However often a run is interrupted and resumed in another shape, what it read is the stream's beginning.
 
     The parts have other ranks, micro-batches and steps; what counts is the whole steps of each. The
     stream, cut into epochs, has every sequence once in each.
@@ -217,7 +217,7 @@ def assert_equal(expected: TokenBatch, got: TokenBatch) -> None:
 
 
 def test_a_checkpoint_survives_torch_and_workers(output: Path, tmp_path: Path) -> None:
-    """Saved by one rank with workers, loaded by two without: the epoch goes on."""
+    """Saved by one rank with workers, loaded by two without: the epoch continues."""
     settings = {"global_batch_sequences": 12, "epochs": 1}
     first = loader_of(output, num_workers=2, **settings)
     got = read(first, 20)
@@ -232,7 +232,7 @@ def test_a_checkpoint_survives_torch_and_workers(output: Path, tmp_path: Path) -
 
 
 def test_workers_of_another_file_system(output: Path) -> None:
-    """Shards that cannot be mapped are read by workers that are started anew, to the same batches."""
+    """Shards that cannot be mapped are read by workers that are spawned, to the same batches."""
     subtree = fs.SubTreeFileSystem(str(output), fs.LocalFileSystem())
     settings = {"shuffle": "blocks", "window_blocks": 1, "epochs": 1}
     loader = loader_of(Path(), num_workers=1, filesystem=subtree, **settings)

@@ -194,7 +194,7 @@ def overwrite(data: bytes) -> Callable[[Path], None]:
 
 
 def another(folder: Path, *, num_sequences: int = EACH, form: ShardFormat = FORMAT) -> None:
-    """Puts another good shard in the place of the second; its size is in the manifest."""
+    """Replaces the second shard by another valid one; its size is in the manifest."""
     rows = [sequence(row) for row in range(num_sequences)]
     tokens_SL = np.array([tokens for tokens, _ in rows], np.int32)
     ends = pa.array([ends for _, ends in rows], pa.list_(pa.field("item", pa.int32())))

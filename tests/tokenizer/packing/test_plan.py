@@ -291,7 +291,7 @@ def test_long_documents_truncated() -> None:
 
 
 def test_concatenated_documents_are_cut_anywhere() -> None:
-    """A document begins where the one before ended, and goes on in the next sequence."""
+    """A document begins where the previous one ended, and continues in the next sequence."""
     planned = plan(np.array([3, 4, 9]), sequence_length=4, packing="concatenate")
     columns = [planned.sequence_P, planned.offset_P, planned.post_P, planned.start_P]
     assert list(zip(*(c.tolist() for c in columns), strict=True)) == [

@@ -71,7 +71,7 @@ def test_shards_are_the_fewest_within_the_target(run: dict[str, int]) -> None:
 
 @given(run=RUN)
 def test_every_worker_reads_the_same(run: dict[str, int]) -> None:
-    """Dealt round by round to ranks and workers, shards give each as many sequences as the others."""
+    """Assigned in turns to ranks and workers, shards give each as many sequences as the others."""
     plan, num_readers = planned(run), readers(run)
     read = [0] * num_readers
     for shard in range(plan.num_shards):
@@ -188,7 +188,7 @@ def test_every_place_is_dealt_once(run: dict[str, int], seed: int) -> None:
 
 
 def test_the_deal_is_seeded_and_mixes() -> None:
-    """A seed deals the same way each time, another one differently, and neighbours are parted."""
+    """A seed gives the same order each time, another one another, and neighbours are separated."""
     plan = ShardPlan(4, 250, 3, 1, 0, None)
     first, again, other = (deal(1003, plan, seed=seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)

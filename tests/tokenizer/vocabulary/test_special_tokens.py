@@ -11,7 +11,7 @@ def test_ids_of_named_tokens_are_fixed() -> None:
 
 
 def test_fillers_repeat_no_name() -> None:
-    """Fillers go on where the reserved special tokens end."""
+    """The numbers of fillers follow those of the reserved special tokens."""
     assert special.fillers(2) == ["<|reserved_51|>", "<|reserved_52|>"]
     assert special.fillers(0) == []
     assert not set(special.fillers(500)) & set(special.SPECIAL_TOKENS)
