@@ -8,7 +8,6 @@ looked for in all posts at once. CPU time is that of the process from step to st
 are loaded before, and shards are written. What comes out must be what the pipeline says came out.
 """
 
-import argparse
 import tempfile
 import time
 from collections import defaultdict
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.command import parser_of
 from benchmarks.whole import Outcome
 from sluice.filters.base import Scorer
 from sluice.filters.batch import Batch, Scores
@@ -360,7 +360,7 @@ def write_shards(
 
 def main() -> None:
     """Composes the kernels over files and writes what they cost as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = parser_of("composed", __doc__)
     parser.add_argument("recipe")
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--tokenizer", type=Path, required=True)

@@ -30,8 +30,8 @@ from benchmarks.cost_scale import (
     requests,
     stage_cpu,
 )
-from benchmarks.dedup_page import table, update
 from benchmarks.makespan import Steps, makespan, spread
+from benchmarks.page import publish, table
 from sluice.pipeline.phases.job import MAX_UNITS
 from sluice.pipeline.units.exchange import RUN_BYTES
 
@@ -440,7 +440,7 @@ def _cut_of(run: Measured) -> Layout:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the tables, or writes them into a page."""
+    """Prints the tables, and writes them into a page."""
     parsed = _parser().parse_args(argv)
     if parsed.files:
         code = run_timed([parsed.recipe, "--input", *parsed.files], output=parsed.output)
@@ -453,10 +453,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = measure(parsed.output)
     larger = measure(parsed.check) if parsed.check else None
     text = "\n".join(page(run, assumed, larger)).rstrip()
-    if parsed.page:
-        update(parsed.page, text, name="cost_model", title="Figures")
-    else:
-        print(text)
+    publish(text, parsed.page, name="cost_model")
     return 0
 
 
@@ -468,9 +465,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--files", nargs="+", default=[], help="run the main job over these first")
     parser.add_argument("--recipe", default="default", help="of that run")
     parser.add_argument("--check", type=Path, metavar="OUTPUT", help="a run of another size")
-    parser.add_argument(
-        "--page", type=Path, help="where the tables go; without it they are printed"
-    )
+    parser.add_argument("--page", type=Path, help="where the tables go too")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER")
     return parser
 

@@ -6,7 +6,6 @@ The days are the consecutive ones with the most posts. What day-by-day runs keep
 does not, or the other way round, is counted: a day's clusters cannot know what later days hold.
 """
 
-import argparse
 import gzip
 import json
 import os
@@ -21,7 +20,8 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from benchmarks.dedup_page import table, update
+from benchmarks.command import parser_of
+from benchmarks.page import publish, table
 from benchmarks.process import this_machine
 
 TITLE = "Days with a history"
@@ -125,15 +125,13 @@ def row(day: Day) -> list[object]:
 
 def main() -> None:
     """Runs the days, compares, and prints or writes the section."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = parser_of("dedup_history", __doc__)
     parser.add_argument("--days", type=int, default=7)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
-    lines = list(measure(arguments.work, arguments.days))
-    print("\n".join(lines))
-    if arguments.results:
-        update(arguments.results, "\n".join(lines), name="dedup_history", title=TITLE)
+    figures = "\n".join(measure(arguments.work, arguments.days))
+    publish(figures, arguments.results, name="dedup_history", title=TITLE)
 
 
 def measure(work: Path, num_days: int) -> Iterator[str]:

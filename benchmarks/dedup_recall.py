@@ -14,10 +14,10 @@ import os
 import shlex
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from benchmarks import dedup_short, dedup_templates
-from benchmarks.dedup_page import share, table, update
+from benchmarks.command import add_data, parser_of, say, timed
 from benchmarks.dedup_systems import (
     Corpus,
     Found,
@@ -36,9 +36,10 @@ from benchmarks.dedup_systems import (
     by_datatrove,
     by_sluice,
     candidate_pairs,
-    settle,
+    resolve,
 )
 from benchmarks.dedup_truth import FLOOR, Posts, distinct, draw, judge, read_posts, true_pairs
+from benchmarks.page import publish, share, table
 from benchmarks.process import this_machine
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.schemas.arrays import Array
@@ -118,7 +119,7 @@ def band_table(corpus: Corpus) -> list[str]:
     for bands, rows_of_band in BANDS_AND_ROWS:
         spec = MinHashSpec(bands=bands, rows=rows_of_band)
         found = by_sluice(corpus, spec, threshold=THRESHOLD)
-        settled = settle(corpus.texts, spec, threshold=THRESHOLD)
+        resolved = resolve(corpus.texts, spec, threshold=THRESHOLD)
         judged = judge(found.removed_N, corpus.text_N, near)
         candidates, alone = chained(corpus, spec)
         rows.append(
@@ -126,7 +127,7 @@ def band_table(corpus: Corpus) -> list[str]:
                 f"{bands} x {rows_of_band}",
                 *recalls(found.met_M, corpus),
                 candidates,
-                f"{settled.found.num_checks / len(corpus.texts):.2f}",
+                f"{resolved.found.num_checks / len(corpus.texts):.2f}",
                 share(judged.due - judged.left, judged.due),
                 share(alone.removed - alone.wrong, alone.removed),
                 f"{found.usec:.2f}",
@@ -154,11 +155,11 @@ def check_table(corpus: Corpus) -> list[str]:
     rows = []
     near = corpus.pairs.at_least(THRESHOLD)
     for most in (16, 64, 256, 1024):
-        begun = time.process_time()
-        settled = settle(corpus.texts, MinHashSpec(), threshold=THRESHOLD, max_checks=most)
-        usec = (time.process_time() - begun) / len(corpus.texts) * 1e6
-        judged = judge(settled.reason_N != 0, corpus.text_N, near)
-        unverified = settled.found.num_unverified
+        limits = {"threshold": THRESHOLD, "max_checks": most}
+        resolved, seconds = timed(partial(resolve, corpus.texts, MinHashSpec(), **limits))
+        usec = seconds / len(corpus.texts) * 1e6
+        judged = judge(resolved.reason_N != 0, corpus.text_N, near)
+        unverified = resolved.found.num_unverified
         rows.append((most, unverified, judged.left, judged.with_partner, f"{usec:.2f}"))
     head = ("max_checks", "kept with candidates left", "left over", "kept with a kept partner")
     return table((*head, "CPU us a post"), rows)
@@ -206,23 +207,23 @@ def every_post(posts: Posts) -> Iterator[str]:
 
 def short_posts(posts: Posts, everything: Posts) -> Iterator[str]:
     """Yields the sections on short posts and foldings; `everything` has the empty texts too."""
-    settled = settle(posts.text, MinHashSpec(), threshold=THRESHOLD)
+    resolved = resolve(posts.text, MinHashSpec(), threshold=THRESHOLD)
     texts = posts.text.to_pylist()
-    near = dedup_short.near_duplicates(texts, settled)
+    near = dedup_short.near_duplicates(texts, resolved)
     yield from (
         "",
         "### Short posts",
         "",
         "Every post, a near duplicate at the shorter text's length:",
     )
-    yield from ("", *dedup_short.by_length(texts, settled, near), "")
-    yield from ("By script:", "", *dedup_short.by_script(texts, settled, near), "")
+    yield from ("", *dedup_short.by_length(texts, resolved, near), "")
+    yield from ("By script:", "", *dedup_short.by_script(texts, resolved, near), "")
     yield from ("If near duplicates had to have this many shingles at least, both of them:", "")
     yield from (*dedup_short.by_shingles(near), "")
     say("short posts")
     yield from ("### Foldings", "", "What the deduplication text folds:", "")
     yield from (*dedup_short.folded_now(everything), "", "What it does not:", "")
-    yield from dedup_short.not_folded(posts.text, settled)
+    yield from dedup_short.not_folded(posts.text, resolved)
     say("foldings")
 
 
@@ -263,18 +264,10 @@ def measure(arguments: argparse.Namespace, work: Path) -> str:
     return "\n".join(lines)
 
 
-def say(line: str) -> None:
-    """Tells a person how far the benchmark is."""
-    print(f"{line}  [load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
-
-
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="benchmarks.dedup_recall", description=__doc__.split("\n", 1)[0]
-    )
-    data = os.environ.get("SLUICE_DATA")
-    made.add_argument("--data", type=Path, default=data, required=data is None)
+    made = parser_of("dedup_recall", __doc__)
+    add_data(made)
     made.add_argument(
         "--posts", type=int, default=60_000, help="to draw; whole weeks, so some more"
     )
@@ -290,9 +283,7 @@ def main() -> None:
     arguments.data = Path(arguments.data).resolve()
     with tempfile.TemporaryDirectory(prefix="sluice-dedup-") as folder:
         figures = measure(arguments, Path(folder))
-    print(figures)
-    if arguments.results:
-        update(arguments.results, figures)
+    publish(figures, arguments.results, name="dedup_recall")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from benchmarks import scale_tables
+from benchmarks.command import parser_of, say
 from benchmarks.process import ROOT, CommandError, run_measured, this_machine
 from benchmarks.scale_corpora import KINDS, Corpus, Prefix, make
 from benchmarks.scale_run import Measured, RunSpec, ScaleRun, read_dedup, run_watched
@@ -201,17 +202,9 @@ def measure_kind(
     return runs, failed
 
 
-def say(line: str) -> None:
-    """Tells a person how far the benchmark is."""
-    time = datetime.now(UTC).strftime("%H:%M:%S")
-    print(f"{time}  {line}  [load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
-
-
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="benchmarks.dedup_scale", description=__doc__.split("\n", 1)[0]
-    )
+    made = parser_of("dedup_scale", __doc__)
     made.add_argument("--kind", nargs="+", choices=KINDS, default=["sample"])
     made.add_argument("--posts", type=sizes_of, help="sizes, with commas between; by the kind")
     made.add_argument("--work", type=Path, help="a folder that keeps posts and figures")

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.dedup_page import table
-from benchmarks.dedup_systems import Settled
+from benchmarks.dedup_systems import Resolved
 from benchmarks.dedup_truth import Posts, shingles
+from benchmarks.page import table
 from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
 from sluice.filters.text.char_classes import PICTOGRAPHS
 from sluice.filters.text.normalize import normalize
@@ -84,12 +84,12 @@ def _bare(text: str) -> str:
     return _MARK.sub("", _HASHTAG.sub(" ", text))
 
 
-def near_duplicates(texts: Sequence[str], settled: Settled) -> list[Near]:
+def near_duplicates(texts: Sequence[str], resolved: Resolved) -> list[Near]:
     """Returns what is known of each near duplicate, in the order of the posts."""
     found = []
-    for row in np.flatnonzero(settled.reason_N == NEAR_CODE).tolist():
-        text, leader = texts[row], texts[int(settled.leader_N[row])]
-        kind = kind_of(text, leader, similarity=float(settled.similarity_N[row]))
+    for row in np.flatnonzero(resolved.reason_N == NEAR_CODE).tolist():
+        text, leader = texts[row], texts[int(resolved.leader_N[row])]
+        kind = kind_of(text, leader, similarity=float(resolved.similarity_N[row]))
         sets = shingles(text), shingles(leader)
         found.append(Near(kind, min(len(text), len(leader)), min(map(len, sets))))
     return found
@@ -118,7 +118,7 @@ def scripts_of(texts: Sequence[str]) -> Array:
     return np.where(counts_NS.any(axis=1), counts_NS.argmax(axis=1), kinds - 1)
 
 
-def by_length(texts: Sequence[str], settled: Settled, near: Sequence[Near]) -> list[str]:
+def by_length(texts: Sequence[str], resolved: Resolved, near: Sequence[Near]) -> list[str]:
     """Returns the table of posts by code points of their texts.
 
     A post counts at its own length, a near duplicate at that of the shorter of the two.
@@ -130,7 +130,7 @@ def by_length(texts: Sequence[str], settled: Settled, near: Sequence[Near]) -> l
     for k, low in enumerate(LENGTHS):
         name = f"{low}-{bounds[k + 1] - 1}" if low < LENGTHS[-1] else f"{low} and more"
         here_N = place_N == k
-        exact = int((settled.reason_N[here_N] == EXACT_CODE).sum())
+        exact = int((resolved.reason_N[here_N] == EXACT_CODE).sum())
         kinds = Counter(n.kind for n, place in zip(near, near_place, strict=True) if place == k)
         rows.append((name, int(here_N.sum()), exact, kinds.total(), *(kinds[n] for n in KINDS)))
     head = ("code points", "posts", "exact", "near", *KINDS)
@@ -141,18 +141,18 @@ def _total(name: str, rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
     return (name, *(sum(column) for column in list(zip(*rows, strict=True))[1:]))
 
 
-def by_script(texts: Sequence[str], settled: Settled, near: Sequence[Near]) -> list[str]:
+def by_script(texts: Sequence[str], resolved: Resolved, near: Sequence[Near]) -> list[str]:
     """Returns the table of posts by script, and of the short ones among them."""
     script_N = scripts_of(texts)
     short_N = np.array([len(t) < 20 for t in texts])
     kind_N = np.full(len(texts), "", object)
-    kind_N[settled.reason_N == NEAR_CODE] = [n.kind for n in near]
+    kind_N[resolved.reason_N == NEAR_CODE] = [n.kind for n in near]
     words_N = np.isin(kind_N, ("digits", "more words", "other words"))
     rows = []
     for k, name in enumerate(SCRIPTS):
         row: list[Any] = [name]
         for here_N in (script_N == k, (script_N == k) & short_N):
-            reason = settled.reason_N[here_N]
+            reason = resolved.reason_N[here_N]
             row += [len(reason), int((reason == EXACT_CODE).sum())]
             row += [int((reason == NEAR_CODE).sum()), int((here_N & words_N).sum())]
         rows.append(row)
@@ -188,11 +188,11 @@ def folded_now(posts: Posts) -> list[str]:
     return table(("equal are", "posts with a text", "copies of another", "more"), rows)
 
 
-def not_folded(texts: pa.StringArray, settled: Settled) -> list[str]:
+def not_folded(texts: pa.StringArray, resolved: Resolved) -> list[str]:
     """Returns the table of what more would be equal under other foldings."""
     first_T = np.unique(np.asarray(texts.dictionary_encode().indices), return_index=True)[1]
     distinct = texts.take(pa.array(first_T)).to_pylist()
-    kept = (settled.reason_N[first_T] == 0).tolist()
+    kept = (resolved.reason_N[first_T] == 0).tolist()
     rows = []
     for name, fold in FOLDS.items():
         views = [" ".join(fold(text).split()) for text in distinct]

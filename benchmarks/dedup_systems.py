@@ -7,8 +7,9 @@ Shape suffixes: N posts, T distinct texts, M pairs, K bands.
 """
 
 import json
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.command import timed
 from benchmarks.dedup_truth import NGRAM, Pairs, shingles
 from benchmarks.peer import make_venv
 from benchmarks.process import ROOT, run_measured
@@ -66,7 +68,7 @@ class Corpus(NamedTuple):
         return np.unique(self.text_N, return_index=True)[1]
 
 
-class Settled(NamedTuple):
+class Resolved(NamedTuple):
     """What Sluice's kernels say of N posts, in their order.
 
     Attributes:
@@ -84,9 +86,9 @@ class Settled(NamedTuple):
     found: Clusters
 
 
-def settle(
+def resolve(
     texts: pa.StringArray, spec: MinHashSpec, *, threshold: float, max_checks: int = 64
-) -> Settled:
+) -> Resolved:
     """Settles posts as phase dedup does: keys, edges, components, then verified leaders.
 
     Args:
@@ -124,7 +126,7 @@ def settle(
     similarity_N = np.ones(len(row_N), np.float32)
     leader_N[post_C], reason_N[post_C] = post_C[found.leader_N], found.reason_N
     similarity_N[post_C] = found.similarity_N
-    return Settled(leader_N, reason_N, similarity_N, len(post_C), found)
+    return Resolved(leader_N, reason_N, similarity_N, len(post_C), found)
 
 
 def candidate_pairs(key_TK: Array) -> tuple[Array, Array]:
@@ -143,15 +145,12 @@ def candidate_pairs(key_TK: Array) -> tuple[Array, Array]:
 
 def by_sluice(corpus: Corpus, spec: MinHashSpec, *, threshold: float) -> Found:
     """Runs Sluice's kernels; the CPU time is the least of three runs."""
-    seconds = []
-    for _ in range(3):
-        begun = time.process_time()
-        settled = settle(corpus.texts, spec, threshold=threshold)
-        seconds.append(time.process_time() - begun)
+    run = partial(resolve, corpus.texts, spec, threshold=threshold)
+    resolved, seconds = min((timed(run) for _ in range(3)), key=itemgetter(1))
     key_TK = text_band_keys(corpus.distinct, spec)
     met_M = (key_TK[corpus.pairs.left_M] == key_TK[corpus.pairs.right_M]).any(axis=1)
-    usec = min(seconds) / len(corpus.texts) * 1e6
-    return Found("Sluice", settled.reason_N != 0, met_M, usec)
+    usec = seconds / len(corpus.texts) * 1e6
+    return Found("Sluice", resolved.reason_N != 0, met_M, usec)
 
 
 def sketches_of(texts: Sequence[str], spec: MinHashSpec) -> Iterator[datasketch.MinHash]:
@@ -168,9 +167,9 @@ def by_datasketch(corpus: Corpus, spec: MinHashSpec, *, threshold: float | None)
         spec: bands and rows.
         threshold: of the index that signatures estimate; None if a shared band is enough.
     """
-    begun = time.process_time()
-    removed_N = _asked_first(corpus.texts.to_pylist(), spec, threshold)
-    usec = (time.process_time() - begun) / len(removed_N) * 1e6
+    run = partial(_asked_first, corpus.texts.to_pylist(), spec, threshold)
+    removed_N, seconds = timed(run)
+    usec = seconds / len(removed_N) * 1e6
     name = f"datasketch {datasketch.__version__}, "
     name += "any match" if threshold is None else f"estimate at least {threshold}"
     return Found(name, removed_N, met_by_datasketch(corpus, spec, threshold=threshold), usec)

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.dedup_page import share, table
 from benchmarks.dedup_short import KINDS, near_duplicates
-from benchmarks.dedup_systems import settle
+from benchmarks.dedup_systems import resolve
 from benchmarks.dedup_truth import shingles
+from benchmarks.page import share, table
 from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import dedup_text
@@ -55,7 +55,7 @@ def expected_jaccard(length: int, *, slots: int, filler: int) -> float:
 def removed(texts: Sequence[str], *, threshold: float) -> Array:
     """Returns (N,) bool, what Sluice removes."""
     posts = pa.array(texts, pa.string())
-    return settle(posts, MinHashSpec(), threshold=threshold).reason_N != 0
+    return resolve(posts, MinHashSpec(), threshold=threshold).reason_N != 0
 
 
 class Filling(NamedTuple):
@@ -130,7 +130,7 @@ def _fill(
 def sample_frames() -> list[str]:
     """Returns the table of the templates of `sluice sample`, by the share of code points in slots.
 
-    Each is filled 100 times, and all are settled by themselves.
+    Each is filled 100 times, and all are resolved on their own.
     """
     draws = Draws(1, 2)
     handles = handle_pool(draws=draws)
@@ -192,8 +192,8 @@ def by_threshold(texts: pa.StringArray) -> list[str]:
     listed = texts.to_pylist()
     rows = []
     for threshold in THRESHOLDS:
-        settled = settle(texts, MinHashSpec(), threshold=threshold)
-        kinds = Counter(near.kind for near in near_duplicates(listed, settled))
-        removed_posts = int((settled.reason_N != 0).sum())
+        resolved = resolve(texts, MinHashSpec(), threshold=threshold)
+        kinds = Counter(near.kind for near in near_duplicates(listed, resolved))
+        removed_posts = int((resolved.reason_N != 0).sum())
         rows.append((threshold, removed_posts, kinds.total(), *(kinds[name] for name in KINDS)))
     return table(("threshold", "removed", "near", *KINDS), rows)

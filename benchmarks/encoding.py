@@ -7,18 +7,18 @@ cut and joined anywhere, characters of `sluice.tokenizer.vocabulary.tricky_texts
 repeated, case turned, any code points. CPU seconds, one thread.
 """
 
-import argparse
 import os
 import random
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.dedup_page import table, update
+from benchmarks.command import parser_of, timed
 from benchmarks.dedup_truth import read_posts
+from benchmarks.page import publish, table
 from benchmarks.process import this_machine
 from sluice.tokenizer.encode import Encoded, Encoder
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
@@ -57,13 +57,6 @@ def _any_character(draw: random.Random) -> str:
     return chr(code) if not 0xD800 <= code < 0xE000 else " "
 
 
-def timed(encoder: Encoder, texts: pa.StringArray) -> tuple[Encoded, float]:
-    """Returns what an encoder makes of (N,) texts, and the CPU seconds that it takes."""
-    begun = time.process_time()
-    encoded = encoder.encode(texts)
-    return encoded, time.process_time() - begun
-
-
 def num_differing(a: Encoded, b: Encoded) -> int:
     """Returns how many texts have other ids."""
     if np.array_equal(a.offsets_N1, b.offsets_N1) and np.array_equal(a.tokens_T, b.tokens_T):
@@ -79,7 +72,8 @@ def compare(name: str, texts: Sequence[str], fast: Encoder, exact: Encoder) -> l
     differing, tokens, seconds = 0, 0, [0.0, 0.0]
     for start in range(0, len(texts), BATCH):
         batch = pa.array(texts[start : start + BATCH], pa.string())
-        (a, of_fast), (b, of_exact) = timed(fast, batch), timed(exact, batch)
+        a, of_fast = timed(partial(fast.encode, batch))
+        b, of_exact = timed(partial(exact.encode, batch))
         differing += num_differing(a, b)
         tokens += len(b.tokens_T)
         seconds = [seconds[0] + of_fast, seconds[1] + of_exact]
@@ -90,7 +84,7 @@ def compare(name: str, texts: Sequence[str], fast: Encoder, exact: Encoder) -> l
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line above and writes the page's part."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.encoding")
+    parser = parser_of("encoding", __doc__)
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("--posts", type=int, default=1_000_000)
     parser.add_argument("--results", type=Path, default=PAGE, metavar="PAGE")
@@ -105,8 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     head = ["posts", "", "tokens", "that differ", f"us a post, {fast.engine}"]
     lines = [f"Machine: {this_machine()}.", "", *table([*head, "tokenizers", "times"], rows)]
-    print("\n".join(lines))
-    update(options.results, "\n".join(lines), name="encoding", title="Encoding")
+    publish("\n".join(lines), options.results, name="encoding", title="Encoding")
 
 
 if __name__ == "__main__":

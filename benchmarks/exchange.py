@@ -25,7 +25,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.dedup_page import table, update
+from benchmarks.command import parser_of
+from benchmarks.page import publish, table
 from sluice.pipeline.engine.beam_options import beam_options
 from sluice.pipeline.phases.edges import KEYS
 from sluice.pipeline.processes.cost import Meter
@@ -198,10 +199,7 @@ def main() -> int:
                     through[way] = shuffled(way, units, at, parsed.partitions)
     rows = [_row(engine, way, costs, through[way]) for (engine, way), costs in took.items()]
     head = ("engine", "way", "wall s", "CPU s", "peak MB, all processes", "MB through the shuffle")
-    page = "\n".join(table(head, rows))
-    print(page)
-    if parsed.page:
-        update(Path(parsed.page), page, name="exchange", title="Keys of a run")
+    publish("\n".join(table(head, rows)), parsed.page, name="exchange", title="Keys of a run")
     return 0
 
 
@@ -211,14 +209,12 @@ def _row(engine: str, way: str, costs: Sequence[Took], through: int) -> list[str
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="benchmarks.exchange", description=__doc__.split("\n", 1)[0]
-    )
+    made = parser_of("exchange", __doc__)
     made.add_argument("output", help="a finished run with its work/")
     made.add_argument("--software", default=".venv-spark", help="what make install made")
     made.add_argument("--partitions", type=int, default=64)
     made.add_argument("--rounds", type=int, default=3, help="of all four; medians are shown")
-    made.add_argument("--page", help="a page whose table is written")
+    made.add_argument("--page", type=Path, help="a page whose table is written")
     return made
 
 

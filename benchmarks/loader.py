@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.dedup_page import table, update
+from benchmarks.page import publish, table
 from benchmarks.process import ROOT, this_machine
 from sluice.schemas.arrays import Int32s
 from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
@@ -70,9 +70,7 @@ def main() -> None:
         return
     costs = rounds(_ways(options), options)
     figures = "\n".join(_page(costs, options))
-    print(figures)
-    if options.page:
-        update(options.page, figures, name="loader", title="Figures")
+    publish(figures, options.page, name="loader")
 
 
 def rounds(ways: Mapping[str, Way], options: argparse.Namespace) -> dict[str, Cost]:

@@ -8,7 +8,6 @@ to be read; without the rule that a step is cut into ranks by place in the files
 ranks.
 """
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from benchmarks.dedup_page import table, update
+from benchmarks.command import parser_of
+from benchmarks.page import publish, table
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
 from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
 from sluice.tokenizer.shards import ShardWriter
@@ -29,7 +29,7 @@ RANKS, WINDOWS, STEPS = (1, 2, 4, 8, 16), (16, 32), (128, 512, 2048)
 
 def main() -> None:
     """Measures, prints and, with `--page`, writes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader_reads")
+    parser = parser_of("loader_reads", __doc__)
     parser.add_argument("--page", type=Path, help="the page that gets the figures")
     page = parser.parse_args().page
     settings = [(window, step) for window in WINDOWS for step in STEPS]
@@ -40,9 +40,7 @@ def main() -> None:
         ]
     head = ["ranks", *(f"window {window}, steps of {step:,}" for window, step in settings)]
     figures = "\n".join(table(head, rows))
-    print(figures)
-    if page:
-        update(page, figures, name="loader_reads", title="Reads from an object store")
+    publish(figures, page, name="loader_reads", title="Reads from an object store")
 
 
 def times_read(output: Path, num_ranks: int, window: int, step: int) -> float:

@@ -10,7 +10,6 @@ each number of workers. Needs about 25 GB of disk in the temporary folder for te
 """
 
 import argparse
-import os
 import shlex
 import shutil
 import sys
@@ -23,8 +22,10 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks import results
+from benchmarks.command import add_data, parser_of, say
 from benchmarks.composed import ComposedRun
 from benchmarks.multiple import size_of, write_multiple
+from benchmarks.page import publish
 from benchmarks.peer import run_peer
 from benchmarks.process import run_measured, this_machine
 from benchmarks.results import Comparison, MainJob
@@ -125,18 +126,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> MainJob:
     )
 
 
-def say(line: str) -> None:
-    """Tells a person how far the benchmark is."""
-    print(f"{line}  [load {os.getloadavg()[0]:.1f}]", file=sys.stderr, flush=True)
-
-
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="benchmarks.main_job", description=__doc__.split("\n", 1)[0]
-    )
-    data = os.environ.get("SLUICE_DATA")
-    made.add_argument("--data", type=Path, default=data, required=data is None)
+    made = parser_of("main_job", __doc__)
+    add_data(made)
     made.add_argument("--recipe", default="default")
     made.add_argument("--multiple", type=int, default=10, help="1: the posts as they are alone")
     made.add_argument("--workers", type=int, nargs="+", default=[1, 2])
@@ -154,11 +147,9 @@ def main() -> None:
     arguments.data = Path(arguments.data).resolve()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         job = measure(arguments, Path(folder))
-    print(results.markdown(job))
+    publish(results.markdown(job), arguments.results, name="main_job")
     if arguments.out:
         arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(job)))
-    if arguments.results:
-        results.update(arguments.results, job)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ What it does not do: the vocabulary does not grow as that of ten days would, so 
 fewer new words than it would there.
 """
 
-import argparse
 import gzip
 import re
 import shutil
@@ -26,6 +25,8 @@ from typing import NamedTuple
 
 import msgspec
 from isal import igzip
+
+from benchmarks.command import parser_of
 
 _KEPT = r"https?://\S+|www\.\S+|@\w+|&#?\w+;|\bRT\b|(?:[^\w@&]|[\d_])+|[@&]"
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
@@ -174,7 +175,7 @@ def _write(path: Path, lines: Iterable[bytes]) -> None:
 
 def main() -> None:
     """Writes a multiple of a folder of posts."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = parser_of("multiple", __doc__)
     parser.add_argument("posts", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--times", type=int, default=10)

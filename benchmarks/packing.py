@@ -9,7 +9,6 @@ threads to fill one. Shares are means over draws, seconds are CPU seconds of one
 Shape suffixes: N posts, D documents, P pieces, T tokens.
 """
 
-import argparse
 import gzip
 import json
 import os
@@ -21,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.dedup_page import table, update
+from benchmarks.command import parser_of
+from benchmarks.page import publish, table
 from benchmarks.process import this_machine
 from sluice.filters.text.normalize import normalize
 from sluice.schemas.arrays import Bools, Int32s, Int64s
@@ -241,15 +241,13 @@ def page(found: list[Corpus], tokenizer: str) -> str:
 
 def main() -> None:
     """Measures, prints, and writes the page if asked to."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = parser_of("packing", __doc__)
     parser.add_argument("tokenizer", type=Path, help="tokenizer.json")
     parser.add_argument("--about", default="that of the run", help="the tokenizer, in words")
     parser.add_argument("--results", type=Path, help="page to write the figures into")
     arguments = parser.parse_args()
     figures = page(corpora(Path(os.environ["SLUICE_DATA"]), arguments.tokenizer), arguments.about)
-    print(figures)
-    if arguments.results:
-        update(arguments.results, figures, name="packing", title="Padding and time")
+    publish(figures, arguments.results, name="packing", title="Padding and time")
 
 
 if __name__ == "__main__":

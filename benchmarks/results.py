@@ -5,7 +5,7 @@ python -m benchmarks.results FIGURES.json benchmarks/RESULTS.md     writes the f
 
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ import msgspec
 
 from benchmarks.composed import PHASE_OF_STEP, ComposedRun
 from benchmarks.multiple import Size
+from benchmarks.page import table, update
 from benchmarks.peer import PeerRun
 from benchmarks.process import Machine
 from benchmarks.whole import TRAINING, WholeRun
 
-BEGIN, END = "<!-- figures: written by benchmarks.main_job -->", "<!-- end of figures -->"
 SCALED_PHASES = ("clean", "tokens")
 LEAST_SHARE, LEAST_RATE, LEAST_TIMES_PEER, LEAST_SCALING = 0.6, 60_000, 50, 1.8
 LEAST_COUNTED, MOST_MEMORY, MOST_GROWTH = 0.9, 2 << 30, 1.25
@@ -103,19 +103,19 @@ def check_outcomes(compared: Comparison) -> None:
 def aims(job: MainJob) -> list[Aim]:
     """Returns the aims that the run has figures for."""
     sets = [("1x", job.once)] + ([(f"{job.multiple}x", job.many)] if job.many else [])
-    found = [aim for name, compared in sets for aim in _speed_aims(name, compared)]
+    wanted = [aim for name, compared in sets for aim in _speed_aims(name, compared)]
     if job.peer:
         times = _rate(job.once) / (job.peer.posts / job.peer.cpu_seconds)
-        found.append(
+        wanted.append(
             _least("times (c), everything but the BPE's training", times, LEAST_TIMES_PEER)
         )
     if job.many and len(job.many.workers) > 1:
-        found += _scaling_aims(job.many, f"{job.multiple}x")
-    found += [aim for name, compared in sets for aim in _memory_aims(name, compared)]
+        wanted += _scaling_aims(job.many, f"{job.multiple}x")
+    wanted += [aim for name, compared in sets for aim in _memory_aims(name, compared)]
     if job.many:
-        found.append(_flat_aim(job.once, job.many, job.multiple))
+        wanted.append(_flat_aim(job.once, job.many, job.multiple))
     counted = min(run.counted_ratio for _, c in sets for run in c.whole)
-    return [*found, _least("share of the OS's CPU count that phases own", counted, LEAST_COUNTED)]
+    return [*wanted, _least("share of the OS's CPU count that phases own", counted, LEAST_COUNTED)]
 
 
 def _least(what: str, measured: float, wanted: float) -> Aim:
@@ -178,7 +178,7 @@ def markdown(job: MainJob) -> str:
         f"`{job.command}`, {job.date}, recipe `{job.recipe}`.",
         f"{machine}.",
         "",
-        *_table(
+        *table(
             ("aim", "measured", "met"),
             [(a.what, a.measured, "yes" if a.met else "**no**") for a in aims(job)],
         ),
@@ -190,14 +190,6 @@ def markdown(job: MainJob) -> str:
     if job.peer:
         lines += ["", *_peer(job.peer)]
     return "\n".join(lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
 
 
 def _comparison(compared: Comparison, title: str, *, repeats: bool) -> list[str]:
@@ -231,7 +223,7 @@ def _phase_table(compared: Comparison, *, workers: int) -> list[str]:
     head = (f"(a), {workers} worker{'s' * (workers > 1)}", "CPU s", *columns)
     training = statistics.median(run.training_cpu_seconds for run in compared.whole)
     note = f"Without the BPE's training, {training:.1f} CPU s; its memory is in the row vocabulary."
-    return [*_table(head, rows), *(["", note] if training else [])]
+    return [*table(head, rows), *(["", note] if training else [])]
 
 
 def _rates(size: Size, seconds: float) -> tuple[str, str, str]:
@@ -250,7 +242,7 @@ def _step_table(compared: Comparison) -> list[str]:
     rate = f"{compared.size.posts / total:,.0f} posts per CPU-second"
     usec = total / compared.size.posts * 1e6
     rows.append(("**all**", rate, f"{total:.2f}", f"{usec:.2f}", "100%"))
-    return _table(("(b) step", "phase", "CPU s", "us a post read", "share"), rows)
+    return table(("(b) step", "phase", "CPU s", "us a post read", "share"), rows)
 
 
 def _fixed(once: Comparison, many: Comparison) -> list[str]:
@@ -274,24 +266,15 @@ def _peer(peer: PeerRun) -> list[str]:
         f"process, imports not counted (with them {peer.usage.cpu_seconds:.1f} CPU s); load average "
         f"before {peer.usage.load_before:.1f}.",
         "",
-        *_table(("(c) stage", "CPU s", "posts per CPU-s"), rows),
+        *table(("(c) stage", "CPU s", "posts per CPU-s"), rows),
     ]
-
-
-def update(path: Path, job: MainJob) -> None:
-    """Replaces the figures between the two marks of RESULTS.md; the rest of it is a person's."""
-    text = path.read_text("utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path}: must hold the lines {BEGIN!r} and {END!r}")
-    path.write_text(f"{before}{BEGIN}\n\n{markdown(job)}\n\n{END}{after}", "utf-8")
 
 
 def main() -> None:
     """Writes the figures of a JSON file into RESULTS.md."""
     figures, results = map(Path, sys.argv[1:])
-    update(results, msgspec.json.decode(figures.read_bytes(), type=MainJob))
+    job = msgspec.json.decode(figures.read_bytes(), type=MainJob)
+    update(results, markdown(job), name="main_job")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import dedup_page
+from benchmarks import page as pages
+from benchmarks.page import table
 from benchmarks.process import Machine
 from benchmarks.results import MOST_MEMORY, Aim
 from benchmarks.scale_run import ScaleRun
@@ -18,8 +19,8 @@ TITLES = {
 
 
 def update(page: Path, kind: str, text: str) -> None:
-    """Replaces a kind's figures in a page: see `benchmarks.dedup_page.update`."""
-    dedup_page.update(page, text, name=f"dedup_scale, {kind}", title=TITLES[kind])
+    """Replaces a kind's figures in a page: see `benchmarks.page.update`."""
+    pages.update(page, text, name=f"dedup_scale, {kind}", title=TITLES[kind])
 
 
 def markdown(
@@ -42,7 +43,7 @@ def markdown(
         f"`{command}`, {' and '.join(sorted({run.date for run in runs}))}.",
         f"{machine}.",
         "",
-        *_table(("aim", "measured", "met"), rows),
+        *table(("aim", "measured", "met"), rows),
     ]
     for name in names:
         lines += ["", f"### {name}", "", *_phases(corpora[name]), "", *_work(corpora[name])]
@@ -95,11 +96,6 @@ def _mb(num_bytes: float) -> str:
     return f"{num_bytes / 1e6:,.1f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
 def _phases(runs: Sequence[ScaleRun]) -> list[str]:
     """A row a size and phase; rates divide what the phase read."""
     rows = []
@@ -114,7 +110,7 @@ def _phases(runs: Sequence[ScaleRun]) -> list[str]:
             rows.append((*about, *costs, rate, *map(_mib, held)))
     head = ("size", "phase", "posts", "wall s", "CPU s", "posts per CPU-s")
     memory = ("anonymous MiB (report.json)", "anonymous MiB (watched)", "resident MiB (watched)")
-    return _table((*head, *memory), rows)
+    return table((*head, *memory), rows)
 
 
 def _work(runs: Sequence[ScaleRun]) -> list[str]:
@@ -147,7 +143,7 @@ def _work(runs: Sequence[ScaleRun]) -> list[str]:
         ),
     ]
     head = ("", *(f"{run.asked:,}" for run in runs))
-    return _table(head, [(name, *map(figure, runs)) for name, figure in rows])
+    return table(head, [(name, *map(figure, runs)) for name, figure in rows])
 
 
 def _names(runs: Sequence[ScaleRun], table: str) -> list[str]:

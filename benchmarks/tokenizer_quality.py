@@ -12,7 +12,6 @@ What is counted: bytes of text per token; tokens per word, where a word stands b
 entries that training would hardly see (Land and Bartolo 2024, "Fishing for Magikarp", arXiv:2405.05417).
 """
 
-import argparse
 import base64
 import hashlib
 import json
@@ -29,7 +28,8 @@ import pyarrow.compute as pc
 import tiktoken
 
 from benchmarks import tokenizer_trials
-from benchmarks.dedup_page import table, update
+from benchmarks.command import parser_of
+from benchmarks.page import publish, table
 from benchmarks.process import this_machine
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
@@ -226,7 +226,7 @@ def tried(trained: pa.Table, held: pa.Table) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line above and writes the page."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenizer_quality")
+    parser = parser_of("tokenizer_quality", __doc__)
     parser.add_argument("run", type=Path, help="OUTPUT of a run with vocabulary.held_back")
     parser.add_argument("--references", type=Path, required=True, metavar="TARBALL")
     parser.add_argument("--trials", action="store_true")
@@ -244,11 +244,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
         *by_language(vocabularies, uses, held),
     ]
-    print("\n".join(lines), flush=True)
-    update(options.results, "\n".join(lines), name="tokenizer_quality", title="Against references")
+    figures = "\n".join(lines)
+    publish(figures, options.results, name="tokenizer_quality", title="Against references")
     if options.trials:
         figures = "\n".join(tried(trained, held))
-        update(options.results, figures, name="tokenizer_quality --trials", title="Trials")
+        publish(figures, options.results, name="tokenizer_quality --trials", title="Trials")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ import torch
 import transformers
 from detoxify import Detoxify
 
-from benchmarks.dedup_page import table, update
+from benchmarks.command import add_data, parser_of
 from benchmarks.dedup_truth import read_posts
+from benchmarks.page import publish, table
 from benchmarks.process import this_machine
 from sluice.filters.transformers.load import Transformer, TransformerScorer, load, locate
 from sluice.filters.transformers.scorer import CPU_BATCH_TOKENS, CUDA_BATCH_TOKENS
@@ -275,11 +276,8 @@ def device_name(device: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="benchmarks.transformer", description=__doc__.split("\n", 1)[0]
-    )
-    data = os.environ.get("SLUICE_DATA")
-    made.add_argument("--data", type=Path, default=data, required=data is None)
+    made = parser_of("transformer", __doc__)
+    add_data(made)
     made.add_argument("--device", choices=("cpu", "cuda"), default=None)
     made.add_argument("--posts", type=int, help="default: 1,024 on the CPU, 200,000 on a GPU")
     made.add_argument(
@@ -306,14 +304,8 @@ def main() -> None:
         ways = measure(spec, texts[:num_posts], device=device, repeats=arguments.repeats)
     ceilings = {name: gemm_flops(device, dtype) for name, dtype in dtypes.items()}
     figures = "\n".join(markdown(ways, ceilings, device=device))
-    print(figures)
-    if arguments.results:
-        update(
-            arguments.results,
-            figures,
-            name=f"transformer {device}",
-            title=f"Transformers, {device}",
-        )
+    title = f"Transformers, {device}"
+    publish(figures, arguments.results, name=f"transformer {device}", title=title)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ vocabularies are trained on the words of the others with several exponents. Prin
 per token of all posts held back, and the mean over languages by their share of the text.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
+from benchmarks.command import parser_of
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.vocabulary.sampling import (
@@ -118,7 +118,7 @@ def rows(output: Path) -> Iterator[str]:
 
 def main() -> int:
     """Measures and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.vocabulary_tempering")
+    parser = parser_of("vocabulary_tempering", __doc__)
     parser.add_argument("output", type=Path, metavar="OUTPUT")
     options = parser.parse_args()
     print("| language_exponent | max_weight | overall | above 1% | above 0.1% | others |")

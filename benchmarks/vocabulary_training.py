@@ -28,6 +28,7 @@ import pyarrow as pa
 from pyarrow import ipc
 from tokenizers import Regex, Tokenizer, pre_tokenizers, trainers
 
+from benchmarks.command import parser_of
 from benchmarks.process import ROOT, this_machine
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.units.manifest import done_units
@@ -205,7 +206,7 @@ def row(name: str, size: int, words: int, cost: Cost, merges: str) -> str:
 
 def main() -> int:
     """Measures and prints the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.vocabulary_training")
+    parser = parser_of("vocabulary_training", __doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="OUTPUT")
     parser.add_argument(
         "--bytes", type=float, default=1e9, help="text of the large corpus; 0: none"

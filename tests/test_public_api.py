@@ -1,6 +1,5 @@
 """`import sluice`: what it has, what it does not load, and that its functions are the commands."""
 
-import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -78,10 +77,3 @@ def test_score(tmp_path: Path) -> None:
     lines = sluice.score("default", inputs=[str(posts)], output=str(tmp_path / "out"))
     assert lines[0].startswith("1 of 1 posts scored")
     assert list((tmp_path / "out" / "scores").glob("*.parquet"))
-
-
-def test_the_examples_of_the_docstring_run() -> None:
-    """The docstring of the package has examples, and they are true."""
-    results = doctest.testmod(sluice)
-    assert results.attempted > 0
-    assert results.failed == 0

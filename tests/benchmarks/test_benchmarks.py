@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import main_job, results
+from benchmarks import results
 from benchmarks.composed import PHASE_OF_STEP, ComposedRun, Steps, compose
 from benchmarks.dedup_history import busiest
 from benchmarks.multiple import PIECE, Size, size_of, write_multiple
@@ -21,24 +21,7 @@ from benchmarks.process import ROOT, CommandError, Usage, run_measured, this_mac
 from benchmarks.results import Comparison, MainJob
 from benchmarks.whole import Outcome, Phase, WholeRun, run_whole
 from sluice.pipeline.recipes.loader import load
-
-RECIPE = """
-name = "bench"
-[limits]
-max_malformed_ratio = 0.2
-[[filters]]
-filter = "min_words"
-[[filters]]
-filter = "language_confidence"
-[[filters]]
-filter = "spam"
-[training]
-sequence_length = 256
-global_batch_sequences = 8
-data_parallel_ranks = 2
-target_shard_bytes = 65536
-"""
-
+from tests.pipeline.runs import RECIPE
 
 WORDS = (
     "we saw the river rise again today near our old school and people came with food for children "
@@ -155,8 +138,8 @@ def test_aims_are_met_or_not() -> None:
     one = invented(posts=6_000_000, seconds=240.0, workers=1)
     many = msgspec.structs.replace(many, whole=(*many.whole, *one.whole))
     peer = PeerRun("0", 1000, 500, 9000, {"all": 0.4}, Usage(1.0, 1.0, 0.1))
-    found = {aim.what: (aim.measured, aim.met) for aim in results.aims(job_of(once, many, peer))}
-    assert list(found.values()) == [
+    aims = {aim.what: (aim.measured, aim.met) for aim in results.aims(job_of(once, many, peer))}
+    assert list(aims.values()) == [
         ("100,000", True),
         ("0.50", False),
         ("25,000", False),
@@ -178,21 +161,11 @@ def test_runs_that_differ_are_refused() -> None:
         results.check_outcomes(Comparison(a.size, a.whole, b.composed))
 
 
-def test_results_are_replaced_between_the_marks(tmp_path: Path) -> None:
-    """What a person wrote around the figures stays; figures go through JSON unchanged."""
+def test_figures_go_through_json() -> None:
+    """What `--out` writes, `benchmarks.results` reads."""
     job = job_of(invented(posts=600_000, seconds=6.0, workers=2))
     assert msgspec.json.decode(msgspec.json.encode(job), type=MainJob) == job
-    page = tmp_path / "RESULTS.md"
-    page.write_text(f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n")
-    results.update(page, job)
-    text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "| clean | 1.50 | 400,000 | 100.0 | 1.69 | 3.0 | 1,024 |" in text
-    page.write_text("no marks")
-    with pytest.raises(ValueError, match="must hold"):
-        results.update(page, job)
+    assert "| clean | 1.50 | 400,000 |" in results.markdown(job)
 
 
 def test_steps_are_exclusive() -> None:
@@ -228,15 +201,6 @@ def test_the_peer_gets_posts_from_all_over(posts: Path, tmp_path: Path) -> None:
     assert lines[: len(source) // step] == source[::step][: len(source) // step]
     script = [sys.executable, str(ROOT / "benchmarks" / "peer_datatrove.py"), "--help"]
     assert b"--language-model" in subprocess.run(script, capture_output=True, check=True).stdout
-
-
-def test_the_command_has_the_arguments_it_documents() -> None:
-    """Arguments in the usage line are arguments of the parser."""
-    usage = main_job.parser().format_help()
-    assert main_job.__doc__ is not None
-    for name in ("--multiple", "--workers", "--peer", "--out", "--results"):
-        assert name in usage
-        assert name in main_job.__doc__
 
 
 def test_the_busiest_days_follow_each_other() -> None:

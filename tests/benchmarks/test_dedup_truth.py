@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import dedup_short, dedup_templates
-from benchmarks.dedup_systems import Corpus, by_datasketch, candidate_pairs, settle
+from benchmarks.dedup_systems import Corpus, by_datasketch, candidate_pairs, resolve
 from benchmarks.dedup_truth import (
     FLOOR,
     Pairs,
@@ -164,20 +164,20 @@ def check_removal(corpus: Corpus) -> None:
     key_TK = text_band_keys(corpus.distinct, SPEC)
     met_M = (key_TK[pairs.left_M] == key_TK[pairs.right_M]).any(axis=1)
     assert met_M.mean() >= 0.98
-    settled = settle(corpus.texts, SPEC, threshold=THRESHOLD)
-    judged = judge(settled.reason_N != 0, corpus.text_N, pairs)
+    resolved = resolve(corpus.texts, SPEC, threshold=THRESHOLD)
+    judged = judge(resolved.reason_N != 0, corpus.text_N, pairs)
     assert judged.wrong == 0
     assert judged.recall >= 0.98
     texts = corpus.texts.to_pylist()
-    for row in np.flatnonzero(settled.reason_N == NEAR_CODE).tolist():
-        leader = int(settled.leader_N[row])
-        assert settled.reason_N[leader] == 0
+    for row in np.flatnonzero(resolved.reason_N == NEAR_CODE).tolist():
+        leader = int(resolved.leader_N[row])
+        assert resolved.reason_N[leader] == 0
         a, b = shingles(texts[row]), shingles(texts[leader])
         jaccard = len(a & b) / len(a | b)
         assert jaccard >= THRESHOLD
-        assert settled.similarity_N[row] == np.float32(jaccard)
-    for row in np.flatnonzero(settled.reason_N == EXACT_CODE).tolist():
-        assert texts[row] == texts[int(settled.leader_N[row])]
+        assert resolved.similarity_N[row] == np.float32(jaccard)
+    for row in np.flatnonzero(resolved.reason_N == EXACT_CODE).tolist():
+        assert texts[row] == texts[int(resolved.leader_N[row])]
 
 
 def test_the_sample_is_cleared_of_duplicates(sample: Corpus) -> None:
@@ -238,8 +238,8 @@ def test_a_leader_stays_where_a_chain_would_take_it() -> None:
     assert pairs[0, 1] >= 0.75
     assert pairs[1, 2] >= 0.75
     assert pairs[0, 2] < 0.75
-    settled = settle(pa.array(chain), SPEC, threshold=0.75)
-    assert settled.reason_N.tolist() == [0, NEAR_CODE, 0]
+    resolved = resolve(pa.array(chain), SPEC, threshold=0.75)
+    assert resolved.reason_N.tolist() == [0, NEAR_CODE, 0]
     removed = removed_by_truth(true_pairs(chain).at_least(0.75), 3)
     assert removed.tolist() == [False, True, False]
 
@@ -276,8 +276,8 @@ def test_scripts_without_spaces(name: str) -> None:
     """A post without a single space and a copy of it with another end are near duplicates."""
     texts = texts_of(*NEAR_POSTS[name])
     assert not any(" " in text for text in texts.to_pylist())
-    settled = settle(texts, SPEC, threshold=THRESHOLD)
-    assert settled.reason_N.tolist() == [0, NEAR_CODE]
+    resolved = resolve(texts, SPEC, threshold=THRESHOLD)
+    assert resolved.reason_N.tolist() == [0, NEAR_CODE]
 
 
 SAME = [
@@ -302,7 +302,7 @@ def test_what_does_not_make_a_post_new(post: str, other: str) -> None:
     """Case, links, handles, RT, entities, white space and composition leave the same text."""
     texts = texts_of(post, other)
     assert texts[0].as_py() == texts[1].as_py() != ""
-    assert settle(texts, SPEC, threshold=THRESHOLD).reason_N.tolist() == [0, EXACT_CODE]
+    assert resolve(texts, SPEC, threshold=THRESHOLD).reason_N.tolist() == [0, EXACT_CODE]
 
 
 OTHER = [
@@ -319,14 +319,14 @@ OTHER = [
 def test_what_does(post: str, other: str) -> None:
     """Emoji, digits, hashtags and punctuation count, and tell short posts apart."""
     texts = texts_of(post, other)
-    assert settle(texts, SPEC, threshold=THRESHOLD).reason_N.tolist() == [0, 0]
+    assert resolve(texts, SPEC, threshold=THRESHOLD).reason_N.tolist() == [0, 0]
 
 
 def test_the_price_of_short_posts() -> None:
     """From 13 code points on, another last one is a near duplicate, whatever it says."""
     texts = texts_of("we won again 3-1", "we won again 3-2", "good morning 😂", "good morning 😭")
-    settled = settle(texts, SPEC, threshold=THRESHOLD)
-    assert settled.reason_N.tolist() == [0, NEAR_CODE] * 2
+    resolved = resolve(texts, SPEC, threshold=THRESHOLD)
+    assert resolved.reason_N.tolist() == [0, NEAR_CODE] * 2
 
 
 def test_short_posts_by_arithmetic() -> None:
@@ -361,16 +361,16 @@ def test_short_posts_by_arithmetic() -> None:
 def test_texts_of_one_shingle_are_equal_or_different(num_codes: int) -> None:
     """Up to five code points a text is its one shingle: a copy goes, everything else stays."""
     texts = ["abcdefgh"[k : k + num_codes] for k in range(3)]
-    settled = settle(pa.array([*texts, *texts]), SPEC, threshold=THRESHOLD)
-    assert settled.reason_N.tolist() == [0, 0, 0, EXACT_CODE, EXACT_CODE, EXACT_CODE]
+    resolved = resolve(pa.array([*texts, *texts]), SPEC, threshold=THRESHOLD)
+    assert resolved.reason_N.tolist() == [0, 0, 0, EXACT_CODE, EXACT_CODE, EXACT_CODE]
 
 
 def test_laughter_of_other_length_is_a_near_duplicate() -> None:
     """Repeating oneself adds no shingle: the index is 1, though the texts differ."""
     texts = texts_of("哈" * 8, "哈" * 30, "hahahaha", "hahahahahaha", "😂" * 6, "😂" * 5)
-    settled = settle(texts, SPEC, threshold=THRESHOLD)
-    assert settled.reason_N.tolist() == [0, NEAR_CODE] * 3
-    assert (settled.similarity_N == 1).all()
+    resolved = resolve(texts, SPEC, threshold=THRESHOLD)
+    assert resolved.reason_N.tolist() == [0, NEAR_CODE] * 3
+    assert (resolved.similarity_N == 1).all()
 
 
 def test_a_text_of_links_alone_has_no_key() -> None:

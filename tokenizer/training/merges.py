@@ -1,4 +1,4 @@
-"""Byte-pair merges from words and how often they occur, by compiled code with a few bytes of state per symbol.
+"""Byte-pair merges from words and how often they occur, compiled, with a few bytes of state per symbol.
 
 The rule is that of Hugging Face's `BpeTrainer`: merge the pair of neighbours that occurs most often, of
 equally frequent ones the pair with the smaller ids; a word is merged from its left; stop when the

@@ -109,7 +109,7 @@ def run_part(
 def test_nothing_is_lost_or_repeated(
     output: Path, parts: list[Shape], shuffle: str, seed: int
 ) -> None:
-    """However often a run is interrupted and resumed in another shape, what it read is the stream's beginning.
+    """However often a run is interrupted and resumed in another shape, it reads the stream's beginning.
 
     The parts have other ranks, micro-batches and steps; what counts is the whole steps of each. The
     stream, cut into epochs, has every sequence once in each.

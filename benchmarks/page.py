@@ -1,4 +1,4 @@
-"""Tables of Markdown, and the parts of DEDUP.md that benchmarks write."""
+"""Tables of Markdown, and the parts of pages that benchmarks write."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,36 +15,43 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 
 def share(part: float, whole: float, *, digits: int = 4) -> str:
-    """Returns part / whole without a rounding up to 1 of what is less."""
+    """Returns part / whole; what is less than 1 is not rounded up to it."""
     if not whole:
         return "-"
     shown = f"{part / whole:.{digits}f}"
     return f"0.{'9' * digits}" if float(shown) == 1 and part < whole else shown
 
 
-def update(path: Path, figures: str, *, name: str = "dedup_recall", title: str = "") -> None:
-    """Replaces the figures of one benchmark in a page; the rest of it is a person's, or another's.
+def publish(figures: str, path: Path | None, *, name: str, title: str = "Figures") -> None:
+    """Prints the figures of a benchmark, and writes them into a page if one is given."""
+    print(figures, flush=True)
+    if path:
+        update(path, figures, name=name, title=title)
+
+
+def update(path: Path, figures: str, *, name: str, title: str = "Figures") -> None:
+    """Replaces the figures of one benchmark in a page, and nothing else.
 
     Args:
-        path: of the page; a page without the marks gets them, under the title, at its end.
+        path: of the page; a page without the two marker lines gets them, under the title, at its end.
         figures: Markdown.
-        name: what the marks say, the module and what else tells it from others.
+        name: what the markers say, the module and what else distinguishes it from others.
         title: of the section.
 
     Raises:
-        ValueError: the page has one of the two marks, or the end before the beginning.
+        ValueError: the page has one of the two markers, or the end before the beginning.
     """
-    begin, end = marks(name)
+    begin, end = markers(name)
     old = path.read_text("utf-8") if path.exists() else ""
     if begin not in old and end not in old:
         old = f"{old.rstrip()}\n\n## {title}\n\n{begin}\n{end}\n".lstrip()
-    before, found, rest = old.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not (found and ended):
+    before, has_begin, rest = old.partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not (has_begin and has_end):
         raise ValueError(f"{path}: must hold the lines {begin!r} and {end!r}, in this order")
     path.write_text(f"{before}{begin}\n\n{figures}\n\n{end}{after}", "utf-8")
 
 
-def marks(name: str) -> tuple[str, str]:
-    """Returns the lines between which a benchmark's figures stand."""
+def markers(name: str) -> tuple[str, str]:
+    """Returns the lines between which a benchmark's figures are."""
     return f"<!-- figures: written by benchmarks.{name} -->", f"<!-- end of figures: {name} -->"
