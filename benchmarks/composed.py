@@ -339,7 +339,7 @@ def in_sequences(
 def write_shards(
     packed: Packed, training: TrainingSection, ids: VocabularyIds, *, folder: Path, seed: int
 ) -> None:
-    """Deals the sequences to shards and writes them, the leftover too."""
+    """Assigns the sequences to shards and writes them, the leftover too."""
     planned = plan_shards(
         len(packed.tokens_SL),
         sequence_length=training.sequence_length,

@@ -217,7 +217,14 @@ def cpu_table(run: Measured, made: Estimate) -> list[str]:
     wait = sum(s.wait for s in made.stages)
     rows.append(("all", "", f"{us:.2f}", "", f"{made.cpu:,.0f}", f"{wait:,.0f}"))
     rows.append(("in hours", "", "", "", f"{made.cpu / 3600:,.1f}", f"{wait / 3600:,.1f}"))
-    head = ("phase", "stage", "CPU us a post, measured", "units", "CPU s a day", "waiting, s a day")
+    head = (
+        "phase",
+        "stage",
+        "CPU us per post, measured",
+        "units",
+        "CPU s per day",
+        "waiting, s per day",
+    )
     return table(head, rows)
 
 
@@ -347,7 +354,7 @@ def history_table(run: Measured, assumed: Assumptions) -> list[str]:
     rows = [
         ("posts remembered", f"{posts / 1e9:.1f} billion"),
         ("held", f"{posts * assumed.history_bytes / 1e12:.1f} TB"),
-        ("reading their keys, CPU s a day", f"{keys * assumed.history_key_cpu:,.0f}"),
+        ("reading their keys, CPU s per day", f"{keys * assumed.history_key_cpu:,.0f}"),
         ("remembering the day, CPU s", f"{left * assumed.record_cpu:,.0f}"),
         (
             "a month of storage, dollars",

@@ -1,12 +1,11 @@
 """datatrove's MinHash over a file of texts, stage after stage. Its own venv runs it.
 
 As `peer_datatrove.py` runs it, without the filters and tokens; one process. With --code-points its
-shingles are five code points of the text as it is: its normalising is off, and in the place of its
-word tokenizer stands one for which each code point is a word. Its shingle is then the five joined
-by blanks, which says the same.
+shingles are five code points of the text as it is: its normalising is off, and its word tokenizer is
+replaced by one for which each code point is a word. Its shingle is then the five joined by blanks,
+which is equivalent.
 """
 
-# mypy: disable-error-code="import-not-found"
 import argparse
 import json
 import sys

@@ -111,9 +111,9 @@ def about(name: str, report: dict[str, Any]) -> Day:
 
 
 HEAD = (
-    "run", "read", "kept", "duplicates", "of these of earlier days", "seconds", "dedup CPU s",
-    "history CPU s", "bytes a post",
-)  # fmt: skip
+    *("run", "read", "kept", "duplicates", "of these of earlier days", "seconds", "dedup CPU s"),
+    *("history CPU s", "bytes per post"),
+)
 
 
 def row(day: Day) -> list[object]:

@@ -109,7 +109,7 @@ def removal_table(found: Sequence[Found], corpus: Corpus) -> list[str]:
         counts = (j.removed, j.wrong, precision, recall, j.left, j.with_partner)
         rows.append((f.name, *counts, f"{f.usec:.1f}"))
     head = ("removed", "wrongly", "precision", "recall", "left over", "kept with a kept partner")
-    return table(("", *head, "CPU us a post"), rows)
+    return table(("", *head, "CPU us per post"), rows)
 
 
 def band_table(corpus: Corpus) -> list[str]:
@@ -134,7 +134,7 @@ def band_table(corpus: Corpus) -> list[str]:
             )
         )
     head = ("bands x rows", *interval_names(), "candidate pairs", "checks a post")
-    more = ("recall of removal", "precision if not verified", "CPU us a post")
+    more = ("recall of removal", "precision if not verified", "CPU us per post")
     return table((*head, *more), rows)
 
 
@@ -162,7 +162,7 @@ def check_table(corpus: Corpus) -> list[str]:
         unverified = resolved.found.num_unverified
         rows.append((most, unverified, judged.left, judged.with_partner, f"{usec:.2f}"))
     head = ("max_checks", "kept with candidates left", "left over", "kept with a kept partner")
-    return table((*head, "CPU us a post"), rows)
+    return table((*head, "CPU us per post"), rows)
 
 
 def systems(corpus: Corpus, *, peers: bool, work: Path) -> Iterator[Found]:

@@ -1,11 +1,11 @@
-"""Measures how deduplication scales: time a post, memory and disk, from small to large.
+"""Measures how deduplication scales: time per post, memory and disk, from small to large.
 
     SLUICE_DATA=FOLDER python -m benchmarks.dedup_scale --kind sample real template --work FOLDER
         [--posts 1000000,3000000,10000000] [--results benchmarks/DEDUP.md] [--limit 2147483648]
 
 Each size is a whole run of the main job in a process of its own, with two workers and a frozen
 tokenizer; `benchmarks.scale_corpora` says what the posts are. Sizes that were measured stay in
-FOLDER/figures: after a kill the same command goes on with the next one, and a change of the code or of
+FOLDER/figures: after a kill, rerun the same command to resume with the next one; a change of the code or of
 a setting measures all of them again (--reuse takes them as they are). Posts stay in FOLDER too, the
 output of a run is deleted when its figures are read. Without --work a temporary folder is used.
 """
@@ -147,7 +147,7 @@ def _measured(bench: Bench, corpus: Corpus, prefix: Prefix, mark: str) -> Measur
     if bench.output.exists():
         with output_folder.locked(
             str(bench.output)
-        ):  # refused while a run that lost its benchmark goes on
+        ):  # refused while a run that lost its benchmark continues
             shutil.rmtree(bench.output)
     say(f"{corpus.name}, {prefix.posts:,} posts: runs")
     spec = RunSpec(

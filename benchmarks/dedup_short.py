@@ -21,7 +21,7 @@ from benchmarks.dedup_systems import Resolved
 from benchmarks.dedup_truth import Posts, shingles
 from benchmarks.page import table
 from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
-from sluice.filters.text.char_classes import PICTOGRAPHS
+from sluice.filters.text.char_classes import PICTOGRAPHS, ranges
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 from sluice.schemas.arrays import Array
@@ -33,13 +33,16 @@ KINDS = ("repeats", "marks", "hashtags", "digits", "more words", "other words")
 
 SCRIPTS = ("Latin", "Cyrillic", "Arabic", "Thai", "CJK", "other", "no letters")
 
-_BLOCKS = (
-    (0x0041, 0x024F, 0), (0x1E00, 0x1EFF, 0), (0xFF21, 0xFF5A, 0), (0x0400, 0x052F, 1),
-    (0x0600, 0x077F, 2), (0x08A0, 0x08FF, 2), (0xFB50, 0xFDFF, 2), (0xFE70, 0xFEFF, 2),
-    (0x0E00, 0x0E7F, 3), (0x1100, 0x11FF, 4), (0x3005, 0x318F, 4), (0x31A0, 0x31FF, 4),
-    (0x3400, 0x9FFF, 4), (0xAC00, 0xD7AF, 4), (0xF900, 0xFAFF, 4), (0xFF66, 0xFFDC, 4),
-    (0x20000, 0x3FFFD, 4),
-)  # fmt: skip
+_BLOCKS = {
+    "Latin": ranges("0041-024F 1E00-1EFF FF21-FF5A"),
+    "Cyrillic": ranges("0400-052F"),
+    "Arabic": ranges("0600-077F 08A0-08FF FB50-FDFF FE70-FEFF"),
+    "Thai": ranges("0E00-0E7F"),
+    "CJK": ranges(
+        "1100-11FF 3005-318F 31A0-31FF 3400-9FFF AC00-D7AF F900-FAFF FF66-FFDC 20000-3FFFD"
+    ),
+}
+"""Script -> its blocks of code points."""
 _HASHTAG = re.compile(r"#[^\s#]+#?")
 _END_HASHTAGS = re.compile(r"^(?:#\w+\s*)+|(?:\s*#\w+)+$")
 _MARK = re.compile(r"[\W_]+")
@@ -101,9 +104,10 @@ def _script_table() -> Array:
     script_U = np.full(0x110000, len(SCRIPTS) - 1, np.uint8)
     letters = [unicodedata.category(chr(c))[0] in "LM" for c in range(0x110000)]
     script_U[letters] = SCRIPTS.index("other")
-    for first, last, number in _BLOCKS:
-        here_U = script_U[first : last + 1]
-        here_U[np.array(letters[first : last + 1])] = number
+    for script, blocks in _BLOCKS.items():
+        for first, last in blocks:
+            here_U = script_U[first : last + 1]
+            here_U[np.array(letters[first : last + 1])] = SCRIPTS.index(script)
     return script_U
 
 

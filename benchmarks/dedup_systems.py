@@ -36,7 +36,7 @@ class Found(NamedTuple):
         name: with its version.
         removed_N: bool, the posts that it would not let through.
         met_M: bool, the true pairs that it compared or held to be duplicates.
-        usec: CPU microseconds a post, from texts to the decision.
+        usec: CPU microseconds per post, from texts to the decision.
         unsigned: posts that it makes no signature of, and so never a duplicate.
     """
 

@@ -68,7 +68,7 @@ def num_differing(a: Encoded, b: Encoded) -> int:
 
 
 def compare(name: str, texts: Sequence[str], fast: Encoder, exact: Encoder) -> list[object]:
-    """Returns the row of a table: texts, tokens, differing texts, microseconds a text of both."""
+    """Returns the row of a table: texts, tokens, differing texts, microseconds per text of both."""
     differing, tokens, seconds = 0, 0, [0.0, 0.0]
     for start in range(0, len(texts), BATCH):
         batch = pa.array(texts[start : start + BATCH], pa.string())
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         compare("real", real, fast, exact),
         compare("fuzzed", fuzzed(real, options.posts - len(real), seed=1), fast, exact),
     ]
-    head = ["posts", "", "tokens", "that differ", f"us a post, {fast.engine}"]
+    head = ["posts", "", "tokens", "that differ", f"us per post, {fast.engine}"]
     lines = [f"Machine: {this_machine()}.", "", *table([*head, "tokenizers", "times"], rows)]
     publish("\n".join(lines), options.results, name="encoding", title="Encoding")
 

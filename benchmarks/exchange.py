@@ -2,7 +2,7 @@
 
     python -m benchmarks.exchange OUTPUT --software .venv-spark --page benchmarks/EXCHANGE.md
 
-OUTPUT is a finished run with its `work/`. Its clean units' keys are dealt to partitions anew and every
+OUTPUT is a finished run with its `work/`. Its clean units' keys are partitioned again and every
 partition is folded to a count and a sum: by `sluice.pipeline.units.exchange` (a unit writes a file,
 ranges of it are grouped), and by a GroupByKey of the rows themselves, as Arrow bytes by partition. Both
 must find the same. Seconds of CPU are those of the whole machine: leave it alone while this runs.
@@ -51,7 +51,7 @@ def keys_of(done: Done) -> Iterator[pa.RecordBatch]:
 
 
 def partition_of(rows: pa.RecordBatch, num_partitions: int) -> Int64s:
-    """Returns (N,) int64, the partition of each row, as the clean phase deals them."""
+    """Returns (N,) int64, the partition of each row, as the clean phase assigns them."""
     return hashing.partition_of(np.asarray(rows.column("key")), num_partitions).astype(np.int64)
 
 

@@ -84,7 +84,7 @@ def main() -> None:
     )
     for size in BATCHES:
         usec = _judged_seconds(texts, size, rounds=options.rounds) / len(texts) * 1e6
-        print(f"- {size:,} posts a batch: {usec:.2f} us a post")
+        print(f"- {size:,} posts per batch: {usec:.2f} us per post")
 
 
 def _options() -> argparse.Namespace:
@@ -213,7 +213,7 @@ def page(
     yield f"{num_posts:,} posts of the firehose in batches of {BATCH:,}, CPU seconds, least of the rounds."
     yield f"{this_machine()}, fasttext-predict {version('fasttext-predict')}."
     yield ""
-    head = ("us a post", "posts per CPU-s", "library: us a post", "posts per CPU-s")
+    head = ("us per post", "posts per CPU-s", "library: us per post", "posts per CPU-s")
     yield f"| model | {' | '.join(head)} | times | labels that differ |"
     yield "|" + "---|" * (len(head) + 3)
     rows = zip(machines, measured.alone_M, measured.theirs_M, measured.differing_M, strict=True)
@@ -229,10 +229,10 @@ def page(
     )
     yield ""
     usec = measured.text / num_posts * 1e6
-    yield f"The text that models read costs {usec:.2f} us a post more, once for all models."
+    yield f"The text that models read costs {usec:.2f} us per post more, once for all models."
     for name, seconds_M in measured.ways.items():
         each = ", ".join(f"{seconds / num_posts * 1e6:.1f}" for seconds in seconds_M)
-        yield f"- {Path(name.split()[0]).parts[-3]}, {name.split()[1]}: {each} us a post"
+        yield f"- {Path(name.split()[0]).parts[-3]}, {name.split()[1]}: {each} us per post"
 
 
 def _row(name: str, own: float, library: float, num_posts: int, differing: int) -> str:

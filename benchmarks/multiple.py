@@ -35,7 +35,7 @@ PIECE = re.compile(rf"(?:{_KEPT})|[{_UNSPACED}]{{1,2}}|[^\W\d_{_UNSPACED}]+")
 KEPT = re.compile(_KEPT)
 
 Words = dict[str, str]
-"""A word -> the word in its place."""
+"""A word -> the word that replaces it."""
 
 
 class Post(msgspec.Struct):

@@ -5,7 +5,6 @@ pipeline so that no stage is written out for the next, only the best language as
 all 176, quality thresholds that posts can pass. Only time after the imports is counted.
 """
 
-# mypy: disable-error-code="import-not-found"
 import argparse
 import json
 import os
@@ -20,11 +19,11 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def language_filter(model: str, min_confidence: float) -> Any:
-    """Returns datatrove's filter with the model of a local file in the place of its download."""
+    """Returns datatrove's filter with the model of a local file instead of its download."""
     from datatrove.pipeline.filters import LanguageFilter
     from datatrove.utils.lid import FT176LID
 
-    class LocalModel(FT176LID):  # type: ignore[misc]  # datatrove has no types
+    class LocalModel(FT176LID):
         _model: Any
 
         @property
@@ -36,9 +35,9 @@ def language_filter(model: str, min_confidence: float) -> Any:
                 self._model = _FastText(model)
             return self._model
 
-    found = LanguageFilter(languages=None, language_threshold=min_confidence)
-    found.model = LocalModel(None, k=1)
-    return found
+    language = LanguageFilter(languages=None, language_threshold=min_confidence)
+    language.model = LocalModel(None, k=1)
+    return language
 
 
 def quality_filter(min_words: int) -> Any:

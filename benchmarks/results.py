@@ -242,7 +242,7 @@ def _step_table(compared: Comparison) -> list[str]:
     rate = f"{compared.size.posts / total:,.0f} posts per CPU-second"
     usec = total / compared.size.posts * 1e6
     rows.append(("**all**", rate, f"{total:.2f}", f"{usec:.2f}", "100%"))
-    return table(("(b) step", "phase", "CPU s", "us a post read", "share"), rows)
+    return table(("(b) step", "phase", "CPU s", "us per post read", "share"), rows)
 
 
 def _fixed(once: Comparison, many: Comparison) -> list[str]:
@@ -252,7 +252,7 @@ def _fixed(once: Comparison, many: Comparison) -> list[str]:
     start = few - each * once.size.posts
     return [
         f"By the two sizes, a run of (a) costs {start:.1f} CPU s whatever it reads, and "
-        f"{each * 1e6:.1f} us a post: {1 / each:,.0f} posts per CPU-second on inputs without end."
+        f"{each * 1e6:.1f} us per post: {1 / each:,.0f} posts per CPU-second on inputs without end."
     ]
 
 

@@ -144,7 +144,7 @@ class RunSpec(NamedTuple):
 class Watch:
     """Looks at the memory of this process's descendants, and at a folder's size, until it is left.
 
-    Left by an exception, it kills them: a run that nobody waits for is none.
+    Left by an exception, it kills them: no process outlives its measurement.
 
     Args:
         folder: whose size is looked up.

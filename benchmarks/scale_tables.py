@@ -10,7 +10,7 @@ from benchmarks.results import MOST_MEMORY, Aim
 from benchmarks.scale_run import ScaleRun
 
 MOST_GROWTH = 1.2
-"""CPU time a post, of the largest size over the smallest: linear is 1, and runs differ by a tenth."""
+"""CPU time per post, of the largest size over the smallest: linear is 1, and runs differ by a tenth."""
 TITLES = {
     "sample": "Scale: synthetic posts",
     "real": "Scale: real posts and copies of them with other words",
@@ -52,7 +52,7 @@ def markdown(
 
 
 def aims(runs: Sequence[ScaleRun]) -> list[Aim]:
-    """Returns the aims of one corpus, checked on its largest size; the time a post needs two sizes."""
+    """Returns the aims of one corpus, checked on its largest size; the time per post needs two sizes."""
     first, last = runs[0], runs[-1]
     peaks = {p.name: p.anonymous_bytes for p in last.measured.peaks}
     peaks = {p.name: max(peaks[p.name], p.peak_rss_bytes) for p in last.measured.whole.phases}
@@ -119,10 +119,10 @@ def _work(runs: Sequence[ScaleRun]) -> list[str]:
         ("posts read", lambda r: f"{r.measured.whole.outcome.read:,}"),
         ("posts that dedup gets", lambda r: f"{r.dedup.posts:,}"),
         ("load average before", lambda r: f"{r.measured.whole.usage.load_before:.1f}"),
-        ("CPU of dedup, us a post", lambda r: f"{_cpu_usec(r):.2f}"),
+        ("CPU of dedup, us per post", lambda r: f"{_cpu_usec(r):.2f}"),
         ("times that of the smallest size", lambda r: f"{_cpu_usec(r) / _cpu_usec(runs[0]):.2f}"),
-        ("us a post more than the size before", lambda r: _further_usec(runs, r)),
-        ("wall time of dedup, us a post", lambda r: f"{_wall_usec(r):.2f}"),
+        ("us per post more than the size before", lambda r: _further_usec(runs, r)),
+        ("wall time of dedup, us per post", lambda r: f"{_wall_usec(r):.2f}"),
         ("components", lambda r: f"{r.dedup.components:,}"),
         ("posts in the largest", lambda r: f"{r.dedup.largest_component:,}"),
         *((n, lambda r, n=n: f"{r.dedup.counts.get(n, 0):,}") for n in _names(runs, "counts")),

@@ -67,7 +67,7 @@ class Use(NamedTuple):
     """What a vocabulary makes of posts.
 
     Attributes:
-        tokens_N: (N,) ids of each post that was held back.
+        tokens_N: (N,) ids of each holdout post.
         held_V: (V,) how often each id occurs in them.
         all_V: (V,) how often in all posts.
     """
@@ -78,7 +78,7 @@ class Use(NamedTuple):
 
 
 def read_posts(run: Path) -> tuple[pa.Table, pa.Table]:
-    """Returns the kept posts of a run: those it trained on, those it held back."""
+    """Returns the kept posts of a run: those it trained on, and its holdout."""
     (clean,) = run.glob("work/clean-*/clean")
     (dedup,) = run.glob("work/dedup-*/drop")
     recipe = json.loads((run / "manifest.json").read_text())["recipe"]
@@ -141,7 +141,7 @@ def _encode_reference(encoding: tiktoken.Encoding, texts: pa.StringArray) -> tup
 
 
 def use_of(vocabulary: Vocabulary, trained: pa.Table, held: pa.Table) -> Use:
-    """Encodes the posts, those held back and the others, with a vocabulary."""
+    """Encodes the holdout and the other posts with a vocabulary."""
     tokens, held_V = [], np.zeros(vocabulary.size + 64, np.int64)
     for chunk in held["text"].chunks:
         ids_T, lengths_N = vocabulary.encode(chunk)
@@ -173,7 +173,7 @@ def summary(vocabularies: Sequence[Vocabulary], uses: Sequence[Use], held: pa.Ta
                 int(np.count_nonzero((use.all_V > 0) & (use.all_V < FEW))),
             ]
         )
-    head = ["vocabulary", "entries", "tokens", "bytes a token", "a post", "a word"]
+    head = ["vocabulary", "entries", "tokens", "bytes per token", "a post", "a word"]
     head += ["used by them", "used by no post of all", f"used less than {FEW} times"]
     return table(head, rows)
 
@@ -181,7 +181,7 @@ def summary(vocabularies: Sequence[Vocabulary], uses: Sequence[Use], held: pa.Ta
 def by_language(
     vocabularies: Sequence[Vocabulary], uses: Sequence[Use], held: pa.Table
 ) -> list[str]:
-    """Returns bytes a token of every language that has at least `MIN_SHARE` of the text."""
+    """Returns bytes per token of every language that has at least `MIN_SHARE` of the text."""
     bytes_N = np.asarray(pc.binary_length(held["text"]))
     language_N = np.asarray(held["language"].to_pylist())
     rows = []
@@ -209,7 +209,7 @@ def tried(trained: pa.Table, held: pa.Table) -> list[str]:
         first = first or tokens
         rows.append([trial.name, f"{text_bytes / tokens:.3f}", f"{tokens / first - 1:+.1%}"])
         print(rows[-1], flush=True)
-    lines = table(["131,072 entries", "bytes a token", "tokens"], rows)
+    lines = table(["131,072 entries", "bytes per token", "tokens"], rows)
     rows = []
     for sources in UNSEEN:
         without = trained.filter(pc.invert(pc.is_in(trained["source"], pa.array(sources))))
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     uses = [use_of(vocabulary, trained, held) for vocabulary in vocabularies]
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
-        f"{held.num_rows:,} posts held back of {held.num_rows + trained.num_rows:,}. "
+        f"A holdout of {held.num_rows:,} of {held.num_rows + trained.num_rows:,} posts. "
         f"Machine: {this_machine()}; {packages}.",
         "",
         *summary(vocabularies, uses, held),

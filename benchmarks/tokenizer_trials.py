@@ -1,7 +1,7 @@
 """Trials of what could make a vocabulary better: patterns, link tokens, merges across words.
 
 Each trial trains 131,072 entries with the trainer of `tokenizers` on the same posts and counts the tokens
-of the same posts that were held back. Merges across words are SuperBPE's second stage: Liu et al. 2025,
+of the same holdout. Merges across words are SuperBPE's second stage: Liu et al. 2025,
 "SuperBPE: Space Travel for Language Models" (arXiv:2503.13423), section 2.2; here the posts, cut into the
 tokens of the first stage, are trained on again, a token a letter.
 """

@@ -72,7 +72,7 @@ class Way(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Posts a second."""
+        """Posts per second."""
         return self.posts / self.seconds
 
 
@@ -186,8 +186,8 @@ def lengths_of(tokenizer: Any, texts: Sequence[str]) -> Array:
 
 def scorer_of(spec: Transformer, *, device: str, dtype: str) -> TransformerScorer:
     """Returns our scorer, which has scored some texts when it was loaded."""
-    settled = msgspec.structs.replace(spec, device=device, dtype=dtype)
-    return load(settled, locate(settled))
+    spec = msgspec.structs.replace(spec, device=device, dtype=dtype)
+    return load(spec, locate(spec))
 
 
 def measure(spec: Transformer, texts: Sequence[str], *, device: str, repeats: int) -> list[Way]:

@@ -1,10 +1,10 @@
-"""What tempering the vocabulary by language costs and gains: bytes per token of posts held back.
+"""What tempering the vocabulary by language costs and gains: bytes per token of a holdout.
 
     python -m benchmarks.vocabulary_tempering OUTPUT
 
-OUTPUT is a finished run without transformers. A tenth of its posts, by a hash of the id, is held back;
+OUTPUT is a finished run without transformers. A tenth of its posts, by a hash of the id, is the holdout;
 vocabularies are trained on the words of the others with several exponents. Prints a Markdown table: bytes
-per token of all posts held back, and the mean over languages by their share of the text.
+per token of the whole holdout, and the mean over languages by their share of the text.
 """
 
 import sys
@@ -56,7 +56,7 @@ class Posts(NamedTuple):
 
 
 def split(output: Path) -> tuple[Posts, Posts]:
-    """Returns the posts of a run to train on, and those held back."""
+    """Returns the posts of a run to train on, and the holdout."""
     (clean,), (drop,) = output.glob("work/clean-*/clean"), output.glob("work/dedup-*/drop")
     survivors = Survivors(str(clean), (str(drop),))
     names = ("post_id", "language", "text")

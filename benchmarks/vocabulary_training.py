@@ -92,7 +92,7 @@ def growth(words_of: Sequence[Sequence[str]]) -> float:
 
 
 def renewed(rare: Sequence[str], *, copy: int) -> dict[str, str]:
-    """Returns the words of a copy in the place of rare ones: letters are exchanged for like ones."""
+    """Returns the words of a copy that replace rare ones: letters are exchanged for like ones."""
     draw = random.Random(copy)
     alike: dict[tuple[int, int], list[str]] = {}
     flags = pattern.char_flags()

@@ -25,6 +25,18 @@ class ShardWriter:
     The cuts of the sequences that come in do not matter: record batches always hold ROWS_PER_BATCH
     rows, so equal sequences give equal bytes.
 
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name, "tokens.arrow")
+    >>> with ShardWriter(path, format=ShardFormat(4, 100, pad_id=0, eod_id=2)) as writer:
+    ...     writer.write(np.array([[7, 2, 9, 0]], np.int32), pa.array([[2, 3]], pa.list_(pa.int32())))
+    >>> tokens_L, doc_ends_K = ShardReader(path).sequence(0)
+    >>> tokens_L.tolist(), doc_ends_K.tolist()
+    ([7, 2, 9, 0], [2, 3])
+    >>> verify_shard(path, vocabulary_size=100)
+    []
+    >>> folder.cleanup()
+
     Attributes, once the block has ended:
         num_bytes: of the file.
         sha256: of the file, hexadecimal; taken while writing.

@@ -54,6 +54,9 @@ def plan_budget(
 ) -> Budget:
     """Returns how long the training is: so many epochs, or as many steps as the wanted tokens take.
 
+    >>> plan_budget(1000, sequence_length=8192, global_batch_sequences=64, epochs=2)
+    Budget(tokens_per_step=524288, epoch_tokens=8192000, steps=31, tokens=16252928, epochs=2.0)
+
     What is left of the last epoch and is less than a step is not read.
 
     Args:
@@ -97,6 +100,9 @@ def optimal_tokens(parameters: float) -> float:
 
 def worth(tokens: float, *, distinct: float) -> float:
     """Returns how many new tokens a training on repeated ones is worth.
+
+    >>> round(worth(4e9, distinct=1e9) / 1e9, 2)
+    3.73
 
     D' = U + U R* (1 - exp(-R / R*)), with R = D / U - 1 repetitions of U distinct tokens.
 

@@ -86,6 +86,17 @@ def join(
 ) -> Joined:
     """Puts posts into their order, with the special tokens around them.
 
+    >>> batch = Encoded(np.array([7, 8, 9], np.int32), np.array([0, 2, 3]))
+    >>> joined = join(
+    ...     [batch],
+    ...     np.array([2, 1]),
+    ...     np.array([1, 0]),
+    ...     np.array([True, False]),
+    ...     special=DocumentTokens(begin=1, turn=3, end=2),
+    ... )
+    >>> joined.tokens_T.tolist(), joined.starts_N.tolist()
+    ([1, 9, 3, 7, 8, 2], [0, 3])
+
     Batches are taken one at a time: it holds one, and what it returns.
 
     Args:

@@ -132,6 +132,12 @@ def plan(
 ) -> PackPlan:
     """Plans the packing of N posts, in the order given; the same input gives the same plan.
 
+    >>> planned = plan(np.array([5, 3, 4]), sequence_length=8)
+    >>> planned.sequence_P.tolist(), planned.offset_P.tolist(), planned.post_P.tolist()
+    ([0, 0, 1], [0, 5, 0], [0, 1, 2])
+    >>> planned.num_sequences, planned.num_tokens, planned.num_padding
+    (2, 12, 4)
+
     Args:
         lengths_N: (N,) int32 or int64, tokens, special ones included; at least 1.
         sequence_length: L, at least 1.
@@ -206,6 +212,11 @@ def pack(
     stop: int | None = None,
 ) -> Packed:
     """Gathers the tokens of the plan's sequences `start` to `stop`, all of them by default.
+
+    >>> planned = plan(np.array([2, 1]), sequence_length=4)
+    >>> packed = pack(planned, np.array([7, 8, 9], np.int32), np.array([0, 2]), pad_id=0)
+    >>> packed.tokens_SL.tolist(), packed.doc_ends.to_pylist()
+    ([[7, 8, 9, 0]], [[2, 3]])
 
     Memory is that of the sequences asked for, so a large partition is packed in runs of sequences.
 

@@ -48,6 +48,16 @@ def plan_shards(
 ) -> ShardPlan:
     """Plans the fewest shards that are a multiple of the readers and not above the target size.
 
+    >>> planned = plan_shards(
+    ...     1000,
+    ...     sequence_length=8192,
+    ...     data_parallel_ranks=8,
+    ...     global_batch_sequences=64,
+    ...     target_shard_bytes=4 << 20,
+    ... )
+    >>> planned.num_shards, planned.sequences_per_shard, planned.leftover, planned.steps
+    (8, 125, 0, 15)
+
     A shard holds at least one sequence, even where that alone is above the target.
 
     Tokens that are wanted are rounded up twice: to whole optimiser steps, then to shards of equal
@@ -136,6 +146,11 @@ def _warning(num_sequences: int, ranks: int, workers: int, batch: int, steps: in
 
 def deal(num_sequences: int, plan: ShardPlan, *, seed: int) -> tuple[Int64s, Int64s]:
     """Assigns sequences to shards by a seeded permutation of all of them.
+
+    >>> shards = ShardPlan(2, 3, leftover=1, steps=1, shard_bytes=96, warning=None)
+    >>> shard_S, position_S = deal(7, shards, seed=1)
+    >>> sorted(shard_S.tolist())
+    [-1, 0, 0, 0, 1, 1, 1]
 
     The permutation sorts the raw 64-bit words of Philox, whose stream NumPy promises to keep,
     unlike that of `Generator.permutation`: a seed gives the same order under every version.

@@ -48,7 +48,11 @@ NUM_LINKS: Final = len(LINK_TOKENS)
 
 
 def fillers(count: int) -> list[str]:
-    """Returns `count` reserved names that follow those of `SPECIAL_TOKENS`."""
+    """Returns `count` reserved names that follow those of `SPECIAL_TOKENS`.
+
+    >>> fillers(2)
+    ['<|reserved_51|>', '<|reserved_52|>']
+    """
     return [f"<|reserved_{_NUM_RESERVED + n}|>" for n in range(count)]
 
 
