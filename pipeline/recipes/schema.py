@@ -17,11 +17,11 @@ MAX_SAMPLE = 1 / 16
 """Of a screen's rejects, clean keeps the texts of so many at most, for the sample of a cascade."""
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RecipeSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the recipe's tables: frozen, and a key it does not know is an error."""
 
 
-class InputSection(Section, frozen=True):
+class InputSection(RecipeSection, frozen=True):
     """Which files are read, and how their rows become posts.
 
     Attributes:
@@ -40,7 +40,7 @@ class InputSection(Section, frozen=True):
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
 
 
-class LimitsSection(Section, frozen=True):
+class LimitsSection(RecipeSection, frozen=True):
     """When a run stops rather than continue with what is left.
 
     Attributes:
@@ -52,7 +52,7 @@ class LimitsSection(Section, frozen=True):
     max_malformed_ratio: Ratio = 0.05
 
 
-class LanguageSection(Section, frozen=True):
+class LanguageSection(RecipeSection, frozen=True):
     """Which fastText model names the language.
 
     Attributes:
@@ -63,7 +63,7 @@ class LanguageSection(Section, frozen=True):
     model: str = "combined"
 
 
-class DedupSection(Section, frozen=True):
+class DedupSection(RecipeSection, frozen=True):
     """What counts as a duplicate, and which copy stays.
 
     Attributes:
@@ -134,7 +134,7 @@ class Classifier(Transformer, frozen=True, kw_only=True):
             )
 
 
-class VocabularySection(Section, frozen=True):
+class VocabularySection(RecipeSection, frozen=True):
     """How the tokenizer is trained, or which one is taken as it is.
 
     Attributes:
@@ -157,7 +157,7 @@ class VocabularySection(Section, frozen=True):
     tokenizer: str | None = None
 
 
-class TokensSection(Section, frozen=True):
+class TokensSection(RecipeSection, frozen=True):
     """How posts become documents, and documents sequences.
 
     Attributes:
@@ -186,7 +186,7 @@ class TokensSection(Section, frozen=True):
             )
 
 
-class ModelSection(Section, frozen=True):
+class ModelSection(RecipeSection, frozen=True):
     """The model that the tokens are for; the defaults are Grok-1's. Decides nothing: the report compares.
 
     Attributes:
@@ -212,7 +212,7 @@ class ModelSection(Section, frozen=True):
             raise ValueError("active_experts must be at most experts")
 
 
-class TrainingSection(Section, frozen=True):
+class TrainingSection(RecipeSection, frozen=True):
     """The training run that the shards are sized for.
 
     Attributes:
@@ -241,7 +241,7 @@ class TrainingSection(Section, frozen=True):
             raise ValueError("epochs and tokens both say how long the training is: set one of them")
 
 
-class Shares(Section, frozen=True):
+class Shares(RecipeSection, frozen=True):
     """What share of the text each group of posts is to have. The defaults leave all as it is.
 
     Attributes:
@@ -263,7 +263,7 @@ class Shares(Section, frozen=True):
             raise ValueError(f"the weight of {name!r} is above max_share = {self.max_share:g}")
 
 
-class MixtureSection(Section, frozen=True):
+class MixtureSection(RecipeSection, frozen=True):
     """How often posts of a language or a source are in the shards. Off by default.
 
     Attributes:
@@ -288,7 +288,7 @@ HINTED: Final = ("clean", "dedup", *SCORING, "vocabulary", "tokens", "history")
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
 
 
-class WorkersSection(Section, frozen=True):
+class WorkersSection(RecipeSection, frozen=True):
     """What an engine should give to the workers of a phase: memory, and an accelerator.
 
     Beam calls these resource hints. Dataflow acts on them; the local runner, Spark and Flink ignore them.
@@ -331,7 +331,7 @@ class WorkersSection(Section, frozen=True):
         return next((f"min_ram.{p}" for p in self.min_ram if missing.get(p)), None)
 
 
-class Recipe(Section, frozen=True):
+class Recipe(RecipeSection, frozen=True):
     """The whole of what a run does.
 
     Attributes:

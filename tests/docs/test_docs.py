@@ -145,7 +145,7 @@ def test_filters() -> None:
 def recipe_keys() -> Iterator[tuple[str, str]]:
     """Yields (key, default) of the whole recipe."""
     for field in msgspec.structs.fields(recipe.Recipe):
-        if isinstance(field.default, recipe.Section):
+        if isinstance(field.default, recipe.RecipeSection):
             values = msgspec.structs.asdict(field.default)
             yield from ((f"{field.name}.{k}", f"`{shown(v)}`") for k, v in values.items())
         else:

@@ -44,7 +44,7 @@ _NAMED = {"bos_token": special.BOD, "eos_token": special.EOD, "pad_token": speci
 _log = logging.getLogger(__name__)
 
 
-class Counts(NamedTuple):
+class EntryCounts(NamedTuple):
     """What the entries of a vocabulary are; they add up to its size.
 
     Attributes:
@@ -74,7 +74,7 @@ def train(
     vocabulary_size: int = VOCABULARY_SIZE,
     strict: bool = False,
     max_words: int | None = None,
-) -> Counts:
+) -> EntryCounts:
     """Trains a vocabulary and writes it as a folder that `tokenizers` and `transformers` load.
 
     The folder gets tokenizer_config.json, special_tokens_map.json, vocabulary.json (the counts),
@@ -110,7 +110,7 @@ def train(
             min_frequency=MIN_FREQUENCY * WEIGHT_OF_ONE,
         )
         reserved = vocabulary_size - _NUM_FIXED - len(merges_M2)
-        counts = Counts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
+        counts = EntryCounts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
     with _timed(steps, "save"):
         _check_reserved(counts, strict=strict)
         _save(_tokenizer(merges_M2, reserved).to_str(), _NAMED, counts, Path(output), totals)
@@ -123,7 +123,7 @@ def freeze(
     *,
     output: str | os.PathLike[str],
     vocabulary_size: int = VOCABULARY_SIZE,
-) -> Counts:
+) -> EntryCounts:
     """Writes the folder of `train` around a vocabulary that exists, its tokenizer.json unchanged.
 
     Args:
@@ -143,7 +143,7 @@ def freeze(
     reserved = len(added.intersection(special.fillers(vocabulary_size)))
     links = len(added.intersection(special.LINK_TOKENS))
     merges = vocabulary.size - len(added) - NUM_BYTES
-    counts = Counts(merges, len(added) - reserved - links, links, NUM_BYTES, reserved)
+    counts = EntryCounts(merges, len(added) - reserved - links, links, NUM_BYTES, reserved)
     named = {role: token for role, token in _NAMED.items() if token in added}
     _save(text, named, counts, Path(output))
     return counts
@@ -179,7 +179,7 @@ def _tokenizer(merges_M2: Array, num_reserved: int) -> Tokenizer:
     return tokenizer
 
 
-def _check_reserved(counts: Counts, *, strict: bool) -> None:
+def _check_reserved(counts: EntryCounts, *, strict: bool) -> None:
     size = sum(counts)
     _log.info("%d of %d entries: %d merges", size - counts.reserved, size, counts.merges)
     if counts.reserved_ratio <= MAX_RESERVED_RATIO:
@@ -196,7 +196,7 @@ def _check_reserved(counts: Counts, *, strict: bool) -> None:
 def _save(
     tokenizer_json: str,
     roles: Mapping[str, str],
-    counts: Counts,
+    counts: EntryCounts,
     output: Path,
     words: WordTotals | None = None,
 ) -> None:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, pre_tokenizers, trainers
 
 from sluice.schemas.errors import InputError, LimitError
 from sluice.tokenizer.training import train as training
-from sluice.tokenizer.training.train import Counts, freeze, train
+from sluice.tokenizer.training.train import EntryCounts, freeze, train
 from sluice.tokenizer.training.words import WordCounter
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary.special import (
@@ -328,9 +328,9 @@ def test_strict_refuses_fillers_and_writes_nothing(corpus: list[Path], tmp_path:
 
 def test_strict_allows_few_fillers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is on the share: one filler in a thousand entries passes, 11 in a thousand do not."""
-    training._check_reserved(Counts(667, 64, 12, 256, 1), strict=True)
+    training._check_reserved(EntryCounts(667, 64, 12, 256, 1), strict=True)
     with pytest.raises(LimitError):
-        training._check_reserved(Counts(657, 64, 12, 256, 11), strict=True)
+        training._check_reserved(EntryCounts(657, 64, 12, 256, 11), strict=True)
 
 
 def test_nulls_are_skipped(corpus: list[Path], vocabulary: Path, tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_a_failed_save_leaves_no_tokenizer_json(
 def test_freeze_keeps_the_file_and_counts_its_entries(vocabulary: Path, tmp_path: Path) -> None:
     """A frozen vocabulary is copied byte for byte, and its folder is that of the training run."""
     counts = freeze(vocabulary / "tokenizer.json", output=tmp_path, vocabulary_size=SMALL)
-    assert counts == Counts(SMALL - 332, 64, 12, 256, 0)
+    assert counts == EntryCounts(SMALL - 332, 64, 12, 256, 0)
     assert content(tmp_path) == content(vocabulary)
 
 
