@@ -208,8 +208,8 @@ class TokenDataset(IterableDataset):
 
     def _batch(self, positions_B: Int64s, numbers_B: Int64s) -> TokenBatch:
         rows = self._shards.rows(numbers_B)
-        arrays = {"positions": positions_B, "sequences": numbers_B}
-        arrays = {name: array for name, array in arrays.items() if name in self._columns}
+        known = {"positions": positions_B, "sequences": numbers_B}
+        arrays: dict[str, Array] = {n: known[n] for n in known if n in self._columns}
         for name in self._columns & {"position_ids", "document_ids", "labels"}:
             arrays[name] = getattr(loader_columns, name)(rows)
         longest = None
