@@ -199,7 +199,7 @@ def test_what_a_module_is_made_from() -> None:
 
 def test_a_constant_of_the_pattern_names_other_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels that cut words hold constants of `pattern.py`: where one changes, they are compiled again."""
-    words, pattern = "sluice.tokenizer.training.words_kernel", "sluice.tokenizer.vocabulary.pattern"
+    words, pattern = "sluice.tokenizer.training.kernels", "sluice.tokenizer.vocabulary.pattern"
     source_of, digest_of = kernel_cache._source, kernel_cache.source_digest.__wrapped__
     before = digest_of(words)
     changed = (source_of(pattern) or b"").replace(b"CAPITAL: Final = 1\n", b"CAPITAL: Final = 3\n")
