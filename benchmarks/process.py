@@ -32,11 +32,13 @@ class Usage(msgspec.Struct, frozen=True):
         cpu_seconds: user and system time of the process and of its children that it waited for.
         load_before: the machine's load average over a minute when the command began; above 0.5 or so
             others were at work and the wall time says little.
+        peak_rss_bytes: the most memory that the process had, or one of those children.
     """
 
     seconds: float
     cpu_seconds: float
     load_before: float
+    peak_rss_bytes: int = 0
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -88,7 +90,8 @@ def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = 
     if process.returncode:
         tail = log.read_text("utf-8", "replace")[-2000:]
         raise CommandError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
-    return Usage(round(seconds, 3), round(usage.ru_utime + usage.ru_stime, 3), round(load, 2))
+    cpu_seconds, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10
+    return Usage(round(seconds, 3), round(cpu_seconds, 3), round(load, 2), peak)
 
 
 def this_machine() -> Machine:

@@ -11,17 +11,15 @@ its own with one thread. Prints a Markdown table.
 
 import argparse
 import json
-import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +27,7 @@ from pyarrow import ipc
 from tokenizers import Regex, Tokenizer, pre_tokenizers, trainers
 
 from benchmarks.command import parser_of
-from benchmarks.process import ROOT, this_machine
+from benchmarks.process import Usage, run_measured, this_machine
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.units.manifest import done_units
 from sluice.tokenizer.training.train import MIN_FREQUENCY
@@ -48,23 +46,10 @@ ROWS = 16_384
 TRAINERS = ("sluice", "tokenizers")
 
 
-class Cost(NamedTuple):
-    """What a process took: CPU seconds of all its threads, and the most memory it had."""
-
-    cpu_seconds: float
-    peak_rss_bytes: int
-
-
-def measured(*arguments: str) -> Cost:
+def measured(*arguments: str, work: Path) -> Usage:
     """Runs a module in this Python with one thread; raises where it fails."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "RAYON")}
-    command = [sys.executable, "-m", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **threads})
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    return run_measured([sys.executable, "-m", *arguments], log=work / "log", env=threads)
 
 
 def kept_texts(output: Path) -> Iterator[pa.StringArray]:
@@ -170,10 +155,11 @@ def model_of(path: Path) -> Any:
 def compare(kept: Path, work: Path) -> Iterator[str]:
     """Yields the rows of both trainers on the kept posts."""
     size = ipc.open_file(kept).read_all()["text"].nbytes
-    ours = measured("sluice.tokenizer.training.train", "--output", str(work / "ours"), str(kept))
+    training = ("sluice.tokenizer.training.train", "--output", str(work / "ours"), str(kept))
+    ours = measured(*training, work=work)
     tokenizer = work / "ours" / "tokenizer.json"
     arguments = ("--oracle", str(work / "library.json"), str(kept), str(tokenizer))
-    theirs = measured("benchmarks.vocabulary_training", *arguments)
+    theirs = measured("benchmarks.vocabulary_training", *arguments, work=work)
     same = model_of(tokenizer) == model_of(work / "library.json")
     words = json.loads((work / "ours" / "words.json").read_text())["distinct"]
     for name, cost in zip(TRAINERS, (ours, theirs), strict=True):
@@ -183,22 +169,20 @@ def compare(kept: Path, work: Path) -> Iterator[str]:
 def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterator[str]:
     """Yields the rows of counting many texts, and of training on their words with each bound."""
     counted = work / "counted.arrow"
-    cost = measured(
-        "benchmarks.vocabulary_training", "--count", str(counted), *(str(f) for f in files)
-    )
+    counting = ("benchmarks.vocabulary_training", "--count", str(counted), *map(str, files))
+    cost = measured(*counting, work=work)
     size, words = sum(f.stat().st_size for f in files), ipc.open_file(counted).read_all().num_rows
     yield row("sluice, counting", size, words, cost, "")
     for bound in (None, *bounds):
         more = [] if bound is None else ["--max-words", str(bound)]
-        cost = measured(
-            "sluice.tokenizer.training.train", "--output", str(work / "large"), str(counted), *more
-        )
-        found = json.loads((work / "large" / "words.json").read_text())
+        training = ("sluice.tokenizer.training.train", "--output", str(work / "large"))
+        cost = measured(*training, str(counted), *more, work=work)
+        totals = json.loads((work / "large" / "words.json").read_text())
         name = "sluice, from counts" + (f", max_words {bound:,}" if bound else "")
-        yield row(name, size, found["distinct"] - found["left_out"], cost, "")
+        yield row(name, size, totals["distinct"] - totals["left_out"], cost, "")
 
 
-def row(name: str, size: int, words: int, cost: Cost, merges: str) -> str:
+def row(name: str, size: int, words: int, cost: Usage, merges: str) -> str:
     """Returns a row of the table."""
     memory = cost.peak_rss_bytes / 1e6
     return f"| {name} | {size / 1e6:,.0f} | {words:,} | {cost.cpu_seconds:.1f} | {memory:,.0f} | {merges} |"
