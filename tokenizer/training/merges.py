@@ -61,7 +61,7 @@ def lay_out(
 
 def empty_side(vocabulary_size: int) -> Side:
     """Returns the state of a side between merges."""
-    return Side(*(np.zeros(vocabulary_size, kind) for kind in (np.int64, np.int32, np.int32)))
+    return Side(np.zeros(vocabulary_size, np.int64), *np.zeros((2, vocabulary_size), np.int32))
 
 
 def with_room(
@@ -76,12 +76,11 @@ def with_room(
     more_places = max(places_used // 4, int(sizes[kernels.MORE_PLACES])) if crowded else 0
     capacity = max(capacity, len(pairs.key_K))
     table = 1 << (2 * capacity - 1).bit_length()
-    roomy = Pairs(
-        *(longer(array, capacity) for array in pairs[:4]),
-        slot_H=longer(pairs.slot_H, table),
-        place_A=longer(pairs.place_A, places_used + more_places),
+    key_K, count_K, start_K, size_K = (longer(array, capacity) for array in pairs[:4])
+    slot_H, place_A = longer(pairs.slot_H, table), longer(pairs.place_A, places_used + more_places)
+    return Pairs(key_K, count_K, start_K, size_K, slot_H, place_A), Queue(
+        *(longer(array, capacity) for array in queue)
     )
-    return roomy, Queue(*(longer(array, capacity) for array in queue))
 
 
 def longer(array: Array, size: int) -> Array:

@@ -162,7 +162,6 @@ def _joined(batches: Sequence[WordCounts]) -> WeighedWords:
         data_B, offsets_W1 = utf8_view(batch.words)
         data.append(data_B[offsets_W1[0] : offsets_W1[-1]])
         sizes.append(np.diff(offsets_W1))
-    offsets_W1 = np.concatenate([[0], np.cumsum(np.concatenate(sizes), dtype=np.int64)])
-    return WeighedWords(
-        np.concatenate(data), offsets_W1, np.concatenate([b.weight_W for b in batches])
-    )
+    starts_W1 = np.cumsum(np.concatenate([[0], *sizes]), dtype=np.int64)
+    weight_W = np.concatenate([batch.weight_W for batch in batches])
+    return WeighedWords(np.concatenate(data), starts_W1, weight_W)
