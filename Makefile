@@ -84,7 +84,7 @@ lint: install
 	$(BIN)/ruff check .
 
 types: install
-	$(BIN)/mypy --strict -p sluice
+	$(BIN)/mypy -p sluice
 
 layers: install
 	$(BIN)/lint-imports

@@ -36,7 +36,7 @@ class Step(NamedTuple):
     of: tuple[Stage, ...] = ()
 
 
-class Graph(beam.PTransform):  # type: ignore[misc]
+class Graph(beam.PTransform):
     """The steps of a phase: what the phase starts from in, finished units of the last stage out."""
 
     def __init__(self, name: str, steps: Sequence[Step]):

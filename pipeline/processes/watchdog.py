@@ -82,7 +82,7 @@ def obituary(pid: int, code: int) -> str:
     )
 
 
-class _WorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):  # type: ignore[misc]
+class _WorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
     """Beam's handle of one worker process; answers for the worker when it is dead."""
 
     workers: Workers

@@ -58,7 +58,7 @@ class Stage(Protocol):
         ...
 
 
-class DoUnit(beam.DoFn):  # type: ignore[misc]
+class DoUnit(beam.DoFn):
     """Does units that are not done yet; yields a Done for each."""
 
     def __init__(self, stage: Stage):
@@ -137,7 +137,7 @@ def total_times(folder: str) -> dict[str, int]:
     return total
 
 
-class DoUnits(beam.PTransform):  # type: ignore[misc]
+class DoUnits(beam.PTransform):
     """Units in, finished units out."""
 
     def __init__(self, stage: Stage):

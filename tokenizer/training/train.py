@@ -20,15 +20,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from sluice.schemas.arrays import Array
+from sluice.schemas.counts import EntryCounts, TrainingWords
 from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
-from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, WordTotals, gather
+from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary import special
 from sluice.tokenizer.vocabulary.load import load_frozen
 from sluice.tokenizer.vocabulary.pattern import SPLIT
@@ -44,29 +45,6 @@ _NAMED = {"bos_token": special.BOD, "eos_token": special.EOD, "pad_token": speci
 _log = logging.getLogger(__name__)
 
 
-class EntryCounts(NamedTuple):
-    """What the entries of a vocabulary are; they add up to its size.
-
-    Attributes:
-        merges: entries that training found.
-        special: the tokens of `SPECIAL_TOKENS`.
-        links: the tokens of `LINK_TOKENS`.
-        bytes: the symbols of the 256 bytes.
-        reserved: reserved tokens that replace merges which the texts did not give.
-    """
-
-    merges: int
-    special: int
-    links: int
-    bytes: int
-    reserved: int
-
-    @property
-    def reserved_ratio(self) -> float:
-        """Share of the entries that are fillers, in [0, 1]."""
-        return self.reserved / sum(self)
-
-
 def train(
     files: Sequence[str | os.PathLike[str]],
     *,
@@ -78,8 +56,8 @@ def train(
     """Trains a vocabulary and writes it as a folder that `tokenizers` and `transformers` load.
 
     The folder gets tokenizer_config.json, special_tokens_map.json, vocabulary.json (the counts),
-    words.json (`WordTotals`) and tokenizer.json, each written under another name and renamed, tokenizer.json
-    last: where it exists, the others are those of the same run. Then comes times.json, the one file that
+    words.json (`TrainingWords`) and, last, tokenizer.json, each written under another name and renamed:
+    where the last one exists, the others are those of the same run. Then comes times.json, the one file that
     differs between two runs: `seconds` and `cpu_seconds` of the steps `train` and `save`.
 
     Args:
@@ -180,12 +158,12 @@ def _tokenizer(merges_M2: Array, num_reserved: int) -> Tokenizer:
 
 
 def _check_reserved(counts: EntryCounts, *, strict: bool) -> None:
-    size = sum(counts)
+    size, ratio = counts.size, counts.reserved / counts.size
     _log.info("%d of %d entries: %d merges", size - counts.reserved, size, counts.merges)
-    if counts.reserved_ratio <= MAX_RESERVED_RATIO:
+    if ratio <= MAX_RESERVED_RATIO:
         return
     message = (
-        f"vocabulary: {counts.reserved} of {size} entries ({counts.reserved_ratio:.1%}) are "
+        f"vocabulary: {counts.reserved} of {size} entries ({ratio:.1%}) are "
         f"reserved fillers: no more pairs occur {MIN_FREQUENCY} times; train on more text"
     )
     if strict:
@@ -198,7 +176,7 @@ def _save(
     roles: Mapping[str, str],
     counts: EntryCounts,
     output: Path,
-    words: WordTotals | None = None,
+    words: TrainingWords | None = None,
 ) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / "tokenizer.json").unlink(missing_ok=True)
@@ -210,9 +188,9 @@ def _save(
         "tokenizer_class": "PreTrainedTokenizerFast",
     }
     _write(output / "tokenizer_config.json", config)
-    _write(output / "vocabulary.json", counts._asdict())
+    _write(output / "vocabulary.json", msgspec.structs.asdict(counts))
     if words is not None:
-        _write(output / "words.json", words._asdict())
+        _write(output / "words.json", msgspec.structs.asdict(words))
     _put(output / "tokenizer.json", tokenizer_json)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from sluice.schemas.arrays import Int64s, Uint8s
+from sluice.schemas.counts import TrainingWords
 from sluice.schemas.errors import InputError
 from sluice.schemas.kernel import utf8_view
 from sluice.tokenizer.training.words import WordCounter, WordCounts, draws
@@ -42,23 +43,7 @@ class WeighedWords(NamedTuple):
     weight_W: Int64s
 
 
-class WordTotals(NamedTuple):
-    """How many words a vocabulary was trained on, and how many were left out.
-
-    Attributes:
-        distinct: distinct words.
-        occurrences: of all of them.
-        left_out: distinct words that weighed too little for `max_words`.
-        left_out_occurrences: of those.
-    """
-
-    distinct: int
-    occurrences: int
-    left_out: int
-    left_out_occurrences: int
-
-
-def gather(files: Sequence[Path], *, max_words: int | None) -> tuple[WeighedWords, WordTotals]:
+def gather(files: Sequence[Path], *, max_words: int | None) -> tuple[WeighedWords, TrainingWords]:
     """Returns the words of files that weigh most, and what there was.
 
     Files of counted words are read batch by batch: for their weights, and again for the words taken.
@@ -87,7 +72,7 @@ def gather(files: Sequence[Path], *, max_words: int | None) -> tuple[WeighedWord
         taken.append(_heavy(batch, bound))
     left_out = distinct - sum(len(batch.words) for batch in taken)
     left_out_occurrences = occurrences - sum(int(batch.count_W.sum()) for batch in taken)
-    return _joined(taken), WordTotals(distinct, occurrences, left_out, left_out_occurrences)
+    return _joined(taken), TrainingWords(distinct, occurrences, left_out, left_out_occurrences)
 
 
 def _batches(files: Sequence[Path], here: WordCounts) -> Iterator[WordCounts]:

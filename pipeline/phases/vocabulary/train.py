@@ -128,7 +128,7 @@ def _freeze(stage: Freeze, unit: Unit, attempt: Attempt) -> TrainCounts:
     counts = freeze(local_copies.fetch(stage.tokenizer), output=made)
     publish(attempt, made, stage.output)
     shutil.rmtree(made)
-    return TrainCounts(EntryCounts(**counts._asdict()))
+    return TrainCounts(counts)
 
 
 def tokenizer_path(output: str) -> str:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from pyarrow import ipc
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 
+from sluice.schemas.counts import EntryCounts
 from sluice.schemas.errors import InputError, LimitError
 from sluice.tokenizer.training import train as training
-from sluice.tokenizer.training.train import EntryCounts, freeze, train
+from sluice.tokenizer.training.train import freeze, train
 from sluice.tokenizer.training.words import WordCounter
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary.special import (
