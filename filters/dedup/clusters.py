@@ -38,7 +38,7 @@ import pyarrow as pa
 
 from sluice.filters.dedup import kernels
 from sluice.filters.dedup.exact_hash import first_of_text
-from sluice.filters.dedup.kernels import LeaderBuckets, Leaders, Outcome
+from sluice.filters.dedup.kernels import LeaderBuckets, LeaderShingles, Outcome
 from sluice.filters.dedup.minhash import shingle_sets
 from sluice.filters.dedup.sharing import first_of, shared_keys
 from sluice.schemas.arrays import Bools, Float32s, Int32s, Int64s, Uint8s, Uint64s
@@ -232,7 +232,7 @@ class _Resolver:
     def __init__(self, texts: pa.StringArray, fresh_F: Int32s, fixed_F: Bools, checks: Checks):
         self._texts, self._fresh_F, self._fixed_F = texts, fresh_F, fixed_F
         self._checks = checks
-        self._leaders = Leaders(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
+        self._leaders = LeaderShingles(np.empty(0, np.uint64), np.empty(len(fresh_F), np.int64))
         self._used = 0
 
     def resolve(

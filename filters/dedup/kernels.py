@@ -58,7 +58,7 @@ class LeaderBuckets(NamedTuple):
     row_R: Int32s  # rows, a bucket after the other
 
 
-class Leaders(NamedTuple):
+class LeaderShingles(NamedTuple):
     """The shingles of the leaders that a later row may be compared with."""
 
     words_S: Uint64s  # leader after leader, a head before its shingles; see _HEAD_BITS
@@ -82,7 +82,7 @@ _INT, _FLOAT, _FLAG = types.int64, types.float32, types.boolean
 _READ_BOOL, _READ_U32, _READ_U64 = map(read_only, (types.boolean, types.uint32, types.uint64))
 _SETS = types.NamedTuple((_U64, _I64), ShingleSets)
 _BUCKETS = types.NamedTuple((_I32_2, _I32, _I64, _I32, _I32), LeaderBuckets)
-_LEADERS = types.NamedTuple((_U64, _I64), Leaders)
+_LEADERS = types.NamedTuple((_U64, _I64), LeaderShingles)
 _OUTCOME = types.NamedTuple((_I32, _F32, _I32, _BOOL), Outcome)
 
 

@@ -33,7 +33,7 @@ WEIGHTS = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.js
 """Files that hold the weights, or say which files do, the preferred one first."""
 
 
-class ModelFile(msgspec.Struct, frozen=True):
+class IdentifiedFile(msgspec.Struct, frozen=True):
     """A file that scores depend on.
 
     Attributes:
@@ -50,16 +50,16 @@ class ModelFile(msgspec.Struct, frozen=True):
         return Path(self.path).name
 
 
-def identify(path: Path) -> ModelFile:
+def identify(path: Path) -> IdentifiedFile:
     """Returns a file with its sha256; raises InputError where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return ModelFile(str(path), hashlib.file_digest(file, "sha256").hexdigest())
+            return IdentifiedFile(str(path), hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as failure:
         raise InputError(f"{path}: cannot read the model: {failure.strerror}") from failure
 
 
-def check_unchanged(files: Iterable[ModelFile]) -> None:
+def check_unchanged(files: Iterable[IdentifiedFile]) -> None:
     """Raises InputError where a file is not what it was when it was located."""
     for file in files:
         now = identify(Path(file.path))
@@ -70,7 +70,7 @@ def check_unchanged(files: Iterable[ModelFile]) -> None:
             )
 
 
-def check_pin(file: ModelFile, sha256: str | None) -> None:
+def check_pin(file: IdentifiedFile, sha256: str | None) -> None:
     """Raises InputError where a file is not the one that the recipe pins."""
     if sha256 is not None and file.sha256 != sha256:
         raise InputError(
@@ -88,8 +88,8 @@ class ModelFolder(NamedTuple):
     """
 
     path: Path
-    configs: tuple[ModelFile, ...]
-    weights: tuple[ModelFile, ...]
+    configs: tuple[IdentifiedFile, ...]
+    weights: tuple[IdentifiedFile, ...]
 
 
 def read_folder(path: Path, *, weights: bool) -> ModelFolder:
@@ -133,7 +133,7 @@ def _weights(path: Path) -> list[Path]:
     return [first, *(path / shard for shard in shards)]
 
 
-def detoxify_checkpoint(name: str) -> ModelFile:
+def detoxify_checkpoint(name: str) -> IdentifiedFile:
     """Returns a published checkpoint of detoxify, from the cache of torch hub or downloaded into it.
 
     Args:

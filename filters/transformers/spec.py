@@ -9,7 +9,7 @@ import msgspec
 
 from sluice.filters.transformers.batches import padded
 from sluice.filters.transformers.checkpoint import DetoxifyHeader
-from sluice.filters.transformers.files import DETOXIFY_URLS, ModelFile
+from sluice.filters.transformers.files import DETOXIFY_URLS, IdentifiedFile
 from sluice.filters.transformers.forward import Activation
 from sluice.schemas.errors import did_you_mean
 
@@ -100,14 +100,14 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     folder: str
-    configs: tuple[ModelFile, ...]
-    weights: tuple[ModelFile, ...]
+    configs: tuple[IdentifiedFile, ...]
+    weights: tuple[IdentifiedFile, ...]
     labels: tuple[str, ...]
     activation: Activation
     header: DetoxifyHeader | None
 
     @property
-    def files(self) -> tuple[ModelFile, ...]:
+    def files(self) -> tuple[IdentifiedFile, ...]:
         """All files that scores depend on."""
         return (*self.weights, *self.configs)
 
