@@ -137,7 +137,8 @@ def compose(recipe: Recipe, *, files: Sequence[Path], tokenizer: Path, shards: P
     packed = in_sequences(ids, encoded, recipe, vocabulary, steps)
     with steps("shards"):
         write_shards(packed, recipe.training, vocabulary, folder=shards, seed=recipe.seed)
-    outcome = Outcome(kept.read, len(ids), int(drop_N.sum()), len(encoded.tokens_T))
+    num_tokens = len(ids) + sum(len(part.tokens_T) for part in encoded)  # one ends each document
+    outcome = Outcome(kept.read, len(ids), int(drop_N.sum()), num_tokens)
     return ComposedRun({k: round(steps.seconds[k], 4) for k in PHASE_OF_STEP}, outcome)
 
 

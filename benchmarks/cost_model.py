@@ -200,7 +200,7 @@ def cut_table(made: Estimate) -> list[str]:
     rows: list[tuple[str, object]] = [
         ("input units", cut.units),
         ("key partitions, with so many ranges of each unit", f"{cut.keys:,} x {cut.runs}"),
-        ("settle, word and pack partitions", f"{cut.settle:,}, {cut.words:,} and {cut.pack:,}"),
+        ("component, word and pack partitions", f"{cut.resolve:,}, {cut.words:,} and {cut.pack:,}"),
         ("shards", cut.shards),
         *((f"ranges of {name}", n) for name, n in ranges.items()),
     ]
@@ -437,7 +437,7 @@ def _cut_of(run: Measured) -> Layout:
     return Layout(
         units=by["clean"],
         keys=by["buckets"],
-        settle=by["settle"],
+        resolve=by["settle"],
         words=by.get("words", 1),
         pack=by["pack"],
         shards=by["shard"],

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.cost_measure import Edge, Measured
-from sluice.pipeline.phases.dedup.phase import POSTS_IN_SETTLE_PARTITION
+from sluice.pipeline.phases.dedup.phase import POSTS_IN_PARTITION
 from sluice.pipeline.phases.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
 from sluice.pipeline.phases.vocabulary.count import PARTITION_BYTES
 from sluice.pipeline.recipes.schema import (
@@ -111,7 +111,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     units: int
     keys: int
-    settle: int
+    resolve: int
     words: int
     pack: int
     shards: int
@@ -123,8 +123,8 @@ class Layout(msgspec.Struct, frozen=True):
         return {
             "clean.keys": self.units * self.keys * self.runs,
             "join.components": self.units,
-            "ship.candidates": self.units * self.settle,
-            "settle.found": self.settle * self.units,
+            "ship.candidates": self.units * self.resolve,
+            "settle.found": self.resolve * self.units,
             "sample.words": self.units * self.words,
             "encode.documents": self.units * self.pack,
             "deal.dealt": self.shards,
@@ -136,7 +136,7 @@ class Layout(msgspec.Struct, frozen=True):
         one = dict.fromkeys(("join", "train", "deal"), 1)
         parts = {
             "buckets": self.keys,
-            "settle": self.settle,
+            "settle": self.resolve,
             "words": self.words,
             "pack": self.pack,
         }
@@ -156,7 +156,7 @@ def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
     return Layout(
         units=units,
         keys=keys,
-        settle=max(4, math.ceil(run.kept * ratio / POSTS_IN_SETTLE_PARTITION)),
+        resolve=max(4, math.ceil(run.kept * ratio / POSTS_IN_PARTITION)),
         words=max(1, math.ceil(min(text, VocabularySection().sample_bytes) / PARTITION_BYTES)),
         pack=max(1, math.ceil(text / TokensSection().partition_bytes)),
         shards=max(1, shards),

@@ -155,8 +155,8 @@ def check_table(corpus: Corpus) -> list[str]:
     rows = []
     near = corpus.pairs.at_least(THRESHOLD)
     for most in (16, 64, 256, 1024):
-        limits = {"threshold": THRESHOLD, "max_checks": most}
-        resolved, seconds = timed(partial(resolve, corpus.texts, MinHashSpec(), **limits))
+        run = partial(resolve, corpus.texts, MinHashSpec(), threshold=THRESHOLD, max_checks=most)
+        resolved, seconds = timed(run)
         usec = seconds / len(corpus.texts) * 1e6
         judged = judge(resolved.reason_N != 0, corpus.text_N, near)
         unverified = resolved.found.num_unverified

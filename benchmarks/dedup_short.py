@@ -1,6 +1,6 @@
 """What becomes of short posts, in which script, and what the deduplication text does not fold.
 
-All figures are of every post of the firehose that has a deduplication text, as Sluice settles them
+All figures are of every post of the firehose that has a deduplication text, as Sluice resolves them
 at threshold 0.8.
 
 Shape suffixes: N posts, T distinct texts, C code points.

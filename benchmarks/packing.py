@@ -26,7 +26,7 @@ from benchmarks.process import this_machine
 from sluice.filters.text.normalize import normalize
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.tokenizer.encode import Encoder
-from sluice.tokenizer.packing.documents import Marks, join
+from sluice.tokenizer.packing.documents import DocumentTokens, join
 from sluice.tokenizer.packing.plan import Packing, PackPlan, pack, plan
 from sluice.tokenizer.vocabulary.load import load_vocabulary
 
@@ -92,7 +92,9 @@ def read_rows(files: Iterator[Path]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def corpus(name: str, rows: list[dict[str, Any]], encoder: Encoder, marks: Marks) -> Corpus:
+def corpus(
+    name: str, rows: list[dict[str, Any]], encoder: Encoder, special: DocumentTokens
+) -> Corpus:
     """Returns the posts as documents: joined where they have a conversation, in its order."""
     rows = sorted(
         rows,
@@ -103,7 +105,7 @@ def corpus(name: str, rows: list[dict[str, Any]], encoder: Encoder, marks: Marks
     texts = normalize(pa.array([r["text"] for r in rows], pa.string()))
     encoded = encoder.encode(texts)
     lengths_N = np.diff(encoded.offsets_N1)
-    joined = join([encoded], lengths_N, np.arange(len(rows)), begins_N, marks=marks)
+    joined = join([encoded], lengths_N, np.arange(len(rows)), begins_N, special=special)
     places = (joined.tokens_T, joined.starts_N, joined.lengths_N)
     text_bytes = sum(len(text.encode()) for text in texts.to_pylist())
     return Corpus(name, *places, begins_N, text_bytes)
@@ -112,12 +114,12 @@ def corpus(name: str, rows: list[dict[str, Any]], encoder: Encoder, marks: Marks
 def corpora(data: Path, tokenizer: Path) -> list[Corpus]:
     """Returns the posts and the threads of SLUICE_DATA, encoded."""
     encoder, made = Encoder(tokenizer), load_vocabulary(tokenizer)
-    marks = Marks(None, made.turn_id, made.eod_id)
+    special = DocumentTokens(None, made.turn_id, made.eod_id)
     posts = read_rows(iter(sorted((data / "firehose").glob("part-*.jsonl.gz"))))
     threads = read_rows(iter(sorted((data / "threads").glob("*.jsonl.gz"))))
     for row in posts:
         row.pop("conversation_id", None)
-    return [corpus("posts", posts, encoder, marks), corpus("threads", threads, encoder, marks)]
+    return [corpus("posts", posts, encoder, special), corpus("threads", threads, encoder, special)]
 
 
 class Packed(NamedTuple):
