@@ -86,7 +86,8 @@ def run(job: Job, *, flags: Sequence[str], say: Say) -> Report:
         output_folder.keep_only(out, files)
         write_json(storage.join(out, "manifest.json"), manifest.manifest(job, results))
         report = build.report(job, results, runs)
-        _write_report(out, report)
+        write_json(storage.join(out, "report", "report.json"), report)
+        _write_page(out, report)
         _flush(out, files)
         completed = f"{report.recipe.fingerprint}\n"
         storage.write_bytes(storage.join(out, output_folder.COMPLETED), completed.encode())
@@ -109,13 +110,12 @@ def _holding(job: Job) -> Iterator[None]:
         yield
 
 
-def _write_report(out: str, report: Report) -> None:
-    write_json(storage.join(out, "report", "report.json"), report)
+def _write_page(out: str, report: Report) -> None:
     storage.write_bytes(storage.join(out, "report", "report.html"), render(report).encode())
 
 
 def write_report_again(out: str) -> Report:
-    """Renders report.html from report.json again; returns the report."""
+    """Renders report.html from report.json again, which stays as it is; returns the report."""
     path = storage.join(out, "report", "report.json")
     try:
         report = msgspec.json.decode(storage.read_bytes(path), type=Report)
@@ -123,7 +123,7 @@ def write_report_again(out: str) -> Report:
         raise OutputError(f"{out}: no report/report.json: the run did not finish") from None
     except (OSError, msgspec.DecodeError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
-    _write_report(out, report)
+    _write_page(out, report)
     return report
 
 

@@ -14,7 +14,7 @@ import pytest
 import sluice
 from sluice.pipeline import cli
 from sluice.pipeline.recipes import loader
-from sluice.tokenizer.shards import read_shard
+from sluice.tokenizer.shards import ShardReader
 from tests.repository import ROOT
 
 RELEASE = ROOT / "tests" / "golden" / "release-0.1"
@@ -50,6 +50,23 @@ def test_an_output_is_verified(release: Path) -> None:
     assert sluice.verify(str(release / "out")) == []
 
 
+@pytest.mark.parametrize(
+    "command", [["verify"], ["inspect", "1"], ["export", "mds", "exported"]], ids=lambda c: c[0]
+)
+def test_an_output_that_cannot_be_read_is_refused(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The manifest of the first 0.1.0 lacks what is needed: the message says who wrote it and what to do."""
+    out = tmp_path / "out"
+    out.mkdir()
+    text = (RELEASE / "first-manifest.json").read_text()
+    (out / "manifest.json").write_text(text.replace('"sluice": "0.1.0"', '"sluice": "0.1.0.dev0"'))
+    assert cli.main([command[0], str(out), *command[1:]]) == 2
+    said = capsys.readouterr().err
+    assert "was written by sluice 0.1.0.dev0" in said
+    assert "run the inputs again into another --output" in said
+
+
 def test_damage_of_an_output_is_found(release: Path) -> None:
     """A file that was cut is named, as in an output of today."""
     shard = next((release / "out" / "tokens").glob("*.arrow"))
@@ -58,15 +75,17 @@ def test_damage_of_an_output_is_found(release: Path) -> None:
 
 
 def test_a_report_is_printed_again(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The funnel and report.json have the counts of 0.1, and the page is written again."""
+    """The funnel and `--json` have the counts of 0.1; the page is written again, report.json is not."""
     out = release / "out"
-    before = json.loads((out / "report" / "report.json").read_text())
+    text = (out / "report" / "report.json").read_text()
+    before = json.loads(text)
     (out / "report" / "report.html").unlink()
     assert cli.main(["report", str(out)]) == 0
     assert f"{before['posts']['read']} read = {before['posts']['kept']} kept" in (
         capsys.readouterr().out.replace(",", "")
     )
     assert (out / "report" / "report.html").exists()
+    assert (out / "report" / "report.json").read_text() == text
     assert cli.main(["report", str(out), "--json"]) == 0
     assert holds(json.loads(capsys.readouterr().out), before)
 
@@ -93,7 +112,7 @@ def test_an_output_is_exported(release: Path, form: str) -> None:
 def test_shards_are_read(release: Path) -> None:
     """A shard has the format that its manifest says."""
     form = json.loads((release / "out" / "manifest.json").read_text())["format"]
-    shard = read_shard(str(next((release / "out" / "tokens").glob("*.arrow"))))
+    shard = ShardReader(str(next((release / "out" / "tokens").glob("*.arrow"))))
     assert shard.format.sequence_length == form["sequence_length"]
     assert shard.format.vocabulary_size == form["vocabulary_size"]
 

@@ -1,6 +1,7 @@
 """Reads a whole output again and compares it with its manifest: files, shapes, ids, the ledger."""
 
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 
 import msgspec
 import numpy as np
@@ -33,11 +34,11 @@ def read_manifest(output: str) -> Manifest:
     """Returns manifest.json.
 
     Raises:
-        OutputError: there is none, it cannot be read, or it is of a later version.
+        OutputError: there is none, it cannot be read, or this version cannot read what another wrote.
     """
     path = storage.join(output, "manifest.json")
     try:
-        manifest = msgspec.json.decode(storage.read_bytes(path), type=Manifest)
+        manifest = _decoded(storage.read_bytes(path), path)
     except FileNotFoundError:
         raise OutputError(
             f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
@@ -51,6 +52,23 @@ def read_manifest(output: str) -> Manifest:
             f"version reads up to {MANIFEST_VERSION}: install that sluice or a later one"
         )
     return manifest
+
+
+def _decoded(text: bytes, path: str) -> Manifest:
+    try:
+        return msgspec.json.decode(text, type=Manifest)
+    except msgspec.ValidationError as error:
+        writer, reader = msgspec.json.decode(text, type=_Writer).sluice, version("sluice")
+        if writer in ("", reader):
+            raise
+        raise OutputError(
+            f"{path}: was written by sluice {writer}, and sluice {reader} cannot read it ({error}); "
+            f"run the inputs again into another --output, or use sluice {writer}"
+        ) from None
+
+
+class _Writer(msgspec.Struct):
+    sluice: str = ""
 
 
 def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
