@@ -89,7 +89,7 @@ class Resolved(NamedTuple):
 def resolve(
     texts: pa.StringArray, spec: MinHashSpec, *, threshold: float, max_checks: int = 64
 ) -> Resolved:
-    """Settles posts as phase dedup does: keys, edges, components, then verified leaders.
+    """Resolves posts as phase dedup does: keys, edges, components, then verified leaders.
 
     Args:
         texts: (N,) string, the most preferred first; none is empty.

@@ -33,7 +33,7 @@ class Memory(NamedTuple):
     Attributes:
         at: seconds since the epoch, as files' times are.
         anonymous: heap, stacks, arrays: what has no file behind it.
-        resident: that, and pages of mapped files, which the machine can take back.
+        resident: that, and pages of mapped files, which the machine can reclaim.
         high_water: the most that each process has ever had resident, summed.
     """
 

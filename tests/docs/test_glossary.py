@@ -13,20 +13,19 @@ from tests.repository import ROOMS, ROOT
 
 FOLDERS = (*ROOMS, "sluice", "benchmarks", "docs", "tests", ".ci")
 ENDINGS = (".py", ".md", ".html", ".toml", ".sh", "Makefile")
-NAMES_THAT_ARE_OUT = ("dedup_settle", "held_back")
-"""Of manifest.json, recipes and report.json: they stay."""
+NAMES_THAT_ARE_OUT = ("dedup_settle", "held_back", r"\"settle(?:\.found)?\"")
+"""Of stages in manifest.json (and the folders of their units), recipes and report.json: they stay."""
 FIGURES = r"(?s:<!-- figures.*?<!-- end of figures)"
 """What benchmarks write into pages has the names of stages as manifest.json has them."""
 HISTORY = ("CHANGELOG.md", "pipeline/DESIGN.md")
 """Pages that may have former names of modules and functions, in backquotes."""
 LEFT_OUT = ("docs/glossary.md", "tests/docs/test_glossary.py")
 """The list itself, and its test."""
-CHECKED = (
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "run_local.sh", "pyproject.toml"),
-    *("docs/", ".ci/", "sluice/", "pipeline/DESIGN.md", "tests/docs/", "tests/packaging/"),
-    *("tests/security/", "tests/cluster/", "tests/dataflow/", "tests/readers/", "tests/faults/"),
+NOT_YET = (
+    *("pipeline/storage/", "pipeline/units/", "pipeline/history/", "pipeline/processes/"),
+    *("pipeline/engine/", "pipeline/phases/", "pipeline/outputs/reassemble.py", "tests/pipeline/"),
 )
-"""Beginnings of the paths that are checked."""
+"""Beginnings of paths that are not checked yet."""
 
 
 class Unwanted(NamedTuple):
@@ -72,7 +71,7 @@ def checked() -> list[str]:
     return [
         path
         for path in sorted(top + below)
-        if path.endswith(ENDINGS) and path not in LEFT_OUT and path.startswith(CHECKED)
+        if path.endswith(ENDINGS) and path not in LEFT_OUT and not path.startswith(NOT_YET)
     ]
 
 
@@ -128,4 +127,4 @@ def test_the_check_sees_them(path: str, text: str, lines: list[int]) -> None:
 def test_every_folder_is_read() -> None:
     """Files of each folder, and of the top, are among those that are checked."""
     read = {path.rpartition("/")[0].split("/")[0] for path in checked()}
-    assert {folder for folder in FOLDERS if folder.startswith(CHECKED)} <= read
+    assert set(FOLDERS) <= read

@@ -316,7 +316,7 @@ def test_truncation_and_padding_of_the_file_are_ignored(
         assert rows(other.encode(texts)) == rows(encoder.encode(texts))
 
 
-def test_no_warning_where_all_is_well(
+def test_no_warning_where_engines_agree(
     tokenizer_json: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A usable fast engine is taken in silence."""

@@ -190,7 +190,7 @@ def test_a_truncated_arrow_stream(tmp_path: Path) -> None:
 def test_columns_that_no_post_can_have(
     tmp_path: Path, name: str, columns: dict[str, Any], message: str
 ) -> None:
-    """A table without a usable column names file, column, what was found and the key that mends it."""
+    """A table without a usable column names file, column, what was found and the key that fixes it."""
     path = _write_table(pa.table(columns), tmp_path / name)
     with pytest.raises(InputError) as error:
         read(path)

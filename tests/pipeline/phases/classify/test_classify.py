@@ -1,4 +1,4 @@
-"""The classify phase: transformers over what is left, the cascade, the books, faults."""
+"""The classify phase: transformers over what is left, the cascade, the ledger, faults."""
 
 import hashlib
 import json
@@ -206,8 +206,8 @@ def test_the_sample_measures_agreement(cascade: Path) -> None:
     """Sampled posts are counted once, by where the screen's score lies and what the transformer says."""
     about, found = report(cascade)["transformers"][0]["agreement"], scores(cascade)
     sample_only = found.filter(~ds.field("decided"))
-    says_no = sample_only.filter(ds.field(f"{MODEL}.toxicity") > CUT).num_rows
-    assert about["low"] == {"kept": sample_only.num_rows - says_no, "rejected": says_no}
+    rejected = sample_only.filter(ds.field(f"{MODEL}.toxicity") > CUT).num_rows
+    assert about["low"] == {"kept": sample_only.num_rows - rejected, "rejected": rejected}
     zones = [about[z] for z in ("low", "band", "high")]
     assert about["sampled"] == sum(sum(z.values()) for z in zones)
     agreed = about["low"]["kept"] + sum(about["band"].values()) + about["high"]["rejected"]

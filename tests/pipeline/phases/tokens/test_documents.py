@@ -221,7 +221,7 @@ def test_units_do_not_show(
     posts: list[Post], documents: str, packing: str, special: DocumentTokens, data: st.DataObject
 ) -> None:
     """However the posts are cut into units, the sequences and the pieces are the same."""
-    # Equal hashes of documents of one post are settled by the order of the input.
+    # Documents of one post with equal hashes keep the order of the input.
     own = [p._replace(order=p.number) if p.conversation is None else p for p in posts]
     cuts = sorted(data.draw(st.sets(st.integers(1, len(own)), max_size=3)))
     bounds = [0, *cuts, len(own)]

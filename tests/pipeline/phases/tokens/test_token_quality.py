@@ -31,7 +31,7 @@ def sequences(job: Job) -> list[Any]:
 
 
 def test_token_counts_are_those_of_the_shards(job: Job) -> None:
-    """Every id, counted anew in the shards and the leftover; padding is none of them."""
+    """Every id, counted again in the shards and the leftover; padding is none of them."""
     expected_V = np.zeros(131_072, np.int64)
     for tokens_SL in sequences(job):
         expected_V += np.bincount(tokens_SL.reshape(-1), minlength=131_072)
@@ -65,7 +65,7 @@ def test_the_report_says_who_encoded(
 
 
 def test_posts_held_back_are_not_counted_for_training(job: Job) -> None:
-    """What was held back and what was trained on add up, and the seeded hash says which is which."""
+    """The holdout and what was trained on add up, and the seeded hash says which is which."""
     report = job.report()
     held, sample = report["vocabulary"]["held_back"], report["vocabulary"]["sample"]
     assert held["posts"] + sample["posts"] == report["posts"]["kept"]
