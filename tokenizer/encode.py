@@ -38,6 +38,7 @@ from tokenizers import Tokenizer
 
 from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
+from sluice.tokenizer.vocabulary.load import parsed
 from sluice.tokenizer.vocabulary.pattern import unassigned
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
@@ -110,7 +111,7 @@ class Encoder:
             engine: the engine to prefer; "tokenizers" never falls back.
             cache_text_bytes: see CACHE_TEXT_BYTES.
         """
-        text = Path(tokenizer_json).read_text(encoding="utf-8")
+        text = Path(tokenizer_json).read_bytes().decode()
         self._exact = _exact(text)
         self._fast: _Gigatoken | None = None
         if engine == "gigatoken":
@@ -161,7 +162,7 @@ class _Exact:
     """The `tokenizers` library: what the ids mean, and the fallback."""
 
     def __init__(self, tokenizer_json: str):
-        self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.tokenizer = parsed(tokenizer_json).library
         self.tokenizer.encode_special_tokens = True  # a typed <|eod|> is text
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()

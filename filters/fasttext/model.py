@@ -9,8 +9,10 @@ Source: fastText 0.9.3, `args.cc`, `dictionary.cc`, `quantmatrix.cc`, `productqu
 
 import hashlib
 import math
+import os
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -72,7 +74,7 @@ class FastTextModel:
 
 
 def read_model(path: str | Path) -> FastTextModel:
-    """Reads a supervised fastText model.
+    """Reads a supervised fastText model; one that was read before and has not changed is shared.
 
     Args:
         path: a `.bin` or `.ftz` file of fastText 0.1 to 0.9.
@@ -82,13 +84,18 @@ def read_model(path: str | Path) -> FastTextModel:
             contradicts itself. The message names the file.
     """
     try:
-        data = Path(path).read_bytes()
+        about = os.stat(path)
+        return _read(str(path), about.st_ino, about.st_mtime_ns, about.st_size)
     except OSError as failure:
         raise InputError(f"{path}: cannot read the model: {failure.strerror}") from failure
-    try:
-        return _parse(_Reader(data), path=str(path), sha256=hashlib.sha256(data).hexdigest())
     except _UnreadableError as failure:
         raise InputError(f"{path}: {failure}") from None
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, inode: int, mtime_ns: int, size: int) -> FastTextModel:
+    data = Path(path).read_bytes()
+    return _parse(_Reader(data), path=path, sha256=hashlib.sha256(data).hexdigest())
 
 
 class _UnreadableError(Exception):

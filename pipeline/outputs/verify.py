@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
@@ -26,6 +25,7 @@ from sluice.schemas.manifest import MANIFEST_VERSION, Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
+from sluice.tokenizer.vocabulary.load import parsed
 
 Problems = Iterator[str]
 
@@ -122,9 +122,9 @@ def _ledger(output: str, manifest: Manifest) -> Problems:
 def _tokenizer(output: str, manifest: Manifest) -> Problems:
     size = manifest.format.vocabulary_size
     text = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
-    tokenizer = Tokenizer.from_str(text.decode())
-    if tokenizer.get_vocab_size() != size:
-        yield f"tokenizer.json has {tokenizer.get_vocab_size():,} entries, not {size:,}"
+    entries = parsed(text.decode()).library.get_vocab_size()
+    if entries != size:
+        yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 
 
 def _shard_files(manifest: Manifest) -> list[tuple[str, str]]:

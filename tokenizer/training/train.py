@@ -31,7 +31,7 @@ from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary import special
-from sluice.tokenizer.vocabulary.load import load_frozen
+from sluice.tokenizer.vocabulary.load import load_frozen, parsed
 from sluice.tokenizer.vocabulary.pattern import SPLIT
 from sluice.tokenizer.vocabulary.special import NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
 
@@ -116,10 +116,10 @@ def freeze(
         RecipeError: as `vocabulary.load_frozen`.
     """
     vocabulary = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
-    text = Path(tokenizer_json).read_text(encoding="utf-8")
-    added = {token["content"] for token in json.loads(text)["added_tokens"]}
-    reserved = len(added.intersection(special.fillers(vocabulary_size)))
-    links = len(added.intersection(special.LINK_TOKENS))
+    text = Path(tokenizer_json).read_bytes().decode()
+    added = parsed(text).added.keys()
+    reserved = len(added & set(special.fillers(vocabulary_size)))
+    links = len(added & set(special.LINK_TOKENS))
     merges = vocabulary.size - len(added) - NUM_BYTES
     counts = EntryCounts(merges, len(added) - reserved - links, links, NUM_BYTES, reserved)
     named = {role: token for role, token in _NAMED.items() if token in added}

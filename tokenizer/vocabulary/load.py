@@ -8,7 +8,7 @@ is checked before a run begins, because an unsuitable one would be noticed hours
 import json
 import os
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,26 +41,18 @@ class VocabularyIds(NamedTuple):
 
 def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
     """Returns what a tokenizer.json of any size says; raises RecipeError where it is none."""
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise RecipeError(f"{KEY}: {path}: {error.strerror}") from None
-    return _load(os.fspath(path), status.st_mtime_ns, status.st_size)
+    return _checked(path, vocabulary_size=None)
 
 
-@lru_cache(maxsize=2)
-def _load(path: str, mtime_ns: int, size: int) -> VocabularyIds:
-    """Reads a file that has not changed once: it takes half a second."""
-    tokenizer, spec = _read(Path(path))
-    _refuse(path, [*_missing_specials(spec), *_not_byte_level(spec)])
-    ids = {token["content"]: int(token["id"]) for token in spec["added_tokens"]}
-    return VocabularyIds(
-        size=tokenizer.get_vocab_size(with_added_tokens=True),
-        pad_id=ids[PAD],
-        eod_id=ids[EOD],
-        bod_id=ids.get(BOD),
-        turn_id=ids.get(TURN),
-    )
+def _checked(path: str | os.PathLike[str], *, vocabulary_size: int | None) -> VocabularyIds:
+    tokenizer = _read(path)
+    problems = list(tokenizer.problems)
+    if vocabulary_size is not None:
+        problems = [*_wrong_size(tokenizer.ids, vocabulary_size), *problems]
+    if problems:
+        raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
+    ids, size = tokenizer.added, tokenizer.library.get_vocab_size(with_added_tokens=True)
+    return VocabularyIds(size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
 
 
 def load_frozen(
@@ -75,29 +67,50 @@ def load_frozen(
     Raises:
         RecipeError: it does not; the message lists everything that is missing.
     """
-    tokenizer, spec = _read(Path(path))
-    wrong_size = _wrong_size(tokenizer, vocabulary_size)
-    _refuse(path, [*wrong_size, *_missing_specials(spec), *_not_byte_level(spec)])
-    return load_vocabulary(path)
+    return _checked(path, vocabulary_size=vocabulary_size)
 
 
-def _refuse(path: str | os.PathLike[str], problems: list[str]) -> None:
-    if problems:
-        raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
+class ParsedTokenizer:
+    """A tokenizer.json; not to be changed, as it is shared.
+
+    Attributes:
+        library: as the library `tokenizers` has it.
+        added: the ids of added tokens.
+        problems: why later phases cannot use it; empty where they can.
+    """
+
+    def __init__(self, text: str):
+        self.library = Tokenizer.from_str(text)
+        spec = json.loads(text)
+        self.added = {token["content"]: int(token["id"]) for token in spec.get("added_tokens", ())}
+        self.problems = (*_missing_specials(spec), *_not_byte_level(spec))
+
+    @cached_property
+    def ids(self) -> frozenset[int]:
+        """All ids."""
+        return frozenset(self.library.get_vocab(with_added_tokens=True).values())
 
 
-def _read(path: Path) -> tuple[Tokenizer, dict[str, Any]]:
+@lru_cache(maxsize=1)
+def parsed(text: str) -> ParsedTokenizer:
+    """Returns a tokenizer.json; the last one is kept, for parsing it takes a second of CPU time.
+
+    Raises:
+        Exception: it is none; `tokenizers` raises nothing more exact.
+    """
+    return ParsedTokenizer(text)
+
+
+def _read(path: str | os.PathLike[str]) -> ParsedTokenizer:
     try:
-        text = path.read_text(encoding="utf-8")
-        return Tokenizer.from_str(text), json.loads(text)
+        return parsed(Path(path).read_bytes().decode())
     except OSError as failure:
         raise RecipeError(f"{KEY}: {path}: cannot be read: {failure.strerror}") from failure
     except Exception as failure:  # tokenizers raises bare Exception on a file it cannot parse
         raise RecipeError(f"{KEY}: {path}: must be a tokenizer.json: {failure}") from failure
 
 
-def _wrong_size(tokenizer: Tokenizer, vocabulary_size: int) -> Iterator[str]:
-    ids = set(tokenizer.get_vocab(with_added_tokens=True).values())
+def _wrong_size(ids: frozenset[int], vocabulary_size: int) -> Iterator[str]:
     if len(ids) != vocabulary_size:
         yield f"must have {vocabulary_size} entries, got {len(ids)}"
     elif max(ids) != vocabulary_size - 1:

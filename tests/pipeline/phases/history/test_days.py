@@ -192,7 +192,7 @@ def test_days_are_forgotten(days: Days, undisturbed: Undisturbed) -> None:
     days.begin(undisturbed.after[1])
     days.run(2, "--set", "dedup.history_days=1")
     third = days.run(3, "--set", "dedup.history_days=1")
-    assert any("1 of 1 earlier runs lie outside the 1 days" in w for w in report(third)["warnings"])
+    assert any("1 of 1 earlier runs are outside the 1 days" in w for w in report(third)["warnings"])
     assert report(third)["dedup"]["history"]["read"]["segments"] == 0
     assert kept(third) == {"f", "g"}
     named = json.loads(sorted(days.history.glob("version-*.json"))[-1].read_text())["segments"]
