@@ -182,9 +182,14 @@ def test_a_lost_try_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "1 posts were decided otherwise" in told
     (kept,) = (tmp_path / "kept").iterdir()
     assert {p.name for p in kept.iterdir()} == {
-        "expected", "found", "again", "trial-1-1.log", "trial-1-lost.log", "problem.txt",
+        "expected",
+        "found",
+        "again",
+        "trial-1-1.log",
+        "trial-1-lost.log",
+        "problem.txt",
         "surroundings.json",
-    }  # fmt: skip
+    }
     assert (kept / "found" / "out" / "work" / "dedup-1" / "join" / "all.json").is_file()
     assert "other bytes" in (kept / "problem.txt").read_text()
     surroundings = json.loads((kept / "surroundings.json").read_text())

@@ -88,8 +88,13 @@ def test_the_wheel_holds_the_packages_and_nothing_else(built: Built) -> None:
     own = {f"sluice/{p.name}" for p in (built.tree / "sluice").iterdir() if p.is_file()}
     assert in_wheel(built) - dist_info == (rooms | own) - {"sluice/pipeline/DESIGN.md"}
     assert {name.partition("/")[2] for name in dist_info} == {
-        "METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"
-    }  # fmt: skip
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+        "top_level.txt",
+        "licenses/LICENSE",
+    }
 
 
 def test_the_wheel_is_typed(built: Built) -> None:
@@ -150,9 +155,13 @@ class User(NamedTuple):
         """Runs a command as the user, in the folder; it must not fail."""
         user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         ran = subprocess.run(
-            command, cwd=self.work, env={**bare(self.home), **environment}, capture_output=True,
-            text=True, **user,
-        )  # fmt: skip
+            command,
+            cwd=self.work,
+            env={**bare(self.home), **environment},
+            capture_output=True,
+            text=True,
+            **user,
+        )
         assert ran.returncode == 0, ran.stderr
         return ran
 
@@ -259,8 +268,11 @@ def test_without_an_extra_the_message_names_it(installed: Installed) -> None:
     code = "import sluice; sluice.TokenDataset('out', micro_batch_sequences=1)"
     ran = subprocess.run(
         [installed.python, "-c", code],
-        env=bare(installed.folder), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=bare(installed.folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode != 0
     assert "pip install 'sluice[train]'" in ran.stderr
 

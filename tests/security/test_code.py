@@ -9,10 +9,32 @@ import pytest
 from tests.repository import ROOMS, ROOT
 
 MODULES = {
-    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "jsonpickle",
-    "yaml", "code", "codeop", "runpy", "subprocess", "pty", "multiprocessing", "ctypes", "importlib",
-    "imp", "xmlrpc", "xml", "socket", "http", "urllib", "requests",
-}  # fmt: skip
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "marshal",
+    "shelve",
+    "joblib",
+    "jsonpickle",
+    "yaml",
+    "code",
+    "codeop",
+    "runpy",
+    "subprocess",
+    "pty",
+    "multiprocessing",
+    "ctypes",
+    "importlib",
+    "imp",
+    "xmlrpc",
+    "xml",
+    "socket",
+    "http",
+    "urllib",
+    "requests",
+}
 """Modules that run code, unpickle, start processes or talk to others."""
 CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "loads", "load", "Unpickler"}
 """Calls by these names, but for `json.loads` and the like."""
@@ -111,9 +133,18 @@ def test_nothing_that_is_read_is_run() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["import pickle", "from dill import load", "eval(x)", "import os; os.system(x)", "numpy.load(x)",
-     "class A:\n def __reduce__(self): ...", "torch.load(p)", "import xml.sax", "getattr(os, 'x').popen(y)"],
-)  # fmt: skip
+    [
+        "import pickle",
+        "from dill import load",
+        "eval(x)",
+        "import os; os.system(x)",
+        "numpy.load(x)",
+        "class A:\n def __reduce__(self): ...",
+        "torch.load(p)",
+        "import xml.sax",
+        "getattr(os, 'x').popen(y)",
+    ],
+)
 def test_the_scan_sees(text: str) -> None:
     """What must not be is found."""
     assert {what for what, _ in suspects(ast.parse(text))} & (MODULES | CALLS | {"__reduce__"})

@@ -117,9 +117,13 @@ EDGES += [("tokens", e) for e in ("documents", "dealt")]
 
 @pytest.mark.parametrize(("phase", "edge"), EDGES)
 def test_a_lost_range_is_carried_again(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    phase: str, edge: str,
-) -> None:  # fmt: skip
+    job: Job,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    phase: str,
+    edge: str,
+) -> None:
     """Whatever edge the engine loses a range of, the log says so, and the output is that of the job."""
     out = linked_output(job.output, tmp_path / "out")
     forget(out, phase)

@@ -300,9 +300,13 @@ def test_a_post_that_breaks_the_model_is_a_dead_letter(
 
 
 def test_too_many_failures_stop_the_run(
-    job: Job, tiny: Tiny, without: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    job: Job,
+    tiny: Tiny,
+    without: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """A model that fails on every post is a fault of the code: the run stops and says so."""
     from sluice.filters.transformers.load import TransformerScorer
 
@@ -348,9 +352,13 @@ def test_score_has_the_columns(job: Job, tiny: Tiny, tmp_path: Path) -> None:
     ],
 )
 def test_errors_come_before_any_post_is_read(
-    job: Job, tiny: Tiny, tmp_path: Path, settings: dict[str, Any], message: str,
+    job: Job,
+    tiny: Tiny,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    message: str,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """A recipe that cannot be run says what is wrong, and nothing is written."""
     path = recipe(job, tmp_path, table(tiny, **settings))
     assert run(job, path, tmp_path / "out") == 2
@@ -359,9 +367,14 @@ def test_errors_come_before_any_post_is_read(
 
 
 def test_a_failed_run_goes_on(
-    job: Job, tiny: Tiny, plain: Path, without: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    job: Job,
+    tiny: Tiny,
+    plain: Path,
+    without: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A run that dies in one unit's inference keeps the others, and ends with the same bytes."""
     score_unit = inference.score_unit
 

@@ -282,5 +282,10 @@ def test_copies_stay_up_to_the_bound(scratch: Path) -> None:
 def test_size_bins() -> None:
     """Sizes to four have a bin each, larger ones share bins of powers of two."""
     assert size_bins(np.array([1, 2, 2, 4, 5, 8, 9, 16, 17])) == {
-        "1": 1, "2": 2, "4": 1, "5-8": 2, "9-16": 2, "17-32": 1,
-    }  # fmt: skip
+        "1": 1,
+        "2": 2,
+        "4": 1,
+        "5-8": 2,
+        "9-16": 2,
+        "17-32": 1,
+    }
