@@ -190,7 +190,7 @@ def _seconds(texts: pa.StringArray, step: Callable[[pa.StringArray], object]) ->
 
 
 def _library(texts: pa.StringArray, paths: Sequence[Path], python: str) -> list[dict[str, Any]]:
-    """Returns what the library of a Python costs and says, a row a model."""
+    """Returns what the library of a Python costs and says, one row per model."""
     with tempfile.TemporaryDirectory() as folder:
         lines, output = Path(folder) / "texts", Path(folder) / "found.json"
         lines.write_text("".join(f"{text}\n" for text in texts.to_pylist()), "utf-8")

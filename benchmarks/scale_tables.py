@@ -97,7 +97,7 @@ def _mb(num_bytes: float) -> str:
 
 
 def _phases(runs: Sequence[ScaleRun]) -> list[str]:
-    """A row a size and phase; rates divide what the phase read."""
+    """One row per size and phase; rates divide what the phase read."""
     rows = []
     for run in runs:
         peaks = {p.name: p for p in run.measured.peaks}
@@ -114,7 +114,7 @@ def _phases(runs: Sequence[ScaleRun]) -> list[str]:
 
 
 def _work(runs: Sequence[ScaleRun]) -> list[str]:
-    """A row a figure, a column a size."""
+    """One row per figure, one column per size."""
     rows: list[tuple[str, Callable[[ScaleRun], str]]] = [
         ("posts read", lambda r: f"{r.measured.whole.outcome.read:,}"),
         ("posts that dedup gets", lambda r: f"{r.dedup.posts:,}"),

@@ -242,7 +242,7 @@ def markdown(ways: Sequence[Way], ceilings: dict[str, float], *, device: str) ->
         "",
         f"Ceiling: {ceilings['float32'] / 1e9:,.0f} GFLOP/s in float32, "
         f"{ceilings['bfloat16'] / 1e9:,.0f} in bfloat16. "
-        f"{exact.tokens / exact.posts:.1f} tokens a post.",
+        f"{exact.tokens / exact.posts:.1f} tokens per post.",
         f"Scores in float32 are at most {apart:.1e} from those of `predict`, in bfloat16 at most "
         f"{np.abs(exact.scores_NL - rough.scores_NL).max():.1e} from those in float32.",
         "",

@@ -119,7 +119,7 @@ KEPT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_r
 
 
 KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
-"""The `keys` edge: a row a key of a kept post; `row` is its place in the unit's `kept` file."""
+"""The `keys` edge: one row per key of a kept post; `row` is its place in the unit's `kept` file."""
 SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_id", "text")])
 """The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
 

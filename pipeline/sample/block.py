@@ -116,7 +116,7 @@ def _of_language(
 
 
 def _near_rows(sentences: pa.ListArray, size: int, draws: Draws) -> Int64s:
-    """Returns (size,) int64: sentences to copy, half of them twice as long as they must be."""
+    """Returns (size,) int64: sentences to copy, half of them twice as long as needed."""
     words_N = pc.list_value_length(sentences).to_numpy()
     every_N = np.arange(len(sentences))
     long = np.flatnonzero(words_N >= NEAR_WORDS)

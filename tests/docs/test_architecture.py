@@ -12,7 +12,7 @@ import structure
 
 
 def test_the_page_has_every_room() -> None:
-    """The table has a row a room, with the first sentence of what the room's `__init__` says."""
+    """The table has one row per room, with the first sentence of what the room's `__init__` says."""
     listed = [f"| {room} | {said} |" for room, said in table("rooms")]
     assert listed == list(structure.rooms())
 

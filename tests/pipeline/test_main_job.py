@@ -253,7 +253,7 @@ def test_plan_does_nothing(job: Job, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.count("reuse") == 4
 
 
-def test_score_writes_a_row_a_readable_post(job: Job, tmp_path: Path) -> None:
+def test_score_writes_one_row_per_readable_post(job: Job, tmp_path: Path) -> None:
     """`sluice score` has every post that can be read, and the scores by which `run` decided."""
     output = tmp_path / "scores"
     files = str(job.sample / "posts-*.jsonl.gz")

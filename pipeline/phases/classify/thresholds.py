@@ -61,7 +61,7 @@ def score_columns(spec: Classifier, located: Located) -> list[str]:
 
 
 def score_schema(spec: Classifier, located: Located) -> pa.Schema:
-    """Returns the schema of `scores/MODEL-*.parquet`: a row a post that the transformer scored."""
+    """Returns the schema of `scores/MODEL-*.parquet`: one row per post that the transformer scored."""
     fields = [pa.field("post_id", pa.string()), pa.field("language", pa.string())]
     fields.append(pa.field("decided", pa.bool_()))
     return pa.schema(fields + [pa.field(c, pa.float32()) for c in score_columns(spec, located)])

@@ -1,7 +1,7 @@
 """Phase clean: input units -> clean posts with scores, rejects, and the keys that duplicates meet by.
 
 Nothing crosses machines here: a unit reads its posts, normalises and filters them batch by batch, and
-writes one file an edge.
+writes one file per edge.
 """
 
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ POST_TOKENS = pa.schema(
         ("tokens", pa.list_(pa.field("item", pa.int32(), nullable=False))),
     ]
 )
-"""The `documents` edge: a row a post; `order` is the hash of its document, `tokens` are those of its text."""
+"""The `documents` edge: one row per post; `order` is its document's hash, `tokens` are those of its text."""
 CONVERSATION_COLUMNS = ("conversation_id", "created_at")
 """Of the `documents` edge where conversations are joined: which one, and where in it."""
 CONVERSATION_TOKENS = POST_TOKENS.append(pa.field("conversation_id", pa.string())).append(

@@ -36,7 +36,7 @@ PIECE = pa.schema(
         ("ends", pa.bool_()),
     ]
 )
-"""The `pieces` edge: a row a piece of a post; a document, or a part of one, ends where `ends` is true."""
+"""The `pieces` edge: one row per piece of a post; a document, or a part of one, ends where `ends` is true."""
 
 
 KEYS: dict[DocumentsOf, tuple[str, ...]] = {

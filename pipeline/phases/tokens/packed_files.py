@@ -15,7 +15,7 @@ from sluice.schemas.arrays import Array, Int32s
 PROVENANCE = pa.schema(
     [pa.field("shard", pa.int32()), *(f for f in PIECE if f.name not in ("copies", "ends"))]
 )
-"""A row a piece: where its tokens are; for leftover sequences the shard is -1."""
+"""One row per piece: where its tokens are; for leftover sequences the shard is -1."""
 COUNTED_PROVENANCE = PROVENANCE.append(PIECE.field("copies"))
 """With `dedup.count_copies`: `copies` posts are in the post's cluster, itself included."""
 

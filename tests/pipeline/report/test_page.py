@@ -262,7 +262,7 @@ def test_duplicates_and_clusters_are_in_order() -> None:
 
 
 def test_tokens_by_language_day_and_source() -> None:
-    """Each table has tokens, share, posts and tokens a post."""
+    """Each table has tokens, share, posts and tokens per post."""
     page = Page(REPORT)
     assert page.row("en") == ["10,000,000", "62.5 %", "400,000", "25.0"]
     assert page.row("2026-10-01") == ["9,000,000", "56.2 %", "350,000", "25.7"]

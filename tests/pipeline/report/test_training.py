@@ -233,7 +233,7 @@ def test_missing_figures_leave_the_others(gone: str) -> None:
 
 
 def test_the_page_has_the_mixture_with_the_largest_groups_first() -> None:
-    """A row a group: shares before, aimed at and after, and counts."""
+    """One row per group: shares before, aimed at and after, and counts."""
     row = {"share": 0.9, "target": 0.6, "rate": 0.6667, "share_after": 0.61}
     counts = {"posts": 900, "left_out": 300, "documents": 600}
     about = {

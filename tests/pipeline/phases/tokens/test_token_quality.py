@@ -83,7 +83,7 @@ def test_posts_held_back_are_not_counted_for_training(job: Job) -> None:
 
 
 def test_measures_of_posts_held_back_add_up(job: Job) -> None:
-    """Languages sum to the whole; bytes a token is their quotient."""
+    """Languages sum to the whole; bytes per token is their quotient."""
     held = job.report()["vocabulary"]["held_back"]
     for amount in ("posts", "text_bytes", "tokens"):
         assert sum(part[amount] for part in held["languages"].values()) == held[amount]
