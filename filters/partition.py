@@ -151,9 +151,7 @@ def isolate_failures(
 
 def concat_rejects(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Returns the rows of all batches in one."""
-    if not batches:
-        return reject_batch(0, {})
-    return pa.concat_batches(batches)
+    return pa.concat_batches([reject_batch(0, {}), *batches])
 
 
 def _only(batch: Batch, scores: dict[str, Scores], mask_N: Mask) -> tuple[Batch, dict[str, Scores]]:
@@ -182,15 +180,14 @@ def _rejects(
 def _dead_letters(batch: Batch, failure: Exception, *, phase: str, stage: str) -> pa.RecordBatch:
     everyone_N = np.ones(len(batch), np.bool_)
     notes = getattr(failure, "__notes__", [])
+    stages = [n.removeprefix(STAGE_NOTE) for n in notes if n.startswith(STAGE_NOTE)]
     return reject_batch(
         len(batch),
         {
             **_origin(batch, everyone_N),
             "kind": ERROR,
             "phase": phase,
-            "stage": next(
-                (n.removeprefix(STAGE_NOTE) for n in notes if n.startswith(STAGE_NOTE)), stage
-            ),
+            "stage": stages[0] if stages else stage,
             "reason": type(failure).__name__,
         },
     )

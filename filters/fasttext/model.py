@@ -204,9 +204,8 @@ def _header(reader: _Reader) -> _Header:
         raise _UnreadableError(
             f"fastText format {version} is newer than {NEWEST_VERSION}, the last known"
         )
-    dim, _, _, _, _, word_ngrams, loss, kind, buckets, min_subword, max_subword, _ = reader.numbers(
-        "12i"
-    )
+    dim, _, _, _, _, word_ngrams, loss, kind = reader.numbers("8i")
+    buckets, min_subword, max_subword, _ = reader.numbers("4i")
     reader.numbers("d")  # the sampling threshold, of use in training only
     if kind != SUPERVISED:
         raise _UnreadableError(

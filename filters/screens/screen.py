@@ -108,18 +108,16 @@ class Screen:
         Raises:
             TypeError: the screen uses shape features, and there are none.
         """
-        scores_N = on_grid(1.0 / (1.0 + np.exp(-self.logits(texts, features, hidden))))
+        logits_N = self.logits(texts if hidden is None else hidden, features)
+        scores_N = on_grid(1.0 / (1.0 + np.exp(-logits_N)))
         scores_N[_blank(texts)] = 0
         return scores_N
 
     def logits(
-        self,
-        texts: pa.StringArray,
-        features: TextFeatures | None = None,
-        hidden: Hidden | None = None,
+        self, texts: pa.StringArray | Hidden, features: TextFeatures | None = None
     ) -> Float64s:
         """Returns (N,) float64, the log odds of the scores, before they are put on the grid."""
-        total_N = self.slope * self.log_odds(texts if hidden is None else hidden) + self.intercept
+        total_N = self.slope * self.log_odds(texts) + self.intercept
         if not len(self.shape_K):
             return total_N
         if features is None:

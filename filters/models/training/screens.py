@@ -12,6 +12,7 @@ of training for calibration and threshold. What is measured for the card is in `
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -151,12 +152,10 @@ def calibrated_screen(screen: Screen, held_out: pa.Table) -> Screen:
     labels_N = held_out["label"].to_numpy()
     logits_N = screen.logits(*figures.read_by(held_out))
     slope, intercept = measure.platt(labels_N, logits_N)
-    return Screen(
-        screen.classifier,
-        screen.label,
-        round(slope * screen.slope, 6),
-        round(slope * screen.intercept + intercept, 6),
-        np.round(slope * screen.shape_K, 6),
+    shape_K = np.round(slope * screen.shape_K, 6)
+    intercept = round(slope * screen.intercept + intercept, 6)
+    return replace(
+        screen, slope=round(slope * screen.slope, 6), intercept=intercept, shape_K=shape_K
     )
 
 
