@@ -61,7 +61,7 @@ def test_run_verify_and_inspect(tmp_path: Path) -> None:
     )
     out, said = str(tmp_path / "out"), []
     report = sluice.run("default", inputs=[str(posts)], output=out, say=said.append)
-    assert report["posts"]["read"] == 2
+    assert report.posts.read == 2
     assert said[0].startswith("1 input files")
     assert sluice.verify(out) == []
     assert "too_few_words" in "\n".join(sluice.inspect(out, "2"))
