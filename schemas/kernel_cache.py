@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import os
 import pickle
-import platform
 import re
 import sys
 import time
@@ -110,10 +109,15 @@ class KernelCache:
 
 @cache
 def _compiler() -> tuple[Any, ...]:
-    """Returns the versions and settings that machine code depends on."""
-    python = (platform.python_version(), sys.implementation.cache_tag)
+    """Returns the versions and settings that machine code depends on; of Python those of its bytecode."""
     settings = [str(getattr(numba.config, name, None)) for name in _SETTINGS]
-    return numba.__version__, llvmlite.__version__, np.__version__, *python, *settings
+    return (
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        sys.implementation.cache_tag,
+        *settings,
+    )
 
 
 def mark_used(path: Path) -> None:
