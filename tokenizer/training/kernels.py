@@ -510,10 +510,9 @@ def place_first(text, pairs, base, num_ids, number_P):
 
 
 @kernel()
-def _is_before(queue, key_K, i, count, key):
-    """Returns whether entry i is more frequent than a pair, or as frequent with a smaller key."""
-    other = queue.count_K[i]
-    return other > count or (other == count and key_K[queue.pair_K[i]] < key)
+def _is_before(count, key, other_count, other_key):
+    """Returns whether a pair is more frequent than another, or as frequent with a smaller key."""
+    return count > other_count or (count == other_count and key < other_key)
 
 
 @kernel()
@@ -525,10 +524,13 @@ def _sink(queue, key_K, n, i):
     while child < n:
         other = child + 1
         if other < n and _is_before(
-            queue, key_K, other, queue.count_K[child], key_K[queue.pair_K[child]]
+            queue.count_K[other],
+            key_K[queue.pair_K[other]],
+            queue.count_K[child],
+            key_K[queue.pair_K[child]],
         ):
             child = other
-        if not _is_before(queue, key_K, child, count, key):
+        if not _is_before(queue.count_K[child], key_K[queue.pair_K[child]], count, key):
             break
         queue.count_K[i], queue.pair_K[i] = queue.count_K[child], queue.pair_K[child]
         i = child
@@ -543,7 +545,7 @@ def _rise(queue, key_K, i):
     key = key_K[pair]
     while i > 0:
         parent = (i - 1) >> 1
-        if _is_before(queue, key_K, parent, count, key):
+        if not _is_before(count, key, queue.count_K[parent], key_K[queue.pair_K[parent]]):
             break
         queue.count_K[i], queue.pair_K[i] = queue.count_K[parent], queue.pair_K[parent]
         i = parent
