@@ -36,7 +36,7 @@ class Step(NamedTuple):
     of: tuple[Stage, ...] = ()
 
 
-class Graph(beam.PTransform):
+class PhaseSteps(beam.PTransform):
     """The steps of a phase: what the phase starts from in, finished units of the last stage out."""
 
     def __init__(self, name: str, steps: Sequence[Step]):
@@ -99,7 +99,7 @@ class PhasePlan:
     def build(self, options: PipelineOptions) -> beam.Pipeline:
         """Returns the pipeline that does the phase on the engine that the options name."""
         pipeline = beam.Pipeline(options=options)
-        graph = self.transform or Graph(self.name, self.steps)
+        graph = self.transform or PhaseSteps(self.name, self.steps)
         _ = pipeline | beam.Create(list(self.elements)) | graph.with_resource_hints(**self.hints)
         return pipeline
 

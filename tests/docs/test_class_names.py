@@ -7,9 +7,6 @@ from pathlib import Path
 
 from tests.repository import ROOMS, ROOT
 
-NOT_YET = {"Graph"}
-"""Names with two meanings that are to get one."""
-
 
 def classes(sources: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yields (name, file and line) of every class of some (path, source), nested ones too."""
@@ -36,8 +33,7 @@ def sources() -> Iterator[tuple[str, str]]:
 
 def test_one_meaning_a_class_name() -> None:
     """No two classes have one name."""
-    shared = shared_names(sources())
-    assert {name: places for name, places in shared.items() if name not in NOT_YET} == {}
+    assert shared_names(sources()) == {}
 
 
 def test_the_check_sees_two() -> None:
