@@ -23,6 +23,7 @@ from sluice.pipeline.outputs import verify
 from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.sample.write import write_sample
+from sluice.tokenizer.vocabulary.load import load_vocabulary
 from tests.faults import lost
 from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.runs import RECIPE
@@ -222,7 +223,9 @@ class Lab:
         load_machines(read.filters, read.language.model)  # forks need not
         self.expected("trained")
         self.units = len(list((folder / "trained" / "out" / "work").glob("*/*/*.json")))
-        frozen = f'[vocabulary]\ntokenizer = "{folder}/trained/out/tokenizer/tokenizer.json"\n'
+        tokenizer = folder / "trained" / "out" / "tokenizer" / "tokenizer.json"
+        load_vocabulary(tokenizer)  # it is kept, so that forks need not
+        frozen = f'[vocabulary]\ntokenizer = "{tokenizer}"\n'
         (folder / "frozen.toml").write_text((folder / "trained.toml").read_text() + frozen)
         tiny = detoxify_checkpoint(folder, "bert")
         toxicity = '[[filters]]\nfilter = "toxicity"\n[training]'
