@@ -84,8 +84,8 @@ def read_model(path: str | Path) -> FastTextModel:
             contradicts itself. The message names the file.
     """
     try:
-        about = os.stat(path)
-        return _read(str(path), about.st_ino, about.st_mtime_ns, about.st_size)
+        status = os.stat(path)
+        return _read(str(path), status.st_ino, status.st_mtime_ns, status.st_size)
     except OSError as failure:
         raise InputError(f"{path}: cannot read the model: {failure.strerror}") from failure
     except _UnreadableError as failure:

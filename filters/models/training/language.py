@@ -243,9 +243,7 @@ def _by_language(gold_N: Array, codes: dict[str, Array]) -> list[dict[str, Any]]
     return [
         {
             "language": code,
-            "posts": row["posts"],
-            "precision": row["precision"],
-            "recall": row["recall"],
+            **{figure: row[figure] for figure in ("posts", "precision", "recall")},
             **{f"{name}_f1": rows[name][code]["f1"] for name in codes},
             "taken_for": _taken_for(codes["combined"][gold_N == code], code),
         }
@@ -255,9 +253,8 @@ def _by_language(gold_N: Array, codes: dict[str, Array]) -> list[dict[str, Any]]
 
 def _taken_for(found_N: Array, code: str) -> str:
     wrong = Counter(found_N[found_N != code].tolist())
-    return ", ".join(
-        f"{label} {n}" for label, n in sorted(wrong.items(), key=lambda p: (-p[1], p[0]))[:3]
-    )
+    commonest = sorted(wrong.items(), key=lambda p: (-p[1], p[0]))[:3]
+    return ", ".join(f"{label} {n}" for label, n in commonest)
 
 
 def _others(

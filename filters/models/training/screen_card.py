@@ -16,8 +16,7 @@ def card(recipe: ScreenRecipe, calibration: Calibration) -> str:
     sources = [
         {
             "source": source.name,
-            "licence": source.licence,
-            "where": source.where,
+            **source._asdict(),
             "role": "clean" if source.as_clean else "labelled",
             **figures["trained_on"][source.name],
         }
