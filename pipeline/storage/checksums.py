@@ -1,4 +1,4 @@
-"""Checksums of what lies between phases: a bit that flips on a disk must not become data.
+"""Checksums of the files between phases: a bit that flips on a disk must not become data.
 
 CRC-32 finds every error of up to 32 bits in a row, and all others but one in four billion. It runs at the
 speed of memory, and comes with the library that unpacks the inputs. Files of the contract have SHA-256.
@@ -21,9 +21,9 @@ def crc32(data: Any, value: int = 0) -> int:
 
 
 def file_crc32(path: str) -> int:
-    """Returns the CRC-32 of a local file; it is read once in a process, unless it is written anew."""
-    about = os.stat(path)
-    return _file_crc32(path, about.st_mtime_ns, about.st_ino, about.st_size)
+    """Returns the CRC-32 of a local file; it is read once in a process, unless it is written again."""
+    stat = os.stat(path)
+    return _file_crc32(path, stat.st_mtime_ns, stat.st_ino, stat.st_size)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -46,7 +46,7 @@ def unsealed(text: bytes) -> bytes:
     Raises:
         ValueError: it was cut or changed.
     """
-    body, mark, rest = text.rpartition(_SEAL)
-    if not mark or rest != b"%08x" % crc32(body) + _END:
+    body, seal_key, rest = text.rpartition(_SEAL)
+    if not seal_key or rest != b"%08x" % crc32(body) + _END:
         raise ValueError("its checksum is not that of its text: it was cut or changed")
     return body + b"\n}"

@@ -2,14 +2,17 @@
 
 import difflib
 import errno
+import fnmatch
 import glob
+import itertools
 import os
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
+from sluice.pipeline.storage.filesystems import is_remote, local, scheme
 from sluice.schemas.errors import InputError
 
 _WILD = re.compile(r"[*?\[]")
@@ -25,59 +28,50 @@ def find(patterns: Iterable[str]) -> list[Entry]:
     Raises:
         InputError: a pattern finds no file, or a file cannot be asked for its size.
     """
-    found = (_remote if storage.is_remote(p) else _local for p in patterns)
-    rows = {f.path: f for look, p in zip(found, patterns, strict=True) for f in look(p)}
-    return [rows[path] for path in sorted(rows)]
+    files = {f.path: f for p in patterns for f in (_remote(p) if is_remote(p) else _local(p))}
+    return [files[path] for path in sorted(files)]
 
 
-def common_folder(paths: Iterable[str]) -> str:
+def common_folder(paths: Sequence[str]) -> str:
     """Returns the longest folder that has all of the paths below it.
 
     Raises:
         InputError: there is none: local files and URIs, or two kinds of filesystem.
     """
-    folders = [p.rpartition("/")[0] if storage.is_remote(p) else os.path.dirname(p) for p in paths]
-    schemes = {f.partition("://")[0] if storage.is_remote(f) else "" for f in folders}
-    if len(schemes) > 1:
+    roots = {f"{scheme(path)}://" if is_remote(path) else "" for path in paths}
+    if len(roots) > 1:
+        kinds = sorted(root.removesuffix("://") or "the local disk" for root in roots)
         raise InputError(
-            f"inputs on {' and '.join(sorted(s or 'the local disk' for s in schemes))}: give one run "
-            f"the files of one filesystem"
+            f"inputs on {' and '.join(kinds)}: give one run the files of one filesystem"
         )
-    scheme = schemes.pop()
-    if not scheme:
-        return os.path.commonpath(folders)
-    return f"{scheme}://{posixpath.commonpath([f.partition('://')[2] for f in folders])}"
+    (root,) = roots
+    return root + posixpath.commonpath([posixpath.dirname(path[len(root) :]) for path in paths])
 
 
 def relative(path: str, root: str) -> str:
-    """Returns a path below a root of `common_folder`, with forward slashes."""
-    if storage.is_remote(path):
-        return path.removeprefix(root).lstrip("/")
-    return os.path.relpath(path, root).replace(os.sep, "/")
+    """Returns a path below a root of `common_folder`."""
+    return path.removeprefix(root).lstrip("/")
 
 
-def _is_hidden(relative: str) -> bool:
-    return relative != "." and any(part.startswith((".", "_")) for part in relative.split("/"))
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "_")) for part in name.split("/"))
 
 
 # --- local -----------------------------------------------------------------------------------
 
 
 def _local(pattern: str) -> list[Entry]:
-    pattern = pattern.removeprefix("file://")
-    return [_entry(os.path.abspath(path)) for path in _local_paths(pattern)]
+    return [_entry(os.path.abspath(path)) for path in _local_paths(local(pattern))]
 
 
 def _entry(path: str) -> Entry:
     try:
-        found = storage.entry(path)
+        file = storage.entry(path)
+        if file is None:
+            raise FileNotFoundError(errno.ENOENT, "a link to a file that is not there")
     except OSError as error:
         raise unreadable(path, error) from None
-    if found is None:
-        raise unreadable(
-            path, FileNotFoundError(errno.ENOENT, "a link to a file that is not there")
-        )
-    return found
+    return file
 
 
 def unreadable(path: str, error: OSError) -> InputError:
@@ -90,15 +84,15 @@ def unreadable(path: str, error: OSError) -> InputError:
 def _local_paths(pattern: str) -> list[str]:
     if os.path.isdir(pattern):
         everything = glob.glob(os.path.join(glob.escape(pattern), "**"), recursive=True)
-        found = [p for p in everything if not _is_hidden(relative(p, pattern))]
+        paths = [path for path in everything if not _is_hidden(relative(path, pattern))]
     elif os.path.lexists(pattern):
         return [pattern]
     else:
-        found = glob.glob(pattern, recursive=True)
-    files = [path for path in found if not os.path.isdir(path)]
+        paths = glob.glob(pattern, recursive=True)
+    files = [path for path in paths if not os.path.isdir(path)]
     if files:
         return files
-    if found:
+    if paths:
         raise InputError(f"{pattern}: only folders there; add /** to read what is in them")
     raise InputError(f"no file matches {pattern}{_neighbours(pattern)}")
 
@@ -125,64 +119,44 @@ def _instead(name: str, names: list[str]) -> str:
 
 
 def _remote(pattern: str) -> list[Entry]:
-    if not _WILD.search(pattern):
-        return _remote_path(pattern)
     parts = pattern.split("/")
-    first = next(i for i, part in enumerate(parts) if _WILD.search(part))
-    if first < 3:
-        raise InputError(f"{pattern}: name the bucket or host; wildcards stand in what follows it")
-    base = "/".join(parts[:first])
-    wanted = glob_regex("/".join(parts[first:]))
-    rows = storage.listing(base, recursive=True)
-    found = [row for row in rows if wanted.fullmatch(row.path[len(base) + 1 :])]
-    if found:
-        return found
-    names = sorted({row.path[len(base) + 1 :].split("/")[0] for row in rows})
-    raise InputError(f"no file matches {pattern}: in {base}, {_instead(parts[first], names)}")
-
-
-def _remote_path(path: str) -> list[Entry]:
-    """Returns a file, or the files below a folder, but for hidden ones."""
-    path = path.rstrip("/")
-    if (file := storage.entry(path)) is not None:
+    plain = list(itertools.takewhile(lambda part: not _WILD.search(part), parts))
+    base, wild = "/".join(plain).rstrip("/"), parts[len(plain) :]
+    if len(plain) < 3:
+        raise InputError(
+            f"{pattern}: name the bucket or host; wildcards can only be in what follows it"
+        )
+    if not wild and (file := storage.entry(base)) is not None:
         return [file]
-    found = [
-        f for f in storage.listing(path, recursive=True) if not _is_hidden(f.path[len(path) + 1 :])
-    ]
-    if not found:
-        raise InputError(f"no file matches {path}: no such file, and no folder with files in it")
-    return found
+    files = {file.path[len(base) + 1 :]: file for file in storage.listing(base, recursive=True)}
+    names = [n for n in files if (matches(n, "/".join(wild)) if wild else not _is_hidden(n))]
+    if names:
+        return [files[name] for name in names]
+    if not wild:
+        raise InputError(f"no file matches {base}: no such file, and no folder with files in it")
+    there = sorted({name.split("/")[0] for name in files})
+    raise InputError(f"no file matches {pattern}: in {base}, {_instead(wild[0], there)}")
 
 
-def glob_regex(pattern: str) -> re.Pattern[str]:
-    """Returns what a relative glob pattern matches, by the rules of the standard library's `glob`.
+def matches(name: str, pattern: str) -> bool:
+    """Returns whether a relative path matches a pattern, by the rules of the standard library's `glob`.
 
     `*`, `?` and `[...]` match inside a name and no name that starts with `.`; `**` stands for any
     number of folders, as a last part for all files below.
+
+    >>> matches("day-1/part-7.parquet", "day-?/*.parquet"), matches("a/b/c", "**"), matches(".a", "*")
+    (True, True, False)
     """
-    regex = ""
-    parts = pattern.split("/")
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        if part == "**":
-            regex += r"(?:(?!\.)[^/]+/)*" + (r"(?!\.)[^/]+" if last else "")
-        else:
-            hidden = "" if part.startswith(".") else r"(?!\.)"
-            regex += hidden + _name_regex(part) + ("" if last else "/")
-    return re.compile(regex)
+    return _match(name.split("/"), pattern.split("/"))
 
 
-def _name_regex(part: str) -> str:
-    """Returns the regular expression of one name of a glob pattern."""
-    return "".join(map(_piece_regex, re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part)))
-
-
-def _piece_regex(piece: str) -> str:
-    if piece.startswith("*"):
-        return "[^/]*"
-    if piece == "?":
-        return "[^/]"
-    if len(piece) == 1:
-        return re.escape(piece)
-    chars = re.sub(r"([\\\[\]^&~|])", r"\\\1", piece[1:-1].removeprefix("!"))
-    return f"(?!/)[{'^' if piece[1] == '!' else ''}{chars}]"
+def _match(names: list[str], parts: list[str]) -> bool:
+    if not (names and parts):
+        return not names and not parts
+    visible = not names[0].startswith(".")
+    if parts == ["**"]:
+        return not any(name.startswith(".") for name in names)
+    if parts[0] == "**":
+        return _match(names, parts[1:]) or (visible and _match(names[1:], parts))
+    fits = fnmatch.fnmatchcase(names[0], parts[0]) and (visible or parts[0].startswith("."))
+    return fits and _match(names[1:], parts[1:])

@@ -1,7 +1,7 @@
-"""A worker's own disk, while it does a unit of a remote output: files that are fetched or not yet put.
+"""Files on a worker's own disk while it does a unit of a remote output: fetched ones, and ones to be put.
 
-What is there belongs to one unit, in a folder that nobody else may read (`$TMPDIR` says where), and goes
-when the unit ends. A run whose output is local has none of it: files are mapped where they lie.
+They belong to one unit, are in a folder that nobody else may read (`$TMPDIR` says where), and are removed
+when the unit ends. A run whose output is local has none: its files are mapped where they are.
 """
 
 import contextlib
@@ -15,49 +15,38 @@ from contextvars import ContextVar
 from sluice.pipeline.storage import files as storage
 
 
-class _Spool:
-    """The files of one scope."""
+class _Copies:
+    """The files of one scope; their folder is made when the first is."""
 
     def __init__(self) -> None:
-        self._folder = ""
+        self.folder = ""
         self._numbers = itertools.count()
-        self._fetched: dict[str, str] = {}
+        self.fetched: dict[str, str] = {}
 
-    def path(self, name: str) -> str:
-        """Returns a path that no other file here has."""
-        self._folder = self._folder or tempfile.mkdtemp(prefix="sluice-")
-        return os.path.join(self._folder, f"{next(self._numbers)}-{name}")
-
-    def fetch(self, path: str) -> str:
-        if path not in self._fetched:
-            local = self.path(storage.name_of(path))
-            storage.get(path, local)
-            self._fetched[path] = local
-        return self._fetched[path]
-
-    def clear(self) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+    def new_path(self, name: str) -> str:
+        self.folder = self.folder or tempfile.mkdtemp(prefix="sluice-")
+        return os.path.join(self.folder, f"{next(self._numbers)}-{name}")
 
 
-_current: ContextVar[_Spool | None] = ContextVar("sluice_spool", default=None)
+_current: ContextVar[_Copies | None] = ContextVar("sluice_local_copies", default=None)
 
 
 @contextlib.contextmanager
 def scope() -> Iterator[None]:
-    """Keeps what this thread fetches or spools until the block ends."""
-    spool = _Spool()
-    token = _current.set(spool)
+    """Keeps the files of this thread until the block ends."""
+    copies = _Copies()
+    token = _current.set(copies)
     try:
         yield
     finally:
         _current.reset(token)
-        spool.clear()
+        if copies.folder:
+            shutil.rmtree(copies.folder, ignore_errors=True)
 
 
 def new_path(name: str) -> str:
-    """Returns a path for a file on the local disk, in the scope's private folder."""
-    return _held().path(name)
+    """Returns a path that no other file of the scope has, in its private folder."""
+    return _copies().new_path(name)
 
 
 def fetch(path: str) -> str:
@@ -67,11 +56,18 @@ def fetch(path: str) -> str:
         FileNotFoundError: there is no such file.
         StorageError: the store does not give it.
     """
-    return _held().fetch(path) if storage.is_remote(path) else path
+    if not storage.is_remote(path):
+        return path
+    copies = _copies()
+    if path not in copies.fetched:
+        local = copies.new_path(storage.name_of(path))
+        storage.get(path, local)
+        copies.fetched[path] = local
+    return copies.fetched[path]
 
 
-def _held() -> _Spool:
-    spool = _current.get()
-    if spool is None:
-        raise RuntimeError("files of a remote output are held by a spool.scope(), and here is none")
-    return spool
+def _copies() -> _Copies:
+    copies = _current.get()
+    if copies is None:
+        raise RuntimeError("a remote file is copied inside local_copies.scope(), and none is open")
+    return copies

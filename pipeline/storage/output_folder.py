@@ -36,36 +36,32 @@ def locked(output: str) -> Iterator[None]:
         OutputError: the folder cannot be made or written, or another run holds it.
     """
     if storage.is_remote(output):
-        with lease.held(storage.join(output, LEASE), of=output):
-            yield
-        return
-    try:
-        os.makedirs(os.path.join(output, "work"), exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be written: {error.strerror}") from None
-    lock = Path(output, LOCK)
-    with flocked(lock, of=output, held="it", other="another --output"):
+        lock = lease.held(storage.join(output, LEASE), of=output)
+    else:
+        lock = flocked(Path(output, LOCK), of=output, held="it", other="another --output")
+    with lock:
         yield
 
 
 @contextlib.contextmanager
 def flocked(path: Path, *, of: str, held: str, other: str) -> Iterator[None]:
-    """Holds a lock file, made where there is none; the lock dies with its process.
+    """Holds a lock file, made where there is none, with its folder; the lock dies with its process.
 
     Args:
         path: of the lock file.
-        of: the folder that it stands for, as the message names it.
+        of: the folder that it protects, as the message names it.
         held: what another run holds, as the message calls it.
         other: what to choose instead.
 
     Raises:
         OutputError: it cannot be written, or another run holds it.
     """
-    try:
-        file = open(path, "w")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise OutputError(f"{of}: cannot be written: {error.strerror}") from None
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(path, "w"))
+        except OSError as error:
+            raise OutputError(f"{of}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -86,7 +82,8 @@ def check_owner(output: str, owner: Owner) -> None:
         raise OutputError(f"{output}: is a file; --output names a folder")
     held = _owner(output, owner)
     if held is None:
-        strangers = [name for name in _names(output) if name != "work"]
+        names = [*storage.names(output), *map(storage.name_of, storage.folders(output))]
+        strangers = sorted(name for name in names if name != "work")
         if strangers:
             raise OutputError(
                 f"{output}: is not empty and not an output of Sluice (it holds {strangers[0]!r}); "
@@ -117,11 +114,6 @@ def refuse_links(folder: str, names: Iterable[str]) -> None:
             )
 
 
-def _names(folder: str) -> list[str]:
-    found = [*storage.names(folder), *map(storage.name_of, storage.folders(folder))]
-    return sorted(found)
-
-
 def _owner(output: str, asks: Owner) -> Owner | None:
     """Returns whose a folder is; where that was damaged and no run is finished, whoever asks may have it."""
     path = storage.join(output, OWNER)
@@ -134,8 +126,8 @@ def _owner(output: str, asks: Owner) -> Owner | None:
         if not storage.is_file(completed):
             return asks
         raise OutputError(
-            f"{path}: {error}; whose the finished run in the folder is cannot be told: choose another "
-            f"--output, or delete {completed} if this command made it, and run again"
+            f"{path}: {error}; which command made the finished run in the folder is unknown: choose "
+            f"another --output, or delete {completed} if this command made it, and run again"
         ) from None
 
 
@@ -145,7 +137,7 @@ def claim(output: str, owner: Owner) -> None:
 
 
 def reopen(output: str) -> None:
-    """Takes back COMPLETED: from here the contract's files may change."""
+    """Removes COMPLETED: from here the contract's files may change."""
     storage.delete(storage.join(output, COMPLETED))
 
 

@@ -9,17 +9,14 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import seal, unsealed
 
 _T = TypeVar("_T")
+_HASHED_BYTES = 8 << 20
 
 
 def file_digest(path: str) -> tuple[int, str]:
     """Returns the size in bytes and the SHA-256 in hex of a file."""
-    if not storage.is_remote(path):
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), sha256
     size, digest = 0, hashlib.sha256()
     with storage.open_input(path) as file:
-        while data := file.read(storage.PART_BYTES):
+        while data := file.read(_HASHED_BYTES):
             size += len(data)
             digest.update(data)
     return size, digest.hexdigest()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import conditional, filesystems
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -86,6 +86,12 @@ class Store:
         }
 
 
+def forget_clients() -> None:
+    """Lets the next request find the store that the environment names by then."""
+    filesystems._filesystem.cache_clear()
+    conditional.s3_client.cache_clear()
+
+
 @contextmanager
 def running() -> Iterator[Store]:
     """Runs moto's S3 server on loopback, and points the environment at it."""
@@ -111,9 +117,9 @@ def running() -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint}.items():
             patch.setenv(name, value)
-        storage._filesystem.cache_clear()
+        forget_clients()
         store.client().create_bucket(Bucket="bucket")
         yield store
-    storage._filesystem.cache_clear()
+    forget_clients()
     server.shutdown()
     thread.join()

@@ -5,8 +5,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +19,7 @@ import pytest
 from sluice.pipeline import cli
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import lease, output_folder
+from sluice.pipeline.storage.conditional import read_or_none
 from sluice.schemas.errors import OutputError
 from sluice.tokenizer.loader.files import ShardSet
 from tests.pipeline.runs import Job, contract_bytes, run
@@ -210,30 +213,101 @@ def test_a_dead_lease_is_taken_over(
     for left in (b'{"holder": "dead", "beat": 7}', b'{"holder'):
         storage.write_bytes(path, left)
         with lease.held(path, of="out"):
-            assert lease.read(path) != lease.Lease("dead", 7)
-        assert lease.read(path) is None
+            assert storage.read_bytes(path) != left
+        assert read_or_none(path) is None
+
+
+def test_one_of_several_newcomers_gets_a_dead_lease(
+    s3: Store, prefix: str, fast_beats: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all have seen the same holder die, the store lets one of them in; the others are refused."""
+    path, got = f"s3://bucket/{prefix}/lease.json", threading.Barrier(3)
+    storage.write_bytes(path, b"dead")
+    monkeypatch.setattr(lease, "_watch", lambda *_: b"dead")
+
+    def come(_: int) -> bool:
+        got.wait()
+        try:
+            with lease.held(path, of="out"):
+                time.sleep(1)
+        except OutputError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(come, range(3))) == [False, False, True]
+
+
+OTHERS = b'{"holder": "other", "beat": 1}'
 
 
 def test_who_loses_the_lease_stops(s3: Store, prefix: str, fast_beats: None) -> None:
-    """A holder that finds another's name stops with an error, at once, and leaves the lease alone."""
-    path, stopped = f"s3://bucket/{prefix}/lease.json", []
+    """Its main thread is interrupted at once, its threads write nothing more, and the lease is left alone."""
+    out, stopped = f"s3://bucket/{prefix}", []
 
     def lose() -> None:
-        with lease.held(path, of="out"):
-            storage.write_bytes(path, b'{"holder": "other", "beat": 1}')
+        with lease.held(f"{out}/lease.json", of=out):
+            s3.client().put_object(Bucket="bucket", Key=f"{prefix}/lease.json", Body=OTHERS)
             time.sleep(60)
             stopped.append(False)
 
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background job has none
-    try:
-        with pytest.raises(OutputError, match="out: another run has taken it over"):
-            lose()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(OutputError, match=f"{out}: another run has taken it over"):
+        lose()
     assert not stopped, "the block ran to its end"
-    assert lease.read(path) == lease.Lease("other", 1)
+    assert storage.read_bytes(f"{out}/lease.json") == OTHERS
+    for write in (storage.delete, lambda path: storage.write_bytes(path, b"")):
+        with pytest.raises(OutputError, match="another run has taken it over"):
+            write(f"{out}/unit.json")
+    with lease.held(f"{out}/lease.json", of=out):  # the other has died
+        storage.write_bytes(f"{out}/unit.json", b"")
+
+
+def test_a_lease_is_lost_in_any_thread(s3: Store, prefix: str, fast_beats: None) -> None:
+    """A thread that no signal reaches fails when it writes, and ends with the same error."""
+    out = f"s3://bucket/{prefix}"
+
+    def lose() -> None:
+        with lease.held(f"{out}/lease.json", of=out):
+            s3.client().put_object(Bucket="bucket", Key=f"{prefix}/lease.json", Body=OTHERS)
+            for number in range(200):
+                time.sleep(0.05)
+                storage.write_bytes(f"{out}/{number}", b"")
+
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(lose).exception(timeout=60)
+    assert isinstance(error, OutputError)
+    assert f"{out}: another run has taken it over" in str(error)
+
+
+BACKGROUND = """
+import signal, sys
+from sluice.pipeline import cli
+from sluice.pipeline.storage import lease
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+lease.BEAT_SECONDS = 0.1
+sys.exit(cli.program())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["multi_threading", "multi_processing"])
+def test_a_run_that_loses_its_lease_says_so(job: Job, s3: Store, prefix: str, mode: str) -> None:
+    """Exit code 2 and one line that names the output, also where a shell ignores SIGINT in the background."""
+    out, frozen = f"s3://bucket/{prefix}", f"vocabulary.tokenizer={job.tokenizer}"
+    run_it = [*command(job, out, "--set", frozen)[3:], "--", f"--direct_running_mode={mode}"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", BACKGROUND, *run_it], stderr=subprocess.PIPE, text=True
+    )
+    while not any(f"{prefix}/work/clean-" in request.path for request in s3.requests):
+        assert process.poll() is None
+        time.sleep(0.01)
+    s3.client().put_object(Bucket="bucket", Key=f"{prefix}/work/lease.json", Body=OTHERS)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 2, told
+    assert told.splitlines()[-1].startswith(f"sluice: {out}: another run has taken it over"), told
+    assert "Traceback" not in told
+    assert "COMPLETED" not in s3.objects(prefix)
 
 
 def test_scores_go_to_a_store(job: Job, s3: Store, prefix: str, tmp_path: Path) -> None:

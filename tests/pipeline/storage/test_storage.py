@@ -1,11 +1,16 @@
 """Files by path: the same answers from a local disk, from S3 and from a file system of fsspec."""
 
+import errno
+import os
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from sluice.pipeline.storage import conditional, filesystems
 from sluice.pipeline.storage import files as storage
 from sluice.schemas.errors import StorageError
 from tests.pipeline.storage.stores import Store
@@ -39,7 +44,8 @@ def test_what_is_written_is_read(folder: str) -> None:
         assert file.read() == b"789"
     assert storage.size(path) == 10
     assert storage.exists(path)
-    assert storage.is_folder(storage.join(folder, "a"))
+    assert storage.exists(storage.join(folder, "a"))
+    assert not storage.is_file(storage.join(folder, "a"))
     assert storage.names(storage.join(folder, "a")) == ["b.bin"]
 
 
@@ -71,6 +77,97 @@ def test_a_listing_has_names_and_sizes(folder: str) -> None:
     storage.delete(storage.join(folder, "a"))
     storage.delete_tree(storage.join(folder, "sub"))
     assert storage.names(folder) == ["b"]
+
+
+def test_a_file_that_vanishes_is_left_out(tmp_path: Path) -> None:
+    """While another thread renames files, every listing has those that stay, and none raises."""
+    folder, done = str(tmp_path), threading.Event()
+    for name in ("stays", *map(str, range(300))):
+        (tmp_path / name).touch()
+
+    def rename() -> None:
+        while not done.is_set():
+            for old, new in (("", ".json"), (".json", "")):
+                for number in range(300):
+                    os.rename(f"{folder}/{number}{old}", f"{folder}/{number}{new}")
+
+    with ThreadPoolExecutor(1) as pool:
+        renaming = pool.submit(rename)
+        try:
+            for _ in range(60):
+                assert "stays" in storage.names(folder)
+                for recursive in (False, True):
+                    found = storage.listing(folder, recursive=recursive)
+                    assert f"{folder}/stays" in [file.path for file in found]
+        finally:
+            done.set()
+        renaming.result()
+
+
+def test_names_ask_no_file_for_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of a folder are what the folder says; files that another thread renames do not matter."""
+    (tmp_path / "a").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setattr(storage, "_info", lambda path: pytest.fail(path))
+    monkeypatch.setattr(storage, "_select", lambda folder: pytest.fail(folder))
+    assert storage.names(str(tmp_path)) == ["a"]
+    assert storage.names(str(tmp_path / "nowhere")) == []
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    """What a link in an output leads to is neither listed nor removed with it."""
+    for name in ("out/a", "precious/b"):
+        storage.write_bytes(str(tmp_path / name), b"")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "precious")
+    out = str(tmp_path / "out")
+    assert [e.path for e in storage.listing(out, recursive=True)] == [f"{out}/a"]
+    storage.delete_tree(out)
+    assert (tmp_path / "precious" / "b").exists()
+
+
+def test_what_the_system_refuses_names_the_path(tmp_path: Path) -> None:
+    """A local error stays an OSError with its number, and names the file that was asked for."""
+    storage.write_bytes(str(tmp_path / "file"), b"")
+    path = str(tmp_path / "file" / "below")
+    for ask in (storage.read_bytes, lambda p: storage.write_bytes(p, b"")):
+        with pytest.raises(OSError, match="file/below") as error:
+            ask(path)
+        assert error.value.errno in (errno.ENOTDIR, errno.EEXIST)
+        assert error.value.filename == path
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_replaced_if_it_is_as_it_was(folder: str) -> None:
+    """By what it holds, or by not being there; what an earlier try has written already counts as written."""
+    path = storage.join(folder, "lease")
+    assert not conditional.replace(path, old=b"0", new=b"1")
+    assert conditional.replace(path, old=None, new=b"1")
+    assert not conditional.replace(path, old=None, new=b"2")
+    assert conditional.replace(path, old=None, new=b"1")
+    assert conditional.replace(path, old=b"1", new=b"3")
+    assert not conditional.replace(path, old=b"1", new=b"4")
+    assert storage.read_bytes(path) == b"3"
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_s3_compares_when_it_writes(
+    s3: Store, monkeypatch: pytest.MonkeyPatch, old: bytes | None
+) -> None:
+    """Another writer that comes between the look and the write is not overwritten."""
+    path = f"s3://bucket/{uuid.uuid4().hex}"
+    if old is not None:
+        storage.write_bytes(path, old)
+    client = conditional.s3_client("bucket")
+    put = client.put_object
+
+    def late(**about: object) -> object:
+        storage.write_bytes(path, b"other")
+        return put(**about)
+
+    monkeypatch.setattr(client, "put_object", late)
+    assert not conditional.replace(path, old=old, new=b"new")
+    assert storage.read_bytes(path) == b"other"
 
 
 @pytest.mark.parametrize("ahead", [1, 1000, storage.AHEAD_BYTES])
@@ -124,7 +221,7 @@ def test_refused_credentials_are_said(s3: Store, monkeypatch: pytest.MonkeyPatch
     class Refusing:
         get_file_info = open_input_file = delete_file = staticmethod(refuse)
 
-    monkeypatch.setattr(storage, "_filesystem", lambda *_: (Refusing(), "bucket"))
+    monkeypatch.setattr(filesystems, "_filesystem", lambda *_: (Refusing(), "bucket"))
     calls: list[Callable[[str], object]] = [storage.exists, storage.read_bytes, storage.delete]
     for call in calls:
         with pytest.raises(StorageError, match="s3://bucket/refused: the store refuses"):
