@@ -3,7 +3,7 @@
 `python -m sluice.pipeline.processes.child PID MODULE ARGUMENTS` is how they start.
 
 When the run ends, by any signal, the kernel ends its children in the same moment (Linux), so that
-nothing writes to an output that nobody holds, and no training goes on for nobody.
+nothing writes to an output that no run holds, and no training runs on without one.
 """
 
 import ctypes

@@ -1,11 +1,12 @@
 """What a phase costs: wall time, CPU of every process, and peak anonymous memory of all of them."""
 
-import contextlib
+import glob
 import os
 import re
 import resource
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -45,24 +46,19 @@ def anonymous_bytes() -> int:
     total, queue = 0, [os.getpid()]
     while queue:
         process = f"/proc/{queue.pop()}"
-        total += _anonymous(f"{process}/status")
-        with contextlib.suppress(OSError):
-            for thread in os.listdir(f"{process}/task"):
-                queue += _children(f"{process}/task/{thread}/children")
+        resident = re.search(rb"RssAnon:\s+(\d+) kB", _read(f"{process}/status"))
+        total += int(resident[1]) * 1024 if resident else 0
+        for path in glob.iglob(f"{process}/task/*/children"):
+            queue += map(int, _read(path).split())
     return total
 
 
-def _anonymous(status: str) -> int:
-    with contextlib.suppress(OSError), open(status, "rb") as file:
-        found = re.search(rb"RssAnon:\s+(\d+) kB", file.read())
-        return int(found.group(1)) * 1024 if found else 0
-    return 0
-
-
-def _children(path: str) -> list[int]:
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        return [int(pid) for pid in file.read().split()]
-    return []
+def _read(path: str) -> bytes:
+    """Returns what is in a file, or nothing where its process has ended."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 class Meter:

@@ -1,19 +1,21 @@
 """Ends a run whose worker process died.
 
 Beam's local runner (`--direct_running_mode=multi_processing`) waits for ever for a worker that is gone.
-Here a dead worker ends the phase with an error that says what became of it.
+Here a dead worker ends the phase with an error that says how it ended.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from apache_beam.portability import python_urns
-from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
+from apache_beam.portability.api import endpoints_pb2
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from google.protobuf import json_format, text_format
 
@@ -25,7 +27,7 @@ SECONDS_TO_END = 5.0
 TICK_SECONDS = 0.1
 
 
-class Workers:
+class WorkerProcesses:
     """The worker processes of one pipeline, and the first that died."""
 
     def __init__(self) -> None:
@@ -55,7 +57,7 @@ class Workers:
         """Records the first that died by itself, and ends the others: their phase cannot be finished."""
         with self._lock:
             if not self._over:
-                self.death = WorkerError(obituary(process.pid, process.returncode))
+                self.death = WorkerError(describe_exit(process.pid, process.returncode))
         self.kill()
 
     def kill(self) -> None:
@@ -66,8 +68,8 @@ class Workers:
                 process.kill()
 
 
-def obituary(pid: int, code: int) -> str:
-    """Returns what became of a worker, and what to do, from its return code as `Popen` has it."""
+def describe_exit(pid: int, code: int) -> str:
+    """Returns how a worker ended, and what to do, from its return code as `Popen` has it."""
     again = "finished units are kept: run the same command again"
     if code == -signal.SIGKILL:
         return (
@@ -82,73 +84,65 @@ def obituary(pid: int, code: int) -> str:
     )
 
 
-class _WorkerHandler(worker_handlers.SubprocessSdkWorkerHandler):
-    """Beam's handle of one worker process; answers for the worker when it is dead."""
+class _Handler(worker_handlers.SubprocessSdkWorkerHandler):
+    """Beam's handle of one worker process; breaks off what the runner waits for when the worker is dead."""
 
-    workers: Workers
+    def __init__(self, workers: WorkerProcesses, *arguments: Any):
+        super().__init__(*arguments)
+        self._workers, self._closing = workers, threading.Event()
 
     def start_worker(self) -> None:
         """Starts the thread that starts the process, and waits for its end."""
-        self._closing = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
         self.worker_thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self.worker_thread.start()
 
     def _watch(self) -> None:
-        about = self.provision_info.provision_info.pipeline_options
+        options = self.provision_info.provision_info.pipeline_options
         control = endpoints_pb2.ApiServiceDescriptor(url=self.control_address)
-        self._process = self.workers.start(
+        process = self._workers.start(
             CONTROL_API_SERVICE_DESCRIPTOR=text_format.MessageToString(control),
-            PIPELINE_OPTIONS=json_format.MessageToJson(about),
+            PIPELINE_OPTIONS=json_format.MessageToJson(options),
             WORKER_ID=self.worker_id,
         )
-        self._process.wait()
-        if not self._closing.is_set():
-            self.workers.ended(self._process)
-        # The runner may ask again before it learns of the death, so we answer until it closes us.
+        process.wait()
+        # The runner may ask again before it learns of the death, so this is repeated until it closes us.
         while not self._closing.wait(TICK_SECONDS):
-            self._answer()
-
-    def _answer(self) -> None:
-        """Fails what the runner waits for."""
-        waiting = self.control_conn._futures_by_id
-        for instruction in list(waiting):
-            failed = beam_fn_api_pb2.InstructionResponse(
-                instruction_id=instruction,
-                error=str(self.workers.death or "the worker was stopped"),
-            )
-            waiting.pop(instruction).set(failed)
+            self._workers.ended(process)
+            with contextlib.suppress(Exception):  # its connection may be broken already
+                self.data_conn.close()
+            with contextlib.suppress(RuntimeError):  # the runner has asked at this moment
+                self.control_conn.abort(
+                    self._workers.death or WorkerError("the worker was stopped")
+                )
 
     def close(self) -> None:
-        """Ends the worker: by the connection where all is well, by force where the pipeline failed."""
+        """Ends the worker: by the connection where all went well, by force where the pipeline failed."""
         self._closing.set()
-        failed = self.workers.death is not None or sys.exc_info()[0] is not None
+        failed = self._workers.death is not None or sys.exc_info()[0] is not None
         if failed:
             # It may be deep in a bundle that takes hours.
-            self.workers.kill()
+            self._workers.kill()
             self.worker_thread.join()
         else:
             super().close()
 
     def stop_worker(self) -> None:
-        """Waits a while for the process to end, then kills it: what it may still do has no reader."""
+        """Waits a while for the process to end, then kills it: nothing reads what it may still do."""
         self.worker_thread.join(SECONDS_TO_END)
-        if self.worker_thread.is_alive() and self._process is not None:
-            self._process.kill()
+        if self.worker_thread.is_alive():
+            self._workers.kill()
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Workers]:
+def watched() -> Iterator[WorkerProcesses]:
     """Watches the worker processes that Beam's local runner starts inside.
 
     Raises:
         WorkerError: one of them died.
     """
-    workers = Workers()
-    handler = type("WorkerHandler", (_WorkerHandler,), {"workers": workers})
-    known = worker_handlers.WorkerHandler._registered_environments
-    before = known[python_urns.SUBPROCESS_SDK]
-    known[python_urns.SUBPROCESS_SDK] = (handler, bytes)
+    workers = WorkerProcesses()
+    register = worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
+    register(functools.partial(_Handler, workers))
     try:
         yield workers
     except Exception as failure:
@@ -156,5 +150,5 @@ def watched() -> Iterator[Workers]:
             raise workers.death from failure
         raise
     finally:
-        known[python_urns.SUBPROCESS_SDK] = before
+        register(worker_handlers.SubprocessSdkWorkerHandler)
         workers.kill()
