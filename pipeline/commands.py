@@ -16,7 +16,7 @@ from sluice.pipeline.engine.progress import Say
 from sluice.pipeline.engine.run import run_phases, run_plan
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
-from sluice.pipeline.phases.job import Job, make_job, read_options
+from sluice.pipeline.phases.job import Job, keep_units, make_job, read_options
 from sluice.pipeline.phases.score import phase as score
 from sluice.pipeline.phases.score.stage import summary
 from sluice.pipeline.phases.tokens import phase as tokens
@@ -134,6 +134,7 @@ def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
     check_places(beam_options(flags), job)
     with _holding(job):
         output_folder.claim(out, owner)
+        keep_units(job)
         plan = score.plan(job)
         output_folder.drop_stale_work(out, [plan.folder])
         result, _ = run_plan(plan, beam_options(phase_flags(flags, job, plan)))

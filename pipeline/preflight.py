@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sluice.pipeline.engine import graph_check
 from sluice.pipeline.engine.progress import clock
 from sluice.pipeline.phases import run_order
-from sluice.pipeline.phases.job import Job, input_units
+from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.storage import files as storage
@@ -53,7 +53,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     """
     output_folder.check_owner(job.output, job.owner("run"))
     tokens.check_tokenizer(job)
-    units, of_phase = input_units(job), fingerprints(job)
+    units, of_phase = job.input_units, fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
     size = sum(f.bytes for f in job.inventory.files)
     yield f"inputs   {len(job.inventory.files)} files, {readable_size(size)}, about {posts:,} posts"

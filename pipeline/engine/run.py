@@ -14,7 +14,7 @@ from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.clean.stage import load_machines
 from sluice.pipeline.phases.history import phase as history
-from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.job import Job, keep_units
 from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import PhaseRun, Result, Results
 from sluice.pipeline.phases.run_order import fingerprints
@@ -24,9 +24,9 @@ from sluice.pipeline.processes.signals import raised_by_signals
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
+from sluice.pipeline.units.stage import failures
 from sluice.pipeline.units.manifest import done_units, take_back
 from sluice.pipeline.units.recovery import sweep
-from sluice.pipeline.units.stage import failures
 from sluice.schemas.errors import LedgerError, SluiceError
 
 TRIES = 3
@@ -48,6 +48,7 @@ def run_phases(
     """
     check_places(beam_options(flags), job)
     load_machines(job.recipe.filters, job.recipe.language.model)
+    keep_units(job)
     results, runs = Results(), {}
     of_phase = fingerprints(job)
     output_folder.drop_stale_work(job.output, [job.work(p, f) for p, f in of_phase.items()])

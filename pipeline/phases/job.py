@@ -18,11 +18,12 @@ from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.language.identify import identifier_fingerprint
 from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
-from sluice.pipeline.inputs.inventory import Inventory, cut, find_inputs
+from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import Owner
+from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 
 FORMAT = 7
@@ -36,6 +37,19 @@ KEY_PARTITION_BYTES = 32 << 20
 MAX_PARTITIONS = 4096
 MAX_UNITS = 100_000
 """Units are named by five digits, so that the order of names is the order of rows."""
+UNITS = "work/units.json"
+
+
+class KeptUnits(msgspec.Struct, frozen=True):
+    """The units of a run's input, kept in its output so that a run that resumes need not cut it again.
+
+    Attributes:
+        key: a hash of the inputs and of how they are cut.
+        units: in the order of their rows.
+    """
+
+    key: str
+    units: tuple[InputUnit, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,25 @@ class Job:
     def inputs_fingerprint(self) -> str:
         """Returns a hash of the inputs' names and contents, the same in all versions of Sluice."""
         return _digest(_INPUTS, [f.identity for f in self.inventory.files])
+
+    @cached_property
+    def input_units(self) -> tuple[InputUnit, ...]:
+        """The pieces that the input is cut into, in the order of their rows.
+
+        To cut plain JSON lines is to read them: units that an earlier run has kept are taken as they are.
+
+        Raises:
+            InputError: there are too many.
+        """
+        units = _kept_units(self)
+        if units is None:
+            units = tuple(cut(self.inventory, unit_bytes=self.recipe.input.unit_bytes))
+        if len(units) > MAX_UNITS:
+            raise InputError(
+                f"{len(units):,} units are more than {MAX_UNITS:,}: raise input.unit_bytes, or give Sluice "
+                f"fewer and larger files"
+            )
+        return units
 
     @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
@@ -145,15 +178,23 @@ def read_options(recipe: Recipe) -> ReadOptions:
     return ReadOptions(columns=recipe.input.columns, max_text_bytes=recipe.input.max_text_bytes)
 
 
-def input_units(job: Job) -> list[Any]:
-    """Returns the pieces that the input is cut into, in the order of their rows."""
-    units = list(cut(job.inventory, unit_bytes=job.recipe.input.unit_bytes))
-    if len(units) > MAX_UNITS:
-        raise InputError(
-            f"{len(units):,} units are more than {MAX_UNITS:,}: raise input.unit_bytes, or give Sluice "
-            f"fewer and larger files"
-        )
-    return units
+def keep_units(job: Job) -> None:
+    """Writes the units of the input into the output, which the caller holds, unless they are there."""
+    if _kept_units(job) is None:
+        write_sealed(storage.join(job.output, UNITS), KeptUnits(_units_key(job), job.input_units))
+
+
+def _kept_units(job: Job) -> tuple[InputUnit, ...] | None:
+    """Returns the units of these inputs that an earlier run has kept, or None."""
+    try:
+        kept = read_sealed(storage.join(job.output, UNITS), KeptUnits)
+    except (FileNotFoundError, ValueError):
+        return None
+    return kept.units if kept.key == _units_key(job) else None
+
+
+def _units_key(job: Job) -> str:
+    return fingerprint_of("units", [job.inputs_fingerprint, job.recipe.input.unit_bytes])
 
 
 def make_job(recipe: Recipe, *, out: str) -> Job:

@@ -14,7 +14,7 @@ import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.phases.job import Job, input_units
+from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.exchange import Crossing
@@ -148,5 +148,5 @@ def survivor_units(job: Job, results: Results) -> list[Unit]:
 
 def units_of_input(job: Job) -> list[Unit]:
     """Returns a unit for each piece that the input is cut into, in the order of its rows."""
-    pieces = enumerate(input_units(job))
+    pieces = enumerate(job.input_units)
     return [numbered_unit("unit", i, msgspec.to_builtins(piece)) for i, piece in pieces]

@@ -16,7 +16,7 @@ from sluice.pipeline.phases.classify import fingerprint as classify
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.dedup import phase as dedup
 from sluice.pipeline.phases.history import phase as history
-from sluice.pipeline.phases.job import Job, fingerprint_of, input_units
+from sluice.pipeline.phases.job import Job, fingerprint_of
 from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import Result, Results, read_result
 from sluice.pipeline.phases.tokens import phase as tokens
@@ -28,8 +28,8 @@ from sluice.pipeline.units.manifest import (
     UnitManifest,
     done_units,
     found_manifests,
-    manifests,
     take_back,
+    manifests,
 )
 from sluice.schemas.counts import CleanCounts
 
@@ -137,7 +137,7 @@ def counts_by_file(job: Job, results: Results) -> dict[str, FileCounts]:
     by_file: dict[str, FileCounts] = {}
     folder = job.work("clean", results.fingerprints["clean"], "clean")
     found = manifests(done_units(folder))
-    for manifest, unit in zip(found, input_units(job), strict=True):
+    for manifest, unit in zip(found, job.input_units, strict=True):
         counts = manifest.counted(CleanCounts)
         total = by_file.setdefault(unit.path, FileCounts())
         total += FileCounts(counts.read, counts.malformed)

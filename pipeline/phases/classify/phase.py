@@ -16,7 +16,7 @@ from sluice.pipeline.phases.classify.cascade import Cascade, band_of
 from sluice.pipeline.phases.classify.decide import Classify
 from sluice.pipeline.phases.classify.inference import TransformerHandler
 from sluice.pipeline.phases.classify.thresholds import PHASE
-from sluice.pipeline.phases.job import Job, input_units
+from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
@@ -56,7 +56,7 @@ def _next_unit(done: Done) -> Unit:
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase: each transformer over what those before it left."""
     folder = job.work(PHASE, fingerprint)
-    files = tuple(u.path for u in input_units(job))
+    files = tuple(u.path for u in job.input_units)
     left, stages = survivors_of(job, results), []
     for spec, located in zip(job.recipe.transformers, job.located, strict=True):
         edge = band_of(spec, results.survivors)

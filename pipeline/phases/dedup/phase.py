@@ -24,7 +24,7 @@ from sluice.pipeline.phases.dedup.candidates import (
 from sluice.pipeline.phases.dedup.drop import Drop
 from sluice.pipeline.phases.dedup.resolve import ResolveComponents, Rules
 from sluice.pipeline.phases.dedup.send import SendTexts
-from sluice.pipeline.phases.job import Job, fingerprint_of, input_units, key_partitions
+from sluice.pipeline.phases.job import Job, fingerprint_of, key_partitions
 from sluice.pipeline.phases.planned import PhasePlan, Step
 from sluice.pipeline.phases.results import Results, read_result, run_day
 from sluice.pipeline.storage import files as storage
@@ -99,7 +99,7 @@ def _dense(job: Job, cleaned: Sequence[Any]) -> CandidateNumbers:
     for manifest in manifests(cleaned):
         first.append(first[-1] + manifest.counted(CleanCounts).kept.posts)
     names = tuple(done.unit for done in cleaned)
-    files = tuple(u.path for u in input_units(job))
+    files = tuple(u.path for u in job.input_units)
     folder = cleaned[0].folder if cleaned else ""
     if job.recipe.dedup.history is None:
         return CandidateNumbers(folder, names, tuple(first), files)

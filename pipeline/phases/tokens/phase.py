@@ -4,7 +4,7 @@ import hashlib
 import math
 from typing import Any
 
-from sluice.pipeline.phases.job import Job, input_units
+from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens.deal import Deal
@@ -36,7 +36,8 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase, over the survivors."""
     folder, training = job.work(PHASE, fingerprint), job.recipe.training
     path, section = tokenizer_path(job.output), job.recipe.tokens
-    made = load_vocabulary(local_copies.fetch(path))
+    with local_copies.scope():
+        made = load_vocabulary(local_copies.fetch(path))
 
     def at(stage: str) -> str:
         return storage.join(folder, stage)
@@ -81,7 +82,8 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
 def check_tokenizer(job: Job) -> None:
     """Raises RecipeError where a frozen tokenizer is not one that the run can use."""
     if job.recipe.vocabulary.tokenizer is not None:
-        _special_tokens(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
+        with local_copies.scope():
+            _special_tokens(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
 
 
 def _special_tokens(job: Job, made: VocabularyIds) -> DocumentTokens:
@@ -105,5 +107,5 @@ def mixture_of(job: Job, results: Results) -> RepeatRates | None:
         results.survivors,
         seed=job.recipe.seed,
         output=job.output,
-        files=tuple(u.path for u in input_units(job)),
+        files=tuple(u.path for u in job.input_units),
     )
