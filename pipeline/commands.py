@@ -29,7 +29,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies, output_folder
 from sluice.pipeline.storage.sealed import write_json
 from sluice.pipeline.units.manifest import done_units, manifests
-from sluice.pipeline.units.recovery import taking_back
+from sluice.pipeline.units.recovery import invalidating_damaged
 from sluice.schemas.counts import ScorePhase
 from sluice.schemas.errors import OutputError
 from sluice.schemas.report import Report
@@ -106,7 +106,7 @@ def _holding(job: Job) -> Iterator[None]:
     """Holds the output and the history for one run; units whose files are damaged are invalidated."""
     folder = job.recipe.dedup.history
     remembered = contextlib.nullcontext() if folder is None else history.locked(folder)
-    with output_folder.locked(job.output), remembered, local_copies.scope(), taking_back():
+    with output_folder.locked(job.output), remembered, local_copies.scope(), invalidating_damaged():
         yield
 
 

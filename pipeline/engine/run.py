@@ -24,8 +24,8 @@ from sluice.pipeline.processes.signals import raised_by_signals
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
-from sluice.pipeline.units.stage import failures
-from sluice.pipeline.units.manifest import done_units, take_back
+from sluice.pipeline.units.failure import failures
+from sluice.pipeline.units.manifest import done_units, invalidate
 from sluice.pipeline.units.recovery import sweep
 from sluice.schemas.errors import LedgerError, SluiceError
 
@@ -138,7 +138,7 @@ def _all_arrived(plan: PhasePlan) -> bool:
     """
     wrong, never = plan.lost()
     for done in wrong:
-        take_back(done.folder, done.unit)
+        invalidate(done.folder, done.unit)
     if wrong or never:
         _log.warning(
             "%s: the engine lost units or ranges of files: %d units are done again, %d are done now",

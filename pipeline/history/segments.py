@@ -106,7 +106,7 @@ def read_contents(segment: str) -> Contents:
     try:
         return _decoded(path, os.stat(path).st_mtime_ns)
     except (msgspec.DecodeError, OSError) as error:
-        raise OutputError(f"{path}: not the contents of a segment ({error}); {_MEND}") from None
+        raise OutputError(f"{path}: not the contents of a segment ({error}); {_REMEDY}") from None
 
 
 @lru_cache(maxsize=128)
@@ -115,13 +115,15 @@ def _decoded(path: str, _: int) -> Contents:
     return msgspec.json.decode(Path(path).read_bytes(), type=Contents)
 
 
-_MEND = "restore it from a copy, or run the inputs of this segment again: its files are made anew"
+_REMEDY = (
+    "restore it from a copy, or run the inputs of this segment again, which writes its files again"
+)
 
 
 def checked_path(segment: str, file: PostsFile | KeysFile) -> str:
     """Returns the path of a segment's file; raises OutputError where it is missing or was cut."""
     return whole_file(
-        os.path.join(segment, file.name), file.bytes, writer="the history", mend=_MEND
+        os.path.join(segment, file.name), file.bytes, writer="the history", remedy=_REMEDY
     )
 
 
@@ -271,8 +273,8 @@ def _overlapping(
 
 def _span(source: pq.ParquetFile, group: int) -> tuple[int, int]:
     """Returns the least and the greatest key of a row group."""
-    about = source.metadata.row_group(group).column(0).statistics
-    return about.min, about.max
+    statistics = source.metadata.row_group(group).column(0).statistics
+    return statistics.min, statistics.max
 
 
 def key_span(path: str) -> tuple[int, int]:

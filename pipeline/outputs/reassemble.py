@@ -80,8 +80,8 @@ class Sources:
 
 
 def _whole(output: str, name: str, num_bytes: int) -> str:
-    mend = "see `sluice verify`, and run again"
-    return whole_file(storage.join(output, name), num_bytes, writer="the run", mend=mend)
+    remedy = "see `sluice verify`, and run again"
+    return whole_file(storage.join(output, name), num_bytes, writer="the run", remedy=remedy)
 
 
 class Run(NamedTuple):

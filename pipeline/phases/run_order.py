@@ -28,7 +28,7 @@ from sluice.pipeline.units.manifest import (
     UnitManifest,
     done_units,
     found_manifests,
-    take_back,
+    invalidate,
     manifests,
 )
 from sluice.schemas.counts import CleanCounts
@@ -96,7 +96,7 @@ def finished(job: Job, phase: str, fingerprint: str) -> Result | None:
     found = zip(done, found_manifests(done), strict=True)
     missing = [d for d, m in found if m is None or not _in_place(job.output, there, m, whole=whole)]
     for unit in missing:
-        take_back(unit.folder, unit.unit)
+        invalidate(unit.folder, unit.unit)
     return None if missing else result
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill` end a run at once, with a line that says how to go on.
+"""Ctrl-C and `kill` end a run at once, with a line that says how to resume it.
 
 What is finished is committed, so that there is nothing to tidy up: a signal that can be caught does what
 SIGKILL does, and says so. Processes that the run started end with it (`sluice.pipeline.processes.child`).
@@ -11,7 +11,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_owned = ContextVar("sluice_owns_process", default=False)
 
 
 class StoppedError(KeyboardInterrupt):
@@ -22,23 +26,31 @@ class StoppedError(KeyboardInterrupt):
         self.number = number
 
 
+def owns_process() -> bool:
+    """Returns whether the process is a command's own, and not that of a program that calls the library."""
+    return _owned.get()
+
+
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM end the process at once, with a line and the shell's exit code.
+    """Inside, the process is the command's own: SIGINT and SIGTERM end it at once, with a line.
 
     Threads may be deep in compiled code, and the first stage may have hours to go: there is nothing to
-    wait for, because finished units are committed and a run that goes on sweeps the rest.
+    wait for, because finished units are committed and a run that resumes sweeps the rest.
     """
+    token = _owned.set(True)
     try:
         with _handled_by(_stop):
             yield
     except StoppedError as stopped:
         _stop(stopped.number, None)
+    finally:
+        _owned.reset(token)
 
 
 @contextlib.contextmanager
 def raised_by_signals() -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM is a StoppedError; another one ends the process at once."""
+    """Inside, SIGINT and SIGTERM are a StoppedError; the second ends a process that is a command's own."""
     with _handled_by(_raise):
         yield
 
@@ -48,7 +60,7 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -57,19 +69,16 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 
 
 def _raise(number: int, _: FrameType | None) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, _stop)
+    if owns_process():
+        for each in _SIGNALS:
+            signal.signal(each, _stop)
     raise StoppedError(number)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
     # Straight to the descriptor: the signal may have come while a line was being printed.
-    line = (
-        f"{_show_cursor()}\nsluice: {'interrupted' if number == signal.SIGINT else 'terminated'}; "
-    )
-    os.write(2, f"{line}finished units are kept: the same command goes on\n".encode())
+    show_cursor = "\x1b[?25h" if os.isatty(2) else ""
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    line = f"sluice: {word}; finished units are kept: rerun the same command to resume"
+    os.write(2, f"{show_cursor}\n{line}\n".encode())
     os._exit(128 + number)
-
-
-def _show_cursor() -> str:
-    return "\x1b[?25h" if os.isatty(2) else ""

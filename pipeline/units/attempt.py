@@ -16,8 +16,8 @@ from sluice.schemas.counts import Counts
 class Attempt:
     """One try at a unit: names its files, and commits them.
 
-    Files of a local output are written where they will lie; those of a remote one in the worker's spool,
-    and put in their places by the commit.
+    Files of a local output are written into their folder; those of a remote one to the worker's disk (see
+    `local_copies`), and put in their places by the commit.
 
     Attributes:
         files: what was written so far, by edge.
@@ -55,7 +55,7 @@ class Attempt:
         ranges = tuple(ranges)
         name = os.path.basename(path)
         if storage.is_remote(self.folder):
-            name = name.partition("-")[2]  # the spool numbers its files
+            name = name.partition("-")[2]  # local copies are numbered
             self._puts.append((path, storage.join(self.folder, name)))
         checksum = None if ranges or not checked else file_crc32(path)
         self.files[edge] = FileEntry(name, os.path.getsize(path), ranges, checksum)
@@ -92,7 +92,7 @@ class Attempt:
         return manifest
 
     def abandon(self) -> None:
-        """Removes what this attempt wrote; what it spooled goes with the scope."""
+        """Removes what this attempt wrote; local copies are removed with their scope."""
         if not storage.is_remote(self.folder):
             written = f"{glob.escape(self.folder)}/{self.unit}.{self._id}.*"
             for path in glob.glob(written):

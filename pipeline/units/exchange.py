@@ -34,7 +34,7 @@ RANGE_BYTES = 64 << 10
 MAX_RUN_BYTES = 256 << 20
 
 
-class Source(msgspec.Struct, frozen=True, array_like=True):
+class SourceRange(msgspec.Struct, frozen=True, array_like=True):
     """One byte range of a partition, with the unit that wrote it and its file.
 
     The file's name and the range's checksum travel along, so that a reader opens no manifest: a unit's has a
@@ -73,7 +73,7 @@ class Writer:
     def __init__(
         self, path: str, *, schema: pa.Schema, num_partitions: int, compression: str | None = None
     ):
-        self._file = open(path, "wb")  # noqa: SIM115 - __exit__ closes
+        self._file = pa.OSFile(path, "wb")
         self._schema, self._num_partitions = schema, num_partitions
         self._run_bytes = run_bytes(num_partitions)
         self._options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
@@ -113,16 +113,16 @@ class Writer:
                 self._write_range(partition, rows.slice(start, stop - start))
 
     def _write_range(self, partition: int, rows: pa.RecordBatch) -> None:
-        offset, made = self._file.tell(), pa.BufferOutputStream()
-        with pa.ipc.new_stream(made, self._schema, options=self._options) as stream:
+        offset, buffer = self._file.tell(), pa.BufferOutputStream()
+        with pa.ipc.new_stream(buffer, self._schema, options=self._options) as stream:
             stream.write_batch(rows)
-        data = made.getvalue()
+        data = buffer.getvalue()
         self._file.write(data)
         self.ranges.append(Range(partition, offset, data.size, rows.num_rows, crc32(data)))
 
 
 class Exchange(beam.PTransform):
-    """Finished map units in, one reduce unit a partition out.
+    """Finished map units in, one reduce unit per partition out; only ranges cross it.
 
     Args:
         edge: the map units' file that is exchanged.
@@ -134,17 +134,17 @@ class Exchange(beam.PTransform):
         self.edge, self._name = edge, name
 
     def expand(self, done: beam.PCollection) -> beam.PCollection:
-        """Adds the exchange to the graph; only ranges cross it."""
+        """Adds the exchange to the graph."""
         return (
             done
             | beam.FlatMap(sources, self.edge).with_output_types(tuple[int, list[Any]])
             | beam.GroupByKey()
-            | beam.Map(_reduced, self._name).with_output_types(Unit)
+            | beam.Map(lambda g: reduce_unit(*g, name=self._name)).with_output_types(Unit)
         )
 
 
 def sources(done: Done, edge: str) -> Iterator[tuple[int, list[Any]]]:
-    """Yields (partition, a Source as a list) for every range of a unit's file."""
+    """Yields (partition, a SourceRange as a list) for every range of a unit's file."""
     entry = done.manifest().files.get(edge)
     if entry is not None:
         for r in entry.ranges:
@@ -152,32 +152,28 @@ def sources(done: Done, edge: str) -> Iterator[tuple[int, list[Any]]]:
             yield r.partition, [done.folder, done.unit, *place, entry.name, r.crc32]
 
 
-def _reduced(group: tuple[int, Iterable[list[Any]]], name: str) -> Unit:
-    return reduce_unit(group[0], group[1], name=name)
-
-
-def reduce_unit(partition: int, found: Iterable[list[Any]], *, name: str) -> Unit:
+def reduce_unit(partition: int, sources: Iterable[list[Any]], *, name: str) -> Unit:
     """Returns the unit of a partition, its ranges in the order of (unit, offset)."""
-    ranges = sorted((list(s) for s in found), key=lambda s: (s[1], s[2]))
+    ranges = sorted(map(list, sources), key=lambda s: (s[1], s[2]))
     return numbered_unit(name, partition, {"sources": ranges})
 
 
-def unit_sources(unit: Unit) -> list[Source]:
+def unit_sources(unit: Unit) -> list[SourceRange]:
     """Returns the byte ranges that a reduce unit reads, in order."""
-    return [msgspec.convert(s, Source) for s in unit.payload["sources"]]
+    return [msgspec.convert(s, SourceRange) for s in unit.payload["sources"]]
 
 
-def read(unit: Unit) -> Iterator[tuple[Source, pa.RecordBatch]]:
+def read(unit: Unit) -> Iterator[tuple[SourceRange, pa.RecordBatch]]:
     """Yields the rows of a reduce unit with where each batch came from, in the order of (unit, offset)."""
-    found = unit_sources(unit)
-    # One read a range: mapping it costs three times as much, in faults of its pages.
-    held = storage.read_ranges(source.place for source in found)
-    for source in found:
+    sources = unit_sources(unit)
+    # One read per range: mapping it costs three times as much, in faults of its pages.
+    held = storage.read_ranges(source.place for source in sources)
+    for source in sources:
         for batch in _checked(source, held):
             yield source, batch
 
 
-def _checked(source: Source, held: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
+def _checked(source: SourceRange, held: Iterator[bytes]) -> Iterator[pa.RecordBatch]:
     """Yields the rows of a range; raises DamagedError where they are not those that its unit wrote."""
     done, path = Done(source.folder, source.unit), source.place[0]
     where = f"bytes {source.offset} to {source.offset + source.length}"
@@ -249,8 +245,8 @@ class Crossing(NamedTuple):
 def lost(crossing: Crossing) -> tuple[list[Done], int]:
     """Compares what units were given with what was written for them.
 
-    An engine that loses an element says nothing: the unit of a partition is done without some of its rows, or
-    is never asked for.
+    An engine that loses an element raises no error: the unit of a partition is done without some of its
+    rows, or is never asked for.
 
     Returns:
         The units that were given less, or more, than was written, and how many were never asked for.
@@ -291,5 +287,5 @@ def scattered(done: Done, edge: str, name: str) -> Iterator[Unit]:
     grouped: dict[int, list[list[Any]]] = {}
     for partition, source in sources(done, edge):
         grouped.setdefault(partition, []).append(source)
-    for partition, found in sorted(grouped.items()):
-        yield reduce_unit(partition, found, name=name)
+    for partition, ranges in sorted(grouped.items()):
+        yield reduce_unit(partition, ranges, name=name)

@@ -26,7 +26,7 @@ class Unit(msgspec.Struct, frozen=True):
     Attributes:
         name: unique in its stage, for example `unit-00012`; the same in every run.
         payload: what the stage needs to know, in JSON types.
-        index: of the piece of input, the partition or the shard that it stands for; 0 where it is alone.
+        index: of the piece of input, the partition or the shard of the unit; 0 where it is alone.
     """
 
     name: str
@@ -122,8 +122,11 @@ class Done(msgspec.Struct, frozen=True):
         return storage.is_file(self.manifest_path)
 
     def manifest(self) -> UnitManifest:
-        """Returns the manifest, read from its file."""
-        return read_manifest(self)
+        """Returns the manifest; raises DamagedError if it is not one, or not as it was written."""
+        try:
+            return read_sealed(self.manifest_path, UnitManifest)
+        except (ValueError, FileNotFoundError) as error:
+            raise self.damaged(self.manifest_path, f"not a unit manifest ({error})") from None
 
     def path(self, edge: str) -> str:
         """Returns a local path of one of the unit's files, checked: its own, or that of a copy."""
@@ -138,11 +141,11 @@ class Done(msgspec.Struct, frozen=True):
         path = storage.join(self.folder, entry.name)
         try:
             local = local_copies.fetch(path)
-            found = os.path.getsize(local)
+            size = os.path.getsize(local)
         except FileNotFoundError:
             raise self.damaged(path, "is missing") from None
-        if found != entry.bytes:
-            raise self.damaged(path, f"has {found} bytes, its unit wrote {entry.bytes}")
+        if size != entry.bytes:
+            raise self.damaged(path, f"has {size} bytes, its unit wrote {entry.bytes}")
         if entry.crc32 is not None and file_crc32(local) != entry.crc32:
             raise self.damaged(path, "is not what its unit wrote: its checksum differs")
         return local
@@ -150,33 +153,22 @@ class Done(msgspec.Struct, frozen=True):
     def damaged(self, path: str, what: str) -> DamagedError:
         """Returns the error of a file of this unit."""
         stage = storage.name_of(self.folder)
-        return DamagedError(
-            f"{path}: {what}; run the same command again: unit {self.unit} of stage {stage} is done anew",
-            folder=self.folder,
-            unit=self.unit,
-        )
+        again = f"run the same command again: unit {self.unit} of stage {stage} is done again"
+        return DamagedError(f"{path}: {what}; {again}", folder=self.folder, unit=self.unit)
 
 
-def whole_file(path: str, num_bytes: int, *, writer: str, mend: str) -> str:
-    """Returns a local path of a file of this size; raises OutputError, with what mends it, for another."""
+def whole_file(path: str, num_bytes: int, *, writer: str, remedy: str) -> str:
+    """Returns a local path of a file of this size; raises OutputError, with the remedy, for another."""
     size = storage.size(path)
     if size != num_bytes:
-        found = "is missing" if size < 0 else f"has {size} bytes"
-        raise OutputError(f"{path}: {found}, {writer} wrote {num_bytes}; {mend}")
+        what = "is missing" if size < 0 else f"has {size} bytes"
+        raise OutputError(f"{path}: {what}, {writer} wrote {num_bytes}; {remedy}")
     return local_copies.fetch(path)
-
-
-def read_manifest(done: Done) -> UnitManifest:
-    """Returns a unit's manifest; raises DamagedError if it is not one, or not as it was written."""
-    try:
-        return read_sealed(done.manifest_path, UnitManifest)
-    except (ValueError, msgspec.DecodeError, FileNotFoundError) as error:
-        raise done.damaged(done.manifest_path, f"not a unit manifest ({error})") from None
 
 
 def manifests(units: Sequence[Done]) -> Iterator[UnitManifest]:
     """Yields the manifests of units, in their order; remote ones are read ahead."""
-    return _each(read_manifest, units)
+    return _each(Done.manifest, units)
 
 
 def found_manifests(units: Sequence[Done]) -> Iterator[UnitManifest | None]:
@@ -191,14 +183,14 @@ def _each(read: Callable[[Done], _T], units: Sequence[Done]) -> Iterator[_T]:
 
 def _read_or_none(done: Done) -> UnitManifest | None:
     try:
-        return read_manifest(done)
+        return done.manifest()
     except DamagedError as error:
         _log.warning("%s", error)
         return None
 
 
-def take_back(folder: str, unit: str) -> None:
-    """Makes a unit, and so its phase, not done: the next run does it anew.
+def invalidate(folder: str, unit: str) -> None:
+    """Makes a unit, and so its phase, not done: the next run does it again.
 
     The phase goes first, so that a driver that is killed in between finds a unit that is done or not, and
     never a phase that is done without it.

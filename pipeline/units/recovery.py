@@ -5,13 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.manifest import (
-    Done,
-    UnitManifest,
-    found_manifests,
-    take_back,
-    units_of,
-)
+from sluice.pipeline.units.manifest import Done, UnitManifest, found_manifests, invalidate, units_of
 from sluice.schemas.errors import DamagedError
 
 _log = logging.getLogger(__name__)
@@ -49,11 +43,11 @@ def _is_whole(done: Done, manifest: UnitManifest, there: Mapping[str, int]) -> b
 
 
 @contextlib.contextmanager
-def taking_back() -> Iterator[None]:
-    """Takes back the unit that an error of the block names; only the driver does, while it holds the lock."""
+def invalidating_damaged() -> Iterator[None]:
+    """Invalidates the unit that an error of the block names; only for the driver, while it holds the lock."""
     try:
         yield
     except DamagedError as error:
         if error.unit:
-            take_back(error.folder, error.unit)
+            invalidate(error.folder, error.unit)
         raise

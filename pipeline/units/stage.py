@@ -1,42 +1,37 @@
 """Units of work: what one worker finishes and commits alone.
 
 A stage does a unit by writing files whose names carry an attempt id; the unit's manifest, written
-last by one rename or one put, says which of them count. A unit whose manifest stands is done: a retry, a
-second attempt at the same time, or a run after a kill finds it and goes on. Files that no manifest names
+last by one rename or one put, says which of them count. A unit that has a manifest is done: a retry, a
+second attempt at the same time, or a run after a kill finds it and continues. Files that no manifest names
 are swept when a run begins.
 
 Manifests carry the checksums of files, of ranges and of themselves. A file that is not what its unit wrote
-is an error, and the driver takes the unit back: the same command does it anew. Units are deterministic, so
+is an error, and the driver invalidates the unit: the same command does it again. Units are deterministic, so
 what was made from it stays right.
 """
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import apache_beam as beam
-import msgspec
 from apache_beam.metrics import Metrics
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
-from sluice.pipeline.storage.sealed import read_sealed, write_json
+from sluice.pipeline.storage.sealed import read_sealed
 from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import (
-    Done,
-    Unit,
-    arrived,
-)
+from sluice.pipeline.units.failure import report_failure
+from sluice.pipeline.units.manifest import Done, Unit, arrived
 from sluice.schemas.counts import Counts
-from sluice.schemas.errors import DamagedError, SluiceError
 
 Work = Callable[[Unit, Attempt], Counts]
 """Does a unit: writes its files through the attempt and returns its counts."""
 
 
 class Stage(Protocol):
-    """A step of a phase: a frozen, picklable spec; `open` makes the machine, once a worker."""
+    """A step of a phase: a frozen, picklable spec; `open` makes the machine, once per worker."""
 
     @property
     def name(self) -> str:
@@ -86,7 +81,7 @@ class DoUnit(beam.DoFn):
         except Exception as failure:
             with contextlib.suppress(OSError):
                 attempt.abandon()
-            report_failure(self._stage, unit, failure)
+            report_failure(self._stage.folder, self._stage.name, unit, failure)
             raise
         for name, value in counts.metrics():
             Metrics.counter(self._stage.name, name).inc(value)
@@ -94,44 +89,11 @@ class DoUnit(beam.DoFn):
             Metrics.counter(self._stage.name, f"{name}/msec").inc(usec // 1000)
 
 
-def report_failure(stage: Stage, unit: Unit, failure: Exception) -> None:
-    """Leaves what went wrong where the driver finds it: engines turn exceptions into long texts."""
-    about = {
-        "stage": stage.name,
-        "unit": unit.name,
-        "kind": _kind(failure),
-        "message": str(failure) if isinstance(failure, SluiceError | OSError) else "",
-        "exit_code": getattr(failure, "exit_code", 1),
-    }
-    if isinstance(failure, DamagedError):
-        about["damaged"] = [failure.folder, failure.unit]
-    with contextlib.suppress(OSError, SluiceError):
-        write_json(storage.join(stage.folder, "failures", f"{unit.name}.json"), about)
-
-
-def _kind(failure: Exception) -> str:
-    """Returns the name of an error; of what the system refuses, its family's name."""
-    for family in (OSError, MemoryError):
-        if isinstance(failure, family):
-            return family.__name__
-    return type(failure).__name__
-
-
-def failures(folders: Iterable[str]) -> list[dict[str, Any]]:
-    """Returns what `report_failure` left in the folders of stages."""
-    found = []
-    for folder in folders:
-        for entry in storage.listing(storage.join(folder, "failures")):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                found.append(msgspec.json.decode(storage.read_bytes(entry.path)))
-    return found
-
-
 def total_times(folder: str) -> dict[str, int]:
     """Returns the microseconds that steps of a stage took, summed over its units."""
     total: Counter[str] = Counter()
     for file in storage.listing(storage.join(folder, "times")):
-        # What was measured may be lost to damage: it stands in the report alone.
+        # What was measured may be lost to damage: it is in the report alone.
         with contextlib.suppress(ValueError):
             total.update(read_sealed(file.path, dict[str, int]))
     return total

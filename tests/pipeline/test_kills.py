@@ -310,7 +310,7 @@ def test_a_cut_intermediate_file_is_found(
     kept.unlink()
     kept.write_bytes(whole[:-8])
     assert run(job, out, *sets) == 2
-    assert "is done anew" in capsys.readouterr().err
+    assert "is done again" in capsys.readouterr().err
     assert run(job, out, *sets) == 0
 
 

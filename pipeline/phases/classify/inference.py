@@ -14,8 +14,9 @@ from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.phases.classify.cascade import Cascade
 from sluice.pipeline.phases.classify.thresholds import PHASE
 from sluice.pipeline.storage import local_copies
+from sluice.pipeline.units.failure import report_failure
 from sluice.pipeline.units.manifest import Done, Unit
-from sluice.pipeline.units.stage import Stage, report_failure
+from sluice.pipeline.units.stage import Stage
 from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.reject import reject_batch
 
@@ -133,7 +134,7 @@ class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]
         try:
             return load(self._stage.cascade.spec, self._stage.located)
         except Exception as failure:
-            report_failure(self._stage, Unit("model"), failure)
+            report_failure(self._stage.folder, self._stage.name, Unit("model"), failure)
             raise
 
     def run_inference(
@@ -152,7 +153,7 @@ class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]
             with local_copies.scope():
                 return score_unit(self._stage, model, unit)
         except Exception as failure:
-            report_failure(self._stage, unit, failure)
+            report_failure(self._stage.folder, self._stage.name, unit, failure)
             raise
 
     def get_num_bytes(self, batch: Sequence[Unit]) -> int:

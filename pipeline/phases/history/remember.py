@@ -264,8 +264,9 @@ def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
 
 
 def _whole(folder: str, entry: FileEntry) -> str:
-    mend = f"delete the folder {folder} and run again: its units are done again"
-    return whole_file(os.path.join(folder, entry.name), entry.bytes, writer="its unit", mend=mend)
+    remedy = f"delete the folder {folder} and run again: its units are done again"
+    path = os.path.join(folder, entry.name)
+    return whole_file(path, entry.bytes, writer="its unit", remedy=remedy)
 
 
 def _tidy(stage: Publish) -> None:

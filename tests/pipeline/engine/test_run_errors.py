@@ -1,7 +1,8 @@
-"""What an engine's failure becomes for the person who runs the job."""
+"""What an engine's failure becomes for the user."""
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import apache_beam as beam
@@ -11,8 +12,10 @@ import pytest
 from sluice.pipeline import commands
 from sluice.pipeline.engine.beam_options import beam_options
 from sluice.pipeline.engine.failures import translated_failures
+from sluice.pipeline.processes.signals import stopped_by_signals
+from sluice.pipeline.units.failure import failures
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import DoUnit, failures
+from sluice.pipeline.units.stage import DoUnit
 from sluice.schemas.errors import SluiceError
 from tests.pipeline.units.test_units import Stage
 
@@ -30,14 +33,14 @@ def run_stage(folder: Path, failure: Exception) -> None:
 
 
 def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
-    """The error names stage, unit and file, and says that the same command goes on."""
+    """The error names stage, unit and file, and says how to resume."""
     with pytest.raises(SluiceError) as error:
         run_stage(tmp_path / "s", FULL)
     told = str(error.value)
     assert told.startswith(
         "stage, unit-00000: [Errno 28] No space left on device: 'work/unit.arrow'"
     )
-    assert told.endswith("mend it and run the same command again")
+    assert told.endswith("fix it and run the same command again")
 
 
 def test_a_disk_too_full_for_the_word_of_its_unit(
@@ -48,7 +51,7 @@ def test_a_disk_too_full_for_the_word_of_its_unit(
     def refuse(*_: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("sluice.pipeline.units.stage.write_json", refuse)
+    monkeypatch.setattr("sluice.pipeline.units.failure.write_json", refuse)
     with pytest.raises(SluiceError) as error:
         run_stage(tmp_path / "s", FULL)
     assert failures([str(tmp_path / "s")]) == []
@@ -56,6 +59,16 @@ def test_a_disk_too_full_for_the_word_of_its_unit(
         error.value
     )
     assert "\n" not in str(error.value)
+
+
+def test_the_streams_of_a_program_are_its_own() -> None:
+    """What Beam prints is silenced in the process of a command alone, and not in a notebook."""
+    stderr = sys.stderr
+    with translated_failures([]):
+        assert sys.stderr is stderr
+    with stopped_by_signals(), translated_failures([]):
+        assert sys.stderr is not stderr
+    assert sys.stderr is stderr
 
 
 @pytest.mark.parametrize(

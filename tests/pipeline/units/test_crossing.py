@@ -59,7 +59,7 @@ def test_elements_stay_small_when_one_template_is_everything(
 def test_work_done_again_has_the_same_bytes(
     job: Job, frozen: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Units whose manifests are lost are done anew, in a later process or on another machine: same bytes."""
+    """Units whose manifests are lost are done again, in a later process or on another machine: same bytes."""
     output = linked_output(frozen.output, tmp_path / "out")
     sets = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
     before = (intermediate(output), contract_bytes(output, "tokens", "provenance", "rejects"))

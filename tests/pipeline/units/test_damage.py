@@ -126,7 +126,7 @@ def test_damage_is_named_and_mended(
     unit = path.name.partition(".")[0]
     err = capsys.readouterr().err + caplog.text
     assert f"{path}: " in err
-    assert f"unit {unit} of stage {path.parent.name} is done anew" in err
+    assert f"unit {unit} of stage {path.parent.name} is done again" in err
     assert "Traceback" not in err
     assert run(small, out) == 0
     assert same(out, small)
@@ -138,7 +138,7 @@ def test_damaged_records_of_phases_are_made_again(small: Job, tmp_path: Path, da
     """What says that phases are done, what they cost, and whose the folder is: no run fails for it."""
     out = again(small, tmp_path, ("tokens-*/shard",))
     (out / "COMPLETED").unlink()
-    for pattern in ("*/phase.json", "*/cost.json", "*/*/times/*.json", "run.json"):
+    for pattern in ("*/phase.json", "*/cost.json", "units.json", "*/*/times/*.json", "run.json"):
         for path in (out / "work").glob(pattern):
             change(path, damage)
     assert run(small, out) == 0

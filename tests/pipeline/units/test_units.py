@@ -6,9 +6,10 @@ import pytest
 
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.failure import failures
 from sluice.pipeline.units.manifest import Done, Unit, done_units
-from sluice.pipeline.units.recovery import sweep, taking_back
-from sluice.pipeline.units.stage import DoUnit, failures
+from sluice.pipeline.units.recovery import invalidating_damaged, sweep
+from sluice.pipeline.units.stage import DoUnit
 from sluice.schemas.counts import CandidateCounts
 from sluice.schemas.errors import DamagedError, InputError
 
@@ -58,12 +59,8 @@ def test_a_failed_unit_leaves_nothing_but_its_reason(tmp_path: Path) -> None:
     assert not done_units(stage.folder)
     assert not list((tmp_path / "s").glob("*.txt"))
     assert not list((tmp_path / "s-contract" / "a").iterdir())
-    (about,) = failures([stage.folder])
-    assert (about["stage"], about["unit"], about["message"]) == (
-        "stage",
-        "unit-00000",
-        "a.jsonl: broken",
-    )
+    (failure,) = failures([stage.folder])
+    assert (failure.where, failure.message) == ("stage, unit-00000", "a.jsonl: broken")
 
 
 def test_failures_do_not_carry_the_text_of_posts(tmp_path: Path) -> None:
@@ -103,7 +100,7 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "s")
     (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
     Path(done.path("out")).write_text("texu")
-    with pytest.raises(DamagedError, match="its checksum differs"), taking_back():
+    with pytest.raises(DamagedError, match="its checksum differs"), invalidating_damaged():
         done.path("out")
     assert not done_units(stage.folder)
     (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
