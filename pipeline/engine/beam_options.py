@@ -1,10 +1,11 @@
-"""What a run asks of the engine that Beam's flags name: a job a phase, and checks before the first.
+"""What a run asks of the engine that Beam's flags name: a job per phase, and checks before the first.
 
 On Dataflow a phase is a job of its own, and two jobs of one name cannot run at once: so each gets a name
 that says what it does and to which output, and labels that bills can be divided by.
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import re
@@ -13,12 +14,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from apache_beam.options.pipeline_options import (
-    GoogleCloudOptions,
-    PipelineOptions,
-    StandardOptions,
-    TestOptions,
-)
+from apache_beam.options import pipeline_options
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from sluice.schemas.errors import InputError, OutputError, RecipeError, did_you_mean
@@ -33,11 +30,11 @@ _DATAFLOW = ("DataflowRunner", "TestDataflowRunner")
 
 
 def send_whole() -> None:
-    """Makes Beam's local runner send what a stream holds when it is full or closed, and never by the clock.
+    """Makes Beam's local runner send what a stream holds when it is full or closed, never by the clock.
 
     By default another thread sends it too: each second of the wall clock, and after a jump by a day 86,400
     times in a row. It takes no lock against the thread that writes: what is written after the bytes were
-    copied and before the buffer is emptied is lost without an error, and the phase goes on without some
+    copied and before the buffer is emptied is lost without an error, and the phase continues without some
     units or ranges.
     """
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
@@ -45,7 +42,10 @@ def send_whole() -> None:
 
 def on_dataflow(options: PipelineOptions) -> bool:
     """Returns whether the flags name Dataflow, by its short or its whole name."""
-    return str(options.view_as(StandardOptions).runner).rpartition(".")[2] in _DATAFLOW
+    return (
+        str(options.view_as(pipeline_options.StandardOptions).runner).rpartition(".")[2]
+        in _DATAFLOW
+    )
 
 
 def phase_flags(flags: Sequence[str], job: "Job", plan: "PhasePlan") -> list[str]:
@@ -55,17 +55,14 @@ def phase_flags(flags: Sequence[str], job: "Job", plan: "PhasePlan") -> list[str
     hash of the output, so that two runs of one output at once are refused by the service.
     """
     options = PipelineOptions(list(flags))
-    given = options.view_as(GoogleCloudOptions).job_name
+    given = options.view_as(pipeline_options.GoogleCloudOptions).job_name
     base = slug(given or f"sluice-{job.recipe.name}")
-    mark = "" if given else f"-{hashlib.sha256(job.output.encode()).hexdigest()[:8]}"
-    end = f"-{plan.name}{mark}"
+    digest = "" if given else f"-{hashlib.sha256(job.output.encode()).hexdigest()[:8]}"
+    end = f"-{plan.name}{digest}"
     more = [f"--job_name={base[: MAX_NAME - len(end)].rstrip('-')}{end}"]
     if on_dataflow(options):
-        more += [
-            f"--labels=sluice-phase={plan.name}",
-            f"--labels=sluice-recipe={slug(job.recipe.name)}",
-        ]
-        more.append(f"--labels=sluice-version={slug(version('sluice'))}")
+        labels = {"phase": plan.name, "recipe": job.recipe.name, "version": version("sluice")}
+        more += [f"--labels=sluice-{name}={slug(value)}" for name, value in labels.items()]
     return [*flags, *more]
 
 
@@ -80,11 +77,13 @@ def check_engine(options: PipelineOptions) -> None:
 
     Flags that do no work are refused, and Dataflow without its packages or credentials.
     """
-    given = (
-        options.view_as(TestOptions).dry_run,
-        options.view_as(GoogleCloudOptions).template_location,
-    )
-    for name, value in zip(("--dry_run", "--template_location"), given, strict=True):
+    idle = {
+        "--dry_run": options.view_as(pipeline_options.TestOptions).dry_run,
+        "--template_location": options.view_as(
+            pipeline_options.GoogleCloudOptions
+        ).template_location,
+    }
+    for name, value in idle.items():
         if value:
             raise RecipeError(
                 f"-- {name}: does no work, so that no phase after the first could begin; to check "
@@ -98,11 +97,10 @@ def check_engine(options: PipelineOptions) -> None:
 def check_packages() -> None:
     """Raises RecipeError where the packages of Dataflow are not installed."""
     for name in ("apitools", "google.cloud.dataflow_v1beta3"):
-        try:
-            found = find_spec(name)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
+        spec = None
+        with contextlib.suppress(ModuleNotFoundError):
+            spec = find_spec(name)
+        if spec is None:
             raise RecipeError(
                 "-- --runner=DataflowRunner: needs packages that are not installed: pip install 'sluice[gcp]'"
             )
@@ -142,22 +140,22 @@ def _check_credentials() -> None:
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
     """Returns the options of every phase's pipeline.
 
-    Without `--runner` a phase runs on Beam's own FnApiRunner, one thread a core: the name DirectRunner
+    Without `--runner` a phase runs on Beam's own FnApiRunner, one thread per core: the name DirectRunner
     would choose an engine by what it can download.
     """
-    given = list(flags)
-    if not any(f == "--runner" or f.startswith("--runner=") for f in given):
-        check_flags(given)
-        given.append("--runner=FnApiRunner")
-        if not any(f.startswith("--direct_running_mode") for f in given):
-            given.append("--direct_running_mode=multi_threading")
-        if not any(f.startswith("--direct_num_workers") for f in given):
-            given.append(f"--direct_num_workers={os.cpu_count() or 1}")
-    return PipelineOptions(given)
+    named, local = {flag.partition("=")[0] for flag in flags}, {}
+    if "--runner" not in named:
+        check_flags(flags)
+        local = {
+            "--runner": "FnApiRunner",
+            "--direct_running_mode": "multi_threading",
+            "--direct_num_workers": os.cpu_count() or 1,
+        }
+    return PipelineOptions([*flags, *(f"{f}={v}" for f, v in local.items() if f not in named)])
 
 
 def check_flags(flags: Sequence[str]) -> None:
-    """Raises RecipeError for a flag that Beam does not know: it would leave it out without a word.
+    """Raises RecipeError for a flag that Beam does not know, and would ignore without an error.
 
     Only for the local runner: a job server has flags that are not known here.
     """

@@ -43,7 +43,7 @@ _DETERMINISTIC: Final = frozenset(
 )
 
 
-class Graph(NamedTuple):
+class EngineGraph(NamedTuple):
     """A phase's graph, as an engine is given it.
 
     Attributes:
@@ -79,7 +79,7 @@ class Graph(NamedTuple):
         return {urn.split(":")[2]: value for urn, value in found.items()}
 
 
-def problems(graph: Graph) -> list[str]:
+def problems(graph: EngineGraph) -> list[str]:
     """Returns what some engine could not run, or would run differently twice; [] if all is well."""
     found = [p for name, step in graph.steps.items() for p in _of_step(graph, name, step)]
     if graph.num_bytes > MAX_GRAPH_BYTES:
@@ -87,7 +87,7 @@ def problems(graph: Graph) -> list[str]:
     return found
 
 
-def _of_step(graph: Graph, name: str, step: api.PTransform) -> Iterator[str]:
+def _of_step(graph: EngineGraph, name: str, step: api.PTransform) -> Iterator[str]:
     urn = step.spec.urn
     if urn not in PORTABLE:
         yield f"{name}: {urn} is not a step that all engines have"
@@ -114,7 +114,7 @@ def _extras(about: api.ParDoPayload) -> dict[str, bool]:
     }
 
 
-def _key_coder(graph: Graph, step: api.PTransform) -> str:
+def _key_coder(graph: EngineGraph, step: api.PTransform) -> str:
     """Returns the URN of the coder of a GroupByKey's keys, through a length prefix."""
     all_of = graph.proto.components
     (collection,) = step.inputs.values()
@@ -125,7 +125,7 @@ def _key_coder(graph: Graph, step: api.PTransform) -> str:
     return str(key.spec.urn)
 
 
-def build(job: Job, flags: Sequence[str]) -> Iterator[Graph | str]:
+def build(job: Job, flags: Sequence[str]) -> Iterator[EngineGraph | str]:
     """Yields the graph of every phase, in order, or the name of one whose inputs are not there yet.
 
     Raises:
@@ -142,7 +142,7 @@ def build(job: Job, flags: Sequence[str]) -> Iterator[Graph | str]:
         results.add(result)
 
 
-def graph_of(job: Job, plan: planned.PhasePlan, flags: Sequence[str]) -> Graph:
+def graph_of(job: Job, plan: planned.PhasePlan, flags: Sequence[str]) -> EngineGraph:
     """Returns the graph of a phase; where the flags name Dataflow, as its code would send it.
 
     Raises:
@@ -150,14 +150,14 @@ def graph_of(job: Job, plan: planned.PhasePlan, flags: Sequence[str]) -> Graph:
     """
     options = beam_options(phase_flags(flags, job, plan))
     if not on_dataflow(options):
-        return Graph(plan.name, plan.build(options).to_runner_api())
+        return EngineGraph(plan.name, plan.build(options).to_runner_api())
     check_packages()
     options.view_as(TestOptions).dry_run = True
     try:
         taken = plan.build(options).run()
     except ValueError as refused:
         raise RecipeError(f"{plan.name}: Dataflow refuses its graph: {refused}") from None
-    return Graph(plan.name, taken.job.proto_pipeline)
+    return EngineGraph(plan.name, taken.job.proto_pipeline)
 
 
 def graph_lines(job: Job, flags: Sequence[str]) -> Iterator[str]:
@@ -177,7 +177,7 @@ def graph_lines(job: Job, flags: Sequence[str]) -> Iterator[str]:
         raise RecipeError("; ".join(bad))
 
 
-def _about(graph: Graph) -> str:
+def _about(graph: EngineGraph) -> str:
     hints = {h for step in graph.steps.values() for h in graph.hints(step).items()}
     asked = [f"{name} {value.decode()}" for name, value in sorted(hints)]
     size = f"{len(graph.steps)} steps, {graph.num_bytes:,} bytes"

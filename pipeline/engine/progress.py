@@ -1,4 +1,4 @@
-"""Shows how far a phase is: units done, posts a second, time left.
+"""Shows how far a phase is: units done, posts per second, time left.
 
 On a terminal the line is live; elsewhere one is printed now and then. It counts manifests on disk, so
 it works whatever engine does the units.
@@ -21,6 +21,9 @@ from sluice.schemas.errors import StorageError
 
 TICK_SECONDS = 0.5
 LINE_SECONDS = 10.0
+
+Say = Callable[[str], None]
+"""Takes a line for the user who runs the job."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -80,9 +83,8 @@ class Progress:
         self._out = out or sys.stderr
         self._begun = time.monotonic()
         remote = any(storage.is_remote(stage.folder) for stage in stages)
-        self._tick = (
-            LINE_SECONDS if remote else TICK_SECONDS
-        )  # a look at a store is a request a stage
+        # A look at a store is a request per stage.
+        self._tick = LINE_SECONDS if remote else TICK_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._read: dict[str, int] = {}
@@ -101,9 +103,9 @@ class Progress:
         stage, done = self._stages[0], done_units(self._stages[0].folder)
         posts, total, ended = self._posts_of(done), self._total, len(done) >= self._total
         for later in self._stages[1:]:
-            found = done_units(later.folder)
-            if found or ended:
-                stage, done, total, posts = later, found, 0, 0
+            finished = done_units(later.folder)
+            if finished or ended:
+                stage, done, total, posts = later, finished, 0, 0
             ended = False
         name = stage.name.removeprefix(f"{self._phase}_")
         return State(self._phase, name, len(done), total, posts, time.monotonic() - self._begun)
@@ -118,28 +120,23 @@ class Progress:
         return sum(self._read.values())
 
     def _run(self) -> None:
-        show = self._live if self._out.isatty() else self._lines
-        show()
-
-    def _live(self) -> None:
+        if not self._out.isatty():
+            self._show(LINE_SECONDS, lambda line: print(line, file=self._out, flush=True))
+            return
         from rich.console import Console
         from rich.live import Live
         from rich.text import Text
 
         with Live(console=Console(file=self._out), transient=True, auto_refresh=False) as live:
-            while not self._stop.wait(self._tick):
-                with contextlib.suppress(StorageError):  # a store may be away for a while
-                    live.update(Text(self.state().line()), refresh=True)
+            self._show(self._tick, lambda line: live.update(Text(line), refresh=True))
 
-    def _lines(self) -> None:
-        while not self._stop.wait(LINE_SECONDS):
-            with contextlib.suppress(StorageError):
-                print(self.state().line(), file=self._out, flush=True)
+    def _show(self, seconds: float, show: Say) -> None:
+        while not self._stop.wait(seconds):
+            with contextlib.suppress(
+                StorageError, OSError
+            ):  # files may be out of reach for a while
+                show(self.state().line())
 
 
 def _posts_read(manifest: UnitManifest | None) -> int:
     return manifest.counted(ReadCounts).read if manifest else 0
-
-
-Say = Callable[[str], None]
-"""Takes a line about the progress of a command."""

@@ -10,7 +10,7 @@ A history folder remembers the posts that runs kept:
 A segment is never changed once a version names it. A version is written last, under another name that
 is flushed to the disk and then renamed, after the files of its segments were flushed: a run that is
 killed, or a machine that loses power, leaves the version before as it was. The newest version and the
-one before are kept with their segments, so that deleting the newest version file takes a run back.
+one before are kept with their segments, so that deleting the newest version file undoes a run.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: its folder, a name for all that its posts depend on.
         day: the day that it counts for in a window of days, YYYY-MM-DD.
-        inputs: mark of the input files; a history has one segment of the same inputs.
+        inputs: fingerprint of the input files; a history has one segment of the same inputs.
         rows: posts.
         bytes: of its posts and keys.
     """
@@ -102,21 +102,14 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segments: tuple[Segment, ...]
 
 
-class _Format(msgspec.Struct):
+class _FormatNumber(msgspec.Struct):
     format: int
 
 
 def sketch(minhash: MinHashSpec) -> Sketch:
     """Returns the sketch of a run that looks for duplicates this way."""
-    return Sketch(
-        SEGMENT_FORMAT,
-        minhash.bands,
-        minhash.rows,
-        minhash.ngram,
-        minhash.seed,
-        TEXT_VIEWS_VERSION,
-        NORMALIZE_VERSION,
-    )
+    how = (minhash.bands, minhash.rows, minhash.ngram, minhash.seed)
+    return Sketch(SEGMENT_FORMAT, *how, TEXT_VIEWS_VERSION, NORMALIZE_VERSION)
 
 
 def segment_folder(folder: str, name: str) -> str:
@@ -131,19 +124,15 @@ def locked(folder: str) -> Iterator[None]:
     Raises:
         OutputError: it cannot be made or written, holds something else, or another run holds it.
     """
-    path = Path(folder)
     refuse_links(folder, (LOCK, SEGMENTS))
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        names = sorted(p.name for p in path.iterdir())
-        if names and LOCK not in names:
-            raise OutputError(
-                f"{folder}: is not empty and not a history of Sluice (it holds {names[0]!r}); "
-                f"choose another dedup.history"
-            )
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
-    with flocked(path / LOCK, of=folder, held="this history", other="another dedup.history"):
+    names = sorted(path.name for path in Path(folder).glob("*"))
+    if names and LOCK not in names:
+        raise OutputError(
+            f"{folder}: is not empty and not a history of Sluice (it holds {names[0]!r}); "
+            f"choose another dedup.history"
+        )
+    lock = Path(folder, LOCK)
+    with flocked(lock, of=folder, held="this history", other="another dedup.history"):
         yield
 
 
@@ -168,10 +157,10 @@ def current(folder: str) -> Version | None:
 def _decode(path: Path) -> Version:
     try:
         text = path.read_bytes()
-        made = msgspec.json.decode(text, type=_Format).format
-        if made != FORMAT:
+        format = msgspec.json.decode(text, type=_FormatNumber).format
+        if format != FORMAT:
             raise OutputError(
-                f"{path}: is of format {made}, this release of Sluice reads {FORMAT}; use the release "
+                f"{path}: is of format {format}, this release of Sluice reads {FORMAT}; use the release "
                 f"that wrote it, or choose another dedup.history"
             )
         version = msgspec.json.decode(text, type=Version)
@@ -194,8 +183,8 @@ def _path(folder: str, number: int) -> Path:
 
 def _numbers(folder: str) -> list[int]:
     """Returns the numbers of the version files, ascending."""
-    found = [_VERSION_NAME.fullmatch(p.name) for p in Path(folder).glob("version-*.json")]
-    return sorted(int(match[1]) for match in found if match)
+    names = [_VERSION_NAME.fullmatch(p.name) for p in Path(folder).glob("version-*.json")]
+    return sorted(int(name[1]) for name in names if name)
 
 
 def check_sketch(version: Version, sketch: Sketch, *, folder: str) -> None:
@@ -210,13 +199,6 @@ def check_sketch(version: Version, sketch: Sketch, *, folder: str) -> None:
             f"dedup.history = {folder!r}: its keys cannot be compared with those of this run: "
             f"{'; '.join(differs)}; set what it was made with, or choose another folder"
         )
-
-
-def readable(
-    version: Version | None, *, inputs: str, day: datetime.date, days: int
-) -> tuple[Segment, ...]:
-    """Returns the segments that a run reads: those of `before` that are in the window of its day."""
-    return in_window(before(version, inputs=inputs), day=day, days=days)
 
 
 def before(version: Version | None, *, inputs: str) -> tuple[Segment, ...]:
@@ -241,7 +223,7 @@ def in_window(segments: Iterable[Segment], *, day: datetime.date, days: int) -> 
 def extended(version: Version | None, segment: Segment, *, sketch: Sketch, days: int) -> Version:
     """Returns the version that remembers a segment too, or `version` itself if there is nothing to do.
 
-    A segment of the same inputs is replaced where it stands: its posts are those of an older run of
+    A segment of the same inputs is replaced in place: its posts are those of an older run of
     the same files. Then the segments are retired that are too old for a window of `days` that ends
     with the newest day of all.
 

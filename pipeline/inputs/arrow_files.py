@@ -25,7 +25,7 @@ _IPC_FILE_MAGIC = b"ARROW1"
 DECODED_BYTES: Final = 64 << 20
 """Text bytes of a batch at most, but for one row: a few bytes of dictionary may stand for any number."""
 MAX_ROWS_A_BYTE: Final = 64
-"""A file that claims more rows for its size is a lie: each would become a dead letter."""
+"""A file that claims more rows for its size is refused: each would become a dead letter."""
 
 
 class Group(NamedTuple):
@@ -50,18 +50,20 @@ def group_layout(path: str, *, name: str, format: str) -> list[Group] | None:
     Raises:
         InputError: the file's footer cannot be read, or claims more rows than the file can hold.
     """
-    with _explained(name, format):
+    with _explained(name, format), _opened(path) as source:
+        num_bytes = source.size()
         if format == "parquet":
-            with _opened(path) as source:
-                metadata, size = pq.ParquetFile(source).metadata, source.size()
+            metadata = pq.ParquetFile(source).metadata
             groups = [_parquet_group(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
-            return _credible(groups, name=name, num_bytes=size)
-        if not _is_ipc_file(path):
-            return None
-        with _opened(path) as source:
+        elif _is_ipc_file(path):
             rows = _ipc_batch_rows(source)
-            groups = [Group(num_rows, source.size() // len(rows)) for num_rows in rows]
-            return _credible(groups, name=name, num_bytes=source.size())
+            groups = [Group(num_rows, num_bytes // len(rows)) for num_rows in rows]
+        else:
+            return None
+    claimed = sum(group.rows for group in groups)
+    if claimed > MAX_ROWS_A_BYTE * num_bytes:
+        raise InputError(f"{name}: its header claims {claimed:,} rows in {num_bytes:,} bytes")
+    return groups
 
 
 def check_columns(path: str, *, name: str, format: str, mapping: ColumnMapping) -> None:
@@ -77,7 +79,7 @@ def check_columns(path: str, *, name: str, format: str, mapping: ColumnMapping) 
         schema = _schema(path, format)
     for column, names in mapping.items():
         present = [candidate for candidate in names if candidate in schema.names]
-        if not present and column in ("post_id", "text"):
+        if not present and column in _REQUIRED:
             raise InputError(
                 f"{name}: no column {' or '.join(map(repr, names))} for {column}; it has "
                 f'{", ".join(schema.names) or "none"}: set input.columns.{column} = "..."'
@@ -105,7 +107,7 @@ def parquet_batches(
     with _broken_group(), _opened(path) as source:
         schema = pq.ParquetFile(source).schema_arrow
         columns = wanted_columns(schema.names, mapping=mapping)
-        texts = [name for name in columns if _is_plain_text(schema.field(name).type)]
+        texts = [name for name in columns if schema.field(name).type in _PLAIN_TEXTS]
         file = pq.ParquetFile(
             source, page_checksum_verification=True, pre_buffer=True, read_dictionary=texts
         )
@@ -184,21 +186,21 @@ def raw_posts(
 # --- types -----------------------------------------------------------------------------------
 
 
-def _check_type(name: str, column: str, candidate: str, found: pa.DataType) -> None:
-    if _is_usable(column, found):
+def _check_type(name: str, column: str, candidate: str, kind: pa.DataType) -> None:
+    if _is_usable(column, kind):
         return
-    off = (
-        ""
-        if column in ("post_id", "text")
-        else f', or leave it out with input.columns.{column} = ""'
-    )
+    optional = column not in _REQUIRED
+    left_out = f', or leave it out with input.columns.{column} = ""' if optional else ""
     wanted = _WANTED.get(column, "a string")
     raise InputError(
-        f"{name}: column {candidate!r} for {column} must be {wanted}, got {found}: "
-        f'set input.columns.{column} = "..."{off}'
+        f"{name}: column {candidate!r} for {column} must be {wanted}, got {kind}: "
+        f'set input.columns.{column} = "..."{left_out}'
     )
 
 
+_REQUIRED = ("post_id", "text")
+_PLAIN_TEXTS = (pa.string(), pa.large_string())
+_TEXTS = (*_PLAIN_TEXTS, pa.string_view())
 _WANTED = {
     **dict.fromkeys(ID_COLUMNS, "a string or an integer"),
     "created_at": "a timestamp, a date or an ISO 8601 string",
@@ -206,50 +208,32 @@ _WANTED = {
 }
 
 
-def _is_usable(column: str, found: pa.DataType) -> bool:
-    if pa.types.is_dictionary(found):
-        found = found.value_type
+def _is_usable(column: str, kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     if column == "media":
-        return _is_media(found)
-    if pa.types.is_null(found):
-        return column not in ("post_id", "text")
-    if column in ID_COLUMNS and _is_whole(found):
+        return _is_media(kind)
+    if pa.types.is_null(kind):
+        return column not in _REQUIRED
+    if column in ID_COLUMNS and _is_whole(kind):
         return True
-    if column == "created_at" and (pa.types.is_timestamp(found) or pa.types.is_date(found)):
+    if column == "created_at" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         return True
-    return _is_text(found)
+    return kind in _TEXTS
 
 
-def _is_text(found: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(found)
-        or pa.types.is_large_string(found)
-        or pa.types.is_string_view(found)
-    )
+def _is_whole(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
 
 
-def _is_plain_text(found: pa.DataType) -> bool:
-    return bool(pa.types.is_string(found) or pa.types.is_large_string(found))
-
-
-def _is_whole(found: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(found) or (pa.types.is_decimal(found) and found.scale == 0))
-
-
-def _is_media(found: pa.DataType) -> bool:
-    if pa.types.is_null(found):
+def _is_media(kind: pa.DataType) -> bool:
+    if pa.types.is_null(kind):
         return True
-    if not (pa.types.is_list(found) or pa.types.is_large_list(found)) or not pa.types.is_struct(
-        found.value_type
-    ):
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not (is_list and pa.types.is_struct(kind.value_type)):
         return False
-    struct = found.value_type
-    known = [
-        struct.field(field.name).type
-        for field in MEDIA.value_type
-        if struct.get_field_index(field.name) >= 0
-    ]
-    return all(_is_text(t) or pa.types.is_null(t) for t in known)
+    known = {field.name for field in MEDIA.value_type}
+    return all(f.type in (*_TEXTS, pa.null()) for f in kind.value_type if f.name in known)
 
 
 def _post_column(batch: pa.RecordBatch, column: str, names: Sequence[str]) -> pa.Array:
@@ -264,7 +248,7 @@ def _converted(column: str, values: pa.Array) -> pa.Array:
         values = values.dictionary_decode()
     if column == "media":
         return values.cast(MEDIA) if pa.types.is_null(values.type) else _as_media(values)
-    if column == "created_at" and not _is_text(values.type) and not pa.types.is_null(values.type):
+    if column == "created_at" and values.type not in _TEXTS and not pa.types.is_null(values.type):
         return values
     return values.cast(pa.string())
 
@@ -327,20 +311,11 @@ def _ipc_batch_rows(source: Any) -> list[int]:
 
 
 def _schema(path: str, format: str) -> pa.Schema:
-    opener: Callable[[Any], Any] = pq.ParquetFile
-    if format == "arrow":
-        opener = pa.ipc.open_file if _is_ipc_file(path) else pa.ipc.open_stream
     with _opened(path) as source:
-        opened = opener(source)
-        return opened.schema if format == "arrow" else opened.schema_arrow
-
-
-def _credible(groups: list[Group], *, name: str, num_bytes: int) -> list[Group]:
-    """Returns the groups; raises InputError where they claim more rows than any file of this size holds."""
-    claimed = sum(group.rows for group in groups)
-    if claimed > MAX_ROWS_A_BYTE * num_bytes:
-        raise InputError(f"{name}: its header claims {claimed:,} rows in {num_bytes:,} bytes")
-    return groups
+        if format == "parquet":
+            return pq.ParquetFile(source).schema_arrow
+        opened = pa.ipc.open_file if _is_ipc_file(path) else pa.ipc.open_stream
+        return opened(source).schema
 
 
 def _slices(batch: pa.RecordBatch, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -355,12 +330,12 @@ def _slices(batch: pa.RecordBatch, batch_rows: int) -> Iterator[pa.RecordBatch]:
 
 
 def _text_bytes(batch: pa.RecordBatch) -> Int64s:
-    """Returns (N,) int64, the bytes of each row's strings when they stand side by side."""
+    """Returns (N,) int64, the bytes of each row's strings one after the other."""
     total_N = np.zeros(batch.num_rows, np.int64)
     for values in batch.columns:
-        if pa.types.is_dictionary(values.type) and _is_text(values.type.value_type):
+        if pa.types.is_dictionary(values.type) and values.type.value_type in _TEXTS:
             lengths = pc.binary_length(values.dictionary).take(values.indices)
-        elif _is_plain_text(values.type):
+        elif values.type in _PLAIN_TEXTS:
             lengths = pc.binary_length(values)
         else:
             continue
@@ -399,19 +374,22 @@ def _is_in_bounds(values: pa.Array) -> bool:
 @contextmanager
 def _explained(name: str, format: str) -> Iterator[None]:
     """Turns what Arrow says of a broken footer or schema into an InputError."""
-    try:
+    with _as_error(lambda error: InputError(f"{name}: no readable {format} file: {error}")):
         yield
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise InputError(f"{name}: no readable {format} file: {error}") from None
 
 
 @contextmanager
 def _broken_group() -> Iterator[None]:
+    with _as_error(lambda error: BrokenGroupError(type(error).__name__)):
+        yield
+
+
+@contextmanager
+def _as_error(told: Callable[[Exception], Exception]) -> Iterator[None]:
+    """Turns what Arrow says of a file into another error; what the system says of it stays."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise BrokenGroupError(type(error).__name__) from None
+        raise told(error) from None

@@ -18,6 +18,8 @@ _INPUT_BYTES = 1 << 20
 _SALVAGE_STEPS = (1024, 1)
 _BOM = b"\xef\xbb\xbf"
 
+_DAMAGED: Any = igzip_lib.IsalError  # its stub takes the class for an instance
+
 OVERLONG: Final = None
 """Stands in `line_blocks` for one line of more than the allowed bytes."""
 
@@ -57,19 +59,18 @@ def decompressed(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
         StreamBrokenError: after all that could be decoded.
     """
     held = bytearray()
-    broken = None
     try:
         for piece in _decoded(path, codec=codec, block_bytes=block_bytes):
             held += piece
             if len(held) >= block_bytes:
                 yield bytes(held)
                 held.clear()
-    except StreamBrokenError as error:
-        broken = error
+    except StreamBrokenError:
+        if held:
+            yield bytes(held)
+        raise
     if held:
         yield bytes(held)
-    if broken is not None:
-        raise broken
 
 
 def without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -87,8 +88,8 @@ def without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[bytes | None]:
     """Yields blocks of whole lines, the last one perhaps without its line feed, or OVERLONG.
 
-    A line that does not fit `max_line_bytes` and stands across pieces is passed over without being
-    held, and counts as one line; one that stands inside a piece stays in its block.
+    A line that does not fit `max_line_bytes` and continues in another piece is passed over without being
+    held, and counts as one line; one that is inside a piece stays in its block.
     """
     rest = b""
     passing_over = False
@@ -118,12 +119,12 @@ def _decoded(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
     if storage.size(path) == 0:
         raise StreamBrokenError("truncated_input")
     decode = _gunzip if codec == "gz" else _unzstd
-    num_bytes = sound_bytes = 0  # bytes yielded; compressed bytes that are known to be sound
+    num_bytes = intact_bytes = 0  # bytes yielded; compressed bytes that are known to be intact
     broken = None
     with storage.open_input(path) as file:
         for step in (block_bytes, *_SALVAGE_STEPS):
             file.seek(0)
-            source = _Source(file, coarse_bytes=sound_bytes, step=step)
+            source = _Source(file, coarse_bytes=intact_bytes, step=step)
             position = 0
             try:
                 for piece in decode(source, block_bytes, coarse_bytes=num_bytes, step=step):
@@ -134,7 +135,7 @@ def _decoded(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
                 return
             except StreamBrokenError as error:
                 broken = error
-                sound_bytes = max(0, source.position - step)
+                intact_bytes = max(0, source.position - step)
     assert broken is not None
     raise broken
 
@@ -172,7 +173,7 @@ def _gunzip(file: _Source, block_bytes: int, *, coarse_bytes: int, step: int) ->
                 raise StreamBrokenError("truncated_input")
             try:
                 piece = decoder.decompress(data, block_bytes)
-            except igzip_lib.IsalError:  # type: ignore[misc]
+            except _DAMAGED:
                 raise StreamBrokenError("corrupt_input") from None
             data = b""
             if piece:

@@ -4,7 +4,6 @@ A unit is a piece of one file that a worker reads alone. How files are cut does 
 read: rows are numbered by their place in the file.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, Literal
@@ -15,6 +14,7 @@ from sluice.pipeline.inputs.arrow_files import group_layout
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
 from sluice.pipeline.storage.globs import common_folder, find, relative, unreadable
+from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.errors import InputError
 from sluice.schemas.post import ROW_BITS
 
@@ -34,7 +34,6 @@ UNIT_BYTES: Final = 32_000_000
 """Bytes on disk that a unit of plain JSON lines, row groups or record batches holds at most."""
 
 _SEARCH_BYTES = 1 << 20
-_HASH_BYTES = 4 << 20
 
 
 class InputFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,26 +114,24 @@ def find_inputs(patterns: Sequence[str], *, identity: Identity = "sha256") -> In
     if not patterns:
         raise InputError("no input: give at least one file, folder or pattern")
     found = find(patterns)
-    formats = [_format(file.path) for file in found]
-    root = common_folder([file.path for file in found])
+    formats = {file.path: _format(file.path) for file in found}
+    root = common_folder(list(formats))
     if len(found) > 1 << (64 - ROW_BITS):
         raise InputError(f"{len(found)} input files: at most {1 << (64 - ROW_BITS)} in one run")
-    prints = (
-        storage.in_threads(_fingerprint, found) if identity == "sha256" else map(_listed, found)
-    )
-    files = [
-        InputFile(
-            path=relative(file.path, root),
-            bytes=num_bytes,
-            sha256=sha256,
-            modified_ns=modified_ns,
-            format=format_,
-        )
-        for file, format_, (num_bytes, sha256, modified_ns) in zip(
-            found, formats, prints, strict=True
-        )
-    ]
-    return Inventory(root=root, files=tuple(sorted(files, key=lambda file: file.path)))
+
+    def described(file: Entry) -> InputFile:
+        name, format_ = relative(file.path, root), formats[file.path]
+        if identity == "listing":
+            size, modified_ns = file.bytes, file.mtime_ns
+            return InputFile(path=name, bytes=size, modified_ns=modified_ns, format=format_)
+        try:
+            size, sha256 = file_digest(file.path)
+        except OSError as error:
+            raise unreadable(file.path, error) from None
+        return InputFile(path=name, bytes=size, sha256=sha256, format=format_)
+
+    files = sorted(storage.in_threads(described, found), key=lambda file: file.path)
+    return Inventory(root=root, files=tuple(files))
 
 
 def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit]:
@@ -169,49 +166,25 @@ def _format(path: str) -> Format:
     raise InputError(f"{path}: unknown extension; known: {', '.join(EXTENSIONS)}")
 
 
-def _fingerprint(file: Entry) -> tuple[int, str, int]:
-    """Returns (bytes, sha256, 0) of a file, read in blocks."""
-    try:
-        with storage.open_input(file.path) as opened:
-            sha256, num_bytes = hashlib.sha256(), 0
-            while block := opened.read(_HASH_BYTES):
-                sha256.update(block)
-                num_bytes += len(block)
-    except OSError as error:
-        raise unreadable(file.path, error) from None
-    return num_bytes, sha256.hexdigest(), 0
-
-
-def _listed(file: Entry) -> tuple[int, str, int]:
-    """Returns (bytes, "", time of the last change) of a file, as it was listed."""
-    return file.bytes, "", file.mtime_ns
-
-
 def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterator[InputUnit]:
-    unit = InputUnit(
-        file=index,
-        path=file.path,
-        format=file.format,
-        kind="whole",
-        start=0,
-        stop=file.bytes,
-        bytes=file.bytes,
+    size = file.bytes
+    whole = InputUnit(
+        file=index, path=file.path, format=file.format, kind="whole", start=0, stop=size, bytes=size
     )
     if file.format == "jsonl":
-        return _cut_lines(unit, path, unit_bytes)
+        return _cut_lines(whole, path, unit_bytes)
     if file.format in ("parquet", "arrow"):
-        return _cut_groups(unit, path, unit_bytes)
-    return iter([unit])
+        return _cut_groups(whole, path, unit_bytes)
+    return iter([whole])
 
 
-def _cut_lines(unit: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
+def _cut_lines(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
     start = row = 0
     with storage.open_input(path) as file:
-        while start < unit.stop:
-            stop, num_lines = _cut_after_line(file, start, unit.stop, unit_bytes, name=unit.path)
-            yield msgspec.structs.replace(
-                unit, kind="bytes", start=start, stop=stop, first_row=row, bytes=stop - start
-            )
+        while start < whole.stop:
+            stop, num_lines = _cut_after_line(file, start, whole.stop, unit_bytes, name=whole.path)
+            piece = {"start": start, "stop": stop, "first_row": row, "bytes": stop - start}
+            yield msgspec.structs.replace(whole, kind="bytes", **piece)
             start, row = stop, row + num_lines
 
 
@@ -228,29 +201,23 @@ def _cut_after_line(
     if stop := data.rfind(b"\n") + 1:
         return start + stop, data.count(b"\n", 0, stop)
     while block := file.read(_SEARCH_BYTES):
-        if (found := block.find(b"\n")) >= 0:
-            return min(end, file.tell() - len(block) + found + 1), 1
+        if (place := block.find(b"\n")) >= 0:
+            return min(end, file.tell() - len(block) + place + 1), 1
     return end, 0
 
 
-def _cut_groups(unit: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
-    groups = group_layout(path, name=unit.path, format=unit.format)
+def _cut_groups(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
+    groups = group_layout(path, name=whole.path, format=whole.format)
     if groups is None:
-        yield unit
+        yield whole
         return
-    first = row = 0
+    start = row = 0
     for stop in _group_stops([group.bytes for group in groups], unit_bytes):
-        rows = tuple(group.rows for group in groups[first:stop])
-        yield msgspec.structs.replace(
-            unit,
-            kind="groups",
-            start=first,
-            stop=stop,
-            first_row=row,
-            group_rows=rows,
-            bytes=sum(group.bytes for group in groups[first:stop]),
-        )
-        first, row = stop, row + sum(rows)
+        taken = groups[start:stop]
+        rows, size = tuple(g.rows for g in taken), sum(g.bytes for g in taken)
+        piece = {"start": start, "stop": stop, "first_row": row, "group_rows": rows, "bytes": size}
+        yield msgspec.structs.replace(whole, kind="groups", **piece)
+        start, row = stop, row + sum(rows)
 
 
 def _group_stops(group_bytes: Sequence[int], unit_bytes: int) -> Iterable[int]:

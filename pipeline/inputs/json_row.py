@@ -29,18 +29,18 @@ class _Integer(str):
 
 
 class Repeating(dict[str, Any]):
-    """An object in which `repeated` keys stand more than once."""
+    """An object in which `repeated` keys occur more than once."""
 
     repeated: frozenset[str]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    repeating = Repeating(found)
+    row = dict(pairs)
+    if len(row) == len(pairs):
+        return row
+    repeating = Repeating(row)
     keys = [key for key, _ in pairs]
-    repeating.repeated = frozenset(key for key in found if keys.count(key) > 1)
+    repeating.repeated = frozenset(key for key in row if keys.count(key) > 1)
     return repeating
 
 
@@ -49,12 +49,15 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_Integer)
 
 def check_shape(shape: int) -> None:
     """Raises BadLineError for a line whose shape alone says that it cannot be read."""
-    if shape == TOO_LONG:
-        raise BadLineError("line_too_long")
-    if shape == NOT_UTF8:
-        raise BadLineError("not_utf8")
-    if shape == DEEP:
-        raise BadLineError("not_json", f"more than {MAX_DEPTH} brackets open")
+    if shape in _BAD_SHAPES:
+        raise BadLineError(*_BAD_SHAPES[shape])
+
+
+_BAD_SHAPES = {
+    TOO_LONG: ("line_too_long",),
+    NOT_UTF8: ("not_utf8",),
+    DEEP: ("not_json", f"more than {MAX_DEPTH} brackets open"),
+}
 
 
 def decode(line: bytes) -> dict[str, Any]:
@@ -90,8 +93,10 @@ def string_of(column: str, value: Any) -> str | None:
     if value is not None and type(value) is not str:
         reason = "bad_time" if column == "created_at" else "wrong_type"
         raise BadLineError(reason, f"{column} is {_kind(value)}")
-    if value is not None and not _is_unicode(value):
-        raise BadLineError("lone_surrogate", column)
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise BadLineError("lone_surrogate", column) from None
     return value
 
 
@@ -118,14 +123,6 @@ def _medium(item: Any) -> dict[str, str | None]:
         field.name: string_of(f"media[].{field.name}", item.get(field.name))
         for field in MEDIA.value_type
     }
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""JSON lines to columns: blocks at once where they are sound, line by line where they are not.
+"""JSON lines to columns: blocks at once where they are valid, line by line where they are not.
 
 The fast path is Arrow's JSON reader on a block. It takes more than JSON lines (two objects in a
 line, an object over two lines) and crashes on a bare `null`, so a scan of the bytes first sets
@@ -8,24 +8,15 @@ Both ways give the same columns for the same line; a test holds them to it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
-from sluice.pipeline.inputs.json_row import (
-    BadLineError,
-    Repeating,
-    check_shape,
-    decode,
-    first_of,
-    id_type,
-    media_of,
-    string_of,
-    type_of,
-)
+from sluice.pipeline.inputs import json_row
+from sluice.pipeline.inputs.json_row import BadLineError, Repeating
 from sluice.pipeline.inputs.jsonl_scan import OBJECT, Lines
 from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
@@ -66,20 +57,20 @@ class JsonLines:
         shapes_L = lines.shapes_L[first:stop]
         whole_N = np.flatnonzero(shapes_L == OBJECT) + first
         odd_N = np.flatnonzero(shapes_L > OBJECT) + first
-        pieces: list[_Piece] = []
+        pieces: list[RawPosts] = []  # with the numbers of their lines in the block
         faults: list[Fault] = []
         refused = [odd_N]
         for lines_N, columns in self._fast(lines, whole_N):
             if columns is None:
                 refused.append(lines_N)
             else:
-                pieces.append(_Piece(lines_N, columns))
+                pieces.append(RawPosts(columns, lines_N))
         if any(map(len, refused)) or not pieces:
             piece, faults = self._slow(lines, np.sort(np.concatenate(refused)))
             pieces.append(piece)
         read = _joined(pieces)
         faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
-        return RawPosts(read.columns, read.lines_N + first_row), faults
+        return RawPosts(read.columns, read.source_row_N + first_row), faults
 
     def _fast(
         self, lines: Lines, lines_N: Int64s
@@ -87,7 +78,7 @@ class JsonLines:
         """Reads lines of shape OBJECT at once; yields (lines, their columns or None if refused).
 
         Where Arrow names the row that it refuses, that row goes (with its neighbours, if it is one
-        of the first, so that a block of bad lines does not take a call a line); where it does not,
+        of the first, so that a block of bad lines does not take a call per line); where it does not,
         the lines are halved until few are left. What Arrow says only decides how fast it goes.
         """
         while len(lines_N):
@@ -96,9 +87,9 @@ class JsonLines:
                 yield lines_N, self._parse(_only(lines, lines_N), len(lines_N))
                 return
             except pa.ArrowInvalid as error:
-                sound, stop = _refused_rows(str(error), len(lines_N))
-            yield from self._fast(lines, lines_N[:sound])
-            yield lines_N[sound:stop], None
+                intact, stop = _refused_rows(str(error), len(lines_N))
+            yield from self._fast(lines, lines_N[:intact])
+            yield lines_N[intact:stop], None
             lines_N = lines_N[stop:]
 
     def _parse(self, data: memoryview, num_rows: int) -> dict[str, pa.Array]:
@@ -111,17 +102,14 @@ class JsonLines:
         )
         if table.num_rows != num_rows:
             raise pa.ArrowInvalid(f"{table.num_rows} rows in {num_rows} lines")
-        found = {}
+        by_name = {}
         for name in self._types:
             values = table.column(name).combine_chunks()
-            found[name] = values.cast(pa.string()) if pa.types.is_integer(values.type) else values
-        return self._by_post_column(found, num_rows)
-
-    def _by_post_column(self, found: Mapping[str, pa.Array], num_rows: int) -> dict[str, pa.Array]:
+            by_name[name] = values.cast(pa.string()) if pa.types.is_integer(values.type) else values
         return {
-            column: coalesce([found[name] for name in names])
+            column: coalesce([by_name[name] for name in names])
             if names
-            else pa.nulls(num_rows, type_of(column))
+            else pa.nulls(num_rows, json_row.type_of(column))
             for column, names in self._mapping.items()
         }
 
@@ -130,29 +118,29 @@ class JsonLines:
         unseen = set(self._id_names)
         for index in sample:
             try:
-                row = decode(lines.line(index))
+                row = json_row.decode(lines.line(index))
             except BadLineError:
                 continue
             for name in [name for name in unseen if row.get(name) is not None]:
-                self._types[name] = id_type(row[name])
+                self._types[name] = json_row.id_type(row[name])
                 unseen.discard(name)
 
-    def _slow(self, lines: Lines, lines_N: Int64s) -> tuple["_Piece", list[Fault]]:
+    def _slow(self, lines: Lines, lines_N: Int64s) -> tuple[RawPosts, list[Fault]]:
         rows, kept, faults = [], [], []
         for index in lines_N.tolist():
             row: dict[str, Any] = {}
             try:
-                check_shape(lines.shapes_L[index])
-                row = decode(lines.line(index))
+                json_row.check_shape(lines.shapes_L[index])
+                row = json_row.decode(lines.line(index))
                 rows.append(self._checked(row))
                 kept.append(index)
             except BadLineError as bad:
                 faults.append(Fault(index, bad.reason, bad.detail, self._post_id(row)))
         columns = {
-            column: pa.array([row[column] for row in rows], type_of(column))
+            column: pa.array([row[column] for row in rows], json_row.type_of(column))
             for column in self._mapping
         }
-        return _Piece(np.array(kept, np.int64), columns), faults
+        return RawPosts(columns, np.array(kept, np.int64)), faults
 
     def _checked(self, row: dict[str, Any]) -> dict[str, Any]:
         """Returns POST column -> value of a decoded line, or raises what is wrong with it."""
@@ -160,26 +148,31 @@ class JsonLines:
             for name in self._types:
                 if name in row.repeated:
                     raise BadLineError("repeated_key", name)
-        values = {column: first_of(row, names) for column, names in self._mapping.items()}
+        values = {column: json_row.first_of(row, names) for column, names in self._mapping.items()}
         return {
-            column: media_of(value) if column == "media" else string_of(column, value)
+            column: json_row.media_of(value)
+            if column == "media"
+            else json_row.string_of(column, value)
             for column, value in values.items()
         }
 
     def _post_id(self, row: dict[str, Any]) -> str | None:
-        """Returns the id of a line that is a dead letter, where it has a sound one."""
+        """Returns the id of a line that is a dead letter, where it has a valid one."""
         try:
             if isinstance(row, Repeating) and row.repeated & set(self._mapping["post_id"]):
                 return None
-            return string_of("post_id", first_of(row, self._mapping["post_id"])) or None
+            return (
+                json_row.string_of("post_id", json_row.first_of(row, self._mapping["post_id"]))
+                or None
+            )
         except BadLineError:
             return None
 
 
 def _refused_rows(message: str, num_rows: int) -> tuple[int, int]:
     """Returns the rows to give up on, by what Arrow's JSON reader says; (half, half) where nothing."""
-    found = re.search(r" in row (\d+)$", message)
-    row = int(found[1]) if found else num_rows
+    named = re.search(r" in row (\d+)$", message)
+    row = int(named[1]) if named else num_rows
     if row < _LINE_BY_LINE or num_rows <= _LINE_BY_LINE:
         return 0, _LINE_BY_LINE
     return (row, row + 1) if row < num_rows else (num_rows // 2, num_rows // 2)
@@ -198,22 +191,15 @@ def _only(lines: Lines, lines_N: Int64s) -> memoryview:
     return memoryview(data_B)
 
 
-class _Piece(NamedTuple):
-    """Some lines of a part, read: their indices in the block, and an array a POST column."""
-
-    lines_N: Int64s
-    columns: dict[str, pa.Array]
-
-
-def _joined(pieces: Sequence[_Piece]) -> _Piece:
+def _joined(pieces: Sequence[RawPosts]) -> RawPosts:
     """Returns the rows of all pieces in the order of their lines."""
     if len(pieces) == 1:
         return pieces[0]
-    lines_N = np.concatenate([piece.lines_N for piece in pieces])
+    lines_N = np.concatenate([piece.source_row_N for piece in pieces])
     order_N = np.argsort(lines_N)
     order = pa.array(order_N)
     columns = {
         name: pa.concat_arrays([piece.columns[name] for piece in pieces]).take(order)
         for name in pieces[0].columns
     }
-    return _Piece(lines_N[order_N], columns)
+    return RawPosts(columns, lines_N[order_N])

@@ -1,42 +1,21 @@
 """One unit of an input file to batches of posts and dead letters; every row comes out once."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
-from sluice.pipeline.inputs.arrow_files import (
-    BrokenGroupError,
-    check_columns,
-    ipc_batches,
-    parquet_batches,
-    raw_posts,
-    stream_batches,
-)
-from sluice.pipeline.inputs.byte_streams import (
-    OVERLONG,
-    StreamBrokenError,
-    decompressed,
-    line_blocks,
-    plain,
-    without_bom,
-)
+from sluice.pipeline.inputs import arrow_files, byte_streams
+from sluice.pipeline.inputs.byte_streams import OVERLONG, StreamBrokenError, line_blocks
 from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.jsonl_scan import scan_lines
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.globs import unreadable
-from sluice.schemas.payloads.columns import (
-    ColumnMapping,
-    Fault,
-    Origin,
-    RawPosts,
-    column_mapping,
-    malformed_batch,
-    split_rows,
-)
+from sluice.schemas.payloads import columns
+from sluice.schemas.payloads.columns import Fault, RawPosts
 from sluice.schemas.post import POST
 
 
@@ -67,7 +46,7 @@ class ReadBatch(NamedTuple):
 
 
 def read_unit(root: str, unit: InputUnit, options: ReadOptions) -> Iterator[ReadBatch]:
-    """Reads a unit in bounded memory: a few blocks, or an Arrow batch or a page a column.
+    """Reads a unit in bounded memory: a few blocks, or an Arrow batch, or one page per column.
 
     Args:
         root: the inventory's root.
@@ -81,16 +60,8 @@ def read_unit(root: str, unit: InputUnit, options: ReadOptions) -> Iterator[Read
     Raises:
         InputError: the file cannot be opened, or lacks a column that a post must have.
     """
-    path = storage.join(root, unit.path)
-    mapping = column_mapping(options.columns)
     try:
-        if unit.kind == "whole":
-            path = local_copies.fetch(path)
-        if unit.format in ("parquet", "arrow"):
-            check_columns(path, name=unit.path, format=unit.format, mapping=mapping)
-            yield from _read_groups(path, unit, mapping, options)
-        else:
-            yield from _read_lines(_pieces(path, unit, options), unit, mapping, options)
+        yield from _Reading(root, unit, options).batches()
     except OSError as error:
         raise unreadable(unit.path, error) from None
 
@@ -102,97 +73,101 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
         inventory: the files; only schemas of Parquet and Arrow files are read.
         options: how they will be read.
     """
-    mapping = column_mapping(options.columns)
+    mapping = columns.column_mapping(options.columns)
 
     def check_one(file: InputFile) -> None:
         path = storage.join(inventory.root, file.path)
-        check_columns(path, name=file.path, format=file.format, mapping=mapping)
+        arrow_files.check_columns(path, name=file.path, format=file.format, mapping=mapping)
 
     with_schemas = [f for f in inventory.files if f.format in ("parquet", "arrow")]
     for _ in storage.in_threads(check_one, with_schemas):
         pass
 
 
-def _pieces(path: str, unit: InputUnit, options: ReadOptions) -> Iterator[bytes]:
-    if unit.format == "jsonl":
-        pieces = plain(path, start=unit.start, stop=unit.stop, block_bytes=options.block_bytes)
-    else:
-        codec = unit.format.removeprefix("jsonl.")
-        pieces = decompressed(path, codec=codec, block_bytes=options.block_bytes)
-    return without_bom(pieces) if unit.start == 0 else pieces
+class _Reading:
+    """One unit, as it is read."""
 
+    def __init__(self, root: str, unit: InputUnit, options: ReadOptions):
+        path = storage.join(root, unit.path)
+        self._path = local_copies.fetch(path) if unit.kind == "whole" else path
+        self._unit, self._options = unit, options
+        self._mapping = columns.column_mapping(options.columns)
+        self._origin = columns.Origin(unit.file, unit.path)
 
-def _read_lines(
-    pieces: Iterator[bytes], unit: InputUnit, mapping: ColumnMapping, options: ReadOptions
-) -> Iterator[ReadBatch]:
-    origin = Origin(unit.file, unit.path)
-    reader = JsonLines(mapping)
-    row = unit.first_row
-    try:
-        for block in line_blocks(pieces, max_line_bytes=options.max_line_bytes):
-            if block is OVERLONG:
-                yield _dead_letters([Fault(row, "line_too_long")], origin)
-                row += 1
-                continue
-            lines = scan_lines(block, max_line_bytes=options.max_line_bytes)
-            num_lines = len(lines.starts_L)
-            for first in range(0, num_lines, options.batch_rows):
-                stop = min(first + options.batch_rows, num_lines)
-                raw, faults = reader.read(lines, first=first, stop=stop, first_row=row)
-                yield _split(raw, faults, origin, options)
-            row += num_lines
-    except StreamBrokenError as broken:
-        yield _dead_letters([Fault(row, broken.reason)], origin)
+    def batches(self) -> Iterator[ReadBatch]:
+        unit, mapping = self._unit, self._mapping
+        if unit.format not in ("parquet", "arrow"):
+            return self._lines()
+        arrow_files.check_columns(self._path, name=unit.path, format=unit.format, mapping=mapping)
+        return self._groups()
 
+    def _lines(self) -> Iterator[ReadBatch]:
+        reader, row, options = JsonLines(self._mapping), self._unit.first_row, self._options
+        try:
+            for block in line_blocks(self._pieces(), max_line_bytes=options.max_line_bytes):
+                if block is OVERLONG:
+                    yield self._dead_letters([Fault(row, "line_too_long")])
+                    row += 1
+                    continue
+                lines = scan_lines(block, max_line_bytes=options.max_line_bytes)
+                num_lines = len(lines.starts_L)
+                for first in range(0, num_lines, options.batch_rows):
+                    stop = min(first + options.batch_rows, num_lines)
+                    yield self._split(*reader.read(lines, first=first, stop=stop, first_row=row))
+                row += num_lines
+        except StreamBrokenError as broken:
+            yield self._dead_letters([Fault(row, broken.reason)])
 
-def _read_groups(
-    path: str, unit: InputUnit, mapping: ColumnMapping, options: ReadOptions
-) -> Iterator[ReadBatch]:
-    if unit.kind == "whole":
-        batches = stream_batches(path, mapping=mapping, batch_rows=options.batch_rows)
-        yield from _read_batches(batches, (unit.first_row, None), unit, mapping, options)
-        return
-    row = unit.first_row
-    read = parquet_batches if unit.format == "parquet" else ipc_batches
-    for group, num_rows in zip(range(unit.start, unit.stop), unit.group_rows, strict=True):
-        batches = read(path, group=group, mapping=mapping, batch_rows=options.batch_rows)
-        yield from _read_batches(batches, (row, row + num_rows), unit, mapping, options)
-        row += num_rows
+    def _pieces(self) -> Iterator[bytes]:
+        unit, size = self._unit, self._options.block_bytes
+        if unit.format == "jsonl":
+            pieces = byte_streams.plain(
+                self._path, start=unit.start, stop=unit.stop, block_bytes=size
+            )
+        else:
+            codec = unit.format.removeprefix("jsonl.")
+            pieces = byte_streams.decompressed(self._path, codec=codec, block_bytes=size)
+        return byte_streams.without_bom(pieces) if unit.start == 0 else pieces
 
+    def _groups(self) -> Iterator[ReadBatch]:
+        unit, row = self._unit, self._unit.first_row
+        how: dict[str, Any] = {"mapping": self._mapping, "batch_rows": self._options.batch_rows}
+        if unit.kind == "whole":
+            yield from self._group(arrow_files.stream_batches(self._path, **how), row, None)
+            return
+        read = arrow_files.parquet_batches if unit.format == "parquet" else arrow_files.ipc_batches
+        for group, num_rows in zip(range(unit.start, unit.stop), unit.group_rows, strict=True):
+            yield from self._group(read(self._path, group=group, **how), row, row + num_rows)
+            row += num_rows
 
-def _read_batches(
-    batches: Iterator[pa.RecordBatch],
-    rows: tuple[int, int | None],
-    unit: InputUnit,
-    mapping: ColumnMapping,
-    options: ReadOptions,
-) -> Iterator[ReadBatch]:
-    """Yields a group's rows: `rows` is its first and, if known, the one after its last."""
-    origin = Origin(unit.file, unit.path)
-    row, stop = rows
-    broken = None
-    try:
-        for batch in batches:
-            batch = batch if stop is None else batch.slice(0, stop - row)
-            raw, faults = raw_posts(batch, mapping=mapping, first_row=row)
-            yield _split(raw, faults, origin, options)
-            row += batch.num_rows
-    except BrokenGroupError as error:
-        broken = str(error)
-        stop = row + 1 if stop is None else stop
-    while stop is not None and row < stop:
-        lost = range(row, min(row + options.batch_rows, stop))
-        yield _dead_letters([Fault(i, "corrupt_input", broken) for i in lost], origin)
-        row = lost.stop
+    def _group(
+        self, batches: Iterator[pa.RecordBatch], row: int, stop: int | None
+    ) -> Iterator[ReadBatch]:
+        """Yields a group's rows: `row` is the first, `stop` the one after the last, where it is known."""
+        broken = None
+        try:
+            for batch in batches:
+                batch = batch if stop is None else batch.slice(0, stop - row)
+                yield self._split(
+                    *arrow_files.raw_posts(batch, mapping=self._mapping, first_row=row)
+                )
+                row += batch.num_rows
+        except arrow_files.BrokenGroupError as error:
+            broken = str(error)
+            stop = row + 1 if stop is None else stop
+        while stop is not None and row < stop:
+            lost = range(row, min(row + self._options.batch_rows, stop))
+            yield self._dead_letters([Fault(i, "corrupt_input", broken) for i in lost])
+            row = lost.stop
 
+    def _split(self, raw: RawPosts, faults: list[Fault]) -> ReadBatch:
+        limit = self._options.max_text_bytes
+        return ReadBatch(
+            *columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
+        )
 
-def _split(raw: RawPosts, faults: list[Fault], origin: Origin, options: ReadOptions) -> ReadBatch:
-    posts, rejected = split_rows(raw, faults, origin=origin, max_text_bytes=options.max_text_bytes)
-    return ReadBatch(posts, rejected)
-
-
-def _dead_letters(faults: list[Fault], origin: Origin) -> ReadBatch:
-    return ReadBatch(_NO_POSTS, malformed_batch(faults, origin=origin))
+    def _dead_letters(self, faults: list[Fault]) -> ReadBatch:
+        return ReadBatch(_NO_POSTS, columns.malformed_batch(faults, origin=self._origin))
 
 
 _NO_POSTS = pa.RecordBatch.from_pylist([], schema=POST)

@@ -31,15 +31,15 @@ def job_of(request: dict[str, Any]) -> Job:
     return make_job(msgspec.structs.replace(loaded, input=files), out=request["output"])
 
 
-def graphs_of(job: Job) -> Iterator[graph_check.Graph]:
+def graphs_of(job: Job) -> Iterator[graph_check.EngineGraph]:
     """Yields every phase's graph, that of `sluice score` the last; all must be there."""
     for graph in graph_check.build(job, FLAGS):
-        assert isinstance(graph, graph_check.Graph), graph
+        assert isinstance(graph, graph_check.EngineGraph), graph
         yield graph
     yield graph_check.graph_of(job, score.plan(job), FLAGS)
 
 
-def described(graph: graph_check.Graph) -> dict[str, Any]:
+def described(graph: graph_check.EngineGraph) -> dict[str, Any]:
     images = [
         e.payload.decode(errors="replace") for e in graph.proto.components.environments.values()
     ]

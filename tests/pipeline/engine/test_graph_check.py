@@ -187,7 +187,7 @@ def test_what_engines_differ_in_is_said(
     """A graph with a step outside of the portable subset, or a large one, is not passed over."""
     pipeline = beam.Pipeline("FnApiRunner")
     _ = step(pipeline | beam.Impulse())
-    found = graph_check.problems(graph_check.Graph("trial", pipeline.to_runner_api()))
+    found = graph_check.problems(graph_check.EngineGraph("trial", pipeline.to_runner_api()))
     assert len(found) == 1
     assert said in found[0]
 

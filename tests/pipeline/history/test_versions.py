@@ -14,21 +14,20 @@ from hypothesis import strategies as st
 from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.history.segments import Contents
-from sluice.pipeline.history.versions import (
-    Segment,
-    Sketch,
-    Version,
-    current,
-    extended,
-    publish,
-    readable,
-)
+from sluice.pipeline.history.versions import Segment, Sketch, Version, current, extended, publish
 from sluice.schemas.errors import OutputError, RecipeError
 
 FIRST_DAY = datetime.date(2026, 2, 26)
 MINHASH = MinHashSpec()
 SKETCH = history.sketch(MINHASH)
 Posts = list[tuple[str, str]]
+
+
+def readable(
+    version: Version | None, *, inputs: str, day: datetime.date, days: int
+) -> tuple[Segment, ...]:
+    """Returns the segments that a run reads, as dedup asks for them."""
+    return history.in_window(history.before(version, inputs=inputs), day=day, days=days)
 
 
 def day(number: int) -> datetime.date:
