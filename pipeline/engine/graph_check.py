@@ -80,7 +80,7 @@ class EngineGraph(NamedTuple):
 
 
 def problems(graph: EngineGraph) -> list[str]:
-    """Returns what some engine could not run, or would run differently twice; [] if all is well."""
+    """Returns what some engine could not run, or would run differently twice; [] if there is nothing."""
     found = [p for name, step in graph.steps.items() for p in _of_step(graph, name, step)]
     if graph.num_bytes > MAX_GRAPH_BYTES:
         found.append(f"the graph has {graph.num_bytes:,} bytes, Dataflow takes {MAX_GRAPH_BYTES:,}")

@@ -109,7 +109,7 @@ def same(out: Path, small: Job) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "damage"), CASES)
-def test_damage_is_named_and_mended(
+def test_damage_is_named_and_repaired(
     small: Job,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

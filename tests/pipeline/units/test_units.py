@@ -96,7 +96,7 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    """A file of the right size with one other bit is an error; the unit is done anew after it."""
+    """A file of the right size with one other bit is an error; the unit is done again after it."""
     stage = Stage(tmp_path / "s")
     (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
     Path(done.path("out")).write_text("texu")

@@ -177,7 +177,7 @@ def test_the_newest_day_twice_changes_nothing(days: Days) -> None:
     assert days.state() == before
 
 
-def test_a_version_can_be_taken_back(days: Days, undisturbed: Undisturbed) -> None:
+def test_a_version_can_be_undone(days: Days, undisturbed: Undisturbed) -> None:
     """With its newest version file deleted the history is that of the run before."""
     days.begin(undisturbed.after[2])
     newest = sorted(days.history.glob("version-*.json"))[-1]

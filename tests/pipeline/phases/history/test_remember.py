@@ -269,7 +269,7 @@ def left_posts_of(posts: Posts) -> Posts:
     return [(i, t) for (i, _), t in zip(posts, texts, strict=True)]
 
 
-def test_deleted_files_are_made_anew(tmp_path: Path, survivors: Survivors) -> None:
+def test_deleted_files_are_made_again(tmp_path: Path, survivors: Survivors) -> None:
     """Whatever file of a segment was deleted or cut by hand, the run makes the same bytes again."""
     run(make_plan(tmp_path, survivors))
     folder = tmp_path / "history"
@@ -304,7 +304,7 @@ def test_work_without_its_files_is_done_again(
         assert files(Path(plan.publish.history)) == files(tmp_path / "not" / "history")
 
 
-def test_a_version_taken_back_is_published_again(tmp_path: Path, survivors: Survivors) -> None:
+def test_an_undone_version_is_published_again(tmp_path: Path, survivors: Survivors) -> None:
     """With the newest version deleted the run is not done: it is remembered again, under the same bytes."""
     run(make_plan(tmp_path, clean_units(tmp_path / "other", UNITS[2:3], {}), "old"))
     run(make_plan(tmp_path, survivors, "new", 2))
