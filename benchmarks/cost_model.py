@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.cost_measure import Measured, measure, run_timed
 from benchmarks.cost_scale import (
     KEPT_READERS,
+    RESOLVE,
     Assumptions,
     Layout,
     StageEstimate,
@@ -437,7 +438,7 @@ def _cut_of(run: Measured) -> Layout:
     return Layout(
         units=by["clean"],
         keys=by["buckets"],
-        resolve=by["settle"],
+        resolve=by[RESOLVE],
         words=by.get("words", 1),
         pack=by["pack"],
         shards=by["shard"],

@@ -82,11 +82,13 @@ CONSTANT: Final = {"deal.token_counts"}
 PER_PARTITION: Final = {"pack.use"}
 """Edges that have the same size in every partition."""
 MERGED_WORDS: Final = "words.words"
+RESOLVE: Final = "dedup_settle".removeprefix("dedup_")
+"""The stage that resolves components, as manifest.json names it."""
 READERS: Final = {
     "buckets": "clean.keys",
     "ship": "join.components",
-    "settle": "ship.candidates",
-    "drop": "settle.found",
+    RESOLVE: "ship.candidates",
+    "drop": f"{RESOLVE}.found",
     "words": "sample.words",
     "pack": "encode.documents",
     "shard": "deal.dealt",
@@ -124,7 +126,7 @@ class Layout(msgspec.Struct, frozen=True):
             "clean.keys": self.units * self.keys * self.runs,
             "join.components": self.units,
             "ship.candidates": self.units * self.resolve,
-            "settle.found": self.resolve * self.units,
+            f"{RESOLVE}.found": self.resolve * self.units,
             "sample.words": self.units * self.words,
             "encode.documents": self.units * self.pack,
             "deal.dealt": self.shards,
@@ -136,7 +138,7 @@ class Layout(msgspec.Struct, frozen=True):
         one = dict.fromkeys(("join", "train", "deal"), 1)
         parts = {
             "buckets": self.keys,
-            "settle": self.resolve,
+            RESOLVE: self.resolve,
             "words": self.words,
             "pack": self.pack,
         }
@@ -245,7 +247,7 @@ def _gets(stage: str, cut: Layout) -> int:
 
 
 _STAGES: Final = (
-    *("clean", "buckets", "join", "ship", "settle", "drop"),
+    *("clean", "buckets", "join", "ship", RESOLVE, "drop"),
     *("sample", "words", "train", "encode", "pack", "deal", "shard"),
 )
 

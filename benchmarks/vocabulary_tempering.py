@@ -37,7 +37,7 @@ SETTINGS = ((1.0, 1.0), (0.85, 8.0), (0.7, 8.0), (0.7, 32.0), (0.5, 8.0))
 """language_exponent, max_weight."""
 SHARES = (0.01, 0.001, 0.0)
 """Languages with at least such a share of the text, and less than the one before, make a column."""
-HELD_BACK = 10
+HOLDOUT = 10
 
 
 class Posts(NamedTuple):
@@ -66,7 +66,7 @@ def split(output: Path) -> tuple[Posts, Posts]:
         pa.Table.from_batches(batches)[name].combine_chunks() for name in names
     )
     languages = pc.fill_null(languages, UNKNOWN)
-    held_N = hash_texts(ids, seed=99) % np.uint64(HELD_BACK) == 0
+    held_N = hash_texts(ids, seed=99) % np.uint64(HOLDOUT) == 0
     masks = (pa.array(~held_N), pa.array(held_N))
     parts = [Posts(texts.filter(mask), languages.filter(mask)) for mask in masks]
     return parts[0], parts[1]
