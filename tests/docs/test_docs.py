@@ -29,7 +29,7 @@ from sluice.schemas.reject import REJECT
 from sluice.schemas.token_shard import ShardFormat
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
 from tests.docs.report_keys import leaves, pattern
-from tests.repository import ROOT
+from tests.repository import ROOMS, ROOT
 
 LINKED = [
     *PAGES,
@@ -254,6 +254,26 @@ def test_the_readme_shows_what_a_run_prints(outputs: Path) -> None:
         int(match[1].replace(",", "")) for match in re.finditer(r" (-?[\d,]+) +-?[\d.]+ %", shown)
     )
     assert read + sum(rest[:-1]) == rest[-1]
+
+
+def strings_of_the_code() -> Iterator[str]:
+    """Yields the strings of the four packages, with `{}` for what an f-string fills in."""
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.JoinedStr(values=parts):
+                    yield "".join(str(getattr(part, "value", "{}")) for part in parts)
+                case ast.Constant(value=str() as text):
+                    yield text
+
+
+@pytest.mark.parametrize("name", ["messages", "messages of dataflow"])
+def test_messages(name: str) -> None:
+    """Every message that a page explains is one of the code."""
+    strings = "\n".join(strings_of_the_code())
+    messages = [message for row in table(name) for message in quoted(row[0])]
+    assert messages
+    assert [message for message in messages if message not in strings] == []
 
 
 def test_exit_codes() -> None:
