@@ -262,7 +262,7 @@ def strings_of_the_code() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
                 case ast.JoinedStr(values=parts):
-                    yield "".join(str(getattr(part, "value", "{}")) for part in parts)
+                    yield "".join(p.value if isinstance(p, ast.Constant) else "{}" for p in parts)
                 case ast.Constant(value=str() as text):
                     yield text
 
