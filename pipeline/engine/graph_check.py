@@ -80,11 +80,11 @@ class EngineGraph(NamedTuple):
 
 
 def problems(graph: EngineGraph) -> list[str]:
-    """Returns what some engine could not run, or would run differently twice; [] if there is nothing."""
-    found = [p for name, step in graph.steps.items() for p in _of_step(graph, name, step)]
+    """Returns what some engine could not run, or would run differently twice; [] where there is nothing."""
+    told = [p for name, step in graph.steps.items() for p in _of_step(graph, name, step)]
     if graph.num_bytes > MAX_GRAPH_BYTES:
-        found.append(f"the graph has {graph.num_bytes:,} bytes, Dataflow takes {MAX_GRAPH_BYTES:,}")
-    return found
+        told.append(f"the graph has {graph.num_bytes:,} bytes, Dataflow takes {MAX_GRAPH_BYTES:,}")
+    return told
 
 
 def _of_step(graph: EngineGraph, name: str, step: api.PTransform) -> Iterator[str]:
@@ -96,22 +96,22 @@ def _of_step(graph: EngineGraph, name: str, step: api.PTransform) -> Iterator[st
         if key not in _DETERMINISTIC:
             yield f"{name}: keys are encoded by {key}, which is not deterministic"
     if urn == _URNS.PAR_DO.urn:
-        about = api.ParDoPayload.FromString(step.spec.payload)
-        for what, there in _extras(about).items():
-            if there:
+        payload = api.ParDoPayload.FromString(step.spec.payload)
+        for field, what in _EXTRAS.items():
+            if getattr(payload, field):
                 yield f"{name}: has {what}, which engines differ in"
 
 
-def _extras(about: api.ParDoPayload) -> dict[str, bool]:
-    return {
-        "side inputs": bool(about.side_inputs),
-        "state": bool(about.state_specs),
-        "timers": bool(about.timer_family_specs),
-        "a splittable DoFn": bool(about.restriction_coder_id),
-        "bundle finalization": about.requests_finalization,
-        "a need of ordered input": about.requires_time_sorted_input,
-        "a need of stable input": about.requires_stable_input,
-    }
+_EXTRAS: Final = {
+    "side_inputs": "side inputs",
+    "state_specs": "state",
+    "timer_family_specs": "timers",
+    "restriction_coder_id": "a splittable DoFn",
+    "requests_finalization": "bundle finalization",
+    "requires_time_sorted_input": "a need of ordered input",
+    "requires_stable_input": "a need of stable input",
+}
+"""Fields of a ParDo that are empty where all engines run it alike."""
 
 
 def _key_coder(graph: EngineGraph, step: api.PTransform) -> str:

@@ -133,8 +133,8 @@ def run_plan(plan: PhasePlan, options: PipelineOptions) -> tuple[Result, int]:
 def _all_arrived(plan: PhasePlan) -> bool:
     """Returns whether every unit was given all that was written for it; those that were not are invalidated.
 
-    An engine that loses an element says nothing, and no count of posts shows it where a lost range would have
-    led to fewer duplicates.
+    An engine that loses an element raises no error, and no count of posts shows it where a lost range would
+    have led to fewer duplicates.
     """
     wrong, never = plan.lost()
     for done in wrong:
