@@ -18,18 +18,22 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase, over the survivors; no units where the history has them already."""
     stages = stages_of(job, results)
     units = units_left(stages, survivor_units(job, results))
+    # The publishing unit looks itself whether all arrived, because it then removes the work of the others.
+    return PhasePlan(
+        *(PHASE, fingerprint, job.work(PHASE, fingerprint), units, steps_of(stages)),
+        posts=max(1, results.survivors.posts),
+        is_compared=False,
+    )
+
+
+def steps_of(stages: RememberStages) -> list[Step]:
+    """Returns the steps of the phase; the last unit waits for all units and all partitions."""
     record, index, publish = stages
-    steps = [
+    return [
         Step(record),
         Step(index, exchange.Exchange("keys", name="keys")),
         Step(publish, exchange.OneUnit(PHASE), of=(record, index)),
     ]
-    # The publishing unit looks itself whether all arrived, because it then removes the work of the others.
-    return PhasePlan(
-        *(PHASE, fingerprint, job.work(PHASE, fingerprint), units, steps),
-        posts=max(1, results.survivors.posts),
-        is_compared=False,
-    )
 
 
 def stages_of(job: Job, results: Results) -> RememberStages:

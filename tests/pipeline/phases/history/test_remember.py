@@ -20,7 +20,8 @@ from sluice.pipeline.history.segments import Contents, View, shared, take
 from sluice.pipeline.history.versions import Segment, current
 from sluice.pipeline.phases.edges import DROPS, Survivors
 from sluice.pipeline.phases.history import remember
-from sluice.pipeline.phases.history.phase import Remember
+from sluice.pipeline.phases.history.phase import PHASE, steps_of
+from sluice.pipeline.phases.planned import PhaseSteps
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.recovery import sweep
@@ -88,7 +89,7 @@ def run(plan: remember.RememberStages) -> int:
             sweep(stage.folder)
         flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_threading"]
         pipeline = beam.Pipeline(options=PipelineOptions([*flags, "--direct_num_workers=2"]))
-        _ = pipeline | beam.Create(list(left), reshuffle=False) | Remember(plan)
+        _ = pipeline | beam.Create(list(left), reshuffle=False) | PhaseSteps(PHASE, steps_of(plan))
         pipeline.run().wait_until_finish()
     return len(left)
 
