@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline import cli
-from sluice.pipeline.outputs.export import export
+from sluice.pipeline.outputs.export import ExportCounts, export
 from sluice.pipeline.outputs.reassemble import Sources
 from sluice.pipeline.phases.tokens.packed_files import PROVENANCE
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
+from sluice.schemas.counts import PhaseCounts
 from sluice.schemas.errors import LedgerError, OutputError
+from sluice.schemas.manifest import ContractFile, Manifest, ShardFile, TokenFormat
+from sluice.schemas.report import PostReport, TokenLedger, TokenReport
 from sluice.schemas.token_shard import ShardFormat
 from tests.tokenizer.shard_files import write_shard
 
@@ -106,26 +110,42 @@ def write_sequences(folder: Path, stem: str, sequences: list[list[Part]], shard:
     return sum(row[3] for row in rows)
 
 
+def contract_file(folder: Path, path: Path) -> ContractFile:
+    name = str(path.relative_to(folder))
+    return ContractFile(path=name, bytes=path.stat().st_size, sha256="")
+
+
 def write_output(folder: Path, shards: list[list[list[Part]]], leftover: list[list[Part]]) -> Path:
     """Writes as much of an output as an export reads."""
     folder.mkdir()
-    entries = []
+    written = []
     for number, sequences in enumerate(shards):
         stem = f"tokens-{number:05d}-of-{len(shards):05d}"
-        count = write_sequences(folder, stem, sequences, number)
-        entries.append({"path": f"tokens/{stem}.arrow", "tokens": count})
+        tokens = write_sequences(folder, stem, sequences, number)
+        file = contract_file(folder, folder / "tokens" / f"{stem}.arrow")
+        written.append(
+            ShardFile(**msgspec.structs.asdict(file), sequences=len(sequences), tokens=tokens)
+        )
     outside = write_sequences(folder, "tokens", leftover, -1) if leftover else 0
-    manifest = {
-        "files": [
-            {"path": str(path.relative_to(folder)), "bytes": path.stat().st_size}
-            for path in sorted(folder.glob("*/*"))
-        ],
-        "fingerprints": {"tokens": "0" * 64},
-        "format": {"sequence_length": 8, "vocabulary_size": 100, "pad_id": PAD, "eod_id": 2},
-        "phases": {"tokens": {"tokens_shard": {"leftover": {"tokens": outside}}}},
-        "shards": entries,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = Manifest(
+        manifest_version=1,
+        sluice="",
+        recipe={},
+        fingerprints={"tokens": "0" * 64},
+        inputs=[],
+        models=[],
+        phases=PhaseCounts(),
+        posts=PostReport(),
+        tokens=TokenReport(),
+        token_ledger=TokenLedger(),
+        format=TokenFormat(
+            sequence_length=8, vocabulary_size=100, pad_id=PAD, eod_id=2, sequences_per_shard=0
+        ),
+        shards=written,
+        files=[contract_file(folder, path) for path in sorted(folder.glob("*/*"))],
+    )
+    manifest.phases.tokens.shard.leftover.tokens = outside
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     (folder / COMPLETED).write_text("")
     return folder
 
@@ -230,11 +250,11 @@ def test_copies_that_are_cut_otherwise_are_refused(tmp_path: Path) -> None:
     """Where nothing says which pieces belong together, no document is invented."""
     other = [Piece("x", 0, [5] * 7)], [Piece("x", 1, [5, 6, 2])]
     output = write_output(tmp_path / "out", [one_by_one(FIRST, SECOND, *other)], [])
-    with pytest.raises(OutputError, match=r"post 'x' stands in several documents .* --items seq"):
+    with pytest.raises(OutputError, match=r"post 'x' is in several documents .* --items seq"):
         exported(output, tmp_path / "to")
     assert not (tmp_path / "to").exists()
-    about = export(str(output), "megatron", str(tmp_path / "to"), items="sequences")
-    assert about["counts"] == {"items": 4, "tokens": 20, "padding": 0}
+    exported_sequences = export(str(output), "megatron", str(tmp_path / "to"), items="sequences")
+    assert exported_sequences.counts == ExportCounts(4, 20)
 
 
 @pytest.fixture

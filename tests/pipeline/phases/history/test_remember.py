@@ -204,7 +204,7 @@ def test_a_second_attempt_at_publishing_changes_nothing(
     gone = [[plan.record.folder, "unit-00000"], [plan.index_keys.folder, "keys-00000"]]
     attempt = Attempt(plan.publish.folder, "history")
     counts = plan.publish.open()(Unit("history", {"done": gone}), attempt)
-    assert counts["posts"] == 41
+    assert counts.posts == 41
     assert files(tmp_path / "history") == before
 
 
