@@ -84,7 +84,7 @@ lint: install
 	$(BIN)/ruff check .
 
 types: install
-	$(BIN)/mypy -p sluice
+	$(BIN)/mypy --strict -p sluice
 
 layers: install
 	$(BIN)/lint-imports

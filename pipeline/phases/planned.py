@@ -36,7 +36,7 @@ class Step(NamedTuple):
     of: tuple[Stage, ...] = ()
 
 
-class PhaseSteps(beam.PTransform):
+class PhaseSteps(beam.PTransform):  # type: ignore[misc]
     """The steps of a phase: what the phase starts from in, finished units of the last stage out."""
 
     def __init__(self, name: str, steps: Sequence[Step]):

@@ -84,7 +84,7 @@ def describe_exit(pid: int, code: int) -> str:
     )
 
 
-class _Handler(worker_handlers.SubprocessSdkWorkerHandler):
+class _Handler(worker_handlers.SubprocessSdkWorkerHandler):  # type: ignore[misc]
     """Beam's handle of one worker process; breaks off what the runner waits for when the worker is dead."""
 
     def __init__(self, workers: WorkerProcesses, *arguments: Any):

@@ -118,7 +118,7 @@ def score_unit(stage: TransformerStage, model: TransformerScorer, unit: Unit) ->
     return ScoredUnit(survivors, screened)
 
 
-class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):
+class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):  # type: ignore[misc]
     """Loads a transformer, and scores the units that are not done yet.
 
     On a GPU the model lives once, in a process that all workers of the machine call; on the CPU each
