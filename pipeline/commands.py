@@ -116,11 +116,14 @@ def _write_page(out: str, report: Report) -> None:
 
 def write_report_again(out: str) -> Report:
     """Renders report.html from report.json again, which stays as it is; returns the report."""
+    output_folder.check_is_output(out)
     path = storage.join(out, "report", "report.json")
     try:
         report = msgspec.json.decode(storage.read_bytes(path), type=Report)
     except FileNotFoundError:
-        raise OutputError(f"{out}: no report/report.json: the run did not finish") from None
+        raise OutputError(
+            f"{out}: no report/report.json: the run did not finish; rerun the same command"
+        ) from None
     except (OSError, msgspec.DecodeError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
     _write_page(out, report)

@@ -16,7 +16,7 @@ from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
-from sluice.pipeline.storage.output_folder import COMPLETED
+from sluice.pipeline.storage.output_folder import COMPLETED, check_is_output
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.arrays import Array, Int64s, Uint64s
 from sluice.schemas.counts import Table
@@ -36,6 +36,7 @@ def read_manifest(output: str) -> Manifest:
     Raises:
         OutputError: there is none, it cannot be read, or this version cannot read what another wrote.
     """
+    check_is_output(output)
     path = storage.join(output, "manifest.json")
     try:
         manifest = _decoded(storage.read_bytes(path), path)

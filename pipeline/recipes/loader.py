@@ -165,7 +165,13 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
         return f"{path}: must be one of {', '.join(names)}, got {choice.group(1)!r}"
     if "RFC3339 encoded date" in text:
         return f"{path}: must be a day, YYYY-MM-DD"
-    return f"{path}: {text[0].lower()}{text[1:]}"
+    return f"{path}{_entry_name(path, tree)}: {text[0].lower()}{text[1:]}"
+
+
+def _entry_name(path: str, tree: dict[str, Any]) -> str:
+    """Returns " (spam)" for the path of a filter or a transformer, which has a number; else nothing."""
+    place = re.fullmatch(r"\$\.(filters|transformers)\[(\d+)\]", path)
+    return f" ({_name_of(tree[place[1]][int(place[2])])})" if place else ""
 
 
 def _filter_classes() -> dict[str, type]:

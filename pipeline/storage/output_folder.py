@@ -103,6 +103,14 @@ def check_owner(output: str, owner: Owner) -> None:
         )
 
 
+def check_is_output(output: str) -> None:
+    """Raises OutputError where a path that a command reads an output from is no folder."""
+    if storage.is_file(output):
+        raise OutputError(f"{output}: is a file; give the output folder of a `sluice run`")
+    if not storage.exists(output):
+        raise OutputError(f"{output}: there is no such folder; give the --output of a `sluice run`")
+
+
 def refuse_links(folder: str, names: Iterable[str]) -> None:
     """Raises OutputError where a name in a folder is a link: a run would write to, or clear, another."""
     for name in names:

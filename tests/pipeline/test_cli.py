@@ -113,3 +113,15 @@ def test_a_progress_line() -> None:
     assert "3,000/s" in line
     assert "0:30 left" in line
     assert clock(3725) == "1:02:05"
+
+
+@pytest.mark.parametrize("command", [["verify"], ["report"], ["inspect"], ["export"]])
+def test_what_is_no_output_is_said(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is not there, or a file, is not called an output whose run did not finish."""
+    more = {"inspect": ["1"], "export": ["mds", str(tmp_path / "to")]}.get(command[0], [])
+    (tmp_path / "file").write_text("")
+    for name, said in (("none", "there is no such folder"), ("file", "is a file")):
+        assert cli.main([*command, str(tmp_path / name), *more]) == 2
+        assert f"{name}: {said}" in capsys.readouterr().err

@@ -81,6 +81,12 @@ def test_a_typo_is_named(small: str, setting: str, message: str) -> None:
         loader.load(small, sets=(setting,))
 
 
+def test_a_filter_is_named_beside_its_number() -> None:
+    """The path of a filter has its place in the list, which nobody counts, and its name."""
+    with pytest.raises(RecipeError, match=r"\$\.filters\[\d+\] \(spam\): max_spam must be in"):
+        loader.load("default", sets=("filters.spam.max_spam=2",))
+
+
 def test_an_unknown_filter_is_named(tmp_path: Path) -> None:
     """A filter that does not exist is refused with its place in the recipe and the closest name."""
     path = tmp_path / "bad.toml"
