@@ -10,13 +10,14 @@
 # make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
 # make structure rooms, floors, arrows and circles in numbers
 # make size      code lines and suppressions of checks, by package
+# make json-schema  the JSON Schemas of report.json and manifest.json, from their types
 # make bench     benchmarks on real posts (needs SLUICE_DATA)
 
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := schemas filters tokenizer pipeline
 
-.PHONY: install check format lint types layers structure size test nightly dist audit models bench spark faults clean
+.PHONY: install check format lint types layers structure size json-schema test nightly dist audit models bench spark faults clean
 
 INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow spark)
 
@@ -96,7 +97,7 @@ size:
 	$(BIN)/python .ci/code_lines.py
 
 # The JSON Schemas of report.json and manifest.json, made from their types; a test compares.
-schemas/%.schema.json: schemas/report.py schemas/manifest.py schemas/counts.py
+json-schema: .venv/.dev-installed
 	$(BIN)/python -m sluice.schemas.json_schema
 
 # A room is a folder below tests/. Its tests need the big venv alone, but for those of `cluster` and of exports.
