@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import threading
 from pathlib import Path
 
 import apache_beam as beam
@@ -69,6 +70,20 @@ def test_the_streams_of_a_program_are_its_own() -> None:
     with stopped_by_signals(), translated_failures([]):
         assert sys.stderr is not stderr
     assert sys.stderr is stderr
+
+
+def test_units_that_fail_after_the_run_print_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of the engine go on for a while when a unit has failed; the command's message stands alone."""
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # so that it is what it was when the test ends
+    with stopped_by_signals(), pytest.raises(SluiceError), translated_failures([]):
+        raise RuntimeError
+    late = threading.Thread(target=lambda: print("Traceback", file=sys.stderr))
+    late.start()
+    late.join()
+    print("sluice: what went wrong", file=sys.stderr)
+    assert capsys.readouterr().err == "sluice: what went wrong\n"
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ def test_verify_finds_a_copy_that_is_lost_or_swapped(
         rows = rows.take(np.delete(np.arange(len(ids)), thrice))
     pq.write_table(rows, output / "leftover" / "provenance.parquet")
     problems = "\n".join(verify(str(output), say=lambda _: None))
-    expected = {"lost": "times in provenance, the ledger says", "swapped": "more often than the"}
+    expected = {"lost": "posts, repeats counted, the ledger says", "swapped": "more often than the"}
     assert expected[change] in problems
 
 
