@@ -1,12 +1,14 @@
 """A file between phases that was cut or changed: an error that names it, then the undisturbed bytes."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from sluice.pipeline.engine.failures import OfMainThread
 from tests.built_once import built_once
 from tests.pipeline.runs import RECIPE, Job, contract_bytes, finished, linked_output, run
 
@@ -114,10 +116,13 @@ def test_damage_is_named_and_repaired(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     kind: Kind,
     damage,
 ) -> None:
     """A run says which file of which unit, makes it again or stops; after the next all bytes are the same."""
+    # Runs of earlier tests in this process failed, too, and threads of theirs may still be about to say so.
+    monkeypatch.setattr(sys, "stderr", OfMainThread(sys.stderr))
     out = again(small, tmp_path, kind.readers)
     path = max((out / "work").glob(kind.files), key=lambda p: p.stat().st_size)
     change(path, damage)
