@@ -162,7 +162,7 @@ class _Exact:
     """The `tokenizers` library: what the ids mean, and the fallback."""
 
     def __init__(self, tokenizer_json: str):
-        self.tokenizer = parsed(tokenizer_json).library
+        self.tokenizer = parsed(tokenizer_json).engine
         self.tokenizer.encode_special_tokens = True  # a typed <|eod|> is text
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()

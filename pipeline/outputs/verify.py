@@ -123,7 +123,7 @@ def _ledger(output: str, manifest: Manifest) -> Problems:
 def _tokenizer(output: str, manifest: Manifest) -> Problems:
     size = manifest.format.vocabulary_size
     text = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
-    entries = parsed(text.decode()).library.get_vocab_size()
+    entries = parsed(text.decode()).engine.get_vocab_size()
     if entries != size:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 

@@ -36,7 +36,7 @@ class Step(NamedTuple):
     of: tuple[Stage, ...] = ()
 
 
-class PhaseSteps(beam.PTransform):  # type: ignore[misc]
+class PhaseSteps(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """The steps of a phase: what the phase starts from in, finished units of the last stage out."""
 
     def __init__(self, name: str, steps: Sequence[Step]):

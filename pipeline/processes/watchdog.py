@@ -84,6 +84,7 @@ def describe_exit(pid: int, code: int) -> str:
     )
 
 
+# Beam has no types, so that mypy takes the base for Any.
 class _Handler(worker_handlers.SubprocessSdkWorkerHandler):  # type: ignore[misc]
     """Beam's handle of one worker process; breaks off what the runner waits for when the worker is dead."""
 

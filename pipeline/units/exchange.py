@@ -121,7 +121,7 @@ class Writer:
         self.ranges.append(Range(partition, offset, data.size, rows.num_rows, crc32(data)))
 
 
-class Exchange(beam.PTransform):  # type: ignore[misc]
+class Exchange(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """Finished map units in, one reduce unit per partition out; only ranges cross it.
 
     Args:
@@ -199,7 +199,7 @@ def _rows(data: bytes) -> Iterator[pa.RecordBatch]:
         yield from stream
 
 
-class OneUnit(beam.PTransform):  # type: ignore[misc]
+class OneUnit(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """All finished units in, one unit that knows them all out; for the few global steps."""
 
     edge = None
@@ -263,7 +263,7 @@ def lost(crossing: Crossing) -> tuple[list[Done], int]:
     return wrong, len(written.keys() - given.keys())
 
 
-class Scatter(beam.PTransform):  # type: ignore[misc]
+class Scatter(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """Finished units in, one unit for every partition of their file out, without grouping.
 
     For a file that a single unit wrote: each partition has all its rows there.

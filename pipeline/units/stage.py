@@ -53,7 +53,7 @@ class Stage(Protocol):
         ...
 
 
-class DoUnit(beam.DoFn):  # type: ignore[misc]
+class DoUnit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """Does units that are not done yet; yields a Done for each."""
 
     def __init__(self, stage: Stage):
@@ -99,7 +99,7 @@ def total_times(folder: str) -> dict[str, int]:
     return total
 
 
-class DoUnits(beam.PTransform):  # type: ignore[misc]
+class DoUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """Units in, finished units out."""
 
     def __init__(self, stage: Stage):

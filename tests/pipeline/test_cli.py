@@ -84,7 +84,7 @@ class Stage:
         self.name, self.folder = name, str(folder)
 
     def open(self) -> Work:
-        raise NotImplementedError
+        raise AssertionError("the progress display opens no stage")
 
 
 def manifest(unit: str, *, read: int) -> UnitManifest:

@@ -95,7 +95,7 @@ class LoaderState(TypedDict):
     shards: str
 
 
-class TokenDataset(IterableDataset):  # type: ignore[misc]
+class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
     """One rank's share of the stream, as micro-batches.
 
     Iteration begins at `consumed`. In a DataLoader with W workers, worker w gives micro-batches w, w + W,
@@ -252,7 +252,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]
             )
 
 
-class TokenLoader(DataLoader):  # type: ignore[misc]
+class TokenLoader(DataLoader):  # type: ignore[misc]  # torch has no types
     """A DataLoader over a TokenDataset that knows how far the training loop is.
 
     What counts is what the loop was given, not what workers have read ahead. A step that was not given

@@ -51,7 +51,7 @@ def _checked(path: str | os.PathLike[str], *, vocabulary_size: int | None) -> Vo
         problems = [*_wrong_size(tokenizer.ids, vocabulary_size), *problems]
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
-    ids, size = tokenizer.added, tokenizer.library.get_vocab_size(with_added_tokens=True)
+    ids, size = tokenizer.added, tokenizer.engine.get_vocab_size(with_added_tokens=True)
     return VocabularyIds(size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
 
 
@@ -74,13 +74,13 @@ class ParsedTokenizer:
     """A tokenizer.json; not to be changed, as it is shared.
 
     Attributes:
-        library: as the library `tokenizers` has it.
+        engine: the object of the library `tokenizers`.
         added: the ids of added tokens.
         problems: why later phases cannot use it; empty where they can.
     """
 
     def __init__(self, text: str):
-        self.library = Tokenizer.from_str(text)
+        self.engine = Tokenizer.from_str(text)
         spec = json.loads(text)
         self.added = {token["content"]: int(token["id"]) for token in spec.get("added_tokens", ())}
         self.problems = (*_missing_specials(spec), *_not_byte_level(spec))
@@ -88,7 +88,7 @@ class ParsedTokenizer:
     @cached_property
     def ids(self) -> frozenset[int]:
         """All ids."""
-        return frozenset(self.library.get_vocab(with_added_tokens=True).values())
+        return frozenset(self.engine.get_vocab(with_added_tokens=True).values())
 
 
 @lru_cache(maxsize=1)

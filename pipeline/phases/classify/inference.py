@@ -118,6 +118,7 @@ def score_unit(stage: TransformerStage, model: TransformerScorer, unit: Unit) ->
     return ScoredUnit(survivors, screened)
 
 
+# Beam has no types, so that mypy takes the base for Any.
 class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):  # type: ignore[misc]
     """Loads a transformer, and scores the units that are not done yet.
 

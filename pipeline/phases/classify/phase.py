@@ -24,7 +24,7 @@ from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.stage import DoUnits
 
 
-class ClassifyUnits(beam.PTransform):  # type: ignore[misc]
+class ClassifyUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """Clean units in, the same units out, through every transformer in turn."""
 
     def __init__(self, stages: Sequence[Classify]):
