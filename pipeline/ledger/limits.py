@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sluice.pipeline.ledger.tally import most_first
 from sluice.schemas.counts import Counts, Table
 from sluice.schemas.errors import LimitError
 
@@ -42,5 +43,4 @@ def check_errors(errors: Table, *, read: int, max_error_ratio: float) -> None:
 
 
 def _most(reasons: Table) -> str:
-    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name}: {n:,}" for name, n in ordered[:4])
+    return ", ".join(f"{name}: {n:,}" for name, n in most_first(reasons)[:4])

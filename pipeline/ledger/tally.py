@@ -1,5 +1,6 @@
 """Posts counted by language, day and source."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -73,6 +74,21 @@ def _grouped(table: pa.Table, key: pa.Array, group: type[PostAmounts]) -> dict[s
         word: group(**dict(zip(names, row, strict=True)))
         for word, row in zip(words, rows, strict=True)
     }
+
+
+def most_first(table: Mapping[str, Any], of: str = "") -> list[tuple[str, Any]]:
+    """Returns the entries of a table, the largest first and equal ones by name.
+
+    Args:
+        table: name -> number, or what has one.
+        of: the attribute that is the number.
+
+    >>> most_first({"b": 1, "a": 1, "c": 2})
+    [('c', 2), ('a', 1), ('b', 1)]
+    """
+    return sorted(
+        table.items(), key=lambda item: (-(getattr(item[1], of) if of else item[1]), item[0])
+    )
 
 
 def value_counts(values: pa.Array) -> Table:

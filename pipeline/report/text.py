@@ -1,28 +1,24 @@
 """The funnel of a run as lines for the terminal."""
 
-from sluice.pipeline.report.training_page import training_lines
-from sluice.schemas.counts import Table
-from sluice.schemas.report import Report, TransformerReport
+from sluice.pipeline.ledger.tally import most_first
+from sluice.pipeline.report.figures import digits, large, plural
+from sluice.schemas.report import Report, TrainingReport, TransformerReport
 
 
 def funnel(report: Report) -> list[str]:
     """Returns the funnel as lines: what was read, what left and why, what is in the shards."""
-    posts, tokens, shards, sequences = (
-        report.posts,
-        report.tokens,
-        report.shards,
-        report.sequences,
-    )
+    posts, tokens = report.posts, report.tokens
+    shards, sequences = report.shards, report.sequences
 
     def row(name: str, n: int, indent: str = "  ") -> str:
         share = 100 * n / max(posts.read, 1)
         return f"{indent}{name:<{28 - len(indent)}}{n:>14,}{share:>8.1f} %"
 
     lines = [row("posts read", posts.read, "")]
-    lines += [row(f"- {r}", -n) for r, n in _by_size(posts.rejected)]
-    lines += [row(f"- {r} duplicates", -n) for r, n in _by_size(posts.duplicates)]
-    broken = {"malformed": posts.malformed, "errors": posts.errors}
-    lines += [row(f"- {kind}", -n) for kind, n in broken.items() if n]
+    copies = {f"{kind} duplicates": n for kind, n in posts.duplicates.items()}
+    broken = [("malformed", posts.malformed), ("errors", posts.errors)]
+    losses = [*most_first(posts.rejected), *most_first(copies), *broken]
+    lines += [row(f"- {name}", -n) for name, n in losses if n]
     lines += [
         row("kept", posts.kept, ""),
         "",
@@ -49,5 +45,14 @@ def _transformer_line(row: TransformerReport) -> str:
     )
 
 
-def _by_size(table: Table) -> list[tuple[str, int]]:
-    return sorted(((k, n) for k, n in table.items() if n), key=lambda item: (-item[1], item[0]))
+def training_lines(training: TrainingReport) -> list[str]:
+    """Returns the training as lines of the terminal."""
+    active, total = training.optimal.active, training.optimal.total
+    steps, epochs = training.total_steps, training.epochs
+    return [
+        f"training  {steps:>14,}   {plural('step', steps)} of {large(training.tokens_per_step)} tokens, "
+        f"{digits(epochs)} {plural('epoch', epochs)}, {digits(training.flops)} FLOPs for "
+        f"{training.model.name}",
+        f"optimal   {digits(100 * active.share):>12} %   of {large(active.tokens)} tokens for its "
+        f"active parameters ({large(total.tokens)} for all); {large(active.days)} such days",
+    ]

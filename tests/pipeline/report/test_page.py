@@ -272,7 +272,7 @@ def test_tokens_by_language_day_and_source() -> None:
 
 
 def test_languages_beyond_thirty_are_summed() -> None:
-    """The thirty largest are listed and the rest is one row: the shares still add up."""
+    """The thirty largest are listed and the rest is one row, even a rest of one: the shares still add up."""
     report = deepcopy(REPORT)
     report["tokens"]["by_lang"] = {f"l{k:02d}": 1_000 * (k + 1) for k in range(40)}
     report["posts"]["by_lang"] = {f"l{k:02d}": 10 for k in range(40)}
@@ -281,6 +281,11 @@ def test_languages_beyond_thirty_are_summed() -> None:
     assert listed == [f"l{k:02d}" for k in range(39, 9, -1)]
     assert page.row("10 more")[0] == "55,000"
     assert "the first 30 of 40" in page.text
+    for tables in (report["tokens"], report["posts"]):
+        tables["by_lang"] = dict(list(tables["by_lang"].items())[:31])
+    page = Page(report)
+    assert page.row("1 more")[0] == "1,000"
+    assert "the first 30 of 31" in page.text
 
 
 @pytest.mark.parametrize(
