@@ -5,50 +5,78 @@ attend to each other. The segments of a sequence fill it. All functions take (B,
 ends as `Rows` has them, and return new arrays.
 """
 
-from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
-from sluice.schemas.arrays import Int32s, Int64s
-from sluice.tokenizer.loader import kernels
+from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.tokenizer.loader.files import Rows
 
+IGNORE_INDEX: Final = -100
+"""The label of a token that has none; what torch's cross entropy leaves out."""
+PADDING: Final = -1
+"""The document of padding."""
 
-def cu_seqlens(rows: Rows) -> tuple[Int32s, int]:
+
+def segment_starts(rows: Rows) -> Int32s:
+    """Returns (C + 1,) int32: where segments begin in the flattened batch, and B * L at the end."""
+    num_rows, length = rows.tokens_BL.shape
+    first_B = np.arange(0, num_rows * length, length, dtype=np.int32)
+    ends_K = rows.ends_K + np.repeat(first_B, np.diff(rows.offsets_B1))
+    padding_Q = first_B[_is_padded(rows)] + np.int32(length)
+    starts_C1 = np.concatenate([np.zeros(1, np.int32), ends_K, padding_Q])
+    starts_C1.sort()
+    return starts_C1
+
+
+def cu_seqlens(starts_C1: Int32s) -> tuple[Int32s, int]:
     """Returns where segments begin in the flattened batch, for attention of variable lengths.
+
+    Args:
+        starts_C1: of `segment_starts`, as below; computed once for all columns of a batch.
 
     Returns:
         cu_seqlens_C1: (C + 1,) int32 from 0 to B * L: segment c is
             `tokens.reshape(-1)[cu_seqlens[c]:cu_seqlens[c + 1]]`.
         max_seqlen: tokens of the longest segment.
     """
-    num_rows, length = rows.tokens_BL.shape
-    starts_C1 = np.zeros(len(rows.ends_K) + num_rows + 1, np.int32)
-    num_segments, longest = kernels.fill_cu_seqlens(rows.offsets_B1, rows.ends_K, length, starts_C1)
-    return starts_C1[: num_segments + 1], int(longest)
+    return starts_C1, int(np.diff(starts_C1).max())
 
 
-def position_ids(rows: Rows) -> Int32s:
+def position_ids(rows: Rows, starts_C1: Int32s) -> Int32s:
     """Returns (B, L) int32, each token's place in its segment, from 0."""
-    return _filled(kernels.fill_position_ids, rows)
+    ids_T = np.arange(starts_C1[-1], dtype=np.int32)
+    ids_T -= np.repeat(starts_C1[:-1], np.diff(starts_C1))
+    return ids_T.reshape(rows.tokens_BL.shape)
 
 
-def document_ids(rows: Rows) -> Int32s:
+def document_ids(rows: Rows, starts_C1: Int32s) -> Int32s:
     """Returns (B, L) int32, which document of its sequence a token belongs to, from 0; padding is -1."""
-    return _filled(kernels.fill_document_ids, rows)
+    padded_B = _is_padded(rows)
+    segments_B = np.diff(rows.offsets_B1) + padded_B
+    stop_B = np.cumsum(segments_B)
+    number_C = np.arange(stop_B[-1], dtype=np.int32)
+    number_C -= np.repeat(stop_B - segments_B, segments_B).astype(np.int32)
+    number_C[stop_B[padded_B] - 1] = PADDING
+    return np.repeat(number_C, np.diff(starts_C1)).reshape(rows.tokens_BL.shape)
 
 
 def labels(rows: Rows) -> Int64s:
-    """Returns (B, L) int64, the next token of the same segment; `kernels.IGNORE_INDEX` where there is none.
+    """Returns (B, L) int64, the next token of the same segment; `IGNORE_INDEX` where there is none.
 
     int64 is what torch's cross entropy takes, hence the one column that is wider than the shard.
     """
+    length = rows.tokens_BL.shape[1]
     labels_BL = np.empty(rows.tokens_BL.shape, np.int64)
-    kernels.fill_labels(*rows, labels_BL)
+    labels_BL[:, :-1] = rows.tokens_BL[:, 1:]
+    labels_BL[:, -1] = IGNORE_INDEX
+    row_K = np.repeat(np.arange(len(labels_BL)), np.diff(rows.offsets_B1))
+    labels_BL.reshape(-1)[row_K * length + rows.ends_K - 1] = IGNORE_INDEX
+    for row in np.flatnonzero(_is_padded(rows)):
+        labels_BL[row, rows.ends_K[rows.offsets_B1[row + 1] - 1] :] = IGNORE_INDEX
     return labels_BL
 
 
-def _filled(fill: Callable[[Int32s, Int32s, Int32s], None], rows: Rows) -> Int32s:
-    filled_BL = np.empty(rows.tokens_BL.shape, np.int32)
-    fill(rows.offsets_B1, rows.ends_K, filled_BL)
-    return filled_BL
+def _is_padded(rows: Rows) -> Bools:
+    """Returns (B,) bool, whether there is padding behind the last document."""
+    return np.asarray(rows.ends_K[rows.offsets_B1[1:] - 1] < rows.tokens_BL.shape[1])

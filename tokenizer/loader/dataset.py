@@ -73,6 +73,7 @@ class TokenBatch(NamedTuple):
 
 COLUMNS: Final = tuple(n for n in TokenBatch._fields if n not in ("tokens", "max_seqlen"))
 """What can be asked for; `max_seqlen` comes with `cu_seqlens`."""
+_OF_SEGMENTS: Final = frozenset({"cu_seqlens", "position_ids", "document_ids"})
 
 
 class LoaderState(TypedDict):
@@ -210,11 +211,15 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
         rows = self._shards.rows(numbers_B)
         known = {"positions": positions_B, "sequences": numbers_B}
         arrays: dict[str, Array] = {n: known[n] for n in known if n in self._columns}
-        for name in self._columns & {"position_ids", "document_ids", "labels"}:
-            arrays[name] = getattr(loader_columns, name)(rows)
         longest = None
-        if "cu_seqlens" in self._columns:
-            arrays["cu_seqlens"], longest = loader_columns.cu_seqlens(rows)
+        if "labels" in self._columns:
+            arrays["labels"] = loader_columns.labels(rows)
+        if self._columns & _OF_SEGMENTS:
+            starts_C1 = loader_columns.segment_starts(rows)
+            for name in self._columns & {"position_ids", "document_ids"}:
+                arrays[name] = getattr(loader_columns, name)(rows, starts_C1)
+            if "cu_seqlens" in self._columns:
+                arrays["cu_seqlens"], longest = loader_columns.cu_seqlens(starts_C1)
         tensors = {name: _tensor(array) for name, array in arrays.items()}
         return TokenBatch(_tensor(rows.tokens_BL), max_seqlen=longest, **tensors)
 

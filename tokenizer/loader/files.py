@@ -8,13 +8,11 @@ a shard.
 import hashlib
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 from pyarrow import fs, ipc
@@ -22,37 +20,13 @@ from pyarrow import fs, ipc
 from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.errors import InputError, VerifyError
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
-from sluice.tokenizer.loader.kernels import are_ends, find_runs, gather_rows
+from sluice.tokenizer.loader.manifest import ListedShard, ListedShards, parse
 
-MANIFEST_VERSION: Final = 1
 MAX_OPEN_SHARDS: Final = 4096
 """At most, and at most half of the files that the process may open: a mapped file is an open one."""
 MAPPED_BATCHES: Final = 16_384
 """Views of record batches that are kept, about 1 KB each. Each may hold a map of a file that is no longer
 open, and a process has 65,530 maps by default (vm.max_map_count)."""
-
-
-class _ManifestShard(msgspec.Struct):
-    path: str
-    bytes: int
-    sha256: str
-    sequences: int
-
-
-class _ManifestFormat(msgspec.Struct):
-    sequence_length: int
-    vocabulary_size: int
-    pad_id: int
-    eod_id: int
-    sequences_per_shard: int
-
-
-class _Manifest(msgspec.Struct):
-    """What is read of manifest.json; docs/output.md has the rest."""
-
-    manifest_version: int
-    format: _ManifestFormat
-    shards: list[_ManifestShard]
 
 
 class Rows(NamedTuple):
@@ -97,8 +71,8 @@ class ShardSet:
         self.is_mapped = isinstance(self._filesystem, fs.LocalFileSystem)
         manifest = self._read_manifest()
         self.num_shards = len(manifest.shards)
-        self.sequences_per_shard = manifest.format.sequences_per_shard
-        self.format = ShardFormat(*(getattr(manifest.format, n) for n in ShardFormat._fields))
+        self.sequences_per_shard = manifest.sequences_per_shard
+        self.format = manifest.format
         self._check(manifest.shards)
         lines = (f"{shard.path} {shard.sequences} {shard.sha256}\n" for shard in manifest.shards)
         self.fingerprint = hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -123,26 +97,30 @@ class ShardSet:
             InputError: a shard cannot be read.
             VerifyError: a shard is not what the manifest says.
         """
-        batch_B, row_B, starts_R = np.empty((3, len(numbers_B) + 1), np.int64)
-        num_runs, adjacent = find_runs(
-            numbers_B, self.sequences_per_shard, batch_B, row_B, starts_R
-        )
-        if adjacent:
+        batch_B, row_B = self._places(numbers_B)
+        if batch_B[0] == batch_B[-1] and (np.diff(numbers_B) == 1).all():
             return _view(self._batch(int(batch_B[0])), int(row_B[0]), len(numbers_B))
-        num_rows, length = len(numbers_B), self.format.sequence_length
-        tokens_BL = np.empty((num_rows, length), np.int32)
-        offsets_B1 = np.zeros(num_rows + 1, np.int32)
-        ends_K = np.empty(num_rows * length, np.int32)  # as many as there can be; few are touched
-        for start, stop in pairwise(starts_R[: num_runs + 1].tolist()):
-            batch = self._batch(int(batch_B[start]))
-            gather_rows(*batch, row_B[start:stop], start, tokens_BL, offsets_B1, ends_K)
-        return Rows(tokens_BL, offsets_B1, ends_K[: offsets_B1[-1]].copy())
+        tokens_BL = np.empty((len(numbers_B), self.format.sequence_length), np.int32)
+        ends: list[Int32s] = []
+        for b, (batch, row) in enumerate(zip(batch_B.tolist(), row_B.tolist(), strict=True)):
+            rows = self._batch(batch)
+            tokens_BL[b] = rows.tokens_BL[row]
+            ends.append(rows.ends_K[rows.offsets_B1[row] : rows.offsets_B1[row + 1]])
+        offsets_B1 = np.zeros(len(ends) + 1, np.int32)
+        np.cumsum([len(each) for each in ends], out=offsets_B1[1:])
+        return Rows(tokens_BL, offsets_B1, np.concatenate(ends))
+
+    def _places(self, numbers_B: Int64s) -> tuple[Int64s, Int64s]:
+        """Returns (B,) int64, the record batch of each sequence, counted through all shards, and its row."""
+        shard_B, place_B = np.divmod(numbers_B, self.sequences_per_shard)
+        batch_B, row_B = np.divmod(place_B, ROWS_PER_BATCH)
+        return shard_B * self._batches_per_shard + batch_B, row_B
 
     @property
     def _batches_per_shard(self) -> int:
         return -(-self.sequences_per_shard // ROWS_PER_BATCH)
 
-    def _read_manifest(self) -> _Manifest:
+    def _read_manifest(self) -> ListedShards:
         path = f"{self._root}/manifest.json"
         try:
             with self._filesystem.open_input_file(path) as file:
@@ -156,14 +134,9 @@ class ShardSet:
                 f"{self._name}: has no COMPLETED: its run did not finish, or is running again"
             )
         with _named_failures(f"{self._name}/manifest.json"):
-            manifest = msgspec.json.decode(text, type=_Manifest)
-            if manifest.manifest_version != MANIFEST_VERSION:
-                raise VerifyError(
-                    f"manifest_version must be {MANIFEST_VERSION}, got {manifest.manifest_version}"
-                )
-        return manifest
+            return parse(text)
 
-    def _check(self, shards: list[_ManifestShard]) -> None:
+    def _check(self, shards: Sequence[ListedShard]) -> None:
         """Compares the manifest with itself and with a listing of the folder."""
         if not len(self):
             raise InputError(f"{self._name}: its shards hold no sequence")
@@ -213,7 +186,7 @@ class ShardSet:
             tokens_T = rows.column("tokens").flatten().to_numpy(zero_copy_only=True)
             offsets_S1 = rows.column("doc_ends").offsets.to_numpy()
             ends_K = rows.column("doc_ends").values.to_numpy()
-            if not are_ends(offsets_S1, ends_K, self.format.sequence_length):
+            if not _are_ends(offsets_S1, ends_K, self.format.sequence_length):
                 raise VerifyError(
                     "doc_ends must increase inside the sequence; `sluice verify` says more"
                 )
@@ -234,7 +207,7 @@ def _named_failures(name: str) -> Iterator[None]:
         yield
     except OSError as failure:
         raise InputError(f"{name}: cannot be read: {failure}") from failure
-    except (pa.ArrowException, msgspec.MsgspecError, VerifyError) as failure:
+    except (pa.ArrowException, VerifyError) as failure:
         raise VerifyError(f"{name}: {failure}") from None
 
 
@@ -261,3 +234,13 @@ def _view(batch: Rows, row: int, num_rows: int) -> Rows:
     offsets_B1 = batch.offsets_B1[row : row + num_rows + 1]
     ends_K = batch.ends_K[offsets_B1[0] : offsets_B1[-1]]
     return Rows(batch.tokens_BL[row : row + num_rows], offsets_B1 - offsets_B1[0], ends_K)
+
+
+def _are_ends(offsets_S1: Int32s, ends_K: Int32s, length: int) -> bool:
+    """Returns whether every sequence has ends that increase inside it: what all that read them rely on."""
+    if offsets_S1[0] < 0 or (np.diff(offsets_S1) < 1).any() or offsets_S1[-1] > len(ends_K):
+        return False
+    owned_K = ends_K[offsets_S1[0] : offsets_S1[-1]]
+    before_K = np.append(np.int32(0), owned_K[:-1])
+    before_K[offsets_S1[:-1] - offsets_S1[0]] = 0
+    return bool((owned_K > before_K).all() and (owned_K <= length).all())

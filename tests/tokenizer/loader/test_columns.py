@@ -29,7 +29,7 @@ def segments_of(ends: list[int]) -> list[range]:
 @given(ends=batches)
 def test_cu_seqlens_are_where_segments_begin(ends: list[list[int]]) -> None:
     """The lengths between them are those of all segments in order, and fill the batch."""
-    starts_C1, longest = columns.cu_seqlens(rows_of(ends))
+    starts_C1, longest = columns.cu_seqlens(columns.segment_starts(rows_of(ends)))
     lengths = [len(segment) for row in ends for segment in segments_of(row)]
     assert starts_C1.dtype == np.int32
     assert starts_C1[0] == 0
@@ -41,7 +41,7 @@ def test_cu_seqlens_are_where_segments_begin(ends: list[list[int]]) -> None:
 def test_position_ids_restart_in_every_segment(ends: list[list[int]]) -> None:
     """They count from 0 in each document, and in padding."""
     expected = [[p for segment in segments_of(row) for p in range(len(segment))] for row in ends]
-    got = columns.position_ids(rows_of(ends))
+    got = columns.position_ids(rows_of(ends), columns.segment_starts(rows_of(ends)))
     assert (got.dtype, got.tolist()) == (np.int32, expected)
 
 
@@ -51,7 +51,7 @@ def test_document_ids_count_documents(ends: list[list[int]]) -> None:
     expected = [
         [sum(end <= j for end in row) if j < row[-1] else -1 for j in range(LENGTH)] for row in ends
     ]
-    got = columns.document_ids(rows_of(ends))
+    got = columns.document_ids(rows_of(ends), columns.segment_starts(rows_of(ends)))
     assert (got.dtype, got.tolist()) == (np.int32, expected)
 
 
@@ -76,8 +76,13 @@ def test_columns_of_a_slice(ends: list[list[int]]) -> None:
     rows = rows_of(ends)
     rows.tokens_BL.flags.writeable = False
     before = [array.copy() for array in rows]
-    for make in (columns.labels, columns.position_ids, columns.document_ids):
-        assert make(rows).flags.owndata
-    columns.cu_seqlens(rows)
+    starts_C1 = columns.segment_starts(rows)
+    made = (
+        starts_C1,
+        columns.labels(rows),
+        columns.position_ids(rows, starts_C1),
+        columns.document_ids(rows, starts_C1),
+    )
+    assert not any(np.shares_memory(new, old) for new in made for old in rows)
     for old, new in zip(before, rows, strict=True):
         np.testing.assert_array_equal(old, new)

@@ -269,11 +269,11 @@ def test_columns_are_those_of_the_rows(output: Path) -> None:
     """Each column is that of its function over the rows of the shards."""
     for batch in itertools.islice(loader_of(output, columns=COLUMNS, micro_batch_sequences=5), 20):
         rows = ShardSet(output).rows(batch.sequences.numpy())
-        starts_C1, longest = loader_columns.cu_seqlens(rows)
+        starts_C1, longest = loader_columns.cu_seqlens(loader_columns.segment_starts(rows))
         expected = TokenBatch(
             *(torch.tensor(rows.tokens_BL), torch.from_numpy(starts_C1), longest),
-            torch.from_numpy(loader_columns.position_ids(rows)),
-            torch.from_numpy(loader_columns.document_ids(rows)),
+            torch.from_numpy(loader_columns.position_ids(rows, starts_C1)),
+            torch.from_numpy(loader_columns.document_ids(rows, starts_C1)),
             torch.from_numpy(loader_columns.labels(rows)),
             *(batch.positions, batch.sequences),
         )

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -6,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.schemas.token_shard import ROWS_PER_BATCH
-from sluice.tokenizer.loader.kernels import ROUNDS
 from sluice.tokenizer.loader.order import MAX_SEQUENCES, Order
+from sluice.tokenizer.loader.permutation import ROUNDS
 
 WORD = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -73,7 +74,7 @@ def test_a_position_does_not_depend_on_what_is_asked_with_it(
 
 @given(size=st.integers(1, 5000), seed=st.integers(0, WORD), epoch=st.integers(0, 2**20))
 def test_sequences_equal_the_network_of_the_papers(size: int, seed: int, epoch: int) -> None:
-    """The kernel equals the same construction on Python's integers."""
+    """The arrays equal the same construction on Python's integers."""
     positions = [0, size // 2, size - 1]
     got = Order(1, size, "sequences", seed, 1).sequences(np.array(positions) + epoch * size)
     key = key_of(seed, epoch, 1, 0)
@@ -93,14 +94,24 @@ SEQUENCES = [1068, 1237, 334, 673, 1187, 974]
 BLOCKS = [1812, 2036, 612, 732, 676, 1974]
 
 
-def test_every_place_is_as_likely() -> None:
-    """Over 20,000 seeds each of 7 sequences is first, and follows each other, as often: chi-square.
+def of_epochs() -> np.ndarray:
+    """Returns the orders of 7 sequences in 20,000 epochs."""
+    return Order(1, 7, "sequences", 0, 1).sequences(np.arange(7 * 20_000)).reshape(-1, 7)
+
+
+def of_seeds() -> np.ndarray:
+    """Returns the orders of 7 sequences under 4,000 seeds."""
+    seeds = range(4000)
+    return np.array([Order(1, 7, "sequences", s, 1).sequences(np.arange(7)) for s in seeds])
+
+
+@pytest.mark.parametrize("orders_of", [of_epochs, of_seeds])
+def test_every_place_is_as_likely(orders_of: Callable[[], np.ndarray]) -> None:
+    """Over epochs, and over seeds, each sequence is first, and follows each other, as often: chi-square.
 
     The bounds are exceeded by one of 10^6 truly random shuffles.
     """
-    shuffles = np.array(
-        [Order(1, 7, "sequences", seed, 1).sequences(np.arange(7)) for seed in range(20_000)]
-    )
+    shuffles = orders_of()
     for place in range(7):
         counts = np.bincount(shuffles[:, place], minlength=7)
         assert chi_square(counts) < 38.3  # 6 degrees of freedom
