@@ -12,7 +12,7 @@ what was made from it stays right.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import apache_beam as beam
@@ -26,12 +26,9 @@ from sluice.pipeline.units.failure import report_failure
 from sluice.pipeline.units.manifest import Done, Unit, arrived
 from sluice.schemas.counts import Counts
 
-Work = Callable[[Unit, Attempt], Counts]
-"""Does a unit: writes its files through the attempt and returns its counts."""
-
 
 class Stage(Protocol):
-    """A step of a phase: a frozen, picklable spec; `open` makes the machine, once per worker."""
+    """A step of a phase: a frozen, picklable spec. A machine that it needs is made once per worker."""
 
     @property
     def name(self) -> str:
@@ -48,8 +45,8 @@ class Stage(Protocol):
         """What its units count."""
         ...
 
-    def open(self) -> Work:
-        """Returns the function that does a unit; may load models."""
+    def do(self, unit: Unit, attempt: Attempt) -> Counts:
+        """Does a unit: writes its files through the attempt and returns its counts; may load models."""
         ...
 
 
@@ -58,7 +55,6 @@ class DoUnit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
 
     def __init__(self, stage: Stage):
         self._stage = stage
-        self._work: Work | None = None
 
     def process(self, unit: Unit) -> Iterator[Done]:
         """Yields the finished unit, done now or before."""
@@ -74,9 +70,7 @@ class DoUnit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     def _do(self, unit: Unit) -> None:
         attempt = Attempt(self._stage.folder, unit.name, index=unit.index, arrived=arrived(unit))
         try:
-            if self._work is None:
-                self._work = self._stage.open()
-            counts = self._work(unit, attempt)
+            counts = self._stage.do(unit, attempt)
             attempt.commit(counts)
         except Exception as failure:
             with contextlib.suppress(OSError):

@@ -10,9 +10,9 @@ import pytest
 from sluice.pipeline import cli
 from sluice.pipeline.engine.progress import Progress, State, clock
 from sluice.pipeline.storage.sealed import write_sealed
-from sluice.pipeline.units.manifest import UnitManifest
-from sluice.pipeline.units.stage import Work
-from sluice.schemas.counts import CleanCounts
+from sluice.pipeline.units.attempt import Attempt
+from sluice.pipeline.units.manifest import Unit, UnitManifest
+from sluice.schemas.counts import CleanCounts, NoCounts
 
 COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
 
@@ -83,8 +83,8 @@ class Stage:
     def __init__(self, name: str, folder: Path):
         self.name, self.folder = name, str(folder)
 
-    def open(self) -> Work:
-        raise AssertionError("the progress display opens no stage")
+    def do(self, unit: Unit, attempt: Attempt) -> NoCounts:
+        raise AssertionError("the progress display does no unit")
 
 
 def manifest(unit: str, *, read: int) -> UnitManifest:

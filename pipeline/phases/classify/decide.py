@@ -7,7 +7,6 @@ stage does. A later transformer sees what an earlier one left.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -32,7 +31,6 @@ from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Int8s, Int64s
 from sluice.schemas.counts import (
     AgreementCounts,
@@ -67,9 +65,42 @@ class Classify:
         """The stage's name, in counts and in the graph."""
         return f"{PHASE}_{self.cascade.spec.prefix}"
 
-    def open(self) -> Work:
-        """Returns the function that decides on a unit that was scored."""
-        return partial(_decide, self)
+    def do(self, unit: Unit, attempt: Attempt) -> ClassifyCounts:
+        """Writes a unit's scores, rejects and drops; `unit.payload` is its ScoredUnit."""
+        scored: ScoredUnit = unit.payload
+        posts = self.cascade.read(unit)
+        chosen = self.cascade.choose(posts)
+        place_S = np.flatnonzero(chosen.seen_N)
+        place_M = place_S[scored.survivors.row_M]
+        seen = _Seen(
+            posts.take(pa.array(place_M)),
+            place_M,
+            chosen.band_N[place_M],
+            first_bound(scored.survivors.scores, bounds(self.cascade.spec), len(place_M)),
+        )
+        failed_F = np.setdiff1d(place_S, place_M, assume_unique=True)
+        lost_L = np.sort(np.concatenate([place_M[seen.dropped_M], failed_F]))
+        name = f"{self.cascade.spec.prefix}-{unit.index:05d}"
+        _write_scores(self, f"scores/{name}.parquet", seen, scored.survivors, attempt)
+        _write_rejects(
+            self, RejectFile(attempt, self.output, f"{PHASE}-{name}"), seen, scored.survivors
+        )
+        write_rows(attempt, "drops", DROPS, self.cascade.survivors.places(unit.name)[lost_L])
+        seconds = scored.survivors.seconds + scored.screened.seconds
+        attempt.times[self.cascade.spec.prefix] = round(1e6 * seconds)
+        return ClassifyCounts(
+            posts=posts.num_rows,
+            band=int(chosen.band_N.sum()),
+            sample=int(chosen.sample_N.sum()) + len(scored.screened.row_M),
+            scored=len(place_M) + len(scored.screened.row_M),
+            tokens=scored.survivors.tokens + scored.screened.tokens,
+            truncated=scored.survivors.truncated + scored.screened.truncated,
+            policy=_reasons(self.cascade.spec, seen),
+            errors={self.cascade.spec.prefix: len(failed_F)} if len(failed_F) else {},
+            lost=tally(posts.take(pa.array(lost_L)), PostTally),
+            screens=_by_language(self.cascade.spec, seen, scored.survivors),
+            agreement=_agreement(self.cascade.spec, seen, chosen, scored.screened),
+        )
 
 
 class _Seen(NamedTuple):
@@ -91,44 +122,6 @@ class _Seen(NamedTuple):
     def dropped_M(self) -> Mask:
         """(M,) bool, what the transformer rejects, where it decides."""
         return np.asarray(self.band_M & (self.bound_M >= 0))
-
-
-def _decide(stage: Classify, unit: Unit, attempt: Attempt) -> ClassifyCounts:
-    """Writes a unit's scores, rejects and drops; `unit.payload` is its ScoredUnit."""
-    scored: ScoredUnit = unit.payload
-    posts = stage.cascade.read(unit)
-    chosen = stage.cascade.choose(posts)
-    place_S = np.flatnonzero(chosen.seen_N)
-    place_M = place_S[scored.survivors.row_M]
-    seen = _Seen(
-        posts.take(pa.array(place_M)),
-        place_M,
-        chosen.band_N[place_M],
-        first_bound(scored.survivors.scores, bounds(stage.cascade.spec), len(place_M)),
-    )
-    failed_F = np.setdiff1d(place_S, place_M, assume_unique=True)
-    lost_L = np.sort(np.concatenate([place_M[seen.dropped_M], failed_F]))
-    name = f"{stage.cascade.spec.prefix}-{unit.index:05d}"
-    _write_scores(stage, f"scores/{name}.parquet", seen, scored.survivors, attempt)
-    _write_rejects(
-        stage, RejectFile(attempt, stage.output, f"{PHASE}-{name}"), seen, scored.survivors
-    )
-    write_rows(attempt, "drops", DROPS, stage.cascade.survivors.places(unit.name)[lost_L])
-    seconds = scored.survivors.seconds + scored.screened.seconds
-    attempt.times[stage.cascade.spec.prefix] = round(1e6 * seconds)
-    return ClassifyCounts(
-        posts=posts.num_rows,
-        band=int(chosen.band_N.sum()),
-        sample=int(chosen.sample_N.sum()) + len(scored.screened.row_M),
-        scored=len(place_M) + len(scored.screened.row_M),
-        tokens=scored.survivors.tokens + scored.screened.tokens,
-        truncated=scored.survivors.truncated + scored.screened.truncated,
-        policy=_reasons(stage.cascade.spec, seen),
-        errors={stage.cascade.spec.prefix: len(failed_F)} if len(failed_F) else {},
-        lost=tally(posts.take(pa.array(lost_L)), PostTally),
-        screens=_by_language(stage.cascade.spec, seen, scored.survivors),
-        agreement=_agreement(stage.cascade.spec, seen, chosen, scored.screened),
-    )
 
 
 def _write_scores(

@@ -32,7 +32,6 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CleanCounts, FilterCounts, ScreenedTally, Table
 from sluice.schemas.hashing import partition_of
@@ -69,10 +68,21 @@ class CleanStage:
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
-    def open(self) -> Work:
-        """Returns the function that cleans a unit, with its models loaded."""
+    def do(self, unit: Unit, attempt: Attempt) -> CleanCounts:
+        """Cleans a unit, with models that are loaded once a process."""
         identify, machines = load_machines(self.filters, self.language_model)
-        return partial(_clean_unit, self, identify, machines)
+        outputs = CleanOutputs(self, unit, attempt)
+        apply = partial(clean_batch, identify=identify, machines=machines)
+        input_unit = msgspec.convert(unit.payload, InputUnit)
+        with outputs:
+            for read in read_unit(self.root, input_unit, self.options):
+                outputs.reject(read.rejected)
+                if read.posts.num_rows:
+                    for part in isolate_failures(
+                        Batch(read.posts), apply, phase=PHASE, stage="normalize"
+                    ):
+                        outputs.take(part)
+        return outputs.finish()
 
 
 @lru_cache(maxsize=4)
@@ -106,27 +116,6 @@ def clean_batch(
         },
     )
     return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
-
-
-def _clean_unit(
-    stage: CleanStage,
-    identify: LanguageIdentifier,
-    machines: Sequence[Machine],
-    unit: Unit,
-    attempt: Attempt,
-) -> CleanCounts:
-    outputs = CleanOutputs(stage, unit, attempt)
-    apply = partial(clean_batch, identify=identify, machines=machines)
-    input_unit = msgspec.convert(unit.payload, InputUnit)
-    with outputs:
-        for read in read_unit(stage.root, input_unit, stage.options):
-            outputs.reject(read.rejected)
-            if read.posts.num_rows:
-                for part in isolate_failures(
-                    Batch(read.posts), apply, phase=PHASE, stage="normalize"
-                ):
-                    outputs.take(part)
-    return outputs.finish()
 
 
 class CleanOutputs:

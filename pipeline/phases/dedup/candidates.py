@@ -6,7 +6,6 @@ chain of edges connects form a component. Nothing here has seen a text.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +17,6 @@ from sluice.pipeline.history.segments import View
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import BucketCounts, JoinCounts
 
@@ -110,28 +108,24 @@ class LinkPosts(DedupStage):
     max_checks: int
     counts: ClassVar = BucketCounts
 
-    def open(self) -> Work:
-        """Returns the function that does a partition."""
+    def do(self, unit: Unit, attempt: Attempt) -> BucketCounts:
+        """Joins the posts of a partition by edges."""
         first = dict(zip(self.posts.units, self.posts.first, strict=False))
-        return partial(_edges, self, first)
-
-
-def _edges(stage: LinkPosts, first: dict[str, int], unit: Unit, attempt: Attempt) -> BucketCounts:
-    rows = sum(source.rows for source in exchange.unit_sources(unit))
-    buckets = StarEdges(expected_keys=min(rows, PIECE_ROWS))
-    counts = BucketCounts()
-    path = attempt.path("edges")
-    with pa.ipc.new_file(path, EDGES) as file:
-        for key_M, post_M in _pieces(unit, first):
-            edges = [pa.array(end_E) for end_E in buckets.add(key_M, post_M)]
-            file.write_batch(pa.RecordBatch.from_arrays(edges, schema=EDGES))
-            counts.keys += len(key_M)
-            counts.edges += len(edges[0])
-    attempt.add("edges", path)
-    view = stage.posts.history
-    if view is not None:
-        counts.history_edges = _history_edges(stage, view, buckets, unit, attempt)
-    return counts
+        rows = sum(source.rows for source in exchange.unit_sources(unit))
+        buckets = StarEdges(expected_keys=min(rows, PIECE_ROWS))
+        counts = BucketCounts()
+        path = attempt.path("edges")
+        with pa.ipc.new_file(path, EDGES) as file:
+            for key_M, post_M in _pieces(unit, first):
+                edges = [pa.array(end_E) for end_E in buckets.add(key_M, post_M)]
+                file.write_batch(pa.RecordBatch.from_arrays(edges, schema=EDGES))
+                counts.keys += len(key_M)
+                counts.edges += len(edges[0])
+        attempt.add("edges", path)
+        view = self.posts.history
+        if view is not None:
+            counts.history_edges = _history_edges(self, view, buckets, unit, attempt)
+        return counts
 
 
 def _pieces(unit: Unit, first: dict[str, int]) -> Iterator[tuple[Array, Array]]:
@@ -177,33 +171,31 @@ class Join(DedupStage):
 
     counts: ClassVar = JoinCounts
 
-    def open(self) -> Work:
-        """Returns the function that joins all edges."""
-        return partial(_components, self.posts)
-
-
-def _components(posts: CandidateNumbers, unit: Unit, attempt: Attempt) -> JoinCounts:
-    entry_H = _entries(unit)
-    num_posts = posts.first[-1]
-    components = Components(num_posts + len(entry_H))
-    for left_E, right_E in _columns(unit, "edges"):
-        components.add(left_E, right_E)
-    for post_E, entry_E in _columns(unit, "history"):
-        number_E = np.searchsorted(entry_H, entry_E) + num_posts
-        components.add(post_E, number_E.astype(np.uint32))
-    label_P, shared_P = components.labels()
-    path, num_units = attempt.path("components"), len(posts.units)
-    files = history_files(posts.history)
-    with exchange.Writer(path, schema=COMPONENT, num_partitions=num_units + len(files)) as writer:
-        for u in range(num_units):
-            row_C = np.flatnonzero(shared_P[posts.first[u] : posts.first[u + 1]])
-            _write_components(writer, u, row_C, row_C + posts.first[u], label_P)
-        for f, file in enumerate(files):
-            at = np.searchsorted(entry_H, [file.entry, file.entry + file.rows])
-            row_E = entry_H[slice(*at)] & np.uint64((1 << segments.ROW_BITS) - 1)
-            _write_components(writer, num_units + f, row_E, np.arange(*at) + num_posts, label_P)
-    attempt.add("components", path, ranges=writer.ranges)
-    return JoinCounts(int(shared_P[:num_posts].sum()), len(entry_H))
+    def do(self, unit: Unit, attempt: Attempt) -> JoinCounts:
+        """Joins all edges."""
+        posts, entry_H = self.posts, _entries(unit)
+        num_posts = posts.first[-1]
+        components = Components(num_posts + len(entry_H))
+        for left_E, right_E in _columns(unit, "edges"):
+            components.add(left_E, right_E)
+        for post_E, entry_E in _columns(unit, "history"):
+            number_E = np.searchsorted(entry_H, entry_E) + num_posts
+            components.add(post_E, number_E.astype(np.uint32))
+        label_P, shared_P = components.labels()
+        path, num_units = attempt.path("components"), len(posts.units)
+        files = history_files(posts.history)
+        with exchange.Writer(
+            path, schema=COMPONENT, num_partitions=num_units + len(files)
+        ) as writer:
+            for u in range(num_units):
+                row_C = np.flatnonzero(shared_P[posts.first[u] : posts.first[u + 1]])
+                _write_components(writer, u, row_C, row_C + posts.first[u], label_P)
+            for f, file in enumerate(files):
+                at = np.searchsorted(entry_H, [file.entry, file.entry + file.rows])
+                row_E = entry_H[slice(*at)] & np.uint64((1 << segments.ROW_BITS) - 1)
+                _write_components(writer, num_units + f, row_E, np.arange(*at) + num_posts, label_P)
+        attempt.add("components", path, ranges=writer.ranges)
+        return JoinCounts(int(shared_P[:num_posts].sum()), len(entry_H))
 
 
 def _write_components(

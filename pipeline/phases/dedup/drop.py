@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +18,6 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import DropCounts, ScreenedTally
 from sluice.schemas.post import source_rows
@@ -43,49 +41,45 @@ class Drop(DedupStage):
     screens: tuple[str, ...] = ()
     counts: ClassVar = DropCounts
 
-    def open(self) -> Work:
-        """Returns the function that writes a unit's drops."""
-        return partial(_drop, self)
-
-
-def _drop(stage: Drop, unit: Unit, attempt: Attempt) -> DropCounts:
-    index = unit.index
-    found = pa.Table.from_batches([batch for _, batch in exchange.read(unit)])
-    found = found.combine_chunks().sort_by("post").to_batches()[0]
-    stays = pc.equal(found.column("reason"), KEPT_CODE)
-    _write_copies(stage, index, found.filter(stays), attempt)
-    found = found.filter(pc.invert(stays))
-    row_D = np.asarray(found.column("post")) - np.uint32(stage.posts.first[index])
-    columns = ["post_id", "row_key", "language", "created_at", "source", "text"]
-    columns += [f"{SCORE}{name}" for name in stage.screens]
-    posts = _take_rows(Done(stage.posts.folder, stage.posts.units[index]), row_D, columns)
-    reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
-    source_row = source_rows(posts.column("row_key"))
-    days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in stage.posts.days), None], pa.string())
-    rejects = reject_batch(
-        len(row_D),
-        {
-            "post_id": posts.column("post_id"),
-            "kind": DUPLICATE,
-            "phase": PHASE,
-            "stage": "minhash",
-            "reason": reasons,
-            "score": found.column("similarity"),
-            "threshold": stage.threshold,
-            "detail": days.take(_day_numbers(found.column("segment"), len(days) - 1)),
-            "source_file": stage.posts.files[index],
-            "source_row": source_row,
-            "duplicate_of": found.column("duplicate_of"),
-        },
-    )
-    file = RejectFile(attempt, stage.output, f"{PHASE}-{index:05d}")
-    file.write(rejects)
-    file.finish()
-    write_rows(attempt, "drops", DROPS, row_D)
-    lost = tally(posts, ScreenedTally)
-    lost.screens = {n: histogram(np.asarray(posts.column(f"{SCORE}{n}"))) for n in stage.screens}
-    earlier = reasons.filter(pc.not_equal(found.column("segment"), THIS_RUN))
-    return DropCounts(value_counts(reasons), value_counts(earlier), lost)
+    def do(self, unit: Unit, attempt: Attempt) -> DropCounts:
+        """Writes the drops of a clean unit."""
+        index = unit.index
+        found = pa.Table.from_batches([batch for _, batch in exchange.read(unit)])
+        found = found.combine_chunks().sort_by("post").to_batches()[0]
+        stays = pc.equal(found.column("reason"), KEPT_CODE)
+        _write_copies(self, index, found.filter(stays), attempt)
+        found = found.filter(pc.invert(stays))
+        row_D = np.asarray(found.column("post")) - np.uint32(self.posts.first[index])
+        columns = ["post_id", "row_key", "language", "created_at", "source", "text"]
+        columns += [f"{SCORE}{name}" for name in self.screens]
+        posts = _take_rows(Done(self.posts.folder, self.posts.units[index]), row_D, columns)
+        reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
+        source_row = source_rows(posts.column("row_key"))
+        days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in self.posts.days), None], pa.string())
+        rejects = reject_batch(
+            len(row_D),
+            {
+                "post_id": posts.column("post_id"),
+                "kind": DUPLICATE,
+                "phase": PHASE,
+                "stage": "minhash",
+                "reason": reasons,
+                "score": found.column("similarity"),
+                "threshold": self.threshold,
+                "detail": days.take(_day_numbers(found.column("segment"), len(days) - 1)),
+                "source_file": self.posts.files[index],
+                "source_row": source_row,
+                "duplicate_of": found.column("duplicate_of"),
+            },
+        )
+        file = RejectFile(attempt, self.output, f"{PHASE}-{index:05d}")
+        file.write(rejects)
+        file.finish()
+        write_rows(attempt, "drops", DROPS, row_D)
+        lost = tally(posts, ScreenedTally)
+        lost.screens = {n: histogram(np.asarray(posts.column(f"{SCORE}{n}"))) for n in self.screens}
+        earlier = reasons.filter(pc.not_equal(found.column("segment"), THIS_RUN))
+        return DropCounts(value_counts(reasons), value_counts(earlier), lost)
 
 
 def _day_numbers(segment: pa.Array, this_run: int) -> pa.Array:

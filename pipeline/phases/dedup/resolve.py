@@ -13,7 +13,6 @@ found a leader, D posts that are dropped, G redeliveries, K keys.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -46,7 +45,6 @@ from sluice.pipeline.phases.dedup.spilled_leaders import LeaderRows, SpilledLead
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import ResolveCounts
 
@@ -390,26 +388,25 @@ class ResolveComponents(DedupStage):
     rules: Rules
     counts: ClassVar = ResolveCounts
 
-    def open(self) -> Work:
-        """Returns the function that resolves a partition of components."""
-        return partial(_resolve, self)
+    def do(self, unit: Unit, attempt: Attempt) -> ResolveCounts:
+        """Resolves a partition of components."""
 
+        def read() -> Iterator[pa.RecordBatch]:
+            return (batch for _, batch in exchange.read(unit))
 
-def _resolve(stage: ResolveComponents, unit: Unit, attempt: Attempt) -> ResolveCounts:
-    def read() -> Iterator[pa.RecordBatch]:
-        return (batch for _, batch in exchange.read(unit))
-
-    resolved = resolve(read, stage.rules, scratch=attempt.path("scratch", suffix=""))
-    first_U = np.asarray(stage.posts.first, np.int64)
-    path, num_units = attempt.path("found"), len(stage.posts.units)
-    with exchange.Writer(path, schema=FOUND, num_partitions=num_units, compression="lz4") as writer:
-        for found in resolved.found:
-            post_D = np.asarray(found.column("post"))
-            writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
-    attempt.add("found", path, ranges=writer.ranges)
-    return ResolveCounts(
-        unverified=resolved.num_unverified,
-        slices=resolved.num_slices,
-        cluster_sizes=resolved.cluster_sizes,
-        component_sizes=resolved.component_sizes,
-    )
+        resolved = resolve(read, self.rules, scratch=attempt.path("scratch", suffix=""))
+        first_U = np.asarray(self.posts.first, np.int64)
+        path, num_units = attempt.path("found"), len(self.posts.units)
+        with exchange.Writer(
+            path, schema=FOUND, num_partitions=num_units, compression="lz4"
+        ) as writer:
+            for found in resolved.found:
+                post_D = np.asarray(found.column("post"))
+                writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
+        attempt.add("found", path, ranges=writer.ranges)
+        return ResolveCounts(
+            unverified=resolved.num_unverified,
+            slices=resolved.num_slices,
+            cluster_sizes=resolved.cluster_sizes,
+            component_sizes=resolved.component_sizes,
+        )

@@ -1,8 +1,8 @@
 """The stage `ship`: the texts of candidates, by partition of their components."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +20,6 @@ from sluice.pipeline.phases.edges import read_kept
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas import hashing
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CandidateCounts
@@ -36,29 +35,27 @@ class SendTexts(DedupStage):
     num_partitions: int
     counts: ClassVar = CandidateCounts
 
-    def open(self) -> Work:
-        """Returns the function that ships a file's candidates."""
-        return partial(_send, self, history_files(self.posts.history))
+    @cached_property
+    def _history_files(self) -> list[HistoryFile]:
+        return history_files(self.posts.history)
 
-
-def _send(
-    stage: SendTexts, files: Sequence[HistoryFile], unit: Unit, attempt: Attempt
-) -> CandidateCounts:
-    found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
-    found = found.combine_chunks().to_batches()[0]
-    number, path = unit.index, attempt.path("candidates")
-    with exchange.Writer(
-        path, schema=CANDIDATE, num_partitions=stage.num_partitions, compression="lz4"
-    ) as writer:
-        if number < len(stage.posts.units):
-            sent = _posts(stage, stage.posts.units[number], found)
-        else:
-            sent = _entries_of(stage, files[number - len(stage.posts.units)], found)
-        for rows in sent:
-            component_C = np.asarray(rows.column("component"))
-            writer.write(rows, partition_of(component_C, stage.num_partitions))
-    attempt.add("candidates", path, ranges=writer.ranges)
-    return CandidateCounts(found.num_rows)
+    def do(self, unit: Unit, attempt: Attempt) -> CandidateCounts:
+        """Sends the candidates of a file."""
+        found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
+        found = found.combine_chunks().to_batches()[0]
+        number, path = unit.index, attempt.path("candidates")
+        with exchange.Writer(
+            path, schema=CANDIDATE, num_partitions=self.num_partitions, compression="lz4"
+        ) as writer:
+            if number < len(self.posts.units):
+                sent = _posts(self, self.posts.units[number], found)
+            else:
+                sent = _entries_of(self, self._history_files[number - len(self.posts.units)], found)
+            for rows in sent:
+                component_C = np.asarray(rows.column("component"))
+                writer.write(rows, partition_of(component_C, self.num_partitions))
+        attempt.add("candidates", path, ranges=writer.ranges)
+        return CandidateCounts(found.num_rows)
 
 
 def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

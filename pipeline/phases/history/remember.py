@@ -18,7 +18,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -38,7 +37,6 @@ from sluice.pipeline.phases.edges import KEYS, Survivors
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import IndexCounts, PublishCounts, RecordCounts
 from sluice.schemas.errors import DamagedError, LedgerError, SluiceError
@@ -68,30 +66,26 @@ class Record:
     name: str = f"{PHASE}_record"
     counts: ClassVar = RecordCounts
 
-    def open(self) -> Work:
-        """Returns the function that records a unit."""
-        return partial(_record, self)
-
-
-def _record(stage: Record, unit: Unit, attempt: Attempt) -> RecordCounts:
-    name = f"posts-{unit.index:05d}.arrow"
-    path, keys_path = attempt.contract_path(stage.segment, name), attempt.path("keys")
-    counts = RecordCounts()
-    with (
-        segments.PostsWriter(path) as posts,
-        exchange.Writer(keys_path, schema=KEYS, num_partitions=stage.num_partitions) as keys,
-    ):
-        for batch in stage.survivors.read(unit.name, columns=("post_id", "text")):
-            post_id, text = batch.column("post_id"), dedup_text(batch.column("text"))
-            posts.write(post_id, text)
-            key_M, row_M = post_keys(post_id, text, stage.minhash)
-            row_M += np.uint32(counts.posts)
-            rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
-            keys.write(rows, partition_of(key_M, stage.num_partitions))
-            counts += RecordCounts(batch.num_rows, len(key_M))
-    attempt.add_contract("posts", name)
-    attempt.add("keys", keys_path, ranges=keys.ranges)
-    return counts
+    def do(self, unit: Unit, attempt: Attempt) -> RecordCounts:
+        """Records a unit's posts, and sends their keys."""
+        name = f"posts-{unit.index:05d}.arrow"
+        path, keys_path = attempt.contract_path(self.segment, name), attempt.path("keys")
+        counts = RecordCounts()
+        with (
+            segments.PostsWriter(path) as posts,
+            exchange.Writer(keys_path, schema=KEYS, num_partitions=self.num_partitions) as keys,
+        ):
+            for batch in self.survivors.read(unit.name, columns=("post_id", "text")):
+                post_id, text = batch.column("post_id"), dedup_text(batch.column("text"))
+                posts.write(post_id, text)
+                key_M, row_M = post_keys(post_id, text, self.minhash)
+                row_M += np.uint32(counts.posts)
+                rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
+                keys.write(rows, partition_of(key_M, self.num_partitions))
+                counts += RecordCounts(batch.num_rows, len(key_M))
+        attempt.add_contract("posts", name)
+        attempt.add("keys", keys_path, ranges=keys.ranges)
+        return counts
 
 
 def post_keys(
@@ -123,9 +117,24 @@ class Index:
     name: str = f"{PHASE}_index"
     counts: ClassVar = IndexCounts
 
-    def open(self) -> Work:
-        """Returns the function that sorts a partition; all units are recorded by then."""
-        return partial(_index, self, _first_posts(self.record))
+    def do(self, unit: Unit, attempt: Attempt) -> IndexCounts:
+        """Sorts a partition; all units are recorded by then."""
+        first = _first_posts(self.record)
+        num_rows = sum(s.rows for s in exchange.unit_sources(unit))
+        key_M, row_M = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint32)
+        at = 0
+        for source, batch in exchange.read(unit):
+            end = at + batch.num_rows
+            key_M[at:end] = batch.column("key")
+            np.add(batch.column("row"), np.uint32(first[source.unit]), out=row_M[at:end])
+            at = end
+        # Units come in order, and a unit's rows too, so a stable sort by key leaves rows ascending.
+        key_M, row_M = sort_by_key(segments.cut(key_M), row_M)
+        name = f"keys-{unit.index:05d}.parquet"
+        path = attempt.contract_path(self.segment, name)
+        segments.write_keys(path, key_M, row_M)
+        attempt.add_contract("keys", name)
+        return IndexCounts(num_rows)
 
 
 def _first_posts(record: str) -> dict[str, int]:
@@ -139,24 +148,6 @@ def _first_posts(record: str) -> dict[str, int]:
             f"{total:,} posts are more than a segment of the history holds: run fewer input files"
         )
     return first
-
-
-def _index(stage: Index, first: dict[str, int], unit: Unit, attempt: Attempt) -> IndexCounts:
-    num_rows = sum(s.rows for s in exchange.unit_sources(unit))
-    key_M, row_M = np.empty(num_rows, np.uint64), np.empty(num_rows, np.uint32)
-    at = 0
-    for source, batch in exchange.read(unit):
-        end = at + batch.num_rows
-        key_M[at:end] = batch.column("key")
-        np.add(batch.column("row"), np.uint32(first[source.unit]), out=row_M[at:end])
-        at = end
-    # Units come in order, and a unit's rows too, so a stable sort by key leaves rows ascending.
-    key_M, row_M = sort_by_key(segments.cut(key_M), row_M)
-    name = f"keys-{unit.index:05d}.parquet"
-    path = attempt.contract_path(stage.segment, name)
-    segments.write_keys(path, key_M, row_M)
-    attempt.add_contract("keys", name)
-    return IndexCounts(num_rows)
 
 
 @dataclass(frozen=True)
@@ -184,9 +175,26 @@ class Publish:
     name: str = f"{PHASE}_publish"
     counts: ClassVar = PublishCounts
 
-    def open(self) -> Work:
-        """Returns the function that publishes the segment."""
-        return partial(_publish, self)
+    def do(self, unit: Unit, attempt: Attempt) -> PublishCounts:
+        """Publishes the segment."""
+        # A second attempt finds that the first removed the work of the units: what arrived is not recorded.
+        attempt.arrived = 0
+        if not self.is_done():
+            done = exchange.gathered(unit)
+            _check_arrived(self, done)
+            contents = _contents(self, done)
+            segment, path = Path(self.segment_folder), Path(self.segment_folder, CONTENTS)
+            history.flush(segment / f.name for f in contents.files)
+            history.write_durably(path, contents)
+            history.flush([segment.parent, self.history])
+            version = history.current(self.history)
+            if version:
+                history.check_sketch(version, self.sketch, folder=self.history)
+            row = self.row(contents)
+            version = history.extended(version, row, sketch=self.sketch, days=self.days)
+            history.publish(self.history, version)
+        _tidy(self)
+        return published_counts(self)
 
     @property
     def segment_folder(self) -> str:
@@ -203,27 +211,6 @@ class Publish:
         version = history.current(self.history)
         names = {s.name for s in version.segments} if version else set()
         return self.segment in names and segments.is_whole(self.segment_folder)
-
-
-def _publish(stage: Publish, unit: Unit, attempt: Attempt) -> PublishCounts:
-    # A second attempt finds that the first one removed the work of the units: what arrived is not recorded.
-    attempt.arrived = 0
-    if not stage.is_done():
-        done = exchange.gathered(unit)
-        _check_arrived(stage, done)
-        contents = _contents(stage, done)
-        segment, path = Path(stage.segment_folder), Path(stage.segment_folder, CONTENTS)
-        history.flush(segment / f.name for f in contents.files)
-        history.write_durably(path, contents)
-        history.flush([segment.parent, stage.history])
-        version = history.current(stage.history)
-        if version:
-            history.check_sketch(version, stage.sketch, folder=stage.history)
-        row = stage.row(contents)
-        version = history.extended(version, row, sketch=stage.sketch, days=stage.days)
-        history.publish(stage.history, version)
-    _tidy(stage)
-    return published_counts(stage)
 
 
 def _check_arrived(stage: Publish, done: Sequence[Done]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from sluice.filters.base import Filter, on_grid
 from sluice.filters.batch import Batch, Mask, Scores
-from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.language.views import model_views
 from sluice.filters.partition import Machine, Partition, isolate_failures
 from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
@@ -26,7 +26,6 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.counts import ScoreCounts
 from sluice.schemas.post import POST
 from sluice.schemas.reject import reject_batch
@@ -48,10 +47,39 @@ class ScoreStage:
     name: str = PHASE
     counts: ClassVar = ScoreCounts
 
-    def open(self) -> Work:
-        """Returns the function that scores a unit, with its models loaded."""
+    def do(self, unit: Unit, attempt: Attempt) -> ScoreCounts:
+        """Scores a unit, with models that are loaded once a process."""
         identify, machines = load_machines(self.filters, self.language_model)
-        return partial(_score_unit, self, identify, machines, load_transformers(self.transformers))
+        transformers = load_transformers(self.transformers)
+        name = f"scores/scores-{unit.index:05d}.parquet"
+        path = attempt.contract_path(self.output, name)
+        rejects = RejectFile(attempt, self.output, f"{PHASE}-{unit.index:05d}")
+        scored: list[pa.RecordBatch] = []
+        schema = score_schema(self.filters, self.transformers)
+        views = model_views(identify, *(score for _, score in machines))
+
+        def apply(batch: Batch) -> Partition:
+            text = normalize(batch.posts.column("text"))
+            posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+            scored.append(score_batch(Batch(posts, views), machines, schema, transformers))
+            return Partition(batch, {}, reject_batch(0, {}), {})
+
+        counts = ScoreCounts()
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for read in read_unit(
+                self.root, msgspec.convert(unit.payload, InputUnit), self.options
+            ):
+                rejects.write(read.rejected)
+                counts.read += read.rejected.num_rows + read.posts.num_rows
+                for part in isolate_failures(Batch(read.posts), apply, phase=PHASE, stage=PHASE):
+                    rejects.write(part.rejected)
+                for rows in scored:
+                    counts.scored += rows.num_rows
+                    writer.write_batch(rows)
+                scored.clear()
+        attempt.add_contract("scores", name)
+        rejects.finish()
+        return counts
 
 
 Models = tuple[tuple[Classifier, Located], ...]
@@ -100,43 +128,6 @@ def score_batch(
     for model in transformers:
         columns += map(pa.array, on_grid(model.score(batch.text).scores_NL.T))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _score_unit(
-    stage: ScoreStage,
-    identify: LanguageIdentifier,
-    machines: Sequence[Machine],
-    transformers: Sequence[TransformerScorer],
-    unit: Unit,
-    attempt: Attempt,
-) -> ScoreCounts:
-    name = f"scores/scores-{unit.index:05d}.parquet"
-    path = attempt.contract_path(stage.output, name)
-    rejects = RejectFile(attempt, stage.output, f"{PHASE}-{unit.index:05d}")
-    scored: list[pa.RecordBatch] = []
-    schema = score_schema(stage.filters, stage.transformers)
-    views = model_views(identify, *(score for _, score in machines))
-
-    def apply(batch: Batch) -> Partition:
-        text = normalize(batch.posts.column("text"))
-        posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-        scored.append(score_batch(Batch(posts, views), machines, schema, transformers))
-        return Partition(batch, {}, reject_batch(0, {}), {})
-
-    counts = ScoreCounts()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for read in read_unit(stage.root, msgspec.convert(unit.payload, InputUnit), stage.options):
-            rejects.write(read.rejected)
-            counts.read += read.rejected.num_rows + read.posts.num_rows
-            for part in isolate_failures(Batch(read.posts), apply, phase=PHASE, stage=PHASE):
-                rejects.write(part.rejected)
-            for rows in scored:
-                counts.scored += rows.num_rows
-                writer.write_batch(rows)
-            scored.clear()
-    attempt.add_contract("scores", name)
-    rejects.finish()
-    return counts
 
 
 class ScoreSummary(NamedTuple):

@@ -1,7 +1,6 @@
 """The stage `deal`: how many shards there are, and which sequence is at which place of which of them."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +11,6 @@ from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.counts import DealCounts, PackCounts
 from sluice.tokenizer.packing.sizing import ShardPlan, deal, plan_shards
 from sluice.tokenizer.vocabulary.load import VocabularyIds
@@ -35,9 +33,41 @@ class Deal:
     name: str = "tokens_deal"
     counts: ClassVar = DealCounts
 
-    def open(self) -> Work:
-        """Returns the function that deals."""
-        return partial(_deal, self)
+    def do(self, unit: Unit, attempt: Attempt) -> DealCounts:
+        """Deals the sequences."""
+        packed = exchange.gathered(unit)
+        manifest_P = [done.manifest() for done in packed]
+        num_P = [manifest.counted(PackCounts).sequences for manifest in manifest_P]
+        planned = shards_for(self.training, sum(num_P))
+        shard_S, position_S = deal(sum(num_P), planned, seed=self.seed)
+        shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
+        number_P = [manifest.index for manifest in manifest_P]
+        columns = [
+            pa.array(position_S.astype(np.uint32)),
+            pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),
+            pa.array(
+                np.concatenate(
+                    [np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)]
+                )
+            ),
+        ]
+        path = attempt.path("dealt")
+        with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:
+            writer.write(pa.RecordBatch.from_arrays(columns, schema=DEALT), shard_S)
+        attempt.add("dealt", path, ranges=writer.ranges)
+        use = write_token_counts(
+            [done.path("use") for done in packed],
+            self.vocabulary,
+            output=self.output,
+            attempt=attempt,
+        )
+        return DealCounts(
+            token_use=use,
+            shards=planned.num_shards,
+            sequences_per_shard=planned.sequences_per_shard,
+            leftover=planned.leftover,
+            steps=planned.steps,
+        )
 
 
 def shards_for(training: TrainingSection, num_sequences: int) -> ShardPlan:
@@ -50,40 +80,4 @@ def shards_for(training: TrainingSection, num_sequences: int) -> ShardPlan:
         target_shard_bytes=training.target_shard_bytes,
         workers_per_rank=training.workers_per_rank,
         tokens=training.tokens,
-    )
-
-
-def _deal(stage: Deal, unit: Unit, attempt: Attempt) -> DealCounts:
-    packed = exchange.gathered(unit)
-    manifest_P = [done.manifest() for done in packed]
-    num_P = [manifest.counted(PackCounts).sequences for manifest in manifest_P]
-    planned = shards_for(stage.training, sum(num_P))
-    shard_S, position_S = deal(sum(num_P), planned, seed=stage.seed)
-    shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
-    number_P = [manifest.index for manifest in manifest_P]
-    columns = [
-        pa.array(position_S.astype(np.uint32)),
-        pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),
-        pa.array(
-            np.concatenate(
-                [np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)]
-            )
-        ),
-    ]
-    path = attempt.path("dealt")
-    with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:
-        writer.write(pa.RecordBatch.from_arrays(columns, schema=DEALT), shard_S)
-    attempt.add("dealt", path, ranges=writer.ranges)
-    use = write_token_counts(
-        [done.path("use") for done in packed],
-        stage.vocabulary,
-        output=stage.output,
-        attempt=attempt,
-    )
-    return DealCounts(
-        token_use=use,
-        shards=planned.num_shards,
-        sequences_per_shard=planned.sequences_per_shard,
-        leftover=planned.leftover,
-        steps=planned.steps,
     )

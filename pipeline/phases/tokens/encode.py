@@ -5,7 +5,7 @@ that neither units nor batches show in the result, and the posts of a conversati
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,7 +21,6 @@ from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array, Uint64s
 from sluice.schemas.counts import EncodeCounts, HoldoutTally, TokenTally
 from sluice.schemas.hashing import partition_of
@@ -72,50 +71,49 @@ class Encode:
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
-    def open(self) -> Work:
-        """Returns the function that encodes a unit, with the tokenizer loaded."""
+    @cached_property
+    def _encoder(self) -> Encoder:
         path = local_copies.fetch(self.tokenizer)
-        encoder = Encoder(path, cache_text_bytes=ENCODER_CACHE_BYTES)
-        return partial(_encode, self, encoder)
+        return Encoder(path, cache_text_bytes=ENCODER_CACHE_BYTES)
+
+    def do(self, unit: Unit, attempt: Attempt) -> EncodeCounts:
+        """Encodes a unit."""
+        path = attempt.path("documents")
+        counts = EncodeCounts(held_back=HoldoutTally() if self.holdout else None)
+        columns = ["post_id", "text", "language", "created_at", "source", "copies"]
+        if self.documents == "conversations":
+            columns.insert(0, "conversation_id")
+        mixing = Mixing(self.mixture, unit, attempt) if self.mixture is not None else None
+        if mixing is not None:
+            columns.insert(0, "row_key")
+        with exchange.Writer(
+            path, schema=self.schema, num_partitions=self.num_partitions, compression="lz4"
+        ) as writer:
+            for batch in self.survivors.read(unit.name, columns=columns):
+                order_N = hash_texts(_keys(batch, self.documents), seed=self.seed)
+                first_N = np.ones(batch.num_rows, np.bool_)
+                if mixing is not None:
+                    batch, order_N, first_N = mixing.apply(batch, order_N)
+                encoded = self._encoder.encode(batch.column("text"))
+                rows = _rows(batch, encoded, order_N, self.schema)
+                writer.write(rows, partition_of(order_N, self.num_partitions))
+                lengths_N = np.diff(encoded.offsets_N1)
+                counts += EncodeCounts(
+                    documents=_count(batch, lengths_N, first_N),
+                    engines={self._encoder.engine: batch.num_rows},
+                )
+                if counts.held_back is not None:
+                    held_N = first_N & holdout_mask(batch, share=self.holdout, seed=self.seed)
+                    counts.held_back += count_holdout(batch, lengths_N, held_N)
+        attempt.add("documents", path, ranges=writer.ranges)
+        if mixing is not None:
+            counts.left_out, counts.id_sum = mixing.finish()
+        return counts
 
     @property
     def schema(self) -> pa.Schema:
         """The columns of the `documents` edge."""
         return POST_TOKENS if self.documents == "posts" else CONVERSATION_TOKENS
-
-
-def _encode(stage: Encode, encoder: Encoder, unit: Unit, attempt: Attempt) -> EncodeCounts:
-    path = attempt.path("documents")
-    counts = EncodeCounts(held_back=HoldoutTally() if stage.holdout else None)
-    columns = ["post_id", "text", "language", "created_at", "source", "copies"]
-    if stage.documents == "conversations":
-        columns.insert(0, "conversation_id")
-    mixing = Mixing(stage.mixture, unit, attempt) if stage.mixture is not None else None
-    if mixing is not None:
-        columns.insert(0, "row_key")
-    with exchange.Writer(
-        path, schema=stage.schema, num_partitions=stage.num_partitions, compression="lz4"
-    ) as writer:
-        for batch in stage.survivors.read(unit.name, columns=columns):
-            order_N = hash_texts(_keys(batch, stage.documents), seed=stage.seed)
-            first_N = np.ones(batch.num_rows, np.bool_)
-            if mixing is not None:
-                batch, order_N, first_N = mixing.apply(batch, order_N)
-            encoded = encoder.encode(batch.column("text"))
-            rows = _rows(batch, encoded, order_N, stage.schema)
-            writer.write(rows, partition_of(order_N, stage.num_partitions))
-            lengths_N = np.diff(encoded.offsets_N1)
-            counts += EncodeCounts(
-                documents=_count(batch, lengths_N, first_N),
-                engines={encoder.engine: batch.num_rows},
-            )
-            if counts.held_back is not None:
-                held_N = first_N & holdout_mask(batch, share=stage.holdout, seed=stage.seed)
-                counts.held_back += count_holdout(batch, lengths_N, held_N)
-    attempt.add("documents", path, ranges=writer.ranges)
-    if mixing is not None:
-        counts.left_out, counts.id_sum = mixing.finish()
-    return counts
 
 
 def _keys(batch: pa.RecordBatch, documents: DocumentsOf) -> pa.StringArray:

@@ -1,7 +1,6 @@
 """Stage of phase tokens: posts of a partition -> documents -> sequences, and where each piece went."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +13,6 @@ from sluice.pipeline.storage.checksums import crc32
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Bools
 from sluice.schemas.counts import PackCounts
 from sluice.tokenizer.encode import Encoded
@@ -67,9 +65,27 @@ class Pack:
     name: str = "tokens_pack"
     counts: ClassVar = PackCounts
 
-    def open(self) -> Work:
-        """Returns the function that packs a partition."""
-        return partial(_pack, self)
+    def do(self, unit: Unit, attempt: Attempt) -> PackCounts:
+        """Packs a partition."""
+        posts = _read(unit, self.special, self.documents)
+        planned = plan(
+            posts.joined.lengths_N,
+            begins_N=posts.begins_N,
+            sequence_length=self.sequence_length,
+            packing=self.packing,
+            long_documents=self.long_documents,
+        )
+        _write(self, posts, planned, attempt)
+        return PackCounts(
+            sequences=planned.num_sequences,
+            documents=planned.num_documents,
+            begin_of_document=posts.joined.num_begins,
+            turns=posts.joined.num_turns,
+            end_of_document=posts.joined.num_ends,
+            tokens=planned.num_tokens,
+            truncated=planned.num_truncated,
+            padding=planned.num_padding,
+        )
 
 
 class DocumentPosts(NamedTuple):
@@ -79,28 +95,6 @@ class DocumentPosts(NamedTuple):
     copies: pa.Int32Array
     begins_N: Bools
     joined: Joined
-
-
-def _pack(stage: Pack, unit: Unit, attempt: Attempt) -> PackCounts:
-    posts = _read(unit, stage.special, stage.documents)
-    planned = plan(
-        posts.joined.lengths_N,
-        begins_N=posts.begins_N,
-        sequence_length=stage.sequence_length,
-        packing=stage.packing,
-        long_documents=stage.long_documents,
-    )
-    _write(stage, posts, planned, attempt)
-    return PackCounts(
-        sequences=planned.num_sequences,
-        documents=planned.num_documents,
-        begin_of_document=posts.joined.num_begins,
-        turns=posts.joined.num_turns,
-        end_of_document=posts.joined.num_ends,
-        tokens=planned.num_tokens,
-        truncated=planned.num_truncated,
-        padding=planned.num_padding,
-    )
 
 
 def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attempt) -> None:

@@ -6,7 +6,6 @@ shards of equal length; the remainder is kept apart.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +17,6 @@ from sluice.pipeline.phases.tokens.packed_files import COUNTED_PROVENANCE, PROVE
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import DealCounts, SequenceCounts, ShardCounts
 from sluice.schemas.token_shard import ShardFormat
@@ -46,24 +44,22 @@ class WriteShard:
     name: str = "tokens_shard"
     counts: ClassVar = ShardCounts
 
-    def open(self) -> Work:
-        """Returns the function that writes a shard."""
-        return partial(_shard, self)
-
-
-def _shard(stage: WriteShard, unit: Unit, attempt: Attempt) -> ShardCounts:
-    shard = unit.index
-    num_shards = Done(stage.dealt, "dealt").manifest().counted(DealCounts).shards
-    places = _dealt_rows(unit)
-    tokens_name, provenance_name = names(shard, num_shards)
-    packed = PackedFiles(stage.packed, stage.sequence_length)
-    _write_tokens(stage, packed, places, tokens_name, attempt)
-    number = shard if shard < num_shards else -1
-    used, pieces = _write_provenance(stage, packed, places, number, provenance_name, attempt)
-    num_sequences = len(places[0])
-    padding = num_sequences * stage.sequence_length - used
-    counts = SequenceCounts(num_sequences, used, padding, pieces)
-    return ShardCounts(leftover=counts) if shard == num_shards else ShardCounts(in_shards=counts)
+    def do(self, unit: Unit, attempt: Attempt) -> ShardCounts:
+        """Writes a shard and its provenance."""
+        shard = unit.index
+        num_shards = Done(self.dealt, "dealt").manifest().counted(DealCounts).shards
+        places = _dealt_rows(unit)
+        tokens_name, provenance_name = names(shard, num_shards)
+        packed = PackedFiles(self.packed, self.sequence_length)
+        _write_tokens(self, packed, places, tokens_name, attempt)
+        number = shard if shard < num_shards else -1
+        used, pieces = _write_provenance(self, packed, places, number, provenance_name, attempt)
+        num_sequences = len(places[0])
+        padding = num_sequences * self.sequence_length - used
+        counts = SequenceCounts(num_sequences, used, padding, pieces)
+        return (
+            ShardCounts(leftover=counts) if shard == num_shards else ShardCounts(in_shards=counts)
+        )
 
 
 def _write_tokens(

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +17,6 @@ from sluice.pipeline.phases.vocabulary.sampling import once_at_most_one, taken_m
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.counts import NoCounts, PostTally, SampleCounts
 from sluice.tokenizer.training.words import WordCounter, WordCounts
 from sluice.tokenizer.training.words_files import COUNTED
@@ -51,32 +49,28 @@ class Count:
     name: str = "vocabulary_sample"
     counts: ClassVar = SampleCounts
 
-    def open(self) -> Work:
-        """Returns the function that counts a unit."""
-        return partial(_count, self)
-
-
-def _count(stage: Count, unit: Unit, attempt: Attempt) -> SampleCounts:
-    with _timed(attempt, "sample"):
-        path, counts, rates = attempt.path("words"), SampleCounts(), dict(stage.rates)
-        columns = ("post_id", "language", "text", "created_at", "source")
-        counter = WordCounter()
-        with exchange.Writer(
-            path, schema=COUNTED, num_partitions=stage.num_partitions, compression="lz4"
-        ) as writer:
-            for batch in stage.survivors.read(unit.name, columns=columns):
-                taken_N = taken_mask(batch, rates, seed=stage.seed)
-                taken_N &= ~holdout_mask(batch, share=stage.holdout, seed=stage.seed)
-                taken = batch.filter(pa.array(taken_N))
-                weight_N = weights_of(taken.column("language"), dict(stage.weights))
-                counter.add_texts(taken.column("text"), weight_N)
-                counts.sample += tally(taken, PostTally)
-                if counter.num_bytes >= HELD_BYTES:
-                    _deal(counter.counts(), stage, writer)
-                    counter = WordCounter()
-            _deal(counter.counts(), stage, writer)
-        attempt.add("words", path, ranges=writer.ranges)
-    return counts
+    def do(self, unit: Unit, attempt: Attempt) -> SampleCounts:
+        """Counts the words of a unit."""
+        with _timed(attempt, "sample"):
+            path, counts, rates = attempt.path("words"), SampleCounts(), dict(self.rates)
+            columns = ("post_id", "language", "text", "created_at", "source")
+            counter = WordCounter()
+            with exchange.Writer(
+                path, schema=COUNTED, num_partitions=self.num_partitions, compression="lz4"
+            ) as writer:
+                for batch in self.survivors.read(unit.name, columns=columns):
+                    taken_N = taken_mask(batch, rates, seed=self.seed)
+                    taken_N &= ~holdout_mask(batch, share=self.holdout, seed=self.seed)
+                    taken = batch.filter(pa.array(taken_N))
+                    weight_N = weights_of(taken.column("language"), dict(self.weights))
+                    counter.add_texts(taken.column("text"), weight_N)
+                    counts.sample += tally(taken, PostTally)
+                    if counter.num_bytes >= HELD_BYTES:
+                        _deal(counter.counts(), self, writer)
+                        counter = WordCounter()
+                _deal(counter.counts(), self, writer)
+            attempt.add("words", path, ranges=writer.ranges)
+        return counts
 
 
 def _deal(words: WordCounts, stage: Count, writer: exchange.Writer) -> None:
@@ -97,22 +91,18 @@ class Merge:
     name: str = "vocabulary_words"
     counts: ClassVar = NoCounts
 
-    def open(self) -> Work:
-        """Returns the function that sums a partition."""
-        return _merge
-
-
-def _merge(unit: Unit, attempt: Attempt) -> NoCounts:
-    with _timed(attempt, "sample"):
-        path, counter = attempt.path("words"), WordCounter()
-        for _, batch in exchange.read(unit):
-            words, count, weight = batch.columns
-            counter.add(WordCounts(words, np.asarray(count), np.asarray(weight)))
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-        with pa.ipc.new_file(path, COUNTED, options=options) as file:
-            file.write_table(pa.table(_batch(once_at_most_one(counter.counts()))), ROWS_AT_ONCE)
-        attempt.add("words", path)
-    return NoCounts()
+    def do(self, unit: Unit, attempt: Attempt) -> NoCounts:
+        """Sums a partition."""
+        with _timed(attempt, "sample"):
+            path, counter = attempt.path("words"), WordCounter()
+            for _, batch in exchange.read(unit):
+                words, count, weight = batch.columns
+                counter.add(WordCounts(words, np.asarray(count), np.asarray(weight)))
+            options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+            with pa.ipc.new_file(path, COUNTED, options=options) as file:
+                file.write_table(pa.table(_batch(once_at_most_one(counter.counts()))), ROWS_AT_ONCE)
+            attempt.add("words", path)
+        return NoCounts()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -16,7 +15,6 @@ from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.counts import EntryCounts, TrainCounts, TrainingWords
 from sluice.schemas.errors import SluiceError
 from sluice.tokenizer.training.train import freeze
@@ -44,37 +42,42 @@ class Train:
     name: str = "vocabulary_train"
     counts: ClassVar = TrainCounts
 
-    def open(self) -> Work:
-        """Returns the function that trains."""
-        return partial(_train, self)
-
-
-def _train(stage: Train, unit: Unit, attempt: Attempt) -> TrainCounts:
-    files = [done.path("words") for done in exchange.gathered(unit) if done.folder == stage.words]
-    made = Path(attempt.path("trained", suffix=""))
-    made.mkdir()
-    listing = Path(attempt.path("words", suffix=".txt"))
-    listing.write_text("\n".join(files) + "\n" * bool(files))
-    arguments = ["--output", str(made), "--list", str(listing), "--max-words", str(stage.max_words)]
-    arguments += ["--strict"] * stage.strict
-    result = subprocess.run(
-        child.command("sluice.tokenizer.training.train", *arguments),
-        env=child.environment(),
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    listing.unlink()
-    if result.returncode:
-        shutil.rmtree(made, ignore_errors=True)
-        reason = result.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise SluiceError(f"training the tokenizer failed ({result.returncode}): {reason[0]}")
-    attempt.times.update(_usec(_read(made / "times.json", dict[str, dict[str, float]])))
-    vocabulary = _read(made / "vocabulary.json", EntryCounts)
-    words = _read(made / "words.json", TrainingWords)
-    publish(attempt, made, stage.output)
-    shutil.rmtree(made)
-    return TrainCounts(vocabulary, words, dict(stage.weights))
+    def do(self, unit: Unit, attempt: Attempt) -> TrainCounts:
+        """Trains the tokenizer."""
+        files = [
+            done.path("words") for done in exchange.gathered(unit) if done.folder == self.words
+        ]
+        made = Path(attempt.path("trained", suffix=""))
+        made.mkdir()
+        listing = Path(attempt.path("words", suffix=".txt"))
+        listing.write_text("\n".join(files) + "\n" * bool(files))
+        arguments = [
+            "--output",
+            str(made),
+            "--list",
+            str(listing),
+            "--max-words",
+            str(self.max_words),
+        ]
+        arguments += ["--strict"] * self.strict
+        result = subprocess.run(
+            child.command("sluice.tokenizer.training.train", *arguments),
+            env=child.environment(),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        listing.unlink()
+        if result.returncode:
+            shutil.rmtree(made, ignore_errors=True)
+            reason = result.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise SluiceError(f"training the tokenizer failed ({result.returncode}): {reason[0]}")
+        attempt.times.update(_usec(_read(made / "times.json", dict[str, dict[str, float]])))
+        vocabulary = _read(made / "vocabulary.json", EntryCounts)
+        words = _read(made / "words.json", TrainingWords)
+        publish(attempt, made, self.output)
+        shutil.rmtree(made)
+        return TrainCounts(vocabulary, words, dict(self.weights))
 
 
 def _read(path: Path, kind: type[_T]) -> _T:
@@ -118,17 +121,13 @@ class Freeze:
     name: str = "vocabulary_frozen"
     counts: ClassVar = TrainCounts
 
-    def open(self) -> Work:
-        """Returns the function that copies the tokenizer, checked."""
-        return partial(_freeze, self)
-
-
-def _freeze(stage: Freeze, unit: Unit, attempt: Attempt) -> TrainCounts:
-    made = Path(attempt.path("frozen", suffix=""))
-    counts = freeze(local_copies.fetch(stage.tokenizer), output=made)
-    publish(attempt, made, stage.output)
-    shutil.rmtree(made)
-    return TrainCounts(counts)
+    def do(self, unit: Unit, attempt: Attempt) -> TrainCounts:
+        """Copies the tokenizer, checked."""
+        made = Path(attempt.path("frozen", suffix=""))
+        counts = freeze(local_copies.fetch(self.tokenizer), output=made)
+        publish(attempt, made, self.output)
+        shutil.rmtree(made)
+        return TrainCounts(counts)
 
 
 def tokenizer_path(output: str) -> str:

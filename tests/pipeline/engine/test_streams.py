@@ -17,7 +17,6 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Done, Range, Unit, done_units
-from sluice.pipeline.units.stage import Work
 from sluice.schemas.counts import NoCounts
 from tests.pipeline.runs import Job, contract_bytes, forget, linked_output, run
 
@@ -32,8 +31,8 @@ class Nothing:
     name: str = "nothing"
     counts: ClassVar = NoCounts
 
-    def open(self) -> Work:
-        return lambda unit, attempt: NoCounts()
+    def do(self, unit: Unit, attempt: Attempt) -> NoCounts:
+        return NoCounts()
 
 
 def test_beam_loses_what_is_written_while_it_sends() -> None:

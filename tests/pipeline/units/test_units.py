@@ -21,13 +21,9 @@ class Stage:
     counts = CandidateCounts
 
     def __init__(self, folder: Path, *, fail: Exception | None = None):
-        self.folder, self.fail, self.opened = str(folder), fail, 0
+        self.folder, self.fail = str(folder), fail
 
-    def open(self):
-        self.opened += 1
-        return self._work
-
-    def _work(self, unit: Unit, attempt: Attempt) -> CandidateCounts:
+    def do(self, unit: Unit, attempt: Attempt) -> CandidateCounts:
         path = attempt.path("out", suffix=".txt")
         Path(path).write_text(str(unit.payload))
         attempt.add("out", path)

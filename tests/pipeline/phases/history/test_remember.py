@@ -203,7 +203,7 @@ def test_a_second_attempt_at_publishing_changes_nothing(
     before = files(tmp_path / "history")
     gone = [[plan.record.folder, "unit-00000"], [plan.index_keys.folder, "keys-00000"]]
     attempt = Attempt(plan.publish.folder, "history")
-    counts = plan.publish.open()(Unit("history", {"done": gone}), attempt)
+    counts = plan.publish.do(Unit("history", {"done": gone}), attempt)
     assert counts.posts == 41
     assert files(tmp_path / "history") == before
 

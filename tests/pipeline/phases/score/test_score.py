@@ -39,7 +39,7 @@ def score(folder: Path) -> ScoreCounts:
     plan = phase.plan(job)
     (stage,), (unit,) = plan.stages, plan.elements
     attempt = Attempt(stage.folder, unit.name)
-    counts: Any = stage.open()(unit, attempt)
+    counts: Any = stage.do(unit, attempt)
     attempt.commit(counts)
     return counts
 

@@ -142,7 +142,7 @@ def packed(folder: str, batches: list[list[Post]], stage: Pack) -> PackedUnit:
         ranges += [source for _, source in exchange.sources(done, "documents")]
     unit = exchange.reduce_unit(0, ranges, name="partition")
     attempt = Attempt(stage.folder, unit.name)
-    counts = stage.open()(unit, attempt)
+    counts = stage.do(unit, attempt)
     attempt.commit(counts)
     done = Done(stage.folder, unit.name)
     flat = np.fromfile(done.path("sequences"), np.int32)

@@ -74,7 +74,7 @@ def words_of(rows: pa.RecordBatch, folder: Path, *, cuts: Sequence[int], parts: 
     stage = Count(
         str(folder / "sample"), survivors, (), weights, num_partitions=parts, seed=3, holdout=0.0
     )
-    done = [do(stage.open(), stage.folder, Unit(name)) for name in units]
+    done = [do(stage.do, stage.folder, Unit(name)) for name in units]
     ranges: dict[int, list[Any]] = {}
     for finished in done:
         for partition, source in exchange.sources(finished, "words"):
@@ -83,7 +83,7 @@ def words_of(rows: pa.RecordBatch, folder: Path, *, cuts: Sequence[int], parts: 
     found: dict[str, tuple[int, int]] = {}
     for partition, sources in ranges.items():
         unit = exchange.reduce_unit(partition, sources, name="words")
-        path = do(merge.open(), merge.folder, unit).path("words")
+        path = do(merge.do, merge.folder, unit).path("words")
         table = pa.ipc.open_file(path).read_all()
         for word, *numbers in zip(*(column.to_pylist() for column in table), strict=True):
             assert word not in found, "a word has one partition"
