@@ -27,9 +27,11 @@ from pyarrow import fs
 
 from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.errors import InputError, did_you_mean
+from sluice.schemas.hashing import GOLDEN_RATIO
 from sluice.tokenizer.loader import columns as loader_columns
-from sluice.tokenizer.loader.files import ShardSet
+from sluice.tokenizer.loader.mixed_order import MixedOrder, quotas_of
 from sluice.tokenizer.loader.order import Order, Shuffle
+from sluice.tokenizer.loader.several import ShardSets
 
 try:
     import torch
@@ -45,6 +47,10 @@ STATE_VERSION: Final = 1
 MAX_BATCH_TOKENS: Final = 2**31 - 1
 
 
+Outputs = str | os.PathLike[str] | Mapping[str, float] | Sequence[str | os.PathLike[str]]
+"""The folder of a finished run, or several: each with its weight, or weighted by their sizes."""
+
+
 class TokenBatch(NamedTuple):
     """A micro-batch of B sequences of L tokens; what was not asked for is None.
 
@@ -58,7 +64,9 @@ class TokenBatch(NamedTuple):
         document_ids: (B, L) int32, from 0 in every sequence; padding is -1.
         labels: (B, L) int64, the next token of the same segment, -100 where there is none.
         positions: (B,) int64, in the endless stream.
-        sequences: (B,) int64; number n is row n % S of shard n // S, S sequences being in a shard.
+        sequences: (B,) int64; number n is row n % S of shard n // S, S sequences being in a shard. Those of
+            several outputs are numbered one output after the other, see `first_sequences` of the order.
+        outputs: (B,) int64, which of several outputs each is of, from 0 in the order given.
     """
 
     tokens: "torch.Tensor"
@@ -69,6 +77,7 @@ class TokenBatch(NamedTuple):
     labels: "torch.Tensor | None" = None
     positions: "torch.Tensor | None" = None
     sequences: "torch.Tensor | None" = None
+    outputs: "torch.Tensor | None" = None
 
 
 COLUMNS: Final = tuple(n for n in TokenBatch._fields if n not in ("tokens", "max_seqlen"))
@@ -86,6 +95,7 @@ class LoaderState(TypedDict):
         shuffle: as `TokenDataset` takes it.
         window_blocks: likewise.
         shards: the fingerprint of the shards.
+        quotas: how often each output comes in a period; [1] of a single one, as in states that lack it.
     """
 
     version: int
@@ -94,6 +104,7 @@ class LoaderState(TypedDict):
     shuffle: str
     window_blocks: int
     shards: str
+    quotas: list[int]
 
 
 class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
@@ -105,9 +116,10 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
 
     Attributes:
         format: sequence length, vocabulary size, `pad_id` and `eod_id`.
-        order: which sequence is at which position.
+        order: which sequence is at which position: an `Order`, or of several outputs a `MixedOrder`.
         consumed: sequences of all ranks before the first step of the next iteration.
         global_batch_sequences: G, sequences of a step over all ranks.
+        quotas: of so many sequences of each output a period of the stream is made.
         micro_batches: of one rank in a step.
         is_mapped: whether the shards are local files.
         fingerprint: of the shards.
@@ -115,7 +127,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
 
     def __init__(
         self,
-        output: str | os.PathLike[str],
+        output: Outputs,
         *,
         micro_batch_sequences: int,
         global_batch_sequences: int | None = None,
@@ -131,7 +143,11 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
         """Reads the manifest and compares the files with it.
 
         Args:
-            output: the folder of a finished run: a path, or a URI that pyarrow knows (`s3://...`).
+            output: the folder of a finished run: a path, or a URI that pyarrow knows (`s3://...`). Or
+                several, that are read at once: a mapping of each to its weight, a number above 0; or a
+                sequence of them, weighted by their numbers of sequences. After any number n of sequences
+                each output was given n times its share of the weights, to within one sequence; every
+                sequence of an output comes once in each of that output's epochs.
             micro_batch_sequences: B, sequences of a batch of one rank.
             global_batch_sequences: G, sequences of an optimiser step over all ranks: a multiple of ranks *
                 B, which is also the default.
@@ -140,7 +156,8 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
                 them, for what is slow at random access: object stores, hard disks; `none`.
             seed: of the order, in [0, 2^64).
             window_blocks: blocks that are mixed with each other.
-            epochs: where the stream ends, at the last whole step; None is never.
+            epochs: where the stream ends, at the last whole step; None is never. Of several outputs it ends
+                where one of them would begin another epoch.
             rank: which share is read, of the ranks that read different data.
             world_size: how many there are. Both by default from torch.distributed where that is
                 initialised, else from RANK and WORLD_SIZE in the environment, else 0 of 1.
@@ -157,12 +174,19 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
                 "TokenDataset needs torch: pip install 'sluice[train]', or a torch of your own",
                 name="torch",
             )
-        self._shards = ShardSet(output, filesystem=filesystem)
+        outputs, weights = _weighted(output)
+        self._shards = ShardSets(outputs, filesystem=filesystem)
         self.format = self._shards.format
         self.is_mapped = self._shards.is_mapped
         self.fingerprint = self._shards.fingerprint
-        counts = (self._shards.num_shards, self._shards.sequences_per_shard)
-        self.order = Order(*counts, shuffle, seed, window_blocks).check()
+        orders = [
+            Order(
+                s.num_shards, s.sequences_per_shard, shuffle, _seed(seed, k), window_blocks
+            ).check()
+            for k, s in enumerate(self._shards.sets)
+        ]
+        self.quotas = quotas_of(weights or [order.num_sequences for order in orders])
+        self.order = orders[0] if len(orders) == 1 else MixedOrder(orders, self.quotas)
         self.consumed = 0
         self._rank, self._world_size = _rank(rank, world_size)
         self._micro_batch = micro_batch_sequences
@@ -173,13 +197,18 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
         self._check(epochs)
         self.micro_batches = self.global_batch_sequences // at_once
         self._columns = _checked(columns)
-        self._end = None if epochs is None else epochs * self.num_sequences
+        self._end = None if epochs is None else self.order.end(epochs)
         if not self.is_mapped:
-            self._shards.keep(self._blocks_at_once())
+            self._shards.keep(self._blocks_at_once(window_blocks))
+
+    @property
+    def first_order(self) -> Order:
+        """The order of the first output, or of the only one."""
+        return self.order.orders[0] if isinstance(self.order, MixedOrder) else self.order
 
     @property
     def num_sequences(self) -> int:
-        """Sequences of an epoch."""
+        """Sequences of an epoch; of several outputs, all that there are."""
         return self.order.num_sequences
 
     def __iter__(self) -> Iterator[TokenBatch]:
@@ -210,6 +239,8 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
     def _batch(self, positions_B: Int64s, numbers_B: Int64s) -> TokenBatch:
         rows = self._shards.rows(numbers_B)
         known = {"positions": positions_B, "sequences": numbers_B}
+        if "outputs" in self._columns:
+            known["outputs"] = self.order.outputs(numbers_B)
         arrays: dict[str, Array] = {n: known[n] for n in known if n in self._columns}
         longest = None
         if "labels" in self._columns:
@@ -223,13 +254,12 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
         tensors = {name: _tensor(array) for name, array in arrays.items()}
         return TokenBatch(_tensor(rows.tokens_BL), max_seqlen=longest, **tensors)
 
-    def _blocks_at_once(self) -> int:
+    def _blocks_at_once(self, window: int) -> int:
         """Returns how many blocks a rank reads from at a time, where the shuffle is `blocks`.
 
         Of a window its share, and as much more as the cuts between ranks wander from step to step: four
         standard deviations of a quantile of G draws, 1 / (2 sqrt(G)). A step may be in two windows.
         """
-        window = self.order.window_blocks
         share = 1 / self._world_size + 2 / math.sqrt(self.global_batch_sequences)
         return 2 * min(window, math.ceil(window * share)) + 2
 
@@ -310,7 +340,7 @@ class TokenLoader(DataLoader):  # type: ignore[misc]  # torch has no types
 
     def state_dict(self) -> LoaderState:
         """Returns how far the run is; a few plain numbers, the same on every rank."""
-        order = self.dataset.order
+        order = self.dataset.first_order
         return LoaderState(
             version=STATE_VERSION,
             consumed=self._consumed,
@@ -318,14 +348,17 @@ class TokenLoader(DataLoader):  # type: ignore[misc]  # torch has no types
             shuffle=order.shuffle,
             window_blocks=order.window_blocks,
             shards=self.dataset.fingerprint,
+            quotas=list(self.dataset.quotas),
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resumes after the whole steps of a state; ranks, workers, B and G may have changed.
 
         Raises:
-            ValueError: the state is of another order or other shards: sequences would repeat or be lost.
+            ValueError: the state is of another order, other shards or other weights: sequences would repeat
+                or be lost.
         """
+        state = {"quotas": [1], **state}
         for key, must in self.state_dict().items():
             if key != "consumed" and state.get(key) != must:
                 raise ValueError(
@@ -356,6 +389,22 @@ def _rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if not 0 <= rank < world_size:
         raise ValueError(f"rank must be in [0, world_size), got {rank} of {world_size}")
     return rank, world_size
+
+
+def _weighted(output: Outputs) -> tuple[list[str | os.PathLike[str]], list[float]]:
+    """Returns the outputs, and the weights that were given."""
+    if isinstance(output, str | os.PathLike):
+        return [output], [1.0]
+    if not output:
+        raise ValueError("no output was given")
+    if isinstance(output, Mapping):
+        return list(output), list(output.values())
+    return list(output), []
+
+
+def _seed(seed: int, output: int) -> int:
+    """Returns the seed of an output's order: that given for the first, and others for the others."""
+    return seed if output == 0 else (seed + output * int(GOLDEN_RATIO)) % 2**64
 
 
 def _checked(columns: Sequence[str]) -> frozenset[str]:

@@ -43,11 +43,17 @@ class Rows(NamedTuple):
     ends_K: Int32s
 
 
+Place = tuple[Rows, int]
+"""A record batch, and a row of it."""
+
+
 class ShardSet:
     """The sequences of all shards, by number. Pickles to its path: files are opened where it is used.
 
     Attributes:
+        name: of the output, as it was given.
         format: the numbers in the shards' schemas.
+        tokenizer: SHA-256 of its tokenizer.json, where the manifest has it.
         num_shards: at least 1.
         sequences_per_shard: S, equal in all.
         fingerprint: SHA-256 of the names, lengths and SHA-256 of all shards, hexadecimal.
@@ -66,13 +72,14 @@ class ShardSet:
             InputError: there is no finished run.
             VerifyError: the manifest cannot be understood, or a shard is missing or has another size.
         """
-        self._name = os.fspath(output)
-        self._filesystem, self._root = _located(self._name, filesystem)
+        self.name = os.fspath(output)
+        self._filesystem, self._root = _located(self.name, filesystem)
         self.is_mapped = isinstance(self._filesystem, fs.LocalFileSystem)
         manifest = self._read_manifest()
         self.num_shards = len(manifest.shards)
         self.sequences_per_shard = manifest.sequences_per_shard
         self.format = manifest.format
+        self.tokenizer = manifest.tokenizer
         self._check(manifest.shards)
         lines = (f"{shard.path} {shard.sequences} {shard.sha256}\n" for shard in manifest.shards)
         self.fingerprint = hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -97,24 +104,20 @@ class ShardSet:
             InputError: a shard cannot be read.
             VerifyError: a shard is not what the manifest says.
         """
-        batch_B, row_B = self._places(numbers_B)
-        if batch_B[0] == batch_B[-1] and (np.diff(numbers_B) == 1).all():
-            return _view(self._batch(int(batch_B[0])), int(row_B[0]), len(numbers_B))
-        tokens_BL = np.empty((len(numbers_B), self.format.sequence_length), np.int32)
-        ends: list[Int32s] = []
-        for b, (batch, row) in enumerate(zip(batch_B.tolist(), row_B.tolist(), strict=True)):
-            rows = self._batch(batch)
-            tokens_BL[b] = rows.tokens_BL[row]
-            ends.append(rows.ends_K[rows.offsets_B1[row] : rows.offsets_B1[row + 1]])
-        offsets_B1 = np.zeros(len(ends) + 1, np.int32)
-        np.cumsum([len(each) for each in ends], out=offsets_B1[1:])
-        return Rows(tokens_BL, offsets_B1, np.concatenate(ends))
+        places = self.places(numbers_B)
+        batch, row = places[0]
+        if batch is places[-1][0] and (np.diff(numbers_B) == 1).all():
+            return _view(batch, row, len(numbers_B))
+        return gathered(places)
 
-    def _places(self, numbers_B: Int64s) -> tuple[Int64s, Int64s]:
-        """Returns (B,) int64, the record batch of each sequence, counted through all shards, and its row."""
+    def places(self, numbers_B: Int64s) -> list[Place]:
+        """Returns the record batch that each sequence is in, and its row there; see `rows`."""
         shard_B, place_B = np.divmod(numbers_B, self.sequences_per_shard)
         batch_B, row_B = np.divmod(place_B, ROWS_PER_BATCH)
-        return shard_B * self._batches_per_shard + batch_B, row_B
+        batch_B += shard_B * self._batches_per_shard
+        return [
+            (self._batch(b), row) for b, row in zip(batch_B.tolist(), row_B.tolist(), strict=True)
+        ]
 
     @property
     def _batches_per_shard(self) -> int:
@@ -127,19 +130,19 @@ class ShardSet:
                 text = file.read()
         except FileNotFoundError:
             raise InputError(
-                f"{self._name}: must be the output of a finished run, but has no manifest.json"
+                f"{self.name}: must be the output of a finished run, but has no manifest.json"
             ) from None
         if self._filesystem.get_file_info(f"{self._root}/COMPLETED").type != fs.FileType.File:
             raise InputError(
-                f"{self._name}: has no COMPLETED: its run did not finish, or is running again"
+                f"{self.name}: has no COMPLETED: its run did not finish, or is running again"
             )
-        with _named_failures(f"{self._name}/manifest.json"):
+        with _named_failures(f"{self.name}/manifest.json"):
             return parse(text)
 
     def _check(self, shards: Sequence[ListedShard]) -> None:
         """Compares the manifest with itself and with a listing of the folder."""
         if not len(self):
-            raise InputError(f"{self._name}: its shards hold no sequence")
+            raise InputError(f"{self.name}: its shards hold no sequence")
         folder = fs.FileSelector(f"{self._root}/tokens", allow_not_found=True)
         sizes = {info.base_name: info.size for info in self._filesystem.get_file_info(folder)}
         for index, shard in enumerate(shards):
@@ -150,20 +153,20 @@ class ShardSet:
             ):
                 if must != got:
                     raise VerifyError(
-                        f"{self._name}/manifest.json: shards[{index}].{what} must be {must}, got {got}"
+                        f"{self.name}/manifest.json: shards[{index}].{what} must be {must}, got {got}"
                     )
             if name not in sizes:
-                raise VerifyError(f"{self._name}/{shard.path}: is missing")
+                raise VerifyError(f"{self.name}/{shard.path}: is missing")
             if sizes[name] != shard.bytes:
                 raise VerifyError(
-                    f"{self._name}/{shard.path}: must have {shard.bytes} bytes, got {sizes[name]}"
+                    f"{self.name}/{shard.path}: must have {shard.bytes} bytes, got {sizes[name]}"
                 )
 
     def _open(self, shard: int) -> Any:
         """Returns the reader of a shard."""
         name = f"tokens/{shard_name(shard, num_shards=self.num_shards)}"
         path = f"{self._root}/{name}"
-        with _named_failures(f"{self._name}/{name}"):
+        with _named_failures(f"{self.name}/{name}"):
             file = pa.memory_map(path) if self.is_mapped else self._filesystem.open_input_file(path)
             reader = ipc.open_file(file)
             format = ShardFormat.of(reader.schema)
@@ -179,7 +182,7 @@ class ShardSet:
         shard, index = divmod(batch, self._batches_per_shard)
         must = min(ROWS_PER_BATCH, self.sequences_per_shard - index * ROWS_PER_BATCH)
         reader = self._shard(shard)
-        with _named_failures(f"{self._name}: shard {shard}, record batch {index}"):
+        with _named_failures(f"{self.name}: shard {shard}, record batch {index}"):
             rows = reader.get_batch(index)
             if rows.num_rows != must:
                 raise VerifyError(f"must have {must} rows, got {rows.num_rows}")
@@ -227,6 +230,19 @@ def _located(output: str, filesystem: fs.FileSystem | None) -> tuple[fs.FileSyst
     except (OSError, pa.ArrowException) as failure:
         raise InputError(f"{output}: must be a folder or a URI: {failure}") from None
     return filesystem, path.rstrip("/")
+
+
+def gathered(places: Sequence[Place]) -> Rows:
+    """Returns the sequences at some places, copied once into one array."""
+    first, _ = places[0]
+    tokens_BL = np.empty((len(places), first.tokens_BL.shape[1]), np.int32)
+    ends: list[Int32s] = []
+    for b, (batch, row) in enumerate(places):
+        tokens_BL[b] = batch.tokens_BL[row]
+        ends.append(batch.ends_K[batch.offsets_B1[row] : batch.offsets_B1[row + 1]])
+    offsets_B1 = np.zeros(len(ends) + 1, np.int32)
+    np.cumsum([len(each) for each in ends], out=offsets_B1[1:])
+    return Rows(tokens_BL, offsets_B1, np.concatenate(ends))
 
 
 def _view(batch: Rows, row: int, num_rows: int) -> Rows:

@@ -7,6 +7,7 @@ from sluice.schemas.errors import VerifyError
 from sluice.schemas.token_shard import ShardFormat
 
 MANIFEST_VERSION: Final = 1
+TOKENIZER: Final = "tokenizer/tokenizer.json"
 
 
 class ListedShard(NamedTuple):
@@ -19,11 +20,12 @@ class ListedShard(NamedTuple):
 
 
 class ListedShards(NamedTuple):
-    """The shards of a run, and the numbers that they share."""
+    """The shards of a run, the numbers that they share, and the SHA-256 of the tokenizer of their ids."""
 
     format: ShardFormat
     sequences_per_shard: int
     shards: tuple[ListedShard, ...]
+    tokenizer: str | None
 
 
 def parse(text: bytes) -> ListedShards:
@@ -44,7 +46,14 @@ def parse(text: bytes) -> ListedShards:
     each = _get(form, "sequences_per_shard", int, at="$.format")
     listed = _get(manifest, "shards", list, at="$")
     shards = tuple(_shard(entry, f"$.shards[{index}]") for index, entry in enumerate(listed))
-    return ListedShards(ShardFormat(*numbers), each, shards)
+    return ListedShards(ShardFormat(*numbers), each, shards, _tokenizer(manifest.get("files")))
+
+
+def _tokenizer(files: Any) -> str | None:
+    """Returns the SHA-256 of tokenizer.json; None where no file of the manifest is it."""
+    entries = files if isinstance(files, list) else []
+    found = [e for e in entries if isinstance(e, dict) and e.get("path") == TOKENIZER]
+    return str(found[0].get("sha256")) if found else None
 
 
 def _shard(entry: Any, at: str) -> ListedShard:

@@ -79,6 +79,14 @@ class Order(NamedTuple):
             raise ValueError(f"must have 1 to 2^40 sequences, got {self.num_sequences}")
         return self
 
+    def end(self, epochs: int) -> int:
+        """Returns the position where an epoch begins after so many."""
+        return epochs * self.num_sequences
+
+    def outputs(self, numbers_P: Int64s) -> Int64s:
+        """Returns (P,) int64: which output sequences are of, where there is one."""
+        return np.zeros(len(numbers_P), np.int64)
+
     def sequences(self, positions_P: Int64s) -> Int64s:
         """Returns the numbers of the sequences at (P,) int64 positions of at least 0: (P,) int64."""
         epoch_P, x_P = np.divmod(unsigned(positions_P), np.uint64(self.num_sequences))

@@ -258,7 +258,7 @@ def test_only_what_is_asked_for_is_there(
     output: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One column asked for is one column made; the functions of the others are not called."""
-    for other in set(COLUMNS) - {name, "positions", "sequences"}:
+    for other in set(COLUMNS) - {name, "positions", "sequences", "outputs"}:
         monkeypatch.delattr(loader_columns, other)
     batch = next(iter(loader_of(output, columns=[name])))
     there = {field for field, value in batch._asdict().items() if value is not None}
@@ -275,7 +275,7 @@ def test_columns_are_those_of_the_rows(output: Path) -> None:
             torch.from_numpy(loader_columns.position_ids(rows, starts_C1)),
             torch.from_numpy(loader_columns.document_ids(rows, starts_C1)),
             torch.from_numpy(loader_columns.labels(rows)),
-            *(batch.positions, batch.sequences),
+            *(batch.positions, batch.sequences, torch.zeros_like(batch.sequences)),
         )
         assert_equal(expected, batch)
         assert int(batch.cu_seqlens[-1]) == batch.tokens.numel()
