@@ -30,12 +30,12 @@ from sluice.filters.dedup.components import Components, StarEdges
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.language.views import LanguageIdentifier, model_views
-from sluice.filters.partition import Machine, Partition, partition
+from sluice.filters.partition import Machine, Verdicts, partition
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.pipeline.inputs.inventory import InputUnit, cut, find_inputs
 from sluice.pipeline.inputs.reader import read_unit
-from sluice.pipeline.phases.clean.stage import load_machines
+from sluice.pipeline.phases.clean.batches import load_machines
 from sluice.pipeline.phases.job import read_options
 from sluice.pipeline.phases.tokens.encode import ENCODER_CACHE_BYTES
 from sluice.pipeline.recipes.loader import load
@@ -219,7 +219,7 @@ def _filtered(
     identify: LanguageIdentifier,
     machines: Sequence[Machine],
     steps: Steps,
-) -> Partition:
+) -> Verdicts:
     with steps("normalize"):
         text = normalize(posts.column("text"))
         posts = posts.set_column(POST.names.index("text"), POST.field("text"), text)

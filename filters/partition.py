@@ -39,8 +39,8 @@ class FilterStep(NamedTuple):
     usec: int
 
 
-class Partition(NamedTuple):
-    """Every row of a batch, once.
+class Verdicts(NamedTuple):
+    """What filters decided on a batch: every row of it, once.
 
     Attributes:
         kept: the batch of kept rows, in their order.
@@ -66,7 +66,7 @@ STAGE_NOTE = "sluice stage: "
 """Begins the note that names the failing filter on an exception."""
 
 
-def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Partition:
+def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdicts:
     """Splits a batch: the first filter in order that rejects a post gives the reason.
 
     Args:
@@ -105,7 +105,7 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Parti
         steps[spec.name] = FilterStep(posts_in, int(alive_N.sum()), usec)
     if not alive_N.all():
         batch, scores = _only(batch, scores, alive_N)
-    return Partition(batch, scores, concat_rejects(rejected), steps, tuple(screened))
+    return Verdicts(batch, scores, concat_rejects(rejected), steps, tuple(screened))
 
 
 def _scored(batch: Batch, spec: Filter, score: Scorer) -> Scores:
@@ -117,8 +117,8 @@ def _scored(batch: Batch, spec: Filter, score: Scorer) -> Scores:
 
 
 def isolate_failures(
-    batch: Batch, apply: Callable[[Batch], Partition], *, phase: str, stage: str
-) -> Iterator[Partition]:
+    batch: Batch, apply: Callable[[Batch], Verdicts], *, phase: str, stage: str
+) -> Iterator[Verdicts]:
     """Applies a function to a batch so that a row that makes it raise takes no other row with it.
 
     Where `apply` raises, the batch is halved until the failing rows are alone; each becomes a dead
@@ -142,7 +142,7 @@ def isolate_failures(
         n = len(batch)
         if n <= 1:
             none = batch.filter(np.zeros(n, np.bool_))
-            yield Partition(none, {}, _dead_letters(batch, failure, phase=phase, stage=stage), {})
+            yield Verdicts(none, {}, _dead_letters(batch, failure, phase=phase, stage=stage), {})
             return
         first_N = np.arange(n) < n // 2
         for half in (batch.filter(first_N), batch.filter(~first_N)):

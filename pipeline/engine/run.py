@@ -12,7 +12,7 @@ from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import Progress, Say
 from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
-from sluice.pipeline.phases.clean.stage import load_machines
+from sluice.pipeline.phases.clean.batches import load_machines
 from sluice.pipeline.phases.history import phase as history
 from sluice.pipeline.phases.job import Job, keep_units
 from sluice.pipeline.phases.planned import PhasePlan

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from sluice.pipeline import cli
 from sluice.pipeline.outputs import verify
-from sluice.pipeline.phases.clean.stage import load_machines
+from sluice.pipeline.phases.clean.batches import load_machines
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.sample.write import write_sample
 from sluice.tokenizer.vocabulary.load import load_vocabulary

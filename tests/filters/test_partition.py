@@ -11,7 +11,7 @@ from sluice.filters.batch import Batch, Languages
 from sluice.filters.fasttext.views import Hiddens, hiddens_of
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import model_views
-from sluice.filters.partition import Partition, isolate_failures, partition
+from sluice.filters.partition import Verdicts, isolate_failures, partition
 from sluice.filters.registry import HashtagRatio, MinChars, MinWords, UrlRatio
 from sluice.filters.rules.spam import Spam
 from sluice.filters.rules.toxicity import Toxicity
@@ -30,11 +30,11 @@ def machines(specs: tuple[Filter, ...] = SPECS) -> list[tuple[Filter, Scorer]]:
     return [(spec, spec.build()) for spec in specs]
 
 
-def split(posts: pa.RecordBatch) -> Partition:
+def split(posts: pa.RecordBatch) -> Verdicts:
     return partition(Batch(posts), machines(), phase="clean")
 
 
-def rows_of(parts: list[Partition]) -> tuple[list[int], list[tuple[int, str, str, float]]]:
+def rows_of(parts: list[Verdicts]) -> tuple[list[int], list[tuple[int, str, str, float]]]:
     """Kept source rows in order, and (row, stage, reason, score) of every reject in order of the row."""
     kept = [row for part in parts for row in part.kept.posts["source_row"].to_pylist()]
     columns = ("source_row", "stage", "reason", "score")
@@ -121,8 +121,8 @@ def test_rejects_hold_no_text() -> None:
     assert (row["score"], row["threshold"], row["duplicate_of"]) == (3, 4, None)
 
 
-def fails_on(bad: set[int], calls: list[int]) -> Callable[[Batch], Partition]:
-    def apply(batch: Batch) -> Partition:
+def fails_on(bad: set[int], calls: list[int]) -> Callable[[Batch], Verdicts]:
+    def apply(batch: Batch) -> Verdicts:
         calls.append(len(batch))
         if bad & set(batch.posts["source_row"].to_pylist()):
             raise ZeroDivisionError("secret text")
@@ -157,7 +157,7 @@ def test_dead_letters_name_the_error_and_no_text() -> None:
 def test_running_out_of_memory_is_not_a_poison_post() -> None:
     """MemoryError goes up: halving would blame posts for a small machine."""
 
-    def apply(batch: Batch) -> Partition:
+    def apply(batch: Batch) -> Verdicts:
         raise MemoryError
 
     with pytest.raises(MemoryError):

@@ -16,7 +16,7 @@ import pytest
 
 from sluice.filters.rules.min_words import MinWords
 from sluice.pipeline import cli
-from sluice.pipeline.phases.clean import stage as clean
+from sluice.pipeline.phases.clean import batches as clean
 from sluice.pipeline.storage import output_folder
 from tests.pipeline.runs import (
     PHASES,

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.filters.rules.hashtag_ratio import HashtagRatio
 from sluice.pipeline import cli
-from sluice.pipeline.phases.clean import stage as clean
+from sluice.pipeline.phases.clean import batches as clean
 
 CANARY = "canarykzqxv"
 RECIPE = """

@@ -9,7 +9,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Batch, Scores
-from sluice.filters.partition import Partition, concat_rejects, isolate_failures
+from sluice.filters.partition import Verdicts, concat_rejects, isolate_failures
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.phases.classify.cascade import Cascade
 from sluice.pipeline.phases.classify.thresholds import PHASE
@@ -81,14 +81,14 @@ def score_posts(
     """
     tokens, truncated, seconds = 0, 0, 0.0
 
-    def apply(batch: Batch) -> Partition:
+    def apply(batch: Batch) -> Verdicts:
         nonlocal tokens, truncated, seconds
         found = model.score(batch.text)
         tokens += int(found.tokens_N.sum())
         truncated += int(found.truncated_N.sum())
         seconds += found.seconds
         columns = {label: on_grid(found.scores_NL[:, i]) for i, label in enumerate(labels)}
-        return Partition(batch, columns, reject_batch(0, {}), {})
+        return Verdicts(batch, columns, reject_batch(0, {}), {})
 
     numbered = posts.append_column("row", pa.array(np.arange(posts.num_rows, dtype=np.int64)))
     parts = list(isolate_failures(Batch(numbered), apply, phase=PHASE, stage=stage))

@@ -9,7 +9,8 @@ from typing import Any
 from sluice.filters.language.identify import LANGUAGE_VERSION
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
-from sluice.pipeline.phases.clean.stage import PHASE, CleanStage
+from sluice.pipeline.phases.clean.batches import PHASE
+from sluice.pipeline.phases.clean.stage import CleanStage
 from sluice.pipeline.phases.job import Job, key_partitions, read_options
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results

@@ -4,9 +4,7 @@ Nothing crosses machines here: a unit reads its posts, normalises and filters th
 writes one file per edge.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import ClassVar
 
 import msgspec
@@ -17,15 +15,13 @@ import pyarrow.compute as pc
 from sluice.filters.batch import Batch
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
-from sluice.filters.language.identify import build_identifier
-from sluice.filters.language.views import LanguageIdentifier, model_views
-from sluice.filters.partition import Machine, Partition, Screened, isolate_failures, partition
+from sluice.filters.partition import Screened, Verdicts
 from sluice.filters.registry import AnyFilter
-from sluice.filters.text.normalize import normalize
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import tally, value_counts
+from sluice.pipeline.phases.clean.batches import PHASE, cleaner
 from sluice.pipeline.phases.edges import KEPT_COLUMNS, KEYS, SCREENED, kept_schema
 from sluice.pipeline.recipes.schema import MAX_SAMPLE
 from sluice.pipeline.units import exchange
@@ -36,10 +32,8 @@ from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CleanCounts, FilterCounts, ScreenedTally, Table
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
-from sluice.schemas.post import POST
-from sluice.schemas.reject import EMPTY_TEXT, ERROR, MALFORMED, POLICY, reject_batch
+from sluice.schemas.reject import ERROR, MALFORMED, POLICY
 
-PHASE = "clean"
 SEEN_TEXTS = 1 << 18
 """Slots of the memory of texts in a unit; a power of two, 2 MiB."""
 
@@ -70,52 +64,15 @@ class CleanStage:
 
     def do(self, unit: Unit, attempt: Attempt) -> CleanCounts:
         """Cleans a unit, with models that are loaded once a process."""
-        identify, machines = load_machines(self.filters, self.language_model)
+        clean = cleaner(self.filters, self.language_model)
         outputs = CleanOutputs(self, unit, attempt)
-        apply = partial(clean_batch, identify=identify, machines=machines)
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:
             for read in read_unit(self.root, input_unit, self.options):
                 outputs.reject(read.rejected)
-                if read.posts.num_rows:
-                    for part in isolate_failures(
-                        Batch(read.posts), apply, phase=PHASE, stage="normalize"
-                    ):
-                        outputs.take(part)
+                for part in clean(read.posts):
+                    outputs.take(part)
         return outputs.finish()
-
-
-@lru_cache(maxsize=4)
-def load_machines(
-    filters: tuple[AnyFilter, ...], language_model: str
-) -> tuple[LanguageIdentifier, tuple[Machine, ...]]:
-    """Returns the language identifier and the filters with their scorers; once a process."""
-    return build_identifier(language_model), tuple((f, f.build()) for f in filters)
-
-
-def clean_batch(
-    batch: Batch, *, identify: LanguageIdentifier, machines: Sequence[Machine]
-) -> Partition:
-    """Returns the batch normalised and split by the filters; a blank text is the first reason."""
-    text = normalize(batch.text)
-    posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
-    whole = Batch(posts, model_views(identify, *(score for _, score in machines)))
-    blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
-    if not blank_N.any():
-        return partition(whole, machines, phase=PHASE)
-    found = partition(whole.filter(~blank_N), machines, phase=PHASE)
-    blank = posts.filter(pa.array(blank_N))
-    rejects = reject_batch(
-        blank.num_rows,
-        {
-            **{n: blank.column(n) for n in ("post_id", "source_file", "source_row")},
-            "kind": POLICY,
-            "phase": PHASE,
-            "stage": "normalize",
-            "reason": EMPTY_TEXT,
-        },
-    )
-    return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
 
 
 class CleanOutputs:
@@ -159,7 +116,7 @@ class CleanOutputs:
             errors=_by(rows, ERROR, "stage"),
         )
 
-    def take(self, part: Partition) -> None:
+    def take(self, part: Verdicts) -> None:
         """Writes what a partition kept and rejected."""
         self.reject(part.rejected)
         times = self._attempt.times
@@ -198,7 +155,7 @@ class CleanOutputs:
             columns = [name, rows.column("post_id"), rows.column("text")]
             self._screened.append(pa.RecordBatch.from_arrays(columns, schema=SCREENED))
 
-    def _write_kept(self, part: Partition) -> None:
+    def _write_kept(self, part: Verdicts) -> None:
         languages = part.kept.languages
         columns = [part.kept.posts.column(n) for n in KEPT_COLUMNS]
         columns += [languages.language, languages.language_group, pa.array(languages.confidence_N)]

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 from sluice.filters.base import Filter, on_grid
 from sluice.filters.batch import Batch, Mask, Scores
 from sluice.filters.language.views import model_views
-from sluice.filters.partition import Machine, Partition, isolate_failures
+from sluice.filters.partition import Machine, Verdicts, isolate_failures
 from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.phases.classify.thresholds import bounds, reason, score_columns
-from sluice.pipeline.phases.clean.stage import load_machines
+from sluice.pipeline.phases.clean.batches import load_machines
 from sluice.pipeline.recipes.schema import Classifier, Recipe
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.attempt import Attempt
@@ -58,11 +58,11 @@ class ScoreStage:
         schema = score_schema(self.filters, self.transformers)
         views = model_views(identify, *(score for _, score in machines))
 
-        def apply(batch: Batch) -> Partition:
+        def apply(batch: Batch) -> Verdicts:
             text = normalize(batch.posts.column("text"))
             posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
             scored.append(score_batch(Batch(posts, views), machines, schema, transformers))
-            return Partition(batch, {}, reject_batch(0, {}), {})
+            return Verdicts(batch, {}, reject_batch(0, {}), {})
 
         counts = ScoreCounts()
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:

@@ -1,0 +1,78 @@
+"""What phase clean does to posts, apart from files: they are normalised and split by the recipe's filters.
+
+A unit of a run and `sluice.filter_table` call the same function.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.batch import Batch
+from sluice.filters.language.identify import build_identifier
+from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.partition import Machine, Verdicts, isolate_failures, partition
+from sluice.filters.registry import AnyFilter
+from sluice.filters.text.normalize import normalize
+from sluice.schemas.post import POST
+from sluice.schemas.reject import EMPTY_TEXT, POLICY, reject_batch
+
+PHASE = "clean"
+
+Clean = Callable[[pa.RecordBatch], Iterator[Verdicts]]
+"""Splits POST rows; what comes out holds every row once, in the order of the rows."""
+
+
+def cleaner(filters: tuple[AnyFilter, ...], language_model: str) -> Clean:
+    """Returns the function that cleans posts by a recipe's filters; models are loaded once a process.
+
+    A post that makes a filter raise is a dead letter of kind `error`, alone.
+
+    Raises:
+        SluiceError: a model cannot be loaded.
+    """
+    identify, machines = load_machines(filters, language_model)
+    return partial(_clean, identify=identify, machines=machines)
+
+
+def _clean(
+    posts: pa.RecordBatch, *, identify: LanguageIdentifier, machines: Sequence[Machine]
+) -> Iterator[Verdicts]:
+    if posts.num_rows:
+        apply = partial(clean_batch, identify=identify, machines=machines)
+        yield from isolate_failures(Batch(posts), apply, phase=PHASE, stage="normalize")
+
+
+@lru_cache(maxsize=4)
+def load_machines(
+    filters: tuple[AnyFilter, ...], language_model: str
+) -> tuple[LanguageIdentifier, tuple[Machine, ...]]:
+    """Returns the language identifier and the filters with their scorers; once a process."""
+    return build_identifier(language_model), tuple((f, f.build()) for f in filters)
+
+
+def clean_batch(
+    batch: Batch, *, identify: LanguageIdentifier, machines: Sequence[Machine]
+) -> Verdicts:
+    """Returns the batch normalised and split by the filters; a blank text is the first reason."""
+    text = normalize(batch.text)
+    posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+    whole = Batch(posts, model_views(identify, *(score for _, score in machines)))
+    blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
+    if not blank_N.any():
+        return partition(whole, machines, phase=PHASE)
+    found = partition(whole.filter(~blank_N), machines, phase=PHASE)
+    blank = posts.filter(pa.array(blank_N))
+    rejects = reject_batch(
+        blank.num_rows,
+        {
+            **{n: blank.column(n) for n in ("post_id", "source_file", "source_row")},
+            "kind": POLICY,
+            "phase": PHASE,
+            "stage": "normalize",
+            "reason": EMPTY_TEXT,
+        },
+    )
+    return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
