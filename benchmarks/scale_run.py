@@ -326,9 +326,9 @@ def _component_sizes(output: Path) -> "Int64s":
         for done, manifest in _manifests(stage):
             if "components" not in manifest.files:
                 continue
-            for unit in exchange.scattered(done, "components", "read"):
-                batches = exchange.read(unit)
-                label_parts += [np.array(batch.column("component")) for _, batch in batches]
+            ranges = [source for _, source in exchange.sources(done, "components")]
+            batches = exchange.read(exchange.reduce_unit(0, ranges, name="read"))
+            label_parts += [np.array(batch.column("component")) for _, batch in batches]
     return np.unique(np.concatenate(label_parts), return_counts=True)[1]
 
 

@@ -19,7 +19,7 @@ from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.exchange import Crossing
 from sluice.pipeline.units.manifest import Done, Unit, done_units, numbered_unit
-from sluice.pipeline.units.stage import DoUnits, Stage
+from sluice.pipeline.units.stage import Stage, do_units
 
 
 class Step(NamedTuple):
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     """
 
     stage: Stage
-    by: exchange.Exchange | exchange.OneUnit | exchange.Scatter | None = None
+    by: exchange.Exchange | None = None
     of: tuple[Stage, ...] = ()
 
 
@@ -51,7 +51,7 @@ class PhaseSteps(beam.PTransform):  # type: ignore[misc]  # Beam has no types
                 given = [done[stage.name] for stage in step.of]
                 units = given | f"flatten_{step.stage.name}" >> beam.Flatten()
             units = units if step.by is None else units | step.by
-            units = done[step.stage.name] = units | DoUnits(step.stage)
+            units = done[step.stage.name] = units | do_units(step.stage)
         return units
 
 

@@ -122,14 +122,16 @@ class Writer:
 
 
 class Exchange(beam.PTransform):  # type: ignore[misc]  # Beam has no types
-    """Finished map units in, one reduce unit per partition out; only ranges cross it.
+    """Finished units in; one unit for each partition of their file out, or one that knows them all.
+
+    Names of units and byte ranges cross it, and no rows.
 
     Args:
-        edge: the map units' file that is exchanged.
-        name: reduce units are called `<name>-<partition>`.
+        edge: the finished units' file that is exchanged; None for the one unit, for the few global steps.
+        name: of the one unit; those of partitions are called `<name>-<partition>`.
     """
 
-    def __init__(self, edge: str, *, name: str):
+    def __init__(self, edge: str | None, *, name: str):
         super().__init__(label=f"exchange_{name}")
         self.edge, self._name = edge, name
 
@@ -139,14 +141,20 @@ class Exchange(beam.PTransform):  # type: ignore[misc]  # Beam has no types
             done
             | beam.FlatMap(sources, self.edge).with_output_types(tuple[int, list[Any]])
             | beam.GroupByKey()
-            | beam.Map(lambda g: reduce_unit(*g, name=self._name)).with_output_types(Unit)
+            | beam.Map(self._unit).with_output_types(Unit)
         )
 
+    def _unit(self, group: tuple[int, Iterable[list[Any]]]) -> Unit:
+        if self.edge is None:
+            return Unit(self._name, {"done": sorted(map(list, group[1]), key=lambda d: d[1])})
+        return reduce_unit(*group, name=self._name)
 
-def sources(done: Done, edge: str) -> Iterator[tuple[int, list[Any]]]:
-    """Yields (partition, a SourceRange as a list) for every range of a unit's file."""
-    entry = done.manifest().files.get(edge)
-    if entry is not None:
+
+def sources(done: Done, edge: str | None) -> Iterator[tuple[int, list[Any]]]:
+    """Yields (partition, a SourceRange as a list) for every range of a unit's file, or (0, the unit)."""
+    if edge is None:
+        yield 0, [done.folder, done.unit]
+    elif (entry := done.manifest().files.get(edge)) is not None:
         for r in entry.ranges:
             place = [r.offset, r.length, r.rows]
             yield r.partition, [done.folder, done.unit, *place, entry.name, r.crc32]
@@ -199,29 +207,6 @@ def _rows(data: bytes) -> Iterator[pa.RecordBatch]:
         yield from stream
 
 
-class OneUnit(beam.PTransform):  # type: ignore[misc]  # Beam has no types
-    """All finished units in, one unit that knows them all out; for the few global steps."""
-
-    edge = None
-
-    def __init__(self, name: str):
-        super().__init__(label=f"gather_{name}")
-        self._name = name
-
-    def expand(self, done: beam.PCollection) -> beam.PCollection:
-        """Adds the gathering to the graph."""
-        return (
-            done
-            | beam.Map(lambda d: (0, [d.folder, d.unit])).with_output_types(tuple[int, list[str]])
-            | beam.GroupByKey()
-            | beam.Map(_gathered, self._name).with_output_types(Unit)
-        )
-
-
-def _gathered(group: tuple[int, Iterable[list[str]]], name: str) -> Unit:
-    return Unit(name, {"done": sorted((list(d) for d in group[1]), key=lambda d: d[1])})
-
-
 def gathered(unit: Unit) -> list[Done]:
     """Returns the finished units that a gathering unit knows, by name."""
     return [Done(folder, name) for folder, name in unit.payload["done"]]
@@ -261,31 +246,3 @@ def lost(crossing: Crossing) -> tuple[list[Done], int]:
     given = {m.index: (done, m.arrived) for done, m in zip(units, manifests(units), strict=True)}
     wrong = [done for index, (done, arrived) in given.items() if arrived != written[index]]
     return wrong, len(written.keys() - given.keys())
-
-
-class Scatter(beam.PTransform):  # type: ignore[misc]  # Beam has no types
-    """Finished units in, one unit for every partition of their file out, without grouping.
-
-    For a file that a single unit wrote: each partition has all its rows there.
-    """
-
-    def __init__(self, edge: str, *, name: str):
-        super().__init__(label=f"scatter_{name}")
-        self.edge, self._name = edge, name
-
-    def expand(self, done: beam.PCollection) -> beam.PCollection:
-        """Adds the scattering to the graph; the reshuffle spreads the units over workers."""
-        return (
-            done
-            | beam.FlatMap(scattered, self.edge, self._name).with_output_types(Unit)
-            | beam.Reshuffle()
-        )
-
-
-def scattered(done: Done, edge: str, name: str) -> Iterator[Unit]:
-    """Yields a reduce unit for each partition of one unit's file."""
-    grouped: dict[int, list[list[Any]]] = {}
-    for partition, source in sources(done, edge):
-        grouped.setdefault(partition, []).append(source)
-    for partition, ranges in sorted(grouped.items()):
-        yield reduce_unit(partition, ranges, name=name)

@@ -13,7 +13,7 @@ what was made from it stays right.
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -93,13 +93,6 @@ def total_times(folder: str) -> dict[str, int]:
     return total
 
 
-class DoUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
-    """Units in, finished units out."""
-
-    def __init__(self, stage: Stage):
-        super().__init__(label=stage.name)
-        self._stage = stage
-
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        """Adds the step to the graph."""
-        return units | beam.ParDo(DoUnit(self._stage)).with_output_types(Done)
+def do_units(stage: Stage) -> Any:
+    """Returns the step of a graph that does the units of a stage: units in, finished units out."""
+    return stage.name >> beam.ParDo(DoUnit(stage)).with_output_types(Done)

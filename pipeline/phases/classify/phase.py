@@ -21,7 +21,7 @@ from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, surv
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.manifest import Done, Unit
-from sluice.pipeline.units.stage import DoUnits
+from sluice.pipeline.units.stage import do_units
 
 
 class ClassifyUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
@@ -38,7 +38,7 @@ class ClassifyUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
                 units
                 | f"infer {stage.name}" >> RunInference(TransformerHandler(stage))
                 | f"scored {stage.name}" >> beam.Map(_scored_unit)
-                | DoUnits(stage)
+                | do_units(stage)
             )
             units = done | f"next {stage.name}" >> beam.Map(_next_unit)
         return done

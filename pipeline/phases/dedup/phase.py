@@ -81,8 +81,8 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     drop = Drop(at("drop"), posts, job.output, d.threshold, job.screens)
     steps = [
         Step(link, exchange.Exchange("keys", name="bucket")),
-        Step(Join(at("join"), numbers), exchange.OneUnit("all")),
-        Step(send, exchange.Scatter("components", name="candidates")),
+        Step(Join(at("join"), numbers), exchange.Exchange(None, name="all")),
+        Step(send, exchange.Exchange("components", name="candidates")),
         Step(
             ResolveComponents(at("settle"), numbers, rules),
             exchange.Exchange("candidates", name="component"),

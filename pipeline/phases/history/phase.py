@@ -32,7 +32,7 @@ def steps_of(stages: RememberStages) -> list[Step]:
     return [
         Step(record),
         Step(index, exchange.Exchange("keys", name="keys")),
-        Step(publish, exchange.OneUnit(PHASE), of=(record, index)),
+        Step(publish, exchange.Exchange(None, name=PHASE), of=(record, index)),
     ]
 
 

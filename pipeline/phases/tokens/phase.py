@@ -72,8 +72,8 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     steps = [
         Step(encode),
         Step(pack, exchange.Exchange("documents", name="partition")),
-        Step(deal, exchange.OneUnit("dealt")),
-        Step(shard, exchange.Scatter("dealt", name="shard")),
+        Step(deal, exchange.Exchange(None, name="dealt")),
+        Step(shard, exchange.Exchange("dealt", name="shard")),
     ]
     units = survivor_units(job, results)
     return PhasePlan(PHASE, fingerprint, folder, units, steps, results.survivors.posts)

@@ -57,7 +57,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         Step(count),
         Step(merge, exchange.Exchange("words", name="words")),
         # Of `count` too, so that there is a tokenizer where there is no word.
-        Step(train, exchange.OneUnit("tokenizer"), of=(count, merge)),
+        Step(train, exchange.Exchange(None, name="tokenizer"), of=(count, merge)),
     ]
     units = survivor_units(job, results)
     return PhasePlan(PHASE, fingerprint, folder, units, steps, results.survivors.posts)

@@ -3,15 +3,17 @@
 import tempfile
 from unittest.mock import patch
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import Done
+from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas.counts import NoCounts
 
 SCHEMA = pa.schema([("value", pa.int64()), ("text", pa.string())])
@@ -72,9 +74,15 @@ def test_ranges_stay_worth_a_request() -> None:
     assert exchange.run_bytes(1 << 20) == 256 << 20
 
 
-def test_scatter_gives_each_partition_a_unit(tmp_path) -> None:
-    """One unit's file becomes a reduce unit for each partition that has rows."""
+def test_one_units_file_gives_each_partition_a_unit(tmp_path) -> None:
+    """One unit's file becomes a reduce unit for each partition that has rows, by an engine's exchange too."""
     done = write_unit(str(tmp_path), "all", [[0, 3], [3]], 0)
-    units = list(exchange.scattered(done, "rows", "shard"))
-    assert [u.name for u in units] == ["shard-00000", "shard-00003"]
-    assert [b.num_rows for _, b in exchange.read(units[1])] == [2]
+
+    def check(units: list[Unit]) -> None:
+        first, second = sorted(units, key=lambda unit: unit.name)
+        assert (first.name, second.name) == ("shard-00000", "shard-00003")
+        assert [b.num_rows for _, b in exchange.read(second)] == [2]
+
+    with beam.Pipeline() as pipeline:
+        units = pipeline | beam.Create([done]) | exchange.Exchange("rows", name="shard")
+        assert_that(units, check)
