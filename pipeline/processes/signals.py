@@ -19,11 +19,7 @@ _owned = ContextVar("sluice_owns_process", default=False)
 
 
 class StoppedError(KeyboardInterrupt):
-    """A signal came while a run waited for a job elsewhere."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
+    """A signal came while a run waited for a job elsewhere; its one argument is the number."""
 
 
 def owns_process() -> bool:
@@ -40,10 +36,10 @@ def stopped_by_signals() -> Iterator[None]:
     """
     token = _owned.set(True)
     try:
-        with _handled_by(_stop):
+        with handled_by(_stop, *_SIGNALS):
             yield
     except StoppedError as stopped:
-        _stop(stopped.number, None)
+        _stop(stopped.args[0], None)
     finally:
         _owned.reset(token)
 
@@ -51,21 +47,22 @@ def stopped_by_signals() -> Iterator[None]:
 @contextlib.contextmanager
 def raised_by_signals() -> Iterator[None]:
     """Inside, SIGINT and SIGTERM are a StoppedError; the second ends a process that is a command's own."""
-    with _handled_by(_raise):
+    with handled_by(_raise, *_SIGNALS):
         yield
 
 
 @contextlib.contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handled_by(handler: Callable[[int, FrameType | None], None], *signals: int) -> Iterator[None]:
+    """Inside, signals are handled by a function, if this is the main thread: no other may handle any."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in signals}
     try:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, old or signal.SIG_DFL)
 
 
 def _raise(number: int, _: FrameType | None) -> None:

@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Iterator
 from types import FrameType
 
+from sluice.pipeline.processes.signals import handled_by
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.conditional import read_or_none, replace
 from sluice.schemas.errors import OutputError, StorageError
@@ -49,7 +50,7 @@ def held(path: str, *, of: str) -> Iterator[None]:
     """
     keeper = Keeper(path, of, _watch(path, of))
     try:
-        with _interruptible():
+        with handled_by(_interrupt, _LOST):
             yield
     except BaseException:
         keeper.check()  # the interrupt, or an error that came of the other run's work
@@ -80,20 +81,8 @@ def _watch(path: str, of: str) -> bytes | None:
     return found
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Inside, a lost lease is a KeyboardInterrupt in the main thread, if that is the one that waits."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(_LOST, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(_LOST, before or signal.SIG_DFL)
-
-
 def _interrupt(_: int, __: FrameType | None) -> None:
+    """Makes of a lost lease a KeyboardInterrupt in the main thread, if that is the one that waits."""
     raise KeyboardInterrupt
 
 
