@@ -21,6 +21,7 @@ from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.sealed import file_digest, write_json
 from sluice.schemas.counts import Counts
 from sluice.schemas.errors import LedgerError, OutputError
+from sluice.schemas.manifest import ContractFile
 from sluice.tokenizer.export.mds import Arrays, MdsWriter
 from sluice.tokenizer.export.megatron import MegatronWriter
 from sluice.tokenizer.shards import ShardBatch
@@ -42,14 +43,6 @@ class ExportCounts(Counts):
     padding: int = 0
 
 
-class ExportedFile(msgspec.Struct):
-    """A file of an export; its path is relative to the folder."""
-
-    path: str
-    bytes: int
-    sha256: str
-
-
 class Export(msgspec.Struct, kw_only=True):
     """export.json: what was exported, and every file."""
 
@@ -63,7 +56,7 @@ class Export(msgspec.Struct, kw_only=True):
     vocabulary_size: int
     pad_id: int
     eod_id: int
-    files: list[ExportedFile]
+    files: list[ContractFile]
 
 
 def export(
@@ -108,24 +101,27 @@ def export(
             vocabulary_size=manifest.format.vocabulary_size,
             pad_id=manifest.format.pad_id,
             eod_id=manifest.format.eod_id,
-            files=[
-                ExportedFile(path.name, *file_digest(str(path)))
-                for path in sorted(attempt.iterdir())
-            ],
+            files=[_described(path) for path in sorted(attempt.iterdir())],
         )
         write_json(str(attempt / "export.json"), exported)
     return exported
 
 
+def _described(path: Path) -> ContractFile:
+    size, sha256 = file_digest(str(path))
+    return ContractFile(path=path.name, bytes=size, sha256=sha256)
+
+
 @contextmanager
 def _appearing(folder: str) -> Iterator[Path]:
     """Gives a folder to write into, whose files appear when the block ends well, export.json last."""
-    if not storage.is_remote(folder):
-        with _renamed(Path(folder)) as attempt:
+    remote, here = storage.is_remote(folder), Path(folder)
+    if storage.exists(folder) and (remote or not here.is_dir() or any(here.iterdir())):
+        raise OutputError(f"{folder}: must be new or empty; choose another folder, or delete it")
+    if not remote:
+        with _renamed(here) as attempt:
             yield attempt
         return
-    if storage.exists(folder):
-        raise OutputError(f"{folder}: must be new or empty; choose another folder, or delete it")
     attempt = Path(local_copies.new_path("export"))
     attempt.mkdir()
     yield attempt
@@ -135,8 +131,6 @@ def _appearing(folder: str) -> Iterator[Path]:
 
 @contextmanager
 def _renamed(folder: Path) -> Iterator[Path]:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder}: must be new or empty; choose another folder, or delete it")
     attempt = folder.with_name(f"{folder.name}.part")
     try:
         attempt.mkdir(parents=True)

@@ -37,22 +37,19 @@ def inspect(output: str, post_id: str) -> Iterator[str]:
 
 
 def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
-    files = _parquet_files(storage.join(output, folder))
-    return _of_post(files, post_id) if files else []
-
-
-def _parquet_files(folder: str) -> list[str]:
-    return [e.path for e in storage.listing(folder) if e.path.endswith(".parquet")]
+    return _of_post(storage.paths(storage.join(output, folder), ending=".parquet"), post_id)
 
 
 def _of_post(files: list[str], post_id: str) -> list[dict[str, Any]]:
+    if not files:
+        return []
     found: pa.Table = storage.dataset(files).to_table(filter=ds.field("post_id") == post_id)
     return list(found.to_pylist())
 
 
 def _transformer_scores(output: str, post_id: str) -> Iterator[str]:
     """Yields what each transformer said of a post that it scored."""
-    files = _parquet_files(storage.join(output, "scores"))
+    files = storage.paths(storage.join(output, "scores"), ending=".parquet")
     for model, own in groupby(files, key=lambda path: storage.name_of(path).rpartition("-")[0]):
         for row in _of_post(list(own), post_id):
             scores = {n: v for n, v in row.items() if n.startswith(f"{model}.")}
@@ -83,8 +80,7 @@ def _scores(output: str, post_id: str) -> Iterator[str]:
     """Yields the scores of a kept post, from the clean units, where they are still there."""
     folders = storage.folders(storage.join(output, "work"))
     for folder in (f for f in folders if storage.name_of(f).startswith("clean-")):
-        kept = storage.listing(storage.join(folder, "clean"))
-        files = [e.path for e in kept if e.path.endswith(".kept.arrow")]
+        files = storage.paths(storage.join(folder, "clean"), ending=".kept.arrow")
         if not files:
             continue
         table = storage.dataset(files, format="ipc")

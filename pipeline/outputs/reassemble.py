@@ -13,7 +13,6 @@ C cuts.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sluice.pipeline.outputs.verify import shard_files
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.units.manifest import whole_file
@@ -50,13 +50,12 @@ class Sources:
                 f"{output}: no {COMPLETED}: the run did not finish; rerun the same command to resume"
             )
         sizes = {entry.path: entry.bytes for entry in manifest.files}
-        stems = [s.path.removeprefix("tokens/") for s in manifest.shards]
-        pairs = [(f"tokens/{s}", f"provenance/{Path(s).stem}.parquet") for s in stems]
-        self.num_tokens = sum(s.tokens for s in manifest.shards)
-        if leftover and "leftover/tokens.arrow" in sizes:
-            pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
-            self.num_tokens += manifest.phases.tokens.shard.leftover.tokens
-        whole = [[_whole(output, name, sizes[name]) for name in pair] for pair in pairs]
+        whole = [
+            [_whole(output, name, sizes[name]) for name in pair]
+            for pair in shard_files(manifest, leftover=leftover)
+        ]
+        self.num_tokens = sum(shard.tokens for shard in manifest.shards)
+        self.num_tokens += leftover * manifest.phases.tokens.shard.leftover.tokens
         self.shards = [ShardReader(tokens) for tokens, _ in whole]
         self.provenance = [provenance for _, provenance in whole]
         self.sequence_length = manifest.format.sequence_length

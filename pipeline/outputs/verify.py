@@ -128,20 +128,19 @@ def _tokenizer(output: str, manifest: Manifest) -> Problems:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 
 
-def _shard_files(manifest: Manifest) -> list[tuple[str, str]]:
-    """Returns (tokens, provenance) of every shard and of the leftover."""
-    paths = {entry.path for entry in manifest.files}
+def shard_files(manifest: Manifest, *, leftover: bool = True) -> list[tuple[str, str]]:
+    """Returns (tokens, provenance) of every shard, and of the leftover, if asked for, where there is one."""
     pairs = [
         (s.path, s.path.replace("tokens/", "provenance/", 1).replace(".arrow", ".parquet"))
         for s in manifest.shards
     ]
-    if "leftover/tokens.arrow" in paths:
+    if leftover and "leftover/tokens.arrow" in {entry.path for entry in manifest.files}:
         pairs.append(("leftover/tokens.arrow", "leftover/provenance.parquet"))
     return pairs
 
 
 def _shards(output: str, manifest: Manifest) -> Problems:
-    for tokens, _ in _shard_files(manifest):
+    for tokens, _ in shard_files(manifest):
         with local_copies.scope():
             problems = verify_shard(
                 local_copies.fetch(storage.join(output, tokens)),
@@ -158,7 +157,7 @@ def _provenance(output: str, manifest: Manifest) -> Problems:
     """The pieces of a sequence follow without a gap, and documents end where pieces do."""
     pieces = 0
     of_posts = manifest.recipe["tokens"].get("documents", "posts") == "posts"
-    for tokens, provenance in _shard_files(manifest):
+    for tokens, provenance in shard_files(manifest):
         table = _table(output, provenance)
         pieces += table.num_rows
         sequence_P = table["sequence"].to_numpy()
@@ -205,7 +204,7 @@ def _doc_ends(path: str) -> tuple[Array, Array]:
 def _kept_ids(output: str, manifest: Manifest) -> Uint64s:
     """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
     hashes = [np.empty(0, np.uint64)]
-    for _, provenance in _shard_files(manifest):
+    for _, provenance in shard_files(manifest):
         with storage.open_input(storage.join(output, provenance)) as source:
             for batch in pq.ParquetFile(source).iter_batches(columns=["post_id", "piece"]):
                 first = batch.filter(pc.equal(batch.column("piece"), 0))
@@ -218,8 +217,7 @@ def _conservation(output: str, manifest: Manifest) -> Problems:
     kept_K, posts = _kept_ids(output, manifest), manifest.posts
     yield from _kept(kept_K, manifest)
     found: dict[str, Table] = {}
-    rejects = storage.listing(storage.join(output, "rejects"))
-    files = [file.path for file in rejects if file.path.endswith(".parquet")]
+    files = storage.paths(storage.join(output, "rejects"), ending=".parquet")
     rows = storage.dataset(files, schema=REJECT)
     columns = ["kind", "reason", "detail", "duplicate_of"]
     stayed_S = np.sort(np.concatenate([kept_K, _later_rejects(rows)]))

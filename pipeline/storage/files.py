@@ -106,6 +106,11 @@ def listing(folder: str, *, recursive: bool = False) -> list[Entry]:
     return sorted(_files(folder, recursive))
 
 
+def paths(folder: str, *, ending: str) -> list[str]:
+    """Returns the paths of the files in a folder whose names end so, sorted."""
+    return [file.path for file in listing(folder) if file.path.endswith(ending)]
+
+
 def folders(folder: str) -> list[str]:
     """Returns the paths of the folders in a folder, sorted; none where there is no folder."""
     infos = _select(folder)
@@ -187,11 +192,8 @@ def read_range(path: str, offset: int, length: int) -> bytes:
     if is_remote(path):
         with errors_of(path):
             return bytes(_held_open(path).read_at(length, offset))
-    descriptor = os.open(local(path), os.O_RDONLY)
-    try:
-        return os.pread(descriptor, length, offset)
-    finally:
-        os.close(descriptor)
+    with open(local(path), "rb", buffering=0) as file:
+        return os.pread(file.fileno(), length, offset)
 
 
 def read_ranges(places: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
