@@ -47,31 +47,27 @@ KEYS = pa.schema(
 )
 
 
-class PostsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        inside(self.name)
+
+
+class PostsFile(_File, frozen=True):
     """The posts of one unit: `first` is the number of the first one in the segment."""
 
-    name: str
     first: int
-    rows: int
-    bytes: int
-    sha256: str
-
-    def __post_init__(self) -> None:
-        inside(self.name)
 
 
-class KeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeysFile(_File, frozen=True):
     """The keys of one partition; `low` and `high` are the least and the greatest, of 48 bits."""
 
-    name: str
     low: int
     high: int
-    rows: int
-    bytes: int
-    sha256: str
-
-    def __post_init__(self) -> None:
-        inside(self.name)
 
 
 class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -240,13 +240,13 @@ def _contents(stage: Publish, done: Sequence[Done]) -> Contents:
         entry, num_posts = manifest.files["posts"], manifest.counted(RecordCounts).posts
         _whole(stage.segment_folder, entry)
         if num_posts:
-            posts.append(PostsFile(entry.name, rows, num_posts, entry.bytes, entry.sha256))
+            posts.append(PostsFile(entry.name, num_posts, entry.bytes, entry.sha256, rows))
         rows += num_posts
     for unit in (d for d in done if d.folder == stage.index):
         manifest = unit.manifest()
         entry, num_keys = manifest.files["keys"], manifest.counted(IndexCounts).keys
         span = segments.key_span(_whole(stage.segment_folder, entry))
-        keys.append(KeysFile(entry.name, *span, num_keys, entry.bytes, entry.sha256))
+        keys.append(KeysFile(entry.name, num_keys, entry.bytes, entry.sha256, *span))
     return Contents(rows, tuple(posts), tuple(keys))
 
 

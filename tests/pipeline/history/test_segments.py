@@ -62,7 +62,7 @@ def write_segment(folder: Path, name: str, posts: list[list[int]], num_partition
             low, high = history_index.key_span(str(made / file))
             assert (low, high) == (found[0][0], found[-1][0])
             size = (made / file).stat().st_size
-            entries.append(KeysFile(file, low, high, len(found), size, ""))
+            entries.append(KeysFile(file, len(found), size, "", low, high))
     about = Contents(len(posts), (), tuple(entries))
     (made / "segment.json").write_bytes(msgspec.json.encode(about))
 
@@ -152,7 +152,7 @@ def posts_file(folder: Path, sizes: list[int], *, first: int) -> tuple[PostsFile
             ids, texts = zip(*posts[start : start + size], strict=True) if size else ((), ())
             writer.write(pa.array(ids, pa.string()), pa.array(texts, pa.string()))
             start += size
-    return PostsFile("p.arrow", first, start, (made / "p.arrow").stat().st_size, ""), posts
+    return PostsFile("p.arrow", start, (made / "p.arrow").stat().st_size, "", first), posts
 
 
 @given(data=st.data(), sizes=st.lists(st.integers(0, 30), max_size=8), first=st.integers(0, 2**32))
