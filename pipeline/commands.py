@@ -20,10 +20,11 @@ from sluice.pipeline.phases.job import Job, keep_units, make_job, read_options
 from sluice.pipeline.phases.score import phase as score
 from sluice.pipeline.phases.score.stage import summary
 from sluice.pipeline.phases.tokens import phase as tokens
-from sluice.pipeline.preflight import check_disk, history_lines, readable_size
+from sluice.pipeline.preflight import check_disk, history_lines
 from sluice.pipeline.processes.cost import Meter
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.report import build, manifest, totals
+from sluice.pipeline.report.figures import size
 from sluice.pipeline.report.render import render
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies, output_folder
@@ -74,7 +75,7 @@ def run(job: Job, *, flags: Sequence[str], say: Say) -> Report:
     _ = job.located  # a missing model is an error before any post is read
     tokens.check_tokenizer(job)
     say(
-        f"{len(job.inventory.files)} input files, {readable_size(sum(f.bytes for f in job.inventory.files))}"
+        f"{len(job.inventory.files)} input files, {size(sum(f.bytes for f in job.inventory.files))}"
     )
     with Meter() as meter, _holding(job):
         output_folder.claim(out, owner)

@@ -9,6 +9,7 @@ from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens import phase as tokens
+from sluice.pipeline.report.figures import size
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.units.manifest import done_units
@@ -38,12 +39,12 @@ def history_lines(job: Job) -> Iterator[str]:
 def transformer_lines(job: Job) -> Iterator[str]:
     """Yields each transformer with its weights, and the share of the posts that it may see."""
     for spec, located in zip(job.recipe.transformers, job.located, strict=True):
-        size = readable_size(sum(os.path.getsize(file.path) for file in located.weights))
+        weights = size(sum(os.path.getsize(file.path) for file in located.weights))
         seen = "all posts that are left"
         if spec.screen is not None:
             edge = f"{spec.screen} scores from {spec.min_screen or 0:g} on"
             seen = edge if spec.max_share is None else f"{edge}, {spec.max_share:.1%} at most"
-        yield f"model    {spec.prefix}: {spec.model}, {size}, over {seen}"
+        yield f"model    {spec.prefix}: {spec.model}, {weights}, over {seen}"
 
 
 def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
@@ -55,8 +56,8 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     tokens.check_tokenizer(job)
     units, of_phase = job.input_units, fingerprints(job)
     posts = job.input_bytes // BYTES_IN_POST
-    size = sum(f.bytes for f in job.inventory.files)
-    yield f"inputs   {len(job.inventory.files)} files, {readable_size(size)}, about {posts:,} posts"
+    input_bytes = sum(f.bytes for f in job.inventory.files)
+    yield f"inputs   {len(job.inventory.files)} files, {size(input_bytes)}, about {posts:,} posts"
     yield f"output   {job.output}"
     yield from history_lines(job)
     yield from transformer_lines(job)
@@ -71,11 +72,11 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
     more = "".join(f", and {spec.prefix}" for spec in job.recipe.transformers)
     yield f"time     about {seconds} on {cores} cores, and the BPE's training{more}"
-    yield f"disk     about {readable_size(needed_bytes(job))} in {job.output}{_room(job.output)}"
+    yield f"disk     about {size(needed_bytes(job))} in {job.output}{_room(job.output)}"
     sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
     words = min(SAMPLE_BYTE_MEMORY * sample, WORD_MEMORY * job.recipe.vocabulary.max_words)
     if job.recipe.vocabulary.tokenizer is None:
-        yield f"memory   about 0.6 GB a worker; the BPE's training {readable_size(3e8 + words)} at most"
+        yield f"memory   about 0.6 GB a worker; the BPE's training {size(3e8 + words)} at most"
     else:
         yield "memory   about 0.6 GB a worker"
     check_disk(job)
@@ -90,7 +91,7 @@ def needed_bytes(job: Job) -> int:
 
 def _room(out: str) -> str:
     free = storage.free_bytes(out)
-    return "" if free is None else f"; {readable_size(free)} free"
+    return "" if free is None else f"; {size(free)} free"
 
 
 def check_disk(job: Job) -> None:
@@ -101,15 +102,6 @@ def check_disk(job: Job) -> None:
     need = needed_bytes(job) - sum(f.bytes for f in storage.listing(job.output, recursive=True))
     if need > free:
         raise OutputError(
-            f"{job.output}: the run needs about {readable_size(need)} there and {readable_size(free)} are "
+            f"{job.output}: the run needs about {size(need)} there and {size(free)} are "
             f"free; choose another --output, or free some space"
         )
-
-
-def readable_size(num_bytes: float) -> str:
-    """Returns a size in B, KB, MB, GB or TB of 1,000."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:,.0f} {unit}" if unit == "B" else f"{num_bytes:,.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:,.1f} TB"

@@ -109,7 +109,7 @@ def test_too_little_disk_is_said_before_anything_is_written(
     """The preflight compares need and room, and makes no folder."""
     monkeypatch.setattr("sluice.pipeline.storage.files.free_bytes", lambda folder: 1000)
     assert run(job, tmp_path / "out") == 2
-    assert "1.0 KB are free" in capsys.readouterr().err
+    assert "1.0 kB are free" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
