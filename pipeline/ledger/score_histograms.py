@@ -4,7 +4,8 @@ Scores in [0, 1] are counted in hundredths: bin k holds the scores from k / 100 
 grid, up to (k + 1) / 100; bin 100 holds 1. Counts of units sum, so every figure here is of the whole run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, takewhile
 
 import numpy as np
 import pyarrow as pa
@@ -80,12 +81,13 @@ def band_edge(scores: Mapping[str, int], *, max_share: float) -> float:
     Returns:
         An edge in [0, 1.01]; 1.01 where even the scores of 1 are too many.
     """
-    allowed, above = max_share * sum(scores.values()), 0
-    for k in range(BINS, -1, -1):
-        above += scores.get(str(k), 0)
-        if above > allowed:
-            return (k + 1) / BINS
-    return 0.0
+    return (BINS + 1 - _fitting(scores, range(BINS, -1, -1), max_share)) / BINS
+
+
+def _fitting(scores: Mapping[str, int], bins: Iterable[int], share: float) -> int:
+    """Returns how many bins, one after the other, hold at most this share of the scores."""
+    allowed, held = share * sum(scores.values()), accumulate(scores.get(str(k), 0) for k in bins)
+    return sum(1 for _ in takewhile(lambda count: count <= allowed, held))
 
 
 def fairness(
@@ -126,9 +128,4 @@ def _even(scores: Mapping[str, int], rate: float, *, upper: bool) -> float:
     """Returns the hundredth at which no more than `rate` of the scores would be rejected."""
     if upper:
         return min(band_edge(scores, max_share=rate), 1.0)
-    allowed, below = rate * sum(scores.values()), 0
-    for k in range(BINS):
-        below += scores.get(str(k), 0)
-        if below > allowed:
-            return k / BINS
-    return 1.0
+    return _fitting(scores, range(BINS), rate) / BINS

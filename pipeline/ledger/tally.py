@@ -68,12 +68,8 @@ def _grouped(table: pa.Table, key: pa.Array, group: type[PostAmounts]) -> dict[s
         .aggregate([(name, "sum") for name in names])
     )
     words = encoded.dictionary.take(grouped["key"].combine_chunks()).to_pylist()
-    columns = [grouped[f"{name}_sum"].to_pylist() for name in names]
-    rows = zip(*columns, strict=True)
-    return {
-        word: group(**dict(zip(names, row, strict=True)))
-        for word, row in zip(words, rows, strict=True)
-    }
+    rows = grouped.select([f"{name}_sum" for name in names]).rename_columns(names).to_pylist()
+    return {word: group(**row) for word, row in zip(words, rows, strict=True)}
 
 
 def most_first(table: Mapping[str, Any], of: str = "") -> list[tuple[str, Any]]:
