@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
 import apache_beam
+from msgspec.structs import asdict
 
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.dedup.phase import history_read
@@ -155,10 +156,8 @@ def phase_costs(results: Results, runs: Mapping[str, PhaseRun]) -> list[PhaseCos
     }
     return [
         PhaseCost(
+            **asdict(run.cost),
             name=name,
-            seconds=run.cost.seconds,
-            cpu_seconds=run.cost.cpu_seconds,
-            peak_rss_bytes=run.cost.peak_rss_bytes,
             posts=posts.get(name, left),
             units_reused=run.units_reused,
         )

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from sluice.filters.language.identify import identifier_models
 from sluice.pipeline.phases.job import Job
@@ -28,6 +29,7 @@ from sluice.schemas.manifest import (
 from sluice.schemas.report import ModelFile
 from sluice.tokenizer.vocabulary.load import load_vocabulary
 
+_T = TypeVar("_T", bound=msgspec.Struct)
 OWN_LICENCE = "Apache-2.0"
 """Of the shipped screens, which are trained on data that sets no condition but attribution."""
 
@@ -53,6 +55,7 @@ def contract_files(job: Job, results: Results) -> Iterator[Written]:
 def manifest(job: Job, results: Results) -> Manifest:
     """Returns manifest.json."""
     written = list(contract_files(job, results))
+    shards = [w for w in written if w.stage == "shard" and w.entry.name.startswith("tokens/")]
     entries = load_vocabulary(local_copies.fetch(tokenizer_path(job.output)))
     return Manifest(
         manifest_version=MANIFEST_VERSION,
@@ -72,50 +75,39 @@ def manifest(job: Job, results: Results) -> Manifest:
             eod_id=entries.eod_id,
             sequences_per_shard=results.phases.tokens.deal.sequences_per_shard,
         ),
-        shards=sorted(map(_shard_file, filter(_is_shard, written)), key=lambda s: s.path),
-        files=sorted((_contract_file(w.entry) for w in written), key=lambda f: f.path),
+        shards=sorted(map(_shard_file, shards), key=lambda s: s.path),
+        files=sorted((ContractFile(**_about(w.entry)) for w in written), key=lambda f: f.path),
     )
 
 
-def _contract_file(entry: FileEntry) -> ContractFile:
-    return ContractFile(path=entry.name, bytes=entry.bytes, sha256=entry.sha256)
-
-
-def _is_shard(written: Written) -> bool:
-    return written.stage == "shard" and written.entry.name.startswith("tokens/")
+def _about(entry: FileEntry) -> dict[str, Any]:
+    """Returns what `ContractFile` holds."""
+    return {"path": entry.name, "bytes": entry.bytes, "sha256": entry.sha256}
 
 
 def _shard_file(written: Written) -> ShardFile:
-    counts, entry = written.unit.counted(ShardCounts).in_shards, written.entry
-    return ShardFile(
-        path=entry.name,
-        bytes=entry.bytes,
-        sha256=entry.sha256,
-        sequences=counts.sequences,
-        tokens=counts.tokens,
-    )
+    counts = written.unit.counted(ShardCounts).in_shards
+    return ShardFile(**_about(written.entry), sequences=counts.sequences, tokens=counts.tokens)
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
-    """Returns the recipe without the input globs, and the folders of a tokenizer and a history."""
-    vocabulary = recipe.vocabulary
-    if vocabulary.tokenizer is not None:
-        name = Path(vocabulary.tokenizer).name
-        vocabulary = msgspec.structs.replace(vocabulary, tokenizer=name)
-    inputs = msgspec.structs.replace(recipe.input, files=())
-    dedup = recipe.dedup
-    if dedup.history is not None:
-        dedup = msgspec.structs.replace(dedup, history=Path(dedup.history).name)
-    transformers = tuple(map(_by_name, recipe.transformers))
-    return msgspec.structs.replace(
-        recipe, input=inputs, vocabulary=vocabulary, dedup=dedup, transformers=transformers
+    """Returns the recipe without the input globs, and with names in place of paths."""
+    return replace(
+        recipe,
+        input=replace(recipe.input, files=()),
+        vocabulary=_by_name(recipe.vocabulary, "tokenizer"),
+        dedup=_by_name(recipe.dedup, "history"),
+        transformers=tuple(
+            replace(_by_name(spec, "checkpoint", "base"), model=model_name(spec))
+            for spec in recipe.transformers
+        ),
     )
 
 
-def _by_name(spec: Classifier) -> Classifier:
-    """Returns the table of a transformer with names in place of paths; its files' sha256 say what it is."""
-    names = {k: Path(v).name for k in ("checkpoint", "base") if (v := getattr(spec, k)) is not None}
-    return msgspec.structs.replace(spec, model=model_name(spec), **names)
+def _by_name(table: _T, *keys: str) -> _T:
+    """Returns a table of the recipe with names in place of paths; of files, a sha256 says what they are."""
+    names = {k: Path(v).name for k in keys if (v := getattr(table, k)) is not None}
+    return replace(table, **names)
 
 
 def model_name(spec: Classifier) -> str:

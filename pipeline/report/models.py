@@ -1,5 +1,7 @@
 """What the models of a run did: filters, screens, transformers, and their rejection rates by language."""
 
+from msgspec.structs import asdict
+
 from sluice.pipeline.ledger.score_histograms import fairness
 from sluice.pipeline.phases.classify import cascade
 from sluice.pipeline.phases.classify.thresholds import bounds, reason
@@ -17,26 +19,21 @@ def filter_reports(job: Job, results: Results) -> list[FilterReport]:
     """Returns posts in and out and the time of each filter, in recipe order."""
     counts, usec = results.phases.clean.clean, stage_times(job, results, "clean")
     blank = counts.policy.get(EMPTY_TEXT, 0)
-    begun = [
-        counts.filters[f.name].posts_in for f in job.recipe.filters[:1] if f.name in counts.filters
-    ]
-    first = begun[0] if begun else counts.kept.posts
-    rows = [
-        FilterReport(name="normalize", reason=EMPTY_TEXT, posts_in=first + blank, posts_out=first)
-    ]
-    for spec in job.recipe.filters:
-        step = counts.filters.get(spec.name, FilterCounts())
-        rows.append(
+    steps = [counts.filters.get(spec.name, FilterCounts()) for spec in job.recipe.filters]
+    first = steps[0].posts_in if steps else counts.kept.posts
+    return [
+        FilterReport(name="normalize", reason=EMPTY_TEXT, posts_in=first + blank, posts_out=first),
+        *(
             FilterReport(
+                **asdict(step),
                 name=spec.name,
                 reason=spec.reason,
                 threshold=float(getattr(spec, spec.bound)),
-                posts_in=step.posts_in,
-                posts_out=step.posts_out,
                 msec=usec[spec.name] // 1000,
             )
-        )
-    return rows
+            for spec, step in zip(job.recipe.filters, steps, strict=True)
+        ),
+    ]
 
 
 def transformer_reports(job: Job, results: Results) -> list[TransformerReport]:

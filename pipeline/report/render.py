@@ -7,7 +7,6 @@ of its own is worked out here, as plain numbers and names. What is not known is 
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import jinja2
 
@@ -34,7 +33,7 @@ def render(report: Report) -> str:
     """Returns the page as HTML; the same report gives the same text."""
     return _template().render(
         report=report,
-        funnel=_funnel(report),
+        losses=[row for row in _losses(report) if row[2]],
         duplicates=_duplicate_counts(report),
         clusters=dict(sorted(report.duplicate_clusters.items(), key=_first_number)),
         days=_days(report.tokens.by_day),
@@ -60,30 +59,6 @@ def _template() -> jinja2.Template:
 
 def _ratio(part: float | None, whole: float | None, unit: float = 1) -> float | None:
     return unit * part / whole if part is not None and whole else None
-
-
-class FunnelRow(NamedTuple):
-    """A reason, how many posts it took, and how many were left; `share` and `of` are of those read."""
-
-    name: str
-    kind: str
-    posts: int
-    left: int
-    share: float
-    of: float
-
-
-def _funnel(report: Report) -> list[FunnelRow]:
-    """Returns the reasons in the order of the pipeline, between the posts read and kept."""
-    read, kept = report.posts.read, report.posts.kept
-    if not read:
-        return []
-    left, rows = read, [FunnelRow("read", "total", read, read, 1.0, 1.0)]
-    for name, kind, lost in _losses(report):
-        if lost:
-            left -= lost
-            rows.append(FunnelRow(name, kind, lost, left, lost / read, left / read))
-    return [*rows, FunnelRow("kept", "total", kept, left, kept / read, left / read)]
 
 
 def _losses(report: Report) -> Iterator[tuple[str, str, int]]:

@@ -7,10 +7,16 @@ from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens import mixture
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.stage import total_times
-from sluice.schemas.counts import PostTally, amounts
+from sluice.schemas.counts import PackCounts, PostTally, amounts
 from sluice.schemas.errors import LedgerError
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
-from sluice.schemas.report import PostReport, TokenLedger, TokenReport, table_problems
+from sluice.schemas.report import (
+    SPECIAL_TOKENS,
+    PostReport,
+    TokenLedger,
+    TokenReport,
+    table_problems,
+)
 
 REASONS = (REDELIVERED, EXACT, NEAR)
 
@@ -46,18 +52,21 @@ def post_report(results: Results) -> PostReport:
     )
 
 
+def special_tokens(packed: PackCounts) -> dict[str, int]:
+    """Returns the special tokens of documents, by kind."""
+    return {kind: getattr(packed, kind) for kind in SPECIAL_TOKENS}
+
+
 def token_report(results: Results) -> TokenReport:
     """Returns the tokens of the documents: those of texts, by group, and special ones."""
     documents, packed = results.phases.tokens.encode.documents, results.phases.tokens.pack
-    special = packed.begin_of_document + packed.turns + packed.end_of_document
-    total, encoded = documents.tokens + special, documents.tokens
+    special, encoded = special_tokens(packed), documents.tokens
+    total = encoded + sum(special.values())
     return TokenReport(
         total=total,
         encoded=encoded,
         distinct=documents.distinct_tokens,
-        begin_of_document=packed.begin_of_document,
-        turns=packed.turns,
-        end_of_document=packed.end_of_document,
+        **special,
         bytes_per_token=round(documents.text_bytes / encoded, 4) if encoded else None,
         per_post=round(total / documents.posts, 4) if documents.posts else None,
         text_bytes=documents.text_bytes,
@@ -73,9 +82,7 @@ def token_ledger(results: Results) -> TokenLedger:
     inside, outside, packed = phase.shard.in_shards, phase.shard.leftover, phase.pack
     return TokenLedger(
         encoded=phase.encode.documents.tokens,
-        begin_of_document=packed.begin_of_document,
-        turns=packed.turns,
-        end_of_document=packed.end_of_document,
+        **special_tokens(packed),
         padding=packed.padding,
         in_shards=inside.tokens + inside.padding,
         leftover=outside.tokens + outside.padding,

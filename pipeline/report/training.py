@@ -1,7 +1,8 @@
 """The report's parts about the training run: how long it is, how far the tokens go, what was mixed."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+
+from msgspec.structs import asdict
 
 from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
@@ -12,7 +13,7 @@ from sluice.pipeline.phases.tokens.mixture import target_shares
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.report.totals import left_out
-from sluice.schemas.counts import PostAmounts, TokenAmounts, amounts
+from sluice.schemas.counts import PostAmounts, amounts
 from sluice.schemas.report import (
     MixedGroup,
     MixtureReport,
@@ -32,21 +33,15 @@ from sluice.tokenizer.packing.budget import (
 )
 
 
-class Day(NamedTuple):
-    """What a run like this one makes: distinct tokens, and the posts that were read for them."""
-
-    tokens: float
-    posts: int
-
-
 def training_report(job: Job, results: Results) -> TrainingReport:
     """Returns how long the training is, and how far the tokens go for its model."""
     t, model, phase = job.recipe.training, job.recipe.training.model, results.phases.tokens
     inside, outside = phase.shard.in_shards.sequences, phase.shard.leftover.sequences
-    once = _distinct_share(phase.encode.documents)
+    documents = phase.encode.documents
+    once = documents.distinct_tokens / documents.tokens if documents.tokens else 0.0
     budget = budget_of(t, inside)
     tokens = once * (inside + outside) * t.sequence_length
-    day = Day(tokens, results.phases.clean.clean.read)
+    of_posts = results.phases.clean.clean.read
     return TrainingReport(
         global_batch_sequences=t.global_batch_sequences,
         data_parallel_ranks=t.data_parallel_ranks,
@@ -61,16 +56,11 @@ def training_report(job: Job, results: Results) -> TrainingReport:
         worth_tokens=round(worth(budget.tokens, distinct=once * budget.epoch_tokens)),
         flops=_digits(training_flops(budget.tokens, active_parameters=model.active_parameters)),
         model=TrainedModel(
-            name=model.name,
-            total_parameters=model.total_parameters,
-            active_parameters=model.active_parameters,
-            experts=model.experts,
-            active_experts=model.active_experts,
-            vocabulary=results.phases.vocabulary.made.vocabulary.size,
+            **asdict(model), vocabulary=results.phases.vocabulary.made.vocabulary.size
         ),
         optimal=Optima(
-            active=_optimum(model.active_parameters, budget, day),
-            total=_optimum(model.total_parameters, budget, day),
+            active=_optimum(model.active_parameters, budget, tokens, of_posts),
+            total=_optimum(model.total_parameters, budget, tokens, of_posts),
         ),
         next_day=_next_day(job, results, tokens),
     )
@@ -108,16 +98,19 @@ def budget_of(training: TrainingSection, epoch_sequences: int) -> Budget:
     )
 
 
-def _distinct_share(documents: TokenAmounts) -> float:
-    return documents.distinct_tokens / documents.tokens if documents.tokens else 0.0
+def _optimum(parameters: float, budget: Budget, day_tokens: float, day_posts: int) -> Optimum:
+    """Returns the compute-optimal tokens, the training's share of them, and how many days have as many.
 
-
-def _optimum(parameters: float, budget: Budget, day: Day) -> Optimum:
-    """Returns the compute-optimal tokens, the training's share of them, and how many days have as many."""
-    aim = reach(parameters, budget=budget, day_tokens=day.tokens)
+    Args:
+        parameters: of the model.
+        budget: of the training.
+        day_tokens: distinct tokens that a run like this one makes.
+        day_posts: posts that it reads for them.
+    """
+    aim = reach(parameters, budget=budget, day_tokens=day_tokens)
     optimum = Optimum(tokens=aim.tokens, share=_digits(aim.share))
     if aim.days is not None:
-        optimum.days, optimum.posts = _digits(aim.days), _digits(aim.days * day.posts)
+        optimum.days, optimum.posts = _digits(aim.days), _digits(aim.days * day_posts)
     return optimum
 
 
@@ -134,11 +127,8 @@ def mixture_report(job: Job, results: Results) -> MixtureReport | None:
     section, mixture = job.recipe.mixture, tokens.mixture_of(job, results)
     if mixture is None:
         return None
-    documents, before, out = (
-        results.phases.tokens.encode.documents,
-        results.survivors,
-        left_out(results),
-    )
+    documents = results.phases.tokens.encode.documents
+    before, out = results.survivors, left_out(results)
     languages = before.by_lang, documents.by_lang, out.by_lang
     sources = before.by_source, documents.by_source, out.by_source
     return MixtureReport(

@@ -1,7 +1,10 @@
 """The report's part about the vocabulary: its entries, and what they were learned from."""
 
-from typing import TypeVar
+from typing import Any
 
+from msgspec.structs import asdict
+
+from sluice.pipeline.ledger.tally import most_first
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.sampling import composition
@@ -15,8 +18,6 @@ from sluice.schemas.report import (
     VocabularyReport,
 )
 
-_R = TypeVar("_R", bound=HoldoutRates)
-
 
 def vocabulary_report(job: Job, results: Results) -> VocabularyReport:
     """Returns the entries of the vocabulary, its training text by language, and what making it took."""
@@ -26,11 +27,7 @@ def vocabulary_report(job: Job, results: Results) -> VocabularyReport:
     text = amounts(results.survivors.by_lang, lambda group: group.text_bytes)
     return VocabularyReport(
         size=entries.size,
-        merges=entries.merges,
-        special=entries.special,
-        links=entries.links,
-        bytes=entries.bytes,
-        reserved=entries.reserved,
+        **asdict(entries),
         sample=sample,
         words=made.words,
         use=EntryUseReport(use.used, use.used_seldom, unused=entries.size - use.used),
@@ -56,15 +53,17 @@ def _holdout(counts: HoldoutTally | None) -> HoldoutReport | None:
     """Returns what the vocabulary makes of posts that it was not trained on; None where there are none."""
     if counts is None or not counts.posts:
         return None
-    by_lang = sorted(counts.by_lang.items(), key=lambda item: (-item[1].text_bytes, item[0]))
-    report = _rates(counts, HoldoutReport())
-    report.languages = {lang: _rates(part, HoldoutRates()) for lang, part in by_lang}
-    return report
+    by_lang = most_first(counts.by_lang, "text_bytes")
+    languages = {lang: HoldoutRates(**_rates(part)) for lang, part in by_lang}
+    return HoldoutReport(**_rates(counts), languages=languages)
 
 
-def _rates(counts: HoldoutAmounts, rates: _R) -> _R:
-    """Returns the rates, filled in."""
-    rates.posts, rates.text_bytes, rates.tokens = counts.posts, counts.text_bytes, counts.tokens
-    rates.bytes_per_token = round(counts.text_bytes / max(1, counts.tokens), 4)
-    rates.tokens_per_word = round(counts.tokens / max(1, counts.words), 4)
-    return rates
+def _rates(counts: HoldoutAmounts) -> dict[str, Any]:
+    """Returns what `HoldoutRates` holds."""
+    return {
+        "posts": counts.posts,
+        "text_bytes": counts.text_bytes,
+        "tokens": counts.tokens,
+        "bytes_per_token": round(counts.text_bytes / max(1, counts.tokens), 4),
+        "tokens_per_word": round(counts.tokens / max(1, counts.words), 4),
+    }
