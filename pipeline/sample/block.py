@@ -42,14 +42,8 @@ NFD_RATIO, EDITED_RATIO = 0.015, 0.05
 """Clean posts in decomposed form; redelivered posts whose text was edited in between."""
 
 POSTS = pa.schema(
-    [
-        ("text", pa.string()),
-        ("language", pa.string()),
-        ("label", pa.string()),
-        ("detail", pa.string()),
-        ("original", pa.int64()),
-        ("similarity", pa.float64()),
-    ]
+    dict.fromkeys(("text", "language", "label", "detail"), pa.string())
+    | {"original": pa.int64(), "similarity": pa.float64()}
 )
 """A post before it has a place in a file. `original` is the row of this table that it copies, or null."""
 

@@ -4,6 +4,7 @@ Links point to hosts under `.example`, which cannot be registered.
 """
 
 import string
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class Scene(NamedTuple):
     size: int
     draws: Draws
 
-    def pick(self, values: tuple[str, ...] | pa.StringArray) -> pa.StringArray:
+    def pick(self, values: Sequence[str] | pa.StringArray) -> pa.StringArray:
         """Returns (N,) string, each of the values equally likely."""
         return self.draws.pick(values, size=self.size)
 

@@ -19,16 +19,13 @@ _TABLES: dict[str, dict[str, list[str]]] = tomllib.loads(
 SPAM, BOTS = _TABLES["spam"], _TABLES["automatic"]
 """Language -> templates."""
 
-MONEY = ("$500", "$1,000", "$5000", "€250", "1.000 €", "₹5,000", "Rp100.000", "500 TL", "10万円")
-MONEY_MORE = ("$50", "£300", "R$ 2.000", "5000 руб", "$9,999", "100 USDT", "0.5 BTC", "₩30,000")
-
 _SLOT = re.compile(r"\{(\w+)\}")
 _FILLINGS: dict[str, Callable[[Scene], pa.StringArray]] = {
     "link": Scene.link,
     "handle": lambda scene: scene.pick(scene.handles),
     "tag": Scene.hashtag,
     "name": Scene.hashtag,
-    "money": lambda scene: scene.pick(MONEY + MONEY_MORE),
+    "money": lambda scene: scene.pick(_TABLES["fillings"]["money"]),
     "number": lambda scene: scene.pick(tuple(str(n) for n in range(2, 1000))),
     "face": Scene.emoji,
     "words": Scene.sentence,

@@ -7,10 +7,13 @@ those of the language, which is what language identification, hashing and a BPE 
 
 import importlib
 import importlib.metadata
+import tomllib
 import unicodedata
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,21 +21,6 @@ import pyarrow.compute as pc
 from sluice.pipeline.sample.draws import Draws, cumulative
 from sluice.schemas.arrays import Bools, Float64s, Int64s
 from sluice.schemas.errors import SluiceError
-
-LANGUAGE_WEIGHTS: dict[str, float] = {
-    name: weight
-    for weight, names in (
-        *((345, "en"), (140, "ja"), (90, "es"), (65, "pt"), (62, "ar"), (52, "id"), (36, "tr")),
-        *((32, "ko"), (28, "fr"), (22, "ru"), (19, "hi"), (16, "de"), (12, "fa tl it"), (10, "pl")),
-        *((8, "nl ur zh"), (7, "ms vi"), (6, "uk bn ta"), (5, "sv"), (4, "ca he fi el ro cs")),
-        *((3, "hu da no"), (2, "sk bg"), (1, "sl lt lv mk is")),
-    )
-    for name in names.split()
-}
-"""Language -> weight, skewed as on a general microblog; Thai has no list in wordfreq."""
-
-LIST_NAMES = {"tl": "fil", "no": "nb"}
-"""Where wordfreq's name of a list is not the language's."""
 
 MAX_WORDS = 20_000
 """Words taken from the top of each list."""
@@ -44,32 +32,29 @@ UNSPACED_STRETCH = 1.5
 """The lists of ja and zh cut words finer than blanks do, so their sentences have more of them."""
 
 
-class Style(NamedTuple):
+class Style(msgspec.Struct, frozen=True):
     """How a script writes a sentence.
 
     Attributes:
+        languages: that are written so; "other" is any that no style has.
         joiner: between words.
         comma: after a word inside the sentence.
         ends: after the last word; repeated entries are more frequent.
     """
 
+    languages: tuple[str, ...]
     joiner: str
     comma: str
     ends: tuple[str, ...]
 
 
-LATIN = Style(" ", ",", ("", "", ".", ".", ".", "!", "?", "...", "!!"))
-CJK = Style("", "、", ("", "。", "。", "!", "?", "…", "〜"))
-ARABIC = Style(" ", "،", ("", "", ".", ".", "!", "؟", ".."))
-INDIC = Style(" ", ",", ("", "।", "।", "!", "?", "..."))
-STYLES = {
-    "ja": CJK,
-    "zh": CJK._replace(comma="，"),
-    **dict.fromkeys(("ar", "fa", "ur"), ARABIC),
-    **dict.fromkeys(("hi", "bn"), INDIC),
-    "el": LATIN._replace(ends=("", ".", ".", "!", ";", "...")),
+_TABLES = tomllib.loads(Path(__file__).with_name("languages.toml").read_text("utf-8"))
+LANGUAGE_WEIGHTS: dict[str, float] = _TABLES["weights"]
+_STYLES = {
+    language: style
+    for style in msgspec.convert(_TABLES["styles"], list[Style])
+    for language in style.languages
 }
-"""The rest is LATIN: a language with upper and lower case, or one that uses the same punctuation."""
 
 
 class Lexicon(NamedTuple):
@@ -101,7 +86,9 @@ def lexicon(language: str) -> Lexicon:
         pc.utf8_upper(upper),
         together(words, tail),
     ]
-    return Lexicon(pa.concat_arrays(forms), cumulative(frequencies_V), STYLES.get(language, LATIN))
+    return Lexicon(
+        pa.concat_arrays(forms), cumulative(frequencies_V), _STYLES.get(language, _STYLES["other"])
+    )
 
 
 def wordfreq_version() -> str:
@@ -123,7 +110,7 @@ def _wordfreq() -> Any:
 def _listed_words(language: str) -> tuple[pa.StringArray, Float64s]:
     """Returns the top words and their frequencies; list k holds the words of 10**(-k/100)."""
     wordfreq = _wordfreq()
-    path = wordfreq.available_languages("best")[LIST_NAMES.get(language, language)]
+    path = wordfreq.available_languages("best")[_TABLES["lists"].get(language, language)]
     words: list[str] = []
     frequencies: list[float] = []
     for k, bucket in enumerate(wordfreq.read_cBpack(path)):
