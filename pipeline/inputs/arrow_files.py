@@ -5,7 +5,7 @@ decoded costs its own rows and no others, because the layout says how many it ha
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -371,17 +371,13 @@ def _is_in_bounds(values: pa.Array) -> bool:
     return _is_valid(values)
 
 
-@contextmanager
-def _explained(name: str, format: str) -> Iterator[None]:
+def _explained(name: str, format: str) -> AbstractContextManager[None]:
     """Turns what Arrow says of a broken footer or schema into an InputError."""
-    with _as_error(lambda error: InputError(f"{name}: no readable {format} file: {error}")):
-        yield
+    return _as_error(lambda error: InputError(f"{name}: no readable {format} file: {error}"))
 
 
-@contextmanager
-def _broken_group() -> Iterator[None]:
-    with _as_error(lambda error: BrokenGroupError(type(error).__name__)):
-        yield
+def _broken_group() -> AbstractContextManager[None]:
+    return _as_error(lambda error: BrokenGroupError(type(error).__name__))
 
 
 @contextmanager
