@@ -15,10 +15,11 @@ import msgspec
 from apache_beam.coders import FastPrimitivesCoder
 
 from sluice.pipeline import cli
+from sluice.pipeline.engine import workers
 from sluice.pipeline.phases.job import INPUT_EXPANSION
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.manifest import Done, UnitManifest, done_units
-from sluice.pipeline.units.stage import DoUnit
+from sluice.pipeline.units.stage import Stage
 
 UNIT_COSTS = "unit-costs.json"
 
@@ -171,22 +172,20 @@ def _source_bytes(folders: Sequence[tuple[str, Path]]) -> float:
 def run_timed(arguments: Sequence[str], *, output: Path) -> int:
     """Runs `sluice run` and writes what each unit cost, in CPU seconds, beside the output's work."""
     costs: dict[str, dict[str, float]] = {}
-    do = DoUnit._do
+    do = workers.do
 
-    def timed(self: DoUnit, unit: Any) -> None:
+    def timed(stage: Stage, unit: Any) -> None:
         begun = _cpu()
-        do(self, unit)
-        folder = Path(self._stage.folder)
-        stage = f"{folder.parent.name.rpartition('-')[0]}/{folder.name}"
-        costs.setdefault(stage, {})[unit.name] = round(_cpu() - begun, 6)
+        do(stage, unit)
+        folder = Path(stage.folder)
+        name = f"{folder.parent.name.rpartition('-')[0]}/{folder.name}"
+        costs.setdefault(name, {})[unit.name] = round(_cpu() - begun, 6)
 
-    DoUnit._do = timed
+    workers.do = timed
     try:
-        code = cli.main(
-            ["run", *arguments, "--output", str(output), "--", "--direct_num_workers=1"]
-        )
+        code = cli.main(["run", *arguments, "--output", str(output), "--workers", "1"])
     finally:
-        DoUnit._do = do
+        workers.do = do
     (output / "work" / UNIT_COSTS).write_text(json.dumps(costs, indent=1, sort_keys=True))
     return code
 

@@ -27,7 +27,8 @@ import pyarrow as pa
 
 from benchmarks.command import parser_of
 from benchmarks.page import publish, table
-from sluice.pipeline.engine.beam_options import beam_options
+from sluice.pipeline.engine.beam.graph import Regroup
+from sluice.pipeline.engine.beam.options import beam_options
 from sluice.pipeline.phases.edges import KEYS
 from sluice.pipeline.processes.cost import Meter
 from sluice.pipeline.storage.sealed import write_sealed
@@ -122,7 +123,7 @@ def by_files(units: Any, folder: str, num_partitions: int) -> Any:
     written = units | beam.Map(write_file, f"{folder}/files", num_partitions).with_output_types(
         Done
     )
-    return written | exchange.Exchange("keys", name="fold") | beam.Map(fold_unit)
+    return written | Regroup(exchange.Exchange("keys", name="fold")) | beam.Map(fold_unit)
 
 
 def by_rows(units: Any, folder: str, num_partitions: int) -> Any:

@@ -138,7 +138,7 @@ class RunSpec(NamedTuple):
         command = [sys.executable, "-m", "sluice.pipeline.cli", "run", self.recipe]
         command += ["--input", *map(str, self.files), "--output", str(self.output)]
         command += [word for setting in sets for word in ("--set", setting)]
-        return [*command, "--", f"--direct_num_workers={self.workers}"]
+        return [*command, "--workers", str(self.workers)]
 
 
 class Watch:

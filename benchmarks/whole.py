@@ -86,7 +86,7 @@ def run_whole(
     command += ["--input", *map(str, files)]
     if tokenizer is not None:
         command += ["--set", f'vocabulary.tokenizer="{tokenizer}"']
-    command += ["--", f"--direct_num_workers={workers}"]
+    command += ["--workers", str(workers)]
     usage = run_measured(command, log=output.with_suffix(".log"))
     report = msgspec.json.decode((output / "report" / "report.json").read_bytes())
     return whole_run(report, usage=usage, workers=workers)

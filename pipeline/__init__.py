@@ -1,4 +1,4 @@
-"""From files to files, one phase a Beam pipeline: the only package that imports Beam.
+"""From files to files, phase by phase: the only package that imports Beam.
 
 `cli.py` is the command line and `api.py` the commands as functions, both over `commands.py`;
 `preflight.py` says what a run would do. May import `filters`, `tokenizer` and `schemas`.

@@ -169,7 +169,18 @@ def _job_arguments(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one key of the recipe, as in --set filters.spam.max_spam=0.9; may be repeated",
     )
-    command.epilog = "What follows -- goes to Beam, as in: -- --direct_num_workers=4"
+    command.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share the work (the cores that there are, as far as memory goes)",
+    )
+    command.add_argument(
+        "--engine",
+        choices=("inline", "beam"),
+        help="what does the work: processes of this machine, or Beam (inline; with flags after --, beam)",
+    )
+    command.epilog = "What follows -- goes to Beam, as in: -- --runner=FlinkRunner"
 
 
 def _run_arguments(command: argparse.ArgumentParser) -> None:
@@ -214,7 +225,10 @@ def _say_if_compiling() -> None:
 def _job(parsed: argparse.Namespace, flags: list[str] | None) -> "Job":
     from sluice.pipeline import commands
 
-    return commands.load_job(parsed.recipe, parsed.input, parsed.output, parsed.set, flags=flags)
+    sets = list(parsed.set)
+    if parsed.workers is not None:
+        sets.append(f"workers.processes={parsed.workers}")
+    return commands.load_job(parsed.recipe, parsed.input, parsed.output, sets, flags=flags)
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
@@ -230,7 +244,7 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
 
             _show(list(preflight.plan_lines(job, flags)))
             return 0
-        report = commands.run(job, flags=flags, say=_say)
+        report = commands.run(job, flags=flags, say=_say, engine=parsed.engine)
     _show(text.funnel(report))
     _show(["", f"report: {storage.join(job.output, 'report', 'report.html')}"])
     return 0
@@ -296,7 +310,7 @@ def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
         from sluice.pipeline import commands
 
         job = _job(parsed, flags)
-        _show(commands.score_posts(job, flags=flags))
+        _show(commands.score_posts(job, flags=flags, engine=parsed.engine))
     return 0
 
 

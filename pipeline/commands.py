@@ -6,14 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from sluice.pipeline.engine.beam_options import (
-    beam_options,
-    check_engine,
-    check_places,
-    phase_flags,
-)
+from sluice.pipeline.engine import choice
+from sluice.pipeline.engine.choice import EngineName
 from sluice.pipeline.engine.progress import Say
-from sluice.pipeline.engine.run import run_phases, run_plan
+from sluice.pipeline.engine.run import Engine, run_phases, run_plan
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
 from sluice.pipeline.phases.job import Job, keep_units, make_job, read_options
@@ -53,7 +49,9 @@ def load_job(
         sets: settings KEY=VALUE that are changed.
         flags: Beam's, checked first: some name an engine that cannot do a job. None where nothing is run.
     """
-    if flags is not None:
+    if flags:
+        from sluice.pipeline.engine.beam.options import beam_options, check_engine
+
         check_engine(beam_options(flags))
     loaded = loader.load(name_or_path, sets=tuple(sets))
     if inputs:
@@ -62,7 +60,7 @@ def load_job(
     return make_job(loaded, out=output)
 
 
-def run(job: Job, *, flags: Sequence[str], say: Say) -> Report:
+def run(job: Job, *, flags: Sequence[str], say: Say, engine: EngineName | None = None) -> Report:
     """Runs the job to its end; returns its report.
 
     Raises:
@@ -77,22 +75,34 @@ def run(job: Job, *, flags: Sequence[str], say: Say) -> Report:
     say(
         f"{len(job.inventory.files)} input files, {size(sum(f.bytes for f in job.inventory.files))}"
     )
-    with Meter() as meter, _holding(job):
+    with (
+        Meter() as meter,
+        _holding(job),
+        choice.opened(job, engine=engine, flags=flags) as using,
+    ):
         output_folder.claim(out, owner)
+        say(_engine_line(using))
         for line in history_lines(job):
             say(line)
-        results, runs = run_phases(job, flags=flags, say=say, meter=meter)
+        results, runs = run_phases(job, using, say=say, meter=meter)
         totals.check(results)
         files = [written.entry.name for written in manifest.contract_files(job, results)]
         output_folder.keep_only(out, files)
         write_json(storage.join(out, "manifest.json"), manifest.manifest(job, results))
-        report = build.report(job, results, runs)
+        report = build.report(job, results, runs, engine=using.name, processes=using.processes)
         write_json(storage.join(out, "report", "report.json"), report)
         _write_page(out, report)
         _flush(out, files)
         completed = f"{report.recipe.fingerprint}\n"
         storage.write_bytes(storage.join(out, output_folder.COMPLETED), completed.encode())
     return report
+
+
+def _engine_line(engine: Engine) -> str:
+    """Returns what the first line says of the engine, and of how many processes share the work."""
+    number = engine.processes
+    processes = "" if number is None else f", {number} process{'es' if number > 1 else ''}"
+    return f"engine {engine.name}{processes}"
 
 
 def _flush(out: str, files: Iterable[str]) -> None:
@@ -131,17 +141,19 @@ def write_report_again(out: str) -> Report:
     return report
 
 
-def score_posts(job: Job, *, flags: Sequence[str]) -> Iterator[str]:
+def score_posts(
+    job: Job, *, flags: Sequence[str], engine: EngineName | None = None
+) -> Iterator[str]:
     """Scores every post; yields a table of how scores are distributed and what would be rejected."""
     out, owner = job.output, job.owner("score")
     output_folder.check_owner(out, owner)
-    check_places(beam_options(flags), job)
-    with _holding(job):
+    with _holding(job), choice.opened(job, engine=engine, flags=flags) as using:
+        using.check()
         output_folder.claim(out, owner)
         keep_units(job)
         plan = score.plan(job)
         output_folder.drop_stale_work(out, [plan.folder])
-        result, _ = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
+        result, _ = run_plan(plan, using)
         done = manifests(done_units(storage.join(plan.folder, "score")))
         output_folder.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.counted(ScorePhase).score

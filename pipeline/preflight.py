@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 
-from sluice.pipeline.engine import graph_check
 from sluice.pipeline.engine.progress import clock
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens import phase as tokens
+from sluice.pipeline.processes.cores import fitting_processes
 from sluice.pipeline.report.figures import size
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
@@ -68,7 +68,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
         done = sum(len(done_units(p)) for p in storage.folders(job.work(name, fingerprint)))
         total = f"{len(units)} units" if name == "clean" else "units follow from the phases before"
         yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
-    cores = os.cpu_count() or 1
+    cores = job.recipe.workers.processes or fitting_processes()
     seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
     more = "".join(f", and {spec.prefix}" for spec in job.recipe.transformers)
     yield f"time     about {seconds} on {cores} cores, and the BPE's training{more}"
@@ -81,6 +81,8 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
         yield "memory   about 0.6 GB a worker"
     check_disk(job)
     if flags:
+        from sluice.pipeline.engine.beam import graph_check
+
         yield from graph_check.graph_lines(job, flags)
 
 

@@ -436,10 +436,17 @@ class PhaseCost(Section):
 
 
 class RunCost(Section):
-    """CPU seconds that the operating system counted for the run, and the phases' seconds together."""
+    """CPU seconds that the operating system counted for the run, and the phases' seconds together.
+
+    Attributes:
+        engine: what did the work, "inline" or Beam with its runner.
+        processes: that shared it on this machine; null where the engine decided.
+    """
 
     cpu_seconds_counted: float = 0.0
     seconds: float = 0.0
+    engine: str = ""
+    processes: int | None = None
 
 
 class ModelFile(Section):

@@ -1,4 +1,4 @@
-"""The phases of a job on an engine: Beam's options, the run, its progress and its failures.
+"""The phases of a job on an engine: the choice, the run, worker processes, progress and failures.
 
 Imports the phases and the rooms below them.
 """

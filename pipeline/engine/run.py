@@ -1,13 +1,8 @@
-"""Runs the phases of a job, in order, on whatever engine the Beam flags name."""
+"""Runs the phases of a job, in order, on an engine."""
 
-import contextlib
 import logging
-from collections.abc import Sequence
+from typing import Protocol
 
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineResult
-
-from sluice.pipeline.engine.beam_options import beam_options, check_places, phase_flags, send_whole
 from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import Progress, Say
 from sluice.pipeline.ledger.limits import check_errors, check_malformed
@@ -18,24 +13,43 @@ from sluice.pipeline.phases.job import Job, keep_units
 from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import PhaseRun, Result, Results
 from sluice.pipeline.phases.run_order import fingerprints
-from sluice.pipeline.processes import watchdog
 from sluice.pipeline.processes.cost import Cost, Meter
-from sluice.pipeline.processes.signals import raised_by_signals
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
-from sluice.pipeline.units.failure import failures
 from sluice.pipeline.units.manifest import done_units, invalidate
 from sluice.pipeline.units.recovery import sweep
-from sluice.schemas.errors import LedgerError, SluiceError
+from sluice.schemas.errors import LedgerError
 
 TRIES = 3
 """How often a phase is run where the engine loses what it carries."""
 _log = logging.getLogger(__name__)
 
 
+class Engine(Protocol):
+    """What does the units of a phase: this process and others beside it, or Beam."""
+
+    @property
+    def name(self) -> str:
+        """What the first line and the report call it."""
+        ...
+
+    @property
+    def processes(self) -> int | None:
+        """How many share the work on this machine; None where the engine decides."""
+        ...
+
+    def check(self) -> None:
+        """Raises RecipeError, InputError or OutputError where it cannot do the job."""
+        ...
+
+    def run(self, plan: PhasePlan) -> None:
+        """Does all units of a phase."""
+        ...
+
+
 def run_phases(
-    job: Job, *, flags: Sequence[str], say: Say, meter: Meter
+    job: Job, engine: Engine, *, say: Say, meter: Meter
 ) -> tuple[Results, dict[str, PhaseRun]]:
     """Runs what is not done yet.
 
@@ -46,7 +60,7 @@ def run_phases(
         LimitError: more errors or malformed rows than the recipe allows.
         SluiceError: a unit failed; the message says which, and why.
     """
-    check_places(beam_options(flags), job)
+    engine.check()
     load_machines(job.recipe.filters, job.recipe.language.model)
     keep_units(job)
     results, runs = Results(), {}
@@ -60,7 +74,7 @@ def run_phases(
         if result is None:
             output_folder.reopen(job.output)
             plan = run_order.plan(job, results, name)
-            result, reused = run_plan(plan, beam_options(phase_flags(flags, job, plan)))
+            result, reused = run_plan(plan, engine)
             cost = _add_cost(job, result, meter)
         else:
             say(f"{name}: done before, reused")
@@ -103,14 +117,13 @@ def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
     return cost
 
 
-def run_plan(plan: PhasePlan, options: PipelineOptions) -> tuple[Result, int]:
-    """Runs a phase's pipeline; returns its result and how many units were done before.
+def run_plan(plan: PhasePlan, engine: Engine) -> tuple[Result, int]:
+    """Runs a phase; returns its result and how many units were done before.
 
     Raises:
         LedgerError: the engine lost units or ranges of files in every try.
         SluiceError: a unit failed, or the engine gave up.
     """
-    send_whole()
     folders = [stage.folder for stage in plan.stages]
     for folder in folders:
         sweep(folder)
@@ -119,9 +132,8 @@ def run_plan(plan: PhasePlan, options: PipelineOptions) -> tuple[Result, int]:
         with (
             Progress(plan.name, stages=plan.stages, total=len(plan.elements), posts=plan.posts),
             translated_failures(folders),
-            watchdog.watched(),
         ):
-            _finish(plan.build(options).run(), folders)
+            engine.run(plan)
         if _all_arrived(plan):
             return run_order.conclude(plan), reused
     raise LedgerError(
@@ -145,27 +157,3 @@ def _all_arrived(plan: PhasePlan) -> bool:
             *(plan.name, len(wrong), never),
         )
     return not (wrong or never)
-
-
-def _finish(running: PipelineResult, folders: Sequence[str]) -> None:
-    """Waits for a pipeline on a cluster (a local one is over when it has been started).
-
-    Where the wait is broken off the job ends too: one that went on alone would write into an output
-    that nobody holds.
-
-    Raises:
-        SluiceError: the engine gave up, and no unit says why.
-    """
-    try:
-        with raised_by_signals():
-            running.wait_until_finish()
-    except Exception as failure:
-        if failures(folders):
-            raise
-        raise SluiceError(
-            f"the engine gave up: {failure}; finished units are kept, the same command goes on"
-        ) from failure
-    except KeyboardInterrupt:
-        with contextlib.suppress(Exception):
-            running.cancel()
-        raise

@@ -1,25 +1,23 @@
 """A phase as a table of steps: what the engine runs, and what it has to carry from step to step.
 
-A step is a stage and the way in which finished units reach it. The graph of the phase, and the comparison of
-what units were given with what was written for them, are made from the table.
+A step is a stage and the way in which finished units reach it. What an engine runs (Beam's graph, or a loop
+in this process), and the comparison of what units were given with what was written for them, follow from it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import apache_beam as beam
 import msgspec
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.exchange import Crossing
+from sluice.pipeline.units.exchange import Crossing, Exchange
 from sluice.pipeline.units.manifest import Done, Unit, done_units, numbered_unit
-from sluice.pipeline.units.stage import Stage, do_units
+from sluice.pipeline.units.stage import Stage
 
 
 class Step(NamedTuple):
@@ -32,27 +30,8 @@ class Step(NamedTuple):
     """
 
     stage: Stage
-    by: exchange.Exchange | None = None
+    by: Exchange | None = None
     of: tuple[Stage, ...] = ()
-
-
-class PhaseSteps(beam.PTransform):  # type: ignore[misc]  # Beam has no types
-    """The steps of a phase: what the phase starts from in, finished units of the last stage out."""
-
-    def __init__(self, name: str, steps: Sequence[Step]):
-        super().__init__(label=name.capitalize())
-        self._steps = steps
-
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        """Adds the phase to the graph."""
-        done: dict[str, beam.PCollection] = {}
-        for step in self._steps:
-            if step.of:
-                given = [done[stage.name] for stage in step.of]
-                units = given | f"flatten_{step.stage.name}" >> beam.Flatten()
-            units = units if step.by is None else units | step.by
-            units = done[step.stage.name] = units | do_units(step.stage)
-        return units
 
 
 @dataclass(frozen=True)
@@ -60,24 +39,25 @@ class PhasePlan:
     """A phase, ready to run.
 
     Attributes:
-        elements: what the graph starts from; each stage before the first crossing has a unit for each.
+        elements: what the phase starts from; each stage before the first crossing has a unit for each.
         steps: in order.
         posts: posts that the phase reads, about, for the progress display.
         reads: folder of the finished units that are the elements, where they are that.
-        transform: the graph, where it is more than the steps.
-        hints: Beam's resource hints for all steps of the graph; outside of the fingerprint.
+        hints: Beam's resource hints for all steps; outside of the fingerprint.
+        in_one_process: whether units are done one after the other where the engine lets us choose: a model
+            takes all cores, or the accelerator, by itself.
         is_compared: whether the driver compares what units were given with what was written for them.
     """
 
     name: str
     fingerprint: str
     folder: str
-    elements: Sequence[Any]
+    elements: Sequence[Unit] | Sequence[Done]
     steps: Sequence[Step]
     posts: int = 0
     reads: str = ""
-    transform: beam.PTransform | None = None
     hints: dict[str, str] = field(default_factory=dict)
+    in_one_process: bool = False
     is_compared: bool = True
 
     @property
@@ -95,13 +75,6 @@ class PhasePlan:
                 found.append(Crossing(sources, step.by.edge, step.stage.folder))
             before = step.stage.folder
         return found
-
-    def build(self, options: PipelineOptions) -> beam.Pipeline:
-        """Returns the pipeline that does the phase on the engine that the options name."""
-        pipeline = beam.Pipeline(options=options)
-        graph = self.transform or PhaseSteps(self.name, self.steps)
-        _ = pipeline | beam.Create(list(self.elements)) | graph.with_resource_hints(**self.hints)
-        return pipeline
 
     def lost(self) -> tuple[list[Done], int]:
         """Returns units that are done without all that was written for them, and how many are not done.

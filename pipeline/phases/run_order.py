@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from sluice.pipeline.ledger.limits import FileCounts
-from sluice.pipeline.phases.classify import fingerprint as classify
+from sluice.pipeline.phases.classify import phase as classify
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.dedup import phase as dedup
 from sluice.pipeline.phases.history import phase as history
@@ -37,18 +37,10 @@ Planner = Callable[[Job, Results, str], PhasePlan]
 """Returns a phase, by the job, the results of the phases before it, and its fingerprint."""
 
 
-def _plan_classify(job: Job, results: Results, fingerprint: str) -> PhasePlan:
-    from sluice.pipeline.phases.classify import (
-        phase,  # Beam's inference imports torch: two seconds, 300 MB
-    )
-
-    return phase.plan(job, results, fingerprint)
-
-
 PHASES: dict[str, Planner] = {
     "clean": clean.plan,
     "dedup": dedup.plan,
-    "classify": _plan_classify,
+    "classify": classify.plan,
     "vocabulary": vocabulary.plan,
     "tokens": tokens.plan,
     "history": history.plan,

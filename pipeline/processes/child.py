@@ -35,6 +35,22 @@ def die_with(parent: int) -> None:
         sys.exit(f"the process {parent} that asked for this one has ended")
 
 
+def describe_exit(pid: int, code: int) -> str:
+    """Returns how a worker ended, and what to do, from its return code as `Popen` has it."""
+    again = "finished units are kept: run the same command again"
+    if code == -signal.SIGKILL:
+        return (
+            f"worker process {pid} was killed (SIGKILL), as by a system that is out of memory; {again}, "
+            f"with more memory or fewer processes (--workers N)"
+        )
+    if code < 0:
+        return f"worker process {pid} was killed by {signal.Signals(-code).name}; {again}"
+    return (
+        f"worker process {pid} ended with exit code {code}; {again}, "
+        f"with SLUICE_DEBUG=1 to see what the worker prints"
+    )
+
+
 def main() -> None:
     """Runs the module as `python -m` does."""
     _, parent, module, *arguments = sys.argv

@@ -6,6 +6,7 @@ import re
 import resource
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     Attributes:
         seconds: wall time.
-        cpu_seconds: user and system time of every process that the machine's kernel counted for us.
+        cpu_seconds: user and system time of this process and its descendants.
         peak_rss_bytes: most anonymous memory of all processes together, sampled 5 times a second.
     """
 
@@ -36,21 +37,34 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def cpu_seconds() -> float:
-    """Returns the CPU seconds of this process since its start and of its children that have ended."""
+    """Returns the CPU seconds of this process since its start, and of its descendants.
+
+    Those that are alive are counted on Linux alone; elsewhere a child counts when it has ended.
+    """
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+    alive = sum(map(_ticks, list(_family())[1:])) / os.sysconf("SC_CLK_TCK")
+    return alive + sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def _ticks(process: int) -> int:
+    """Returns the CPU time of a process and of its children that have ended, in ticks of the clock."""
+    _, _, after_name = _read(f"/proc/{process}/stat").rpartition(b")")
+    return sum(map(int, after_name.split()[11:15]))
 
 
 def anonymous_bytes() -> int:
     """Returns the anonymous memory of this process and its descendants, in bytes (Linux; elsewhere 0)."""
-    total, queue = 0, [os.getpid()]
+    pages = (re.search(rb"RssAnon:\s+(\d+) kB", _read(f"/proc/{p}/status")) for p in _family())
+    return sum(int(resident[1]) * 1024 for resident in pages if resident)
+
+
+def _family() -> Iterator[int]:
+    """Yields this process, and on Linux its descendants that are alive."""
+    queue = [os.getpid()]
     while queue:
-        process = f"/proc/{queue.pop()}"
-        resident = re.search(rb"RssAnon:\s+(\d+) kB", _read(f"{process}/status"))
-        total += int(resident[1]) * 1024 if resident else 0
-        for path in glob.iglob(f"{process}/task/*/children"):
+        yield (process := queue.pop())
+        for path in glob.iglob(f"/proc/{process}/task/*/children"):
             queue += map(int, _read(path).split())
-    return total
 
 
 def _read(path: str) -> bytes:

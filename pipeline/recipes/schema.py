@@ -289,17 +289,20 @@ _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
 
 
 class WorkersSection(RecipeSection, frozen=True):
-    """What an engine should give to the workers of a phase: memory, and an accelerator.
+    """How many processes share the work, and what an engine should give to the workers of a phase.
 
-    Beam calls these resource hints. Dataflow acts on them; the local runner, Spark and Flink ignore them.
-    They change no byte of the output and are outside of all fingerprints.
+    Memory and an accelerator are what Beam calls resource hints. Dataflow acts on them; the engines of one
+    machine, Spark and Flink ignore them. Nothing here changes a byte of the output; it is outside of all
+    fingerprints.
 
     Attributes:
+        processes: on this machine; None for the cores that the process may use, as far as memory goes.
         accelerator: of the phases that run transformers, as Dataflow writes it:
             "type:nvidia-l4;count:1;install-nvidia-driver".
         min_ram: phase -> memory that a worker of it needs, with a unit: "16GB" or "16GiB".
     """
 
+    processes: Annotated[int, Meta(ge=1, le=1024)] | None = None
     accelerator: str | None = None
     min_ram: dict[str, str] = {}
 

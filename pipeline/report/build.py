@@ -4,7 +4,6 @@ import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
-import apache_beam
 from msgspec.structs import asdict
 
 from sluice.pipeline.phases import run_order
@@ -47,8 +46,15 @@ MAX_UNVERIFIED_RATIO = 0.01
 """More posts than this, of those kept, with comparisons left out make a warning."""
 
 
-def report(job: Job, results: Results, runs: Mapping[str, PhaseRun]) -> Report:
-    """Returns the report of a run whose ledger balances."""
+def report(
+    job: Job,
+    results: Results,
+    runs: Mapping[str, PhaseRun],
+    *,
+    engine: str = "",
+    processes: int | None = None,
+) -> Report:
+    """Returns the report of a run whose ledger balances; engine and processes are what did the work."""
     posts, ledger, phases = post_report(results), token_ledger(results), results.phases
     seconds = sum(run.cost.seconds for run in runs.values())
     return Report(
@@ -72,9 +78,14 @@ def report(job: Job, results: Results, runs: Mapping[str, PhaseRun]) -> Report:
         duplicate_clusters=phases.dedup.resolve.cluster_sizes,
         duplicate_checks_left_out=phases.dedup.resolve.unverified,
         phases=phase_costs(results, runs),
-        run=RunCost(cpu_seconds_counted=round(cpu_seconds(), 3), seconds=round(seconds, 3)),
+        run=RunCost(
+            cpu_seconds_counted=round(cpu_seconds(), 3),
+            seconds=round(seconds, 3),
+            engine=engine,
+            processes=processes,
+        ),
         models=model_files(job),
-        versions=Versions(beam=apache_beam.__version__, python=platform.python_version()),
+        versions=Versions(beam=version("apache-beam"), python=platform.python_version()),
         warnings=list(warnings(job, results)),
     )
 

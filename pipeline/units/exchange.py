@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import apache_beam as beam
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -121,33 +120,28 @@ class Writer:
         self.ranges.append(Range(partition, offset, data.size, rows.num_rows, crc32(data)))
 
 
-class Exchange(beam.PTransform):  # type: ignore[misc]  # Beam has no types
+class Exchange(NamedTuple):
     """Finished units in; one unit for each partition of their file out, or one that knows them all.
 
     Names of units and byte ranges cross it, and no rows.
 
-    Args:
+    Attributes:
         edge: the finished units' file that is exchanged; None for the one unit, for the few global steps.
         name: of the one unit; those of partitions are called `<name>-<partition>`.
     """
 
-    def __init__(self, edge: str | None, *, name: str):
-        super().__init__(label=f"exchange_{name}")
-        self.edge, self._name = edge, name
+    edge: str | None
+    name: str
 
-    def expand(self, done: beam.PCollection) -> beam.PCollection:
-        """Adds the exchange to the graph."""
-        return (
-            done
-            | beam.FlatMap(sources, self.edge).with_output_types(tuple[int, list[Any]])
-            | beam.GroupByKey()
-            | beam.Map(self._unit).with_output_types(Unit)
-        )
+    def given(self, done: Done) -> Iterator[tuple[int, list[Any]]]:
+        """Yields (partition, a SourceRange as a list) for every range of a finished unit's file."""
+        yield from sources(done, self.edge)
 
-    def _unit(self, group: tuple[int, Iterable[list[Any]]]) -> Unit:
+    def unit(self, partition: int, given: Iterable[list[Any]]) -> Unit:
+        """Returns the unit of a partition, or the one unit, by what it is given in any order."""
         if self.edge is None:
-            return Unit(self._name, {"done": sorted(map(list, group[1]), key=lambda d: d[1])})
-        return reduce_unit(*group, name=self._name)
+            return Unit(self.name, {"done": sorted(map(list, given), key=lambda d: d[1])})
+        return reduce_unit(partition, given, name=self.name)
 
 
 def sources(done: Done, edge: str | None) -> Iterator[tuple[int, list[Any]]]:
@@ -246,3 +240,20 @@ def lost(crossing: Crossing) -> tuple[list[Done], int]:
     given = {m.index: (done, m.arrived) for done, m in zip(units, manifests(units), strict=True)}
     wrong = [done for index, (done, arrived) in given.items() if arrived != written[index]]
     return wrong, len(written.keys() - given.keys())
+
+
+def units_of(way: Exchange | None, given: Iterable[Unit | Done]) -> list[Unit]:
+    """Returns the units of a step, by what it is given, in the order of their partitions: on one machine."""
+    if way is None:
+        return [same_unit(each) if isinstance(each, Done) else each for each in given]
+    groups: dict[int, list[list[Any]]] = {}
+    for each in given:
+        assert isinstance(each, Done)  # what is exchanged has been done
+        for key, value in way.given(each):
+            groups.setdefault(key, []).append(value)
+    return [way.unit(key, values) for key, values in sorted(groups.items())]
+
+
+def same_unit(done: Done) -> Unit:
+    """Returns the unit of a later stage that a finished unit is where nothing regroups them."""
+    return Unit(done.unit, index=done.manifest().index)

@@ -27,17 +27,31 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     damaged: tuple[str, str] | None = None
 
 
-def report_failure(folder: str, stage: str, unit: Unit, error: Exception) -> None:
-    """Leaves the failure of a unit of a stage in the stage's folder, where that can be written."""
+class UnitError(Exception):
+    """A unit failed, here or in another process; `failure` says how."""
+
+    def __init__(self, failure: Failure):
+        super().__init__(f"{failure.where}: {failure.message or failure.kind}")
+        self.failure = failure
+
+
+def failure_of(stage: str, unit: Unit, error: Exception) -> Failure:
+    """Returns what is told of an exception of a unit of a stage."""
     kind = next((c.__name__ for c in (OSError, MemoryError) if isinstance(error, c)), None)
-    failure = Failure(
+    return Failure(
         where=f"{stage}, {unit.name}",
         kind=kind or type(error).__name__,
         message=str(error) if isinstance(error, SluiceError | OSError) else "",
         damaged=(error.folder, error.unit) if isinstance(error, DamagedError) else None,
     )
+
+
+def report_failure(folder: str, stage: str, unit: Unit, error: Exception) -> None:
+    """Leaves the failure of a unit of a stage in the stage's folder, where that can be written."""
     with contextlib.suppress(OSError, SluiceError):
-        write_json(storage.join(folder, "failures", f"{unit.name}.json"), failure)
+        write_json(
+            storage.join(folder, "failures", f"{unit.name}.json"), failure_of(stage, unit, error)
+        )
 
 
 def failures(folders: Iterable[str]) -> list[Failure]:

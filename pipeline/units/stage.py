@@ -12,11 +12,7 @@ what was made from it stays right.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, Protocol
-
-import apache_beam as beam
-from apache_beam.metrics import Metrics
+from typing import NamedTuple, Protocol
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
@@ -50,37 +46,40 @@ class Stage(Protocol):
         ...
 
 
-class DoUnit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Does units that are not done yet; yields a Done for each."""
+class Finished(NamedTuple):
+    """What a unit that was done now counted, and the microseconds that its steps took."""
 
-    def __init__(self, stage: Stage):
-        self._stage = stage
+    counts: Counts
+    times: dict[str, int]
 
-    def process(self, unit: Unit) -> Iterator[Done]:
-        """Yields the finished unit, done now or before."""
-        done = Done(self._stage.folder, unit.name)
-        if not done.is_done():
-            with local_copies.scope():
-                self._do(unit)
-            Metrics.counter(self._stage.name, "units").inc()
-        else:
-            Metrics.counter(self._stage.name, "units_reused").inc()
-        yield done
 
-    def _do(self, unit: Unit) -> None:
-        attempt = Attempt(self._stage.folder, unit.name, index=unit.index, arrived=arrived(unit))
-        try:
-            counts = self._stage.do(unit, attempt)
-            attempt.commit(counts)
-        except Exception as failure:
-            with contextlib.suppress(OSError):
-                attempt.abandon()
-            report_failure(self._stage.folder, self._stage.name, unit, failure)
-            raise
-        for name, value in counts.metrics():
-            Metrics.counter(self._stage.name, name).inc(value)
-        for name, usec in attempt.times.items():
-            Metrics.counter(self._stage.name, f"{name}/msec").inc(usec // 1000)
+def do_unit(stage: Stage, unit: Unit) -> tuple[Done, Finished | None]:
+    """Does a unit of a stage, if it is not done yet.
+
+    Returns:
+        The finished unit, and what it counted; None for one that was done before.
+
+    Raises:
+        Exception: the unit failed; the failure is in the stage's folder too.
+    """
+    done = Done(stage.folder, unit.name)
+    if done.is_done():
+        return done, None
+    with local_copies.scope():
+        return done, _finish(stage, unit)
+
+
+def _finish(stage: Stage, unit: Unit) -> Finished:
+    attempt = Attempt(stage.folder, unit.name, index=unit.index, arrived=arrived(unit))
+    try:
+        counts = stage.do(unit, attempt)
+        attempt.commit(counts)
+    except Exception as failure:
+        with contextlib.suppress(OSError):
+            attempt.abandon()
+        report_failure(stage.folder, stage.name, unit, failure)
+        raise
+    return Finished(counts, attempt.times)
 
 
 def total_times(folder: str) -> dict[str, int]:
@@ -91,8 +90,3 @@ def total_times(folder: str) -> dict[str, int]:
         with contextlib.suppress(ValueError):
             total.update(read_sealed(file.path, dict[str, int]))
     return total
-
-
-def do_units(stage: Stage) -> Any:
-    """Returns the step of a graph that does the units of a stage: units in, finished units out."""
-    return stage.name >> beam.ParDo(DoUnit(stage)).with_output_types(Done)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 NOT_COMPARED = ("work", "report")
 """`report/` is compared by its ledger: times, hosts and runners are there alone."""
 TIMES = frozenset({"msec", "seconds", "cpu_seconds", "cpu_seconds_counted", "peak_rss_bytes"})
+ENGINE = frozenset({"engine", "processes"})
 
 
 class Compared(NamedTuple):
@@ -53,7 +54,7 @@ def ledger(output: Path) -> Any:
 def without_times(value: Any) -> Any:
     """Returns a JSON value without the keys that hold times and memory."""
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in TIMES}
+        return {k: without_times(v) for k, v in value.items() if k not in TIMES | ENGINE}
     if isinstance(value, list):
         return [without_times(v) for v in value]
     return value

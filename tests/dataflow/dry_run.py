@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sluice.pipeline.engine import graph_check
+from sluice.pipeline.engine.beam import graph_check
 from sluice.pipeline.phases.job import Job, make_job
 from sluice.pipeline.phases.score import phase as score
 from sluice.pipeline.recipes import loader

@@ -6,7 +6,17 @@ import signal
 import time
 from unittest import mock
 
-from tests.faults.lab import WORKERS, Ended, Lab, LostError, Outcome, Prepare, Run, Trial
+from tests.faults.lab import (
+    BEAM_WORKERS,
+    WORKERS,
+    Ended,
+    Lab,
+    LostError,
+    Outcome,
+    Prepare,
+    Run,
+    Trial,
+)
 
 RENAMES = 150
 """About as many files as a small run gives their names."""
@@ -81,7 +91,7 @@ def kill_workers(lab: Lab, draw: random.Random, seed: str) -> Outcome:
 
 
 def _kill_process(trial: Trial, victim: str, draw: random.Random) -> bool:
-    run = trial.start(*WORKERS)
+    run = trial.start(*draw.choice((WORKERS, BEAM_WORKERS)))
     workers = _wait_for_workers(run)
     time.sleep(draw.uniform(0, 6))
     workers = run.workers() or workers

@@ -29,7 +29,8 @@ from tests.filters.transformers.tiny_checkpoints import detoxify_checkpoint
 from tests.pipeline.runs import RECIPE
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer")
-WORKERS = ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
+WORKERS = ("--workers", "3")
+BEAM_WORKERS = ("--", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
 MARK = "SLUICE_FAULTS"
 """The environment variable by which all processes of a run are found."""
 PATIENCE_SECONDS = 240

@@ -138,11 +138,19 @@ def test_plain_pyarrow_reads_a_shard(job: Job) -> None:
     assert len(paths) % 2 == 0
 
 
-@pytest.mark.parametrize("workers", ["1", "3"])
-def test_workers_do_not_show(job: Job, rerun, workers: str) -> None:
-    """Any number of workers writes the same bytes, rejects and manifest included."""
+@pytest.mark.parametrize(
+    "workers",
+    [
+        ["--workers", "1"],
+        ["--workers", "3"],
+        ["--engine", "beam", "--workers", "1"],
+        ["--", "--direct_num_workers=3", "--direct_running_mode=multi_threading"],
+    ],
+)
+def test_engines_and_workers_do_not_show(job: Job, rerun, workers: list[str]) -> None:
+    """Either engine and any number of workers write the same bytes, rejects and manifest included."""
     folders = (*OUTPUT, "rejects", "tokenizer")
-    output = rerun("--", f"--direct_num_workers={workers}", fresh=True)
+    output = rerun(*workers, fresh=True)
     assert contract_bytes(output, *folders) == contract_bytes(job.output, *folders)
 
 

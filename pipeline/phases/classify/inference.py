@@ -1,11 +1,13 @@
-"""RunInference over units: loads a transformer once, and scores what a unit has for it."""
+"""Inference over units: loads a transformer once, and scores what a unit has for it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import pyarrow as pa
-from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Batch, Scores
@@ -13,11 +15,12 @@ from sluice.filters.partition import Verdicts, concat_rejects, isolate_failures
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.phases.classify.cascade import Cascade
 from sluice.pipeline.phases.classify.thresholds import PHASE
-from sluice.pipeline.storage import local_copies
+from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.failure import report_failure
-from sluice.pipeline.units.manifest import Done, Unit
+from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Stage
 from sluice.schemas.arrays import Array, Int64s
+from sluice.schemas.counts import Counts
 from sluice.schemas.reject import reject_batch
 
 
@@ -118,56 +121,41 @@ def score_unit(stage: TransformerStage, model: TransformerScorer, unit: Unit) ->
     return ScoredUnit(survivors, screened)
 
 
-# Beam has no types, so that mypy takes the base for Any.
-class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):  # type: ignore[misc]
-    """Loads a transformer, and scores the units that are not done yet.
+def load_model(stage: TransformerStage) -> TransformerScorer:
+    """Returns the machine of a stage; a failure is left in the stage's folder too."""
+    try:
+        return load(stage.cascade.spec, stage.located)
+    except Exception as failure:
+        report_failure(stage.folder, stage.name, Unit("model"), failure)
+        raise
 
-    On a GPU the model lives once, in a process that all workers of the machine call; on the CPU each
-    worker process has its own.
-    """
 
-    def __init__(self, stage: TransformerStage):
-        super().__init__(min_batch_size=1, max_batch_size=1)  # a unit is a batch of its own
-        self._stage = stage
+@dataclass(frozen=True)
+class WithModel:
+    """A stage that scores each unit itself and then decides on it, for an engine without inference."""
 
-    def load_model(self) -> TransformerScorer:
-        """Returns the machine."""
-        try:
-            return load(self._stage.cascade.spec, self._stage.located)
-        except Exception as failure:
-            report_failure(self._stage.folder, self._stage.name, Unit("model"), failure)
-            raise
+    stage: TransformerStage
 
-    def run_inference(
-        self,
-        batch: Sequence[Unit],
-        model: TransformerScorer,
-        inference_args: dict[str, Any] | None = None,
-    ) -> Iterator[PredictionResult]:
-        """Yields for each unit its ScoredUnit, or None where it is done already."""
-        for unit in batch:
-            done = Done(self._stage.folder, unit.name).is_done()
-            yield PredictionResult(unit, None if done else self._score(model, unit))
+    @property
+    def name(self) -> str:
+        """The stage's."""
+        return self.stage.name
 
-    def _score(self, model: TransformerScorer, unit: Unit) -> ScoredUnit:
-        try:
-            with local_copies.scope():
-                return score_unit(self._stage, model, unit)
-        except Exception as failure:
-            report_failure(self._stage.folder, self._stage.name, unit, failure)
-            raise
+    @property
+    def folder(self) -> str:
+        """The stage's."""
+        return self.stage.folder
 
-    def get_num_bytes(self, batch: Sequence[Unit]) -> int:
-        """Returns 0: a unit names its posts, and holds none."""
-        return 0
+    @property
+    def counts(self) -> type[Counts]:
+        """The stage's."""
+        return self.stage.counts
 
-    def get_metrics_namespace(self) -> str:
-        """Returns the stage's name."""
-        return self._stage.name
+    @cached_property
+    def _model(self) -> TransformerScorer:
+        return load_model(self.stage)
 
-    def share_model_across_processes(self) -> bool:
-        """Returns whether the model runs on a GPU."""
-        import torch
-
-        device = self._stage.cascade.spec.device
-        return device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    def do(self, unit: Unit, attempt: Attempt) -> Counts:
+        """Scores a unit, and decides on it."""
+        scored = score_unit(self.stage, self._model, unit)
+        return self.stage.do(msgspec.structs.replace(unit, payload=scored), attempt)

@@ -1,56 +1,37 @@
 """Phase classify: survivors -> the scores of transformers, and what they reject.
 
-Each transformer is a stage of two steps: RunInference over units (`inference.py`, over the posts that
-`cascade.py` chooses), and a decision that commits the unit (`decide.py`). A transformer sees what an earlier
-one left. Beam's inference imports torch, two seconds and 300 MB: a run without a transformer never does.
+Each transformer is a stage of two steps: inference over units (`inference.py`, over the posts that
+`cascade.py` chooses; on Beam its RunInference), and a decision that commits the unit (`decide.py`). A
+transformer sees what an earlier one left.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
 
-import apache_beam as beam
 import msgspec
-from apache_beam.ml.inference.base import PredictionResult, RunInference
 
 from sluice.pipeline.phases.classify.cascade import Cascade, band_of
 from sluice.pipeline.phases.classify.decide import Classify
-from sluice.pipeline.phases.classify.inference import TransformerHandler
 from sluice.pipeline.phases.classify.thresholds import PHASE
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
+from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.units.manifest import Done, Unit
-from sluice.pipeline.units.stage import do_units
 
 
-class ClassifyUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
-    """Clean units in, the same units out, through every transformer in turn."""
-
-    def __init__(self, stages: Sequence[Classify]):
-        super().__init__(label="Classify")
-        self._stages = stages
-
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        """Adds the phase to the graph."""
-        for stage in self._stages:
-            done = (
-                units
-                | f"infer {stage.name}" >> RunInference(TransformerHandler(stage))
-                | f"scored {stage.name}" >> beam.Map(_scored_unit)
-                | do_units(stage)
-            )
-            units = done | f"next {stage.name}" >> beam.Map(_next_unit)
-        return done
+def part(job: Job) -> list[Any]:
+    """Returns what transformers depend on: their paths are outside, their content is not."""
+    models = [
+        [_without_places(spec), located.fingerprint]
+        for spec, located in zip(job.recipe.transformers, job.located, strict=True)
+    ]
+    return [models, job.recipe.seed, version("torch"), version("transformers")]
 
 
-def _scored_unit(result: PredictionResult) -> Unit:
-    unit: Unit = msgspec.structs.replace(result.example, payload=result.inference)
-    return unit
-
-
-def _next_unit(done: Done) -> Unit:
-    return Unit(done.unit, index=done.manifest().index)
+def _without_places(spec: Classifier) -> Classifier:
+    return msgspec.structs.replace(spec, model=spec.prefix, checkpoint=None, base=None)
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
@@ -68,5 +49,5 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         *(PHASE, fingerprint, folder, survivor_units(job, results)),
         steps=[Step(stage) for stage in stages],
         posts=results.survivors.posts,
-        transform=ClassifyUnits(stages),
+        in_one_process=True,
     )

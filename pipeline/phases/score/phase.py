@@ -22,5 +22,8 @@ def plan(job: Job) -> PhasePlan:
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
     units = units_of_input(job)
-    hints = job.recipe.workers.hints(PHASE)
-    return PhasePlan(PHASE, fingerprint, folder, units, [Step(stage)], hints=hints)
+    return PhasePlan(
+        *(PHASE, fingerprint, folder, units, [Step(stage)]),
+        hints=job.recipe.workers.hints(PHASE),
+        in_one_process=bool(stage.transformers),
+    )

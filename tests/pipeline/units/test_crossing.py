@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from apache_beam.coders import FastPrimitivesCoder
 
 from sluice.pipeline import cli
+from sluice.pipeline.engine import workers
 from sluice.pipeline.units import stage as units
 from sluice.pipeline.units.manifest import Done, Unit
 from tests.pipeline.runs import Job, contract_bytes, linked_output, run
@@ -37,17 +37,16 @@ def test_elements_stay_small_when_one_template_is_everything(
     part of the unit behind it.
     """
     largest: dict[str, int] = {}
-    process = units.DoUnit.process
+    do = units.do_unit
 
-    def measured(self: units.DoUnit, unit: Unit) -> Iterator[Done]:
-        for done in process(self, unit):
-            for element in (unit, done):
-                size = len(FastPrimitivesCoder().encode(element))
-                stage = self._stage.name
-                largest[stage] = max(largest.get(stage, 0), size)
-            yield done
+    def measured(stage: units.Stage, unit: Unit) -> tuple[Done, units.Finished | None]:
+        done, finished = do(stage, unit)
+        for element in (unit, done):
+            size = len(FastPrimitivesCoder().encode(element))
+            largest[stage.name] = max(largest.get(stage.name, 0), size)
+        return done, finished
 
-    monkeypatch.setattr(units.DoUnit, "process", measured)
+    monkeypatch.setattr(workers, "do_unit", measured)
     posts = write_template(tmp_path / "posts", copies=COPIES)
     sets = ("--set", f"vocabulary.tokenizer={job.tokenizer}", "--set", "input.unit_bytes=65536")
     assert run(job, tmp_path / "out", *sets, inputs=str(posts)) == 0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sluice.pipeline.engine.failures import OfMainThread
+from sluice.pipeline.engine.beam.quiet import OfMainThread
 from tests.built_once import built_once
 from tests.pipeline.runs import RECIPE, Job, contract_bytes, finished, linked_output, run
 

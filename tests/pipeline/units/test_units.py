@@ -9,7 +9,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.failure import failures
 from sluice.pipeline.units.manifest import Done, Unit, done_units
 from sluice.pipeline.units.recovery import invalidating_damaged, sweep
-from sluice.pipeline.units.stage import DoUnit
+from sluice.pipeline.units.stage import do_unit
 from sluice.schemas.counts import CandidateCounts
 from sluice.schemas.errors import DamagedError, InputError
 
@@ -37,9 +37,9 @@ def test_a_unit_is_done_once(tmp_path: Path) -> None:
     """A second try finds the manifest, does nothing and leaves the file as it was."""
     stage = Stage(tmp_path / "s")
     unit = Unit("unit-00000", "text")
-    (first,) = DoUnit(stage).process(unit)
+    first, _ = do_unit(stage, unit)
     written = Path(first.path("out")).stat().st_mtime_ns
-    (second,) = DoUnit(stage).process(Unit("unit-00000", "other"))
+    second, _ = do_unit(stage, Unit("unit-00000", "other"))
     assert first == second
     assert Path(second.path("out")).read_text() == "text"
     assert Path(second.path("out")).stat().st_mtime_ns == written
@@ -51,7 +51,7 @@ def test_a_failed_unit_leaves_nothing_but_its_reason(tmp_path: Path) -> None:
     """No manifest, no file, no contract file; the driver finds stage, unit and message."""
     stage = Stage(tmp_path / "s", fail=InputError("a.jsonl: broken"))
     with pytest.raises(InputError):
-        list(DoUnit(stage).process(Unit("unit-00000", "text")))
+        do_unit(stage, Unit("unit-00000", "text"))
     assert not done_units(stage.folder)
     assert not list((tmp_path / "s").glob("*.txt"))
     assert not list((tmp_path / "s-contract" / "a").iterdir())
@@ -62,13 +62,13 @@ def test_a_failed_unit_leaves_nothing_but_its_reason(tmp_path: Path) -> None:
 def test_failures_do_not_carry_the_text_of_posts(tmp_path: Path) -> None:
     """An exception that is not ours is named by its type alone."""
     with pytest.raises(ValueError, match="secret"):
-        list(DoUnit(Stage(tmp_path / "s", fail=ValueError("secret post"))).process(Unit("u", 1)))
+        do_unit(Stage(tmp_path / "s", fail=ValueError("secret post")), Unit("u", 1))
     assert "secret" not in str(failures([str(tmp_path / "s")]))
 
 
 def test_sweep_takes_what_no_manifest_names(tmp_path: Path) -> None:
     """Files and folders of attempts that died go, those of finished units stay."""
-    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    done, _ = do_unit(Stage(tmp_path / "s"), Unit("unit-00000", "text"))
     stray = tmp_path / "s" / "unit-00001.dead.out.txt"
     stray.write_text("half")
     folder = tmp_path / "s" / "unit-00001.dead.trained"
@@ -84,7 +84,7 @@ def test_sweep_takes_what_no_manifest_names(tmp_path: Path) -> None:
 
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     """A file that lost bytes since its unit committed is an error that says what to do."""
-    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    done, _ = do_unit(Stage(tmp_path / "s"), Unit("unit-00000", "text"))
     Path(done.path("out")).write_text("te")
     with pytest.raises(DamagedError, match="has 2 bytes, its unit wrote 4; run the same") as error:
         done.path("out")
@@ -94,18 +94,18 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     """A file of the right size with one other bit is an error; the unit is done again after it."""
     stage = Stage(tmp_path / "s")
-    (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
+    done, _ = do_unit(stage, Unit("unit-00000", "text"))
     Path(done.path("out")).write_text("texu")
     with pytest.raises(DamagedError, match="its checksum differs"), invalidating_damaged():
         done.path("out")
     assert not done_units(stage.folder)
-    (done,) = DoUnit(stage).process(Unit("unit-00000", "text"))
+    done, _ = do_unit(stage, Unit("unit-00000", "text"))
     assert Path(done.path("out")).read_text() == "text"
 
 
 def test_every_change_of_a_manifest_is_seen(tmp_path: Path) -> None:
     """Also where the JSON stays JSON with another number: cut anywhere, or with any byte changed."""
-    (done,) = DoUnit(Stage(tmp_path / "s")).process(Unit("unit-00000", "text"))
+    done, _ = do_unit(Stage(tmp_path / "s"), Unit("unit-00000", "text"))
     path = Path(done.manifest_path)
     intact = path.read_bytes()
     for at in range(len(intact)):

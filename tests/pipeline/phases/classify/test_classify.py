@@ -408,11 +408,13 @@ def test_a_shared_model_gives_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where workers share one model in a process of its own, as on a GPU, the output is the same."""
-    handler = inference.TransformerHandler
-    monkeypatch.setattr(handler, "share_model_across_processes", lambda self: True)
+    from sluice.pipeline.engine.beam.inference import TransformerHandler
+
+    monkeypatch.setattr(TransformerHandler, "share_model_across_processes", lambda self: True)
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}))
-    assert run(job, path, linked_output(without, tmp_path / "out")) == 0
-    assert contract_bytes(tmp_path / "out", *FOLDERS) == contract_bytes(plain, *FOLDERS)
+    out = linked_output(without, tmp_path / "out")
+    assert run(job, path, out, "--engine", "beam") == 0
+    assert contract_bytes(out, *FOLDERS) == contract_bytes(plain, *FOLDERS)
 
 
 def test_the_report_keys_are_documented(cascade: Path) -> None:

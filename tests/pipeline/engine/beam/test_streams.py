@@ -4,13 +4,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import data_plane
 
-from sluice.pipeline.engine.beam_options import beam_options
+from sluice.pipeline.engine.beam.run import BeamEngine
 from sluice.pipeline.engine.run import run_plan
 from sluice.pipeline.phases.planned import PhasePlan, Step
 from sluice.pipeline.units import exchange
@@ -63,7 +64,8 @@ def test_no_stream_is_sent_by_the_clock(
     stage = Nothing(str(tmp_path / "nothing"))
     units = [Unit(f"unit-{i}") for i in range(5)]
     plan = PhasePlan("clean", "fingerprint", str(tmp_path), units, [Step(stage)])
-    run_plan(plan, beam_options([f"--direct_running_mode={mode}"]))
+    job = cast("Job", SimpleNamespace(recipe=SimpleNamespace(name="any"), output=str(tmp_path)))
+    run_plan(plan, BeamEngine(job, [f"--direct_running_mode={mode}"], processes=2))
     assert len(done_units(stage.folder)) == 5
     assert made == []
 

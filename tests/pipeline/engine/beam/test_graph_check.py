@@ -12,7 +12,7 @@ import pytest
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from sluice.pipeline import cli
-from sluice.pipeline.engine import graph_check
+from sluice.pipeline.engine.beam import graph_check
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.run_order import fingerprints

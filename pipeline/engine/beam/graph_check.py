@@ -12,7 +12,8 @@ from apache_beam.options.pipeline_options import TestOptions
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 
-from sluice.pipeline.engine.beam_options import (
+from sluice.pipeline.engine.beam import graph as beam_graph
+from sluice.pipeline.engine.beam.options import (
     beam_options,
     check_packages,
     on_dataflow,
@@ -150,11 +151,11 @@ def graph_of(job: Job, plan: planned.PhasePlan, flags: Sequence[str]) -> EngineG
     """
     options = beam_options(phase_flags(flags, job, plan))
     if not on_dataflow(options):
-        return EngineGraph(plan.name, plan.build(options).to_runner_api())
+        return EngineGraph(plan.name, beam_graph.build(plan, options).to_runner_api())
     check_packages()
     options.view_as(TestOptions).dry_run = True
     try:
-        taken = plan.build(options).run()
+        taken = beam_graph.build(plan, options).run()
     except ValueError as refused:
         raise RecipeError(f"{plan.name}: Dataflow refuses its graph: {refused}") from None
     return EngineGraph(plan.name, taken.job.proto_pipeline)

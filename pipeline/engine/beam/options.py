@@ -7,7 +7,6 @@ that says what it does and to which output, and labels that bills can be divided
 import argparse
 import contextlib
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -137,19 +136,23 @@ def _check_credentials() -> None:
         ) from None
 
 
-def beam_options(flags: Sequence[str]) -> PipelineOptions:
+def beam_options(flags: Sequence[str], *, processes: int = 1) -> PipelineOptions:
     """Returns the options of every phase's pipeline.
 
-    Without `--runner` a phase runs on Beam's own FnApiRunner, one thread per core: the name DirectRunner
-    would choose an engine by what it can download.
+    Without `--runner` a phase runs on Beam's own FnApiRunner: the name DirectRunner would choose an engine by
+    what it can download.
+
+    Args:
+        flags: Beam's; they win over ours.
+        processes: that share the work of the local runner; one has a thread.
     """
     named, local = {flag.partition("=")[0] for flag in flags}, {}
     if "--runner" not in named:
         check_flags(flags)
         local = {
             "--runner": "FnApiRunner",
-            "--direct_running_mode": "multi_threading",
-            "--direct_num_workers": os.cpu_count() or 1,
+            "--direct_running_mode": "multi_processing" if processes > 1 else "multi_threading",
+            "--direct_num_workers": processes,
         }
     return PipelineOptions([*flags, *(f"{f}={v}" for f, v in local.items() if f not in named)])
 

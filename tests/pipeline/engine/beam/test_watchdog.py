@@ -12,8 +12,9 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from sluice.pipeline.engine.beam_options import beam_options
-from sluice.pipeline.processes import signals, watchdog
+from sluice.pipeline.engine.beam import watchdog
+from sluice.pipeline.engine.beam.options import beam_options
+from sluice.pipeline.processes import signals
 from sluice.schemas.errors import WorkerError
 
 FLAGS = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")

@@ -7,7 +7,6 @@ Here a dead worker ends the phase with an error that says how it ended.
 import contextlib
 import functools
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -57,7 +56,7 @@ class WorkerProcesses:
         """Records the first that died by itself, and ends the others: their phase cannot be finished."""
         with self._lock:
             if not self._over:
-                self.death = WorkerError(describe_exit(process.pid, process.returncode))
+                self.death = WorkerError(child.describe_exit(process.pid, process.returncode))
         self.kill()
 
     def kill(self) -> None:
@@ -66,22 +65,6 @@ class WorkerProcesses:
             self._over = True
             for process in self._running:
                 process.kill()
-
-
-def describe_exit(pid: int, code: int) -> str:
-    """Returns how a worker ended, and what to do, from its return code as `Popen` has it."""
-    again = "finished units are kept: run the same command again"
-    if code == -signal.SIGKILL:
-        return (
-            f"worker process {pid} was killed (SIGKILL), as by a system that is out of memory; {again}, "
-            f"with more memory or fewer workers (-- --direct_num_workers=N)"
-        )
-    if code < 0:
-        return f"worker process {pid} was killed by {signal.Signals(-code).name}; {again}"
-    return (
-        f"worker process {pid} ended with exit code {code}; {again}, "
-        f"with SLUICE_DEBUG=1 to see what the worker prints"
-    )
 
 
 # Beam has no types, so that mypy takes the base for Any.

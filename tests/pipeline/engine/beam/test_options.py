@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.engine.beam_options import (
+from sluice.pipeline.engine.beam.options import (
     MAX_NAME,
     beam_options,
     check_engine,
@@ -107,7 +107,7 @@ def refusal() -> str:
 
 def test_dataflow_without_credentials(tmp_path: Path) -> None:
     """The message says how to get some, before any file is looked for."""
-    code = "from tests.pipeline.engine.test_beam_options import refusal; print(refusal())"
+    code = "from tests.pipeline.engine.beam.test_options import refusal; print(refusal())"
     env = os.environ | {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": str(tmp_path)}
     env.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
     command = [str(DATAFLOW), "-c", code]

@@ -11,7 +11,7 @@ import pytest
 WAITING = """
 import sys, time
 from pathlib import Path
-from sluice.pipeline.engine.run import _finish
+from sluice.pipeline.engine.beam.run import _finish
 from sluice.pipeline.processes.signals import stopped_by_signals
 
 class Job:

@@ -1,0 +1,48 @@
+"""Which engine a run has, and how many processes."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from sluice.pipeline.engine.inline import InlineEngine
+from sluice.pipeline.engine.run import Engine
+from sluice.pipeline.engine.workers import Workers
+from sluice.pipeline.phases.job import Job
+from sluice.pipeline.processes.cores import fitting_processes
+from sluice.schemas.errors import RecipeError
+
+EngineName = Literal["inline", "beam"]
+BYTES_FOR_PROCESS = 16_000_000
+"""Bytes of JSON that are worth the start of a process: some three CPU seconds of work."""
+
+
+@contextlib.contextmanager
+def opened(job: Job, *, engine: EngineName | None, flags: Sequence[str]) -> Iterator[Engine]:
+    """Gives the engine of a run; its processes end with the block.
+
+    Args:
+        job: says how many processes, or how large the input is.
+        engine: None for the one that is quicker here, or Beam where flags are given.
+        flags: Beam's.
+
+    Raises:
+        RecipeError: the flags are Beam's, and the engine is not.
+    """
+    if engine == "inline" and flags:
+        raise RecipeError(
+            f"{flags[0]}: what follows -- is for Beam: leave it out, or give --engine beam"
+        )
+    asked = job.recipe.workers.processes
+    if flags or engine == "beam":
+        from sluice.pipeline.engine.beam.run import BeamEngine  # costs two CPU seconds
+
+        yield BeamEngine(job, flags, processes=asked or fitting_processes())
+        return
+    with Workers(asked or min(fitting_processes(), worth_starting(job))) as workers:
+        yield InlineEngine(workers)
+
+
+def worth_starting(job: Job) -> int:
+    """Returns how many processes at most are worth their start, by the size of the input."""
+    return max(1, math.ceil(job.input_bytes / BYTES_FOR_PROCESS))
