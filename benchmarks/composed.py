@@ -9,10 +9,8 @@ are loaded before, and shards are written. What comes out must be what the pipel
 """
 
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,14 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.command import parser_of
+from benchmarks.command import Steps, parser_of
+from benchmarks.dedup_resolve import Ids, resolve
 from benchmarks.whole import Outcome
 from sluice.filters.base import Scorer
 from sluice.filters.batch import Batch, Scores
-from sluice.filters.dedup.clusters import cluster
-from sluice.filters.dedup.components import Components, StarEdges
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
-from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.partition import Machine, Verdicts, partition
 from sluice.filters.text.hashing import hash_texts
@@ -71,36 +68,6 @@ class ComposedRun(msgspec.Struct, frozen=True):
     def cpu_seconds(self) -> float:
         """CPU seconds of all steps."""
         return sum(self.steps.values())
-
-    def phase_seconds(self, phase: str) -> float:
-        """Returns the CPU seconds of the steps that a phase of the pipeline does."""
-        return sum(s for step, s in self.steps.items() if PHASE_OF_STEP[step] == phase)
-
-
-class Steps:
-    """CPU time by step; a step inside another is taken out of it."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._open: list[str] = []
-        self._since = 0.0
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Charges what happens inside to a step."""
-        self._charge()
-        self._open.append(name)
-        try:
-            yield
-        finally:
-            self._charge()
-            self._open.pop()
-
-    def _charge(self) -> None:
-        now = time.process_time()
-        if self._open:
-            self.seconds[self._open[-1]] += now - self._since
-        self._since = now
 
 
 class Kept(NamedTuple):
@@ -236,63 +203,33 @@ def _filtered(
 
 def duplicates(kept: Kept, recipe: Recipe, steps: Steps) -> Array:
     """Returns (N,) bool, true for kept posts that are duplicates of others."""
-    spec = MinHashSpec(
-        bands=recipe.dedup.bands, rows=recipe.dedup.rows, ngram=recipe.dedup.ngram, seed=recipe.seed
+    dedup = recipe.dedup
+    ids = pa.chunked_array([batch.column("post_id") for batch in kept.posts])
+
+    def codes(post_C: Array) -> Array:
+        some = ids.take(pa.array(post_C)).combine_chunks()
+        return np.asarray(some.dictionary_encode().indices, np.int64)
+
+    resolved = resolve(
+        kept.dedup_text,
+        MinHashSpec(bands=dedup.bands, rows=dedup.rows, ngram=dedup.ngram, seed=recipe.seed),
+        threshold=dedup.threshold,
+        max_checks=dedup.max_checks,
+        content_N=kept.content_N,
+        ids=Ids(kept.id_N, codes),
+        rank=partial(_rank, kept.posts, dedup),
+        steps=steps,
     )
-    row_N = np.arange(len(kept.content_N), dtype=np.uint32)
-    components = Components(len(row_N))
-    with steps("edges"):
-        first_E, again_E = StarEdges(expected_keys=len(row_N)).add(kept.content_N, row_N)
-        speaker_N = row_N.copy()
-        speaker_N[again_E] = first_E
-        first_F = np.flatnonzero(speaker_N == row_N).astype(np.uint32)
-    with steps("band_keys"):
-        key_FK = text_band_keys(kept.dedup_text.take(pa.array(first_F)), spec)
-    with steps("edges"):
-        edges = [(first_E, again_E), StarEdges(expected_keys=len(row_N)).add(kept.id_N, row_N)]
-        edges += [
-            StarEdges(expected_keys=len(key_F)).add(np.ascontiguousarray(key_F), first_F)
-            for key_F in key_FK.T
-        ]
-    with steps("components"):
-        for left_E, right_E in edges:
-            components.add(left_E, right_E)
-        label_N, shared_N = components.labels()
-        post_C = np.flatnonzero(shared_N)
-        post_C = post_C[
-            np.lexsort((post_C, _rank(kept.posts, post_C, recipe.dedup), label_N[post_C]))
-        ]
-    with steps("cluster"):
-        place_N = np.cumsum(speaker_N == row_N) - 1
-        key_CK = key_FK[place_N[speaker_N[post_C]]]
-        reason_C = _reasons(kept, post_C, key_CK, recipe.dedup)
-    drop_N = np.zeros(len(row_N), np.bool_)
-    drop_N[post_C[reason_C != 0]] = True
-    return drop_N
+    return resolved.reason_N != 0
 
 
-def _rank(posts: Sequence[pa.RecordBatch], post_C: Array, dedup: DedupSection) -> Array:
+def _rank(posts: Sequence[pa.RecordBatch], dedup: DedupSection, post_C: Array) -> Array:
     """Returns (C,) int64, low for the post to keep."""
     if dedup.keep == "longest":
         lengths = [pc.utf8_length(batch.column("text")) for batch in posts]
         return -np.concatenate(lengths)[post_C].astype(np.int64)
     times = [batch.column("created_at").cast(pa.int64()) for batch in posts]
     return np.concatenate([pc.fill_null(t, np.iinfo(np.int64).max) for t in times])[post_C]
-
-
-def _reasons(kept: Kept, post_C: Array, key_CK: Array, dedup: DedupSection) -> Array:
-    at_C = pa.array(post_C)
-    ids = pa.chunked_array([batch.column("post_id") for batch in kept.posts]).take(at_C)
-    found = cluster(
-        kept.dedup_text.take(at_C),
-        id_code_N=np.asarray(ids.combine_chunks().dictionary_encode().indices, np.int64),
-        content_hash_N=kept.content_N[post_C],
-        band_keys_NK=key_CK,
-        threshold=dedup.threshold,
-        ngram=dedup.ngram,
-        max_checks=dedup.max_checks,
-    )
-    return found.reason_N
 
 
 def survivors(posts: Sequence[pa.RecordBatch], drop_N: Array) -> list[pa.RecordBatch]:

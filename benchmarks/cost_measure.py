@@ -7,18 +7,18 @@ finished run: report.json, the manifests of `work/`, and those CPU seconds where
 import json
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from apache_beam.coders import FastPrimitivesCoder
 
+from benchmarks.stage_files import StageFiles, stages_of
 from sluice.pipeline import cli
 from sluice.pipeline.engine import workers
 from sluice.pipeline.phases.job import INPUT_EXPANSION
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.manifest import Done, UnitManifest, done_units
 from sluice.pipeline.units.stage import Stage
 
 UNIT_COSTS = "unit-costs.json"
@@ -105,7 +105,7 @@ def measure(output: Path) -> Measured:
     report = json.loads((output / "report" / "report.json").read_bytes())
     inputs = json.loads((output / "manifest.json").read_bytes())["inputs"]
     costs = _unit_costs(output)
-    folders = list(_stage_folders(output / "work"))
+    stages = stages_of(output)
     posts, phases = report["posts"], {p["name"]: p for p in report["phases"]}
     return Measured(
         posts=posts["read"],
@@ -115,53 +115,38 @@ def measure(output: Path) -> Measured:
         tokens=report["tokens"]["total"],
         sequences=report["sequences"]["in_shards"] + report["sequences"]["leftover"],
         stored_bytes=sum(f["bytes"] for f in inputs),
-        json_bytes=round(sum(f["bytes"] * _expansion(f["path"]) for f in inputs)),
+        json_bytes=round(
+            sum(f["bytes"] * INPUT_EXPANSION.get(Path(f["path"]).suffix[1:], 1.0) for f in inputs)
+        ),
         phase_cpu={name: p["cpu_seconds"] for name, p in phases.items()},
         peak_bytes={name: p["peak_rss_bytes"] for name, p in phases.items()},
-        edges=tuple(e for phase, stage in folders for e in _edges(phase, stage)),
-        stages=tuple(_stage(phase, stage, costs) for phase, stage in folders),
-        source_bytes=_source_bytes(folders),
+        edges=tuple(edge for stage in stages for edge in _edges(stage)),
+        stages=tuple(_stage(stage, costs) for stage in stages),
+        source_bytes=_source_bytes(stages),
     )
 
 
-def _expansion(path: str) -> float:
-    return INPUT_EXPANSION.get(path.rpartition(".")[2], 1.0)
-
-
-def _stage_folders(work: Path) -> Iterator[tuple[str, Path]]:
-    """Yields (phase, folder) of every stage, by name."""
-    for phase in sorted(p for p in work.iterdir() if p.is_dir()):
-        for stage in sorted(p for p in phase.iterdir() if p.is_dir()):
-            if done_units(str(stage)):
-                yield phase.name.rpartition("-")[0], stage
-
-
-def _manifests(stage: Path) -> list[UnitManifest]:
-    return [done.manifest() for done in done_units(str(stage))]
-
-
-def _edges(phase: str, stage: Path) -> list[Edge]:
+def _edges(stage: StageFiles) -> list[Edge]:
     found: dict[str, Edge] = {}
-    for manifest in _manifests(stage):
+    for manifest in stage.manifests():
         for name, entry in manifest.files.items():
-            old = found.get(name, Edge(phase, stage.name, name, 0, 0, 0))
+            old = found.get(name, Edge(stage.phase, stage.name, name, 0, 0, 0))
             more = old.files + 1, old.bytes + entry.bytes, old.ranges + len(entry.ranges)
-            found[name] = Edge(phase, stage.name, name, *more)
+            found[name] = Edge(stage.phase, stage.name, name, *more)
     return list(found.values())
 
 
-def _stage(phase: str, stage: Path, costs: dict[str, dict[str, float]]) -> StageCost:
-    done = done_units(str(stage))
-    size = sum((stage / f"{d.unit}.json").stat().st_size for d in done)
-    of_units = costs.get(f"{phase}/{stage.name}", {})
+def _stage(stage: StageFiles, costs: dict[str, dict[str, float]]) -> StageCost:
+    of_units = costs.get(f"{stage.phase}/{stage.name}", {})
     cpu = tuple(of_units[name] for name in sorted(of_units))
-    return StageCost(phase, stage.name, len(done), cpu, size)
+    size = sum(path.stat().st_size for path in stage.manifest_paths())
+    return StageCost(stage.phase, stage.name, len(stage.units), cpu, size)
 
 
-def _source_bytes(folders: Sequence[tuple[str, Path]]) -> float:
+def _source_bytes(stages: Sequence[StageFiles]) -> float:
     """Returns the mean size of a range as a GroupByKey carries it, of the keys' exchange."""
-    stage = next(folder for phase, folder in folders if phase == "clean")
-    found = list(exchange.sources(Done(str(stage), done_units(str(stage))[0].unit), "keys"))
+    clean = next(stage for stage in stages if stage.phase == "clean")
+    found = list(exchange.sources(clean.units[0], "keys"))
     coder = FastPrimitivesCoder()
     return sum(len(coder.encode(source)) for _, source in found) / max(1, len(found))
 

@@ -8,15 +8,15 @@ them first, in one thread, and its units are timed. `--check` compares what the 
 another size with what that run wrote. `--set NAME=NUMBER` changes an assumption: prices, latencies, sizes.
 """
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from benchmarks.command import add_output, add_page, parser_of
 from benchmarks.cost_measure import Measured, measure, run_timed
 from benchmarks.cost_scale import (
     KEPT_READERS,
@@ -94,15 +94,10 @@ _OUTPUT: Final = ("shard", "provenance", "rejects", "tokenizer.json")
 def estimate(run: Measured, posts: float, assumed: Assumptions) -> Estimate:
     """Returns what a run over so many posts costs."""
     cut = layout(run, posts, assumed)
-    asked = requests(run, cut)
+    stages = stage_cpu(run, posts, cut, assumed)
+    driver = driver_seconds(run, posts, cut, assumed)
     return Estimate(
-        posts,
-        cut,
-        stage_cpu(run, posts, cut, assumed),
-        driver_seconds(run, posts, cut, assumed),
-        edge_bytes(run, posts, cut, assumed),
-        asked.puts,
-        asked.gets,
+        posts, cut, stages, driver, edge_bytes(run, posts, cut, assumed), *requests(run, cut)
     )
 
 
@@ -169,30 +164,24 @@ def shuffled(run: Measured, made: Estimate) -> float:
 def page(run: Measured, assumed: Assumptions, larger: Measured | None) -> Iterator[str]:
     """Yields the tables."""
     made = estimate(run, DAY, assumed)
-    yield from _section("A day of 500 million posts: how it is cut", cut_table(made))
-    yield from _section("CPU seconds", cpu_table(run, made))
-    yield from _section("What does not get faster with workers", serial_table(run, made, assumed))
-    yield from _section(
-        "Bytes, requests and what crosses a shuffle", data_table(run, made, assumed.gets_second)
-    )
-    yield from _section(
-        "Hours and dollars by the number of workers", bill_table(run, made, assumed)
-    )
-    yield from _section("What moves the first bottleneck", variants_table(run, assumed))
-    yield from _section("Memory", memory_table(run, assumed))
-    yield from _section("With a history", history_table(run, assumed))
-    yield from _section("A corpus of 20 trillion tokens", corpus_table(run, made, assumed))
+    sections = {
+        "A day of 500 million posts: how it is cut": cut_table(made),
+        "CPU seconds": cpu_table(run, made),
+        "What does not get faster with workers": serial_table(run, made, assumed),
+        "Bytes, requests and what crosses a shuffle": data_table(run, made, assumed.gets_second),
+        "Hours and dollars by the number of workers": bill_table(run, made, assumed),
+        "What moves the first bottleneck": variants_table(run, assumed),
+        "Memory": memory_table(run, assumed),
+        "With a history": history_table(run, assumed),
+        "A corpus of 20 trillion tokens": corpus_table(run, made, assumed),
+    }
     if larger is not None:
-        yield from _section("What the model says of another run", check_table(run, larger, assumed))
-    yield from _section("Assumed", table(("assumption", "value"), _assumed(assumed)))
-
-
-def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
-    yield from (f"### {title}", "", *lines, "")
-
-
-def _assumed(assumed: Assumptions) -> list[tuple[str, str]]:
-    return [(f"`{k}`", f"{v:g}") for k, v in msgspec.structs.asdict(assumed).items()]
+        sections["What the model says of another run"] = check_table(run, larger, assumed)
+    values = msgspec.structs.asdict(assumed).items()
+    rows = [(f"`{name}`", f"{value:g}") for name, value in values]
+    sections["Assumed"] = table(("assumption", "value"), rows)
+    for title, lines in sections.items():
+        yield from (f"### {title}", "", *lines, "")
 
 
 def cut_table(made: Estimate) -> list[str]:
@@ -210,45 +199,30 @@ def cut_table(made: Estimate) -> list[str]:
 
 def cpu_table(run: Measured, made: Estimate) -> list[str]:
     """Returns CPU seconds by stage: measured, for a post, and for a day."""
-    rows = []
-    for s in made.stages:
-        us = run.stage(s.stage).working / run.posts * 1e6
-        rows.append((s.phase, s.stage, f"{us:.2f}", s.units, f"{s.cpu:,.0f}", f"{s.wait:,.0f}"))
-    us = sum(run.stage(s.stage).working for s in made.stages) / run.posts * 1e6
+    usec = {s.stage: run.stage(s.stage).working / run.posts * 1e6 for s in made.stages}
+    rows: list[tuple[object, ...]] = [
+        (s.phase, s.stage, f"{usec[s.stage]:.2f}", s.units, f"{s.cpu:,.0f}", f"{s.wait:,.0f}")
+        for s in made.stages
+    ]
     wait = sum(s.wait for s in made.stages)
-    rows.append(("all", "", f"{us:.2f}", "", f"{made.cpu:,.0f}", f"{wait:,.0f}"))
+    rows.append(("all", "", f"{sum(usec.values()):.2f}", "", f"{made.cpu:,.0f}", f"{wait:,.0f}"))
     rows.append(("in hours", "", "", "", f"{made.cpu / 3600:,.1f}", f"{wait / 3600:,.1f}"))
-    head = (
-        "phase",
-        "stage",
-        "CPU us per post, measured",
-        "units",
-        "CPU s per day",
-        "waiting, s per day",
-    )
-    return table(head, rows)
+    head = ("phase", "stage", "CPU us per post, measured", "units")
+    return table((*head, "CPU s per day", "waiting, s per day"), rows)
 
 
 def serial_table(run: Measured, made: Estimate, assumed: Assumptions) -> list[str]:
     """Returns the steps of one unit and the driver's own, and the bound that they set."""
+    alone = [s for s in made.stages if s.stage in SERIAL]
+    starts = len(run.phase_cpu) * assumed.worker_start + sum(s.opening for s in run.stages)
+    together = sum(s.cpu + s.wait for s in alone) + sum(made.driver.values()) + starts
     rows = [
-        (f"{s.phase} {s.stage}", f"{s.cpu:,.0f} and {s.wait:,.0f} of waiting")
-        for s in made.stages
-        if s.stage in SERIAL
+        *((f"{s.phase} {s.stage}", f"{s.cpu:,.0f} and {s.wait:,.0f} of waiting") for s in alone),
+        *((f"driver: {name}", f"{seconds:,.0f}") for name, seconds in made.driver.items()),
+        ("workers of four jobs begin, models and tables are opened", f"{starts:,.0f}"),
+        ("together", f"{together:,.0f}"),
     ]
-    rows += [(f"driver: {name}", f"{seconds:,.0f}") for name, seconds in made.driver.items()]
-    opening = sum(s.opening for s in run.stages)
-    starts = len(run.phase_cpu) * assumed.worker_start + opening
-    rows.append(("workers of four jobs begin, models and tables are opened", f"{starts:,.0f}"))
-    serial = serial_seconds(made) + starts
-    rows.append(("together", f"{serial:,.0f}"))
     return table(("step", "seconds a day"), rows)
-
-
-def serial_seconds(made: Estimate) -> float:
-    """Returns the seconds of steps that one worker, or the driver, does alone."""
-    alone = sum(s.cpu + s.wait for s in made.stages if s.stage in SERIAL)
-    return alone + sum(made.driver.values())
 
 
 def data_table(run: Measured, made: Estimate, rate: float) -> list[str]:
@@ -256,9 +230,9 @@ def data_table(run: Measured, made: Estimate, rate: float) -> list[str]:
     stored = run.stored_bytes * made.posts / run.posts
     most = made.cut.units * made.cut.runs * run.source_bytes
     largest = sorted(made.bytes, key=lambda n: -made.bytes[n])[:9]
-    rows = [("input as it is stored", f"{stored / 1e9:,.1f} GB")]
-    rows += [(f"{name}", f"{made.bytes[name] / 1e9:,.1f} GB") for name in largest]
-    rows += [
+    rows = [
+        ("input as it is stored", f"{stored / 1e9:,.1f} GB"),
+        *((name, f"{made.bytes[name] / 1e9:,.1f} GB") for name in largest),
         ("all files written", f"{made.written / 1e9:,.1f} GB"),
         ("of them the output", f"{made.kept / 1e9:,.1f} GB"),
         ("read from storage", f"{made.read(stored) / 1e9:,.1f} GB"),
@@ -278,20 +252,12 @@ def bill_table(run: Measured, made: Estimate, assumed: Assumptions) -> list[str]
         busy = made.cpu / 3600 / (workers * b.hours)
         parts = (b.cores, b.memory, b.shuffle, b.requests, b.total)
         rows.append((workers, f"{b.hours:.2f}", f"{busy:.0%}", *(f"{p:.2f}" for p in parts)))
-    head = (
-        "workers of one core",
-        "hours",
-        "busy",
-        "cores",
-        "memory",
-        "shuffle",
-        "requests",
-        "dollars",
-    )
-    return table(head, rows)
+    head = ("workers of one core", "hours", "busy", "cores", "memory", "shuffle", "requests")
+    return table((*head, "dollars"), rows)
 
 
 LARGE: Final = 256 << 20
+FAST: Final = {"request_seconds": 0.0005, "put_1000": 0.0, "get_1000": 0.0}
 VARIANTS: Final = (
     ("as it is built, on an object store", {}),
     ("one request after the other", {"requests_at_once": 1}),
@@ -299,10 +265,7 @@ VARIANTS: Final = (
     ("units of 256 MiB", {"unit_bytes": LARGE}),
     ("key partitions of 256 MiB of input", {"key_partition_bytes": LARGE}),
     ("units and key partitions of 256 MiB", {"unit_bytes": LARGE, "key_partition_bytes": LARGE}),
-    (
-        "as it is built, on a file system that answers in 0.5 ms",
-        {"request_seconds": 0.0005, "put_1000": 0.0, "get_1000": 0.0},
-    ),
+    ("as it is built, on a file system that answers in 0.5 ms", FAST),
 )
 
 
@@ -327,40 +290,26 @@ def variants_table(run: Measured, assumed: Assumptions) -> list[str]:
 
 def memory_table(run: Measured, assumed: Assumptions) -> list[str]:
     """Returns what workers hold, as measured, and the steps whose memory grows with the day."""
-    rows = [
-        (f"{n}, all processes of the run", f"{b / 1e9:.2f} GB") for n, b in run.peak_bytes.items()
-    ]
     kept = run.kept * DAY / run.posts
     words = distinct_words(run, DAY, assumed)
-    rows.append(
-        (
-            f"join, a day: 5 bytes each of {kept / 1e6:,.0f} million posts",
-            f"{kept * 5 / 1e9:.2f} GB",
-        )
-    )
-    rows.append(
-        (
-            f"train, a day: 210 bytes each of {words / 1e6:,.1f} million words",
-            f"{words * 210 / 1e9:.2f} GB",
-        )
-    )
-    return table(("", "most"), rows)
+    join = f"join, a day: 5 bytes each of {kept / 1e6:,.0f} million posts"
+    train = f"train, a day: 210 bytes each of {words / 1e6:,.1f} million words"
+    held = {f"{name}, all processes of the run": n for name, n in run.peak_bytes.items()}
+    held |= {join: kept * 5, train: words * 210}
+    return table(("", "most"), [(name, f"{n / 1e9:.2f} GB") for name, n in held.items()])
 
 
 def history_table(run: Measured, assumed: Assumptions) -> list[str]:
     """Returns what comparing with earlier days adds to a day."""
     left = run.survivors / run.posts * DAY
     posts = left * assumed.history_days
-    keys = posts * assumed.history_keys
+    held, keys = posts * assumed.history_bytes, posts * assumed.history_keys
     rows = [
         ("posts remembered", f"{posts / 1e9:.1f} billion"),
-        ("held", f"{posts * assumed.history_bytes / 1e12:.1f} TB"),
+        ("held", f"{held / 1e12:.1f} TB"),
         ("reading their keys, CPU s per day", f"{keys * assumed.history_key_cpu:,.0f}"),
         ("remembering the day, CPU s", f"{left * assumed.record_cpu:,.0f}"),
-        (
-            "a month of storage, dollars",
-            f"{posts * assumed.history_bytes / 1e9 * assumed.gb_month:,.0f}",
-        ),
+        ("a month of storage, dollars", f"{held / 1e9 * assumed.gb_month:,.0f}"),
     ]
     return table((f"{assumed.history_days} days", ""), rows)
 
@@ -382,16 +331,14 @@ def corpus_table(run: Measured, made: Estimate, assumed: Assumptions) -> list[st
         ("between phases", f"{made.work / 1e12:,.2f} TB a day", f"{one.work / 1e12:,.0f} TB"),
         (f"bills, {SHOWN_WORKERS} workers", f"{of_day.total * days:,.0f} dollars", "does not run:"),
         ("input units", f"{made.cut.units:,}", f"{one.cut.units:,}; the limit is {MAX_UNITS:,}"),
-        ("numbers of union-find", *(_numbers(run, p) for p in (DAY, posts))),
+        (
+            "numbers of union-find",
+            *(f"{run.kept * p / run.posts:.2g} of {2**32:.2g}" for p in (DAY, posts)),
+        ),
         ("ranges of keys", *(f"{e.cut.ranges()['clean.keys']:.2g}" for e in (made, one))),
         ("key rows in a partition", *(f"{_key_rows(run, e):.2g}" for e in (made, one))),
     ]
     return table(("", "as days", "as one run"), rows)
-
-
-def _numbers(run: Measured, posts: float) -> str:
-    kept = run.kept * posts / run.posts
-    return f"{kept:.2g} of {2**32:.2g}"
 
 
 def _key_rows(run: Measured, made: Estimate) -> float:
@@ -400,15 +347,14 @@ def _key_rows(run: Measured, made: Estimate) -> float:
 
 def check_table(run: Measured, larger: Measured, assumed: Assumptions) -> list[str]:
     """Returns the bytes and CPU seconds of another run beside what the model says of it."""
-    rows = []
-    for name, (said, found) in predicted(run, larger, assumed).items():
-        rows.append((name, round(said), found, f"{said / found - 1:+.0%}"))
-    seconds = sum(s.working for s in larger.stages)
-    if seconds:  # it was timed
+    rows: list[tuple[object, ...]] = [
+        (name, round(said), found, f"{said / found - 1:+.0%}")
+        for name, (said, found) in predicted(run, larger, assumed).items()
+    ]
+    if seconds := sum(s.working for s in larger.stages):  # it was timed
         said = sum(s.cpu for s in stage_cpu(run, larger.posts, _cut_of(larger), assumed))
-        rows.append(
-            ("CPU s of all stages", f"{said:.1f}", f"{seconds:.1f}", f"{said / seconds - 1:+.0%}")
-        )
+        more = f"{said / seconds - 1:+.0%}"
+        rows.append(("CPU s of all stages", f"{said:.1f}", f"{seconds:.1f}", more))
     head = ("bytes of", f"said from {run.posts:,} posts", f"a run of {larger.posts:,}", "")
     return table(head, rows)
 
@@ -447,35 +393,26 @@ def _cut_of(run: Measured) -> Layout:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Prints the tables, and writes them into a page."""
-    parsed = _parser().parse_args(argv)
+    parser = parser_of("cost_model", __doc__)
+    add_output(parser)
+    parser.add_argument("--files", nargs="+", default=[], help="run the main job over these first")
+    parser.add_argument("--recipe", default="default", help="of that run")
+    parser.add_argument("--check", type=Path, metavar="OUTPUT", help="a run of another size")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER")
+    add_page(parser, "--page")
+    parsed = parser.parse_args()
     if parsed.files:
         code = run_timed([parsed.recipe, "--input", *parsed.files], output=parsed.output)
         if code:
             return code
-    changed = {k: float(v) for k, _, v in (s.partition("=") for s in parsed.set)}
-    assumed = msgspec.convert(
-        msgspec.structs.asdict(Assumptions()) | changed, Assumptions, strict=False
-    )
-    run = measure(parsed.output)
+    values = dict(setting.split("=", 1) for setting in parsed.set)
+    assumed = msgspec.convert(values, Assumptions, strict=False)
     larger = measure(parsed.check) if parsed.check else None
-    text = "\n".join(page(run, assumed, larger)).rstrip()
+    text = "\n".join(page(measure(parsed.output), assumed, larger)).rstrip()
     publish(text, parsed.page, name="cost_model")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("output", type=Path, help="a finished run with its work/")
-    parser.add_argument("--files", nargs="+", default=[], help="run the main job over these first")
-    parser.add_argument("--recipe", default="default", help="of that run")
-    parser.add_argument("--check", type=Path, metavar="OUTPUT", help="a run of another size")
-    parser.add_argument("--page", type=Path, help="where the tables go too")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER")
-    return parser
 
 
 if __name__ == "__main__":

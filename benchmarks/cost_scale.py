@@ -13,12 +13,7 @@ from benchmarks.cost_measure import Edge, Measured
 from sluice.pipeline.phases.dedup.phase import POSTS_IN_PARTITION
 from sluice.pipeline.phases.job import KEY_PARTITION_BYTES, MAX_PARTITIONS
 from sluice.pipeline.phases.vocabulary.count import PARTITION_BYTES
-from sluice.pipeline.recipes.schema import (
-    InputSection,
-    TokensSection,
-    TrainingSection,
-    VocabularySection,
-)
+from sluice.pipeline.recipes import schema
 from sluice.pipeline.storage.files import REQUESTS_AT_ONCE
 from sluice.pipeline.units.exchange import MAX_RUN_BYTES, run_bytes
 
@@ -46,7 +41,7 @@ class Assumptions(msgspec.Struct, frozen=True):
         vcpu_hour, gb_hour, shuffle_gb, put_1000, get_1000, gb_month: dollars.
     """
 
-    unit_bytes: int = InputSection().unit_bytes
+    unit_bytes: int = schema.InputSection().unit_bytes
     key_partition_bytes: int = KEY_PARTITION_BYTES
     max_run_bytes: int = MAX_RUN_BYTES
     range_cpu: float = 3.5e-5
@@ -135,14 +130,9 @@ class Layout(msgspec.Struct, frozen=True):
     def stage_units(self) -> dict[str, int]:
         """Returns the units of every stage."""
         by_unit = dict.fromkeys(("clean", "ship", "drop", "sample", "encode"), self.units)
-        one = dict.fromkeys(("join", "train", "deal"), 1)
-        parts = {
-            "buckets": self.keys,
-            RESOLVE: self.resolve,
-            "words": self.words,
-            "pack": self.pack,
-        }
-        return by_unit | one | parts | {"shard": self.shards}
+        one = dict.fromkeys(GATHERS, 1)
+        parts = {"buckets": self.keys, RESOLVE: self.resolve, "words": self.words}
+        return by_unit | one | parts | {"pack": self.pack, "shard": self.shards}
 
 
 def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
@@ -152,15 +142,17 @@ def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
     units = max(1, math.ceil(json_bytes / assumed.unit_bytes))
     key_bytes = run.bytes_of("clean.keys") * ratio / units
     token_bytes = run.tokens * ratio * 4
-    ranks = TrainingSection().data_parallel_ranks
-    shards = math.ceil(token_bytes / TrainingSection().target_shard_bytes / ranks) * ranks
+    ranks = schema.TrainingSection().data_parallel_ranks
+    shards = math.ceil(token_bytes / schema.TrainingSection().target_shard_bytes / ranks) * ranks
     keys = min(MAX_PARTITIONS, max(8, math.ceil(json_bytes / assumed.key_partition_bytes)))
     return Layout(
         units=units,
         keys=keys,
         resolve=max(4, math.ceil(run.kept * ratio / POSTS_IN_PARTITION)),
-        words=max(1, math.ceil(min(text, VocabularySection().sample_bytes) / PARTITION_BYTES)),
-        pack=max(1, math.ceil(text / TokensSection().partition_bytes)),
+        words=max(
+            1, math.ceil(min(text, schema.VocabularySection().sample_bytes) / PARTITION_BYTES)
+        ),
+        pack=max(1, math.ceil(text / schema.TokensSection().partition_bytes)),
         shards=max(1, shards),
         runs=max(1, math.ceil(key_bytes / min(assumed.max_run_bytes, run_bytes(keys)))),
         sequences=math.ceil(run.sequences * ratio),
@@ -169,7 +161,7 @@ def layout(run: Measured, posts: float, assumed: Assumptions) -> Layout:
 
 def sampled(run: Measured, posts: float) -> float:
     """Returns the share of the text that the vocabulary is trained on."""
-    return min(1.0, VocabularySection().sample_bytes / (run.text_bytes * posts / run.posts))
+    return min(1.0, schema.VocabularySection().sample_bytes / (run.text_bytes * posts / run.posts))
 
 
 def edge_bytes(run: Measured, posts: float, cut: Layout, assumed: Assumptions) -> dict[str, float]:
@@ -266,24 +258,14 @@ def distinct_words(run: Measured, posts: float, assumed: Assumptions) -> float:
     """Returns the words that the BPE is trained on, some 16 bytes each in the merged files."""
     ratio = posts / run.posts * sampled(run, posts)
     words = run.bytes_of(MERGED_WORDS) / 16 * ratio**assumed.word_growth
-    return min(words, VocabularySection().max_words)
+    return min(words, schema.VocabularySection().max_words)
 
 
-class Requests(msgspec.Struct, frozen=True):
-    """What an object store is asked for."""
-
-    puts: float
-    gets: float
-
-
-def requests(run: Measured, cut: Layout) -> Requests:
-    """Returns the requests of a run: to write and read files and manifests, and to read ranges."""
+def requests(run: Measured, cut: Layout) -> tuple[float, float]:
+    """Returns the puts and gets of a run: to write and read files and manifests, and to read ranges."""
     units = cut.stage_units()
-    files = {(e.stage, e.name): e.files / run.stage(e.stage).units for e in run.edges}
-    written = sum(n * units.get(stage, 1) for (stage, _), n in files.items())
-    done = sum(units.values())
-    gets = sum(_gets(stage, cut) for stage in units)
-    return Requests(puts=written + 2 * done, gets=gets)
+    written = sum(e.files / run.stage(e.stage).units * units.get(e.stage, 1) for e in run.edges)
+    return written + 2 * sum(units.values()), sum(_gets(stage, cut) for stage in units)
 
 
 def driver_seconds(
@@ -294,11 +276,9 @@ def driver_seconds(
     clean, passes = run.stage("clean"), assumed.manifest_passes
     counts = clean.manifest_bytes / clean.units * cut.units
     held = counts + cut.ranges()["clean.keys"] * RANGE_IN_MANIFEST
+    request = assumed.request_seconds / assumed.requests_at_once
     return {
         "hash the inputs": run.stored_bytes * ratio / assumed.read_bytes_second,
-        "wait for manifests": passes
-        * cut.units
-        * assumed.request_seconds
-        / assumed.requests_at_once,
+        "wait for manifests": passes * cut.units * request,
         "decode manifests": passes * held * DRIVER_CPU,
     }

@@ -1,6 +1,6 @@
 """How well duplicates are found on real posts: recall and precision against brute force, and peers.
 
-    SLUICE_DATA=FOLDER python -m benchmarks.dedup_recall [--posts 60000] [--no-peers] [--all]
+    SLUICE_DATA=FOLDER python -m benchmarks.dedup_recall [--posts 60000] [--all]
         [--results benchmarks/DEDUP.md]
 
 The truth is every pair of distinct texts that shares a shingle (`dedup_truth.py`). Beside Sluice's
@@ -28,7 +28,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from benchmarks import dedup_short, dedup_templates
-from benchmarks.command import add_data, parser_of, say, timed
+from benchmarks.command import add_data, add_page, parser_of, say, timed
+from benchmarks.dedup_resolve import resolve
 from benchmarks.dedup_systems import (
     Corpus,
     Found,
@@ -36,7 +37,6 @@ from benchmarks.dedup_systems import (
     by_datatrove,
     by_sluice,
     candidate_pairs,
-    resolve,
 )
 from benchmarks.dedup_truth import FLOOR, Posts, distinct, draw, judge, read_posts, true_pairs
 from benchmarks.page import publish, share, table
@@ -60,16 +60,15 @@ def corpus_of(posts: Posts) -> Corpus:
 
 def described(posts: Posts, corpus: Corpus) -> list[str]:
     """Returns what the posts are, in words."""
+    names = dedup_short.SCRIPTS
+    script_N = dedup_short.scripts_of(posts.text.to_pylist())
+    scripts = zip(names, np.bincount(script_N, minlength=len(names)).tolist(), strict=True)
     sources = Counter(posts.source.to_pylist()).most_common()
-    scripts = np.bincount(
-        dedup_short.scripts_of(posts.text.to_pylist()), minlength=len(dedup_short.SCRIPTS)
-    )
-    names = zip(dedup_short.SCRIPTS, scripts.tolist(), strict=True)
+    by_source, by_script = (", ".join(f"{k} {n:,}" for k, n in of) for of in (sources, scripts))
     pairs = corpus.pairs
     return [
         f"{len(corpus.texts):,} posts with a text to compare, {len(corpus.distinct):,} distinct "
-        f"texts. By source: {', '.join(f'{name} {n:,}' for name, n in sources)}. "
-        f"By the script of most letters: {', '.join(f'{name} {n:,}' for name, n in names)}.",
+        f"texts. By source: {by_source}. By the script of most letters: {by_script}.",
         "",
         f"{int(pairs.sharing_10.sum()):,} pairs of distinct texts share a shingle; "
         f"{len(pairs.left_M):,} of them have a Jaccard index of {FLOOR} or more, "
@@ -79,24 +78,25 @@ def described(posts: Posts, corpus: Corpus) -> list[str]:
 
 def recalls(met_M: Array, corpus: Corpus) -> list[str]:
     """Returns the recall of pairs in each interval, and at the threshold or above."""
+    return [share(int((met_M & in_M).sum()), int(in_M.sum())) for in_M in intervals(corpus)]
+
+
+def intervals(corpus: Corpus) -> list[Array]:
+    """Returns (M,) bool, for each column of `recalls` the pairs that it counts."""
     jaccard_M = corpus.pairs.jaccard_M
     bounds = [*pairwise((*INTERVALS[:-1], 1.1)), (THRESHOLD, 1.1)]
-    inside = [(jaccard_M >= low) & (jaccard_M < high) for low, high in bounds]
-    return [share(int((met_M & in_M).sum()), int(in_M.sum())) for in_M in inside]
+    return [(jaccard_M >= low) & (jaccard_M < high) for low, high in bounds]
 
 
-def interval_names() -> list[str]:
-    """Returns the names of the columns of `recalls`."""
-    return [*(f"{low}-{high}" for low, high in pairwise(INTERVALS)), f"{THRESHOLD} or more"]
+INTERVAL_NAMES = (*(f"{a}-{b}" for a, b in pairwise(INTERVALS)), f"{THRESHOLD} or more")
+"""The columns of `recalls`."""
 
 
 def pair_table(found: Sequence[Found], corpus: Corpus) -> list[str]:
     """Returns the table of the recall of pairs."""
-    jaccard_M = corpus.pairs.jaccard_M
-    counts = [int((jaccard_M >= b).sum()) for b in INTERVALS[:-1]]
-    numbers = [*(a - b for a, b in pairwise([*counts, 0])), counts[INTERVALS.index(THRESHOLD)]]
+    numbers = [int(in_M.sum()) for in_M in intervals(corpus)]
     rows = [("true pairs", *numbers), *((f.name, *recalls(f.met_M, corpus)) for f in found)]
-    return table(("recall of pairs", *interval_names()), rows)
+    return table(("recall of pairs", *INTERVAL_NAMES), rows)
 
 
 def removal_table(found: Sequence[Found], corpus: Corpus) -> list[str]:
@@ -122,18 +122,12 @@ def band_table(corpus: Corpus) -> list[str]:
         resolved = resolve(corpus.texts, spec, threshold=THRESHOLD)
         judged = judge(found.removed_N, corpus.text_N, near)
         candidates, alone = chained(corpus, spec)
-        rows.append(
-            (
-                f"{bands} x {rows_of_band}",
-                *recalls(found.met_M, corpus),
-                candidates,
-                f"{resolved.found.num_checks / len(corpus.texts):.2f}",
-                share(judged.due - judged.left, judged.due),
-                share(alone.removed - alone.wrong, alone.removed),
-                f"{found.usec:.2f}",
-            )
-        )
-    head = ("bands x rows", *interval_names(), "candidate pairs", "checks a post")
+        checks = f"{resolved.found.num_checks / len(corpus.texts):.2f}"
+        recall = share(judged.due - judged.left, judged.due)
+        precision = share(alone.removed - alone.wrong, alone.removed)
+        costs = (candidates, checks, recall, precision, f"{found.usec:.2f}")
+        rows.append((f"{bands} x {rows_of_band}", *recalls(found.met_M, corpus), *costs))
+    head = ("bands x rows", *INTERVAL_NAMES, "candidate pairs", "checks a post")
     more = ("recall of removal", "precision if not verified", "CPU us per post")
     return table((*head, *more), rows)
 
@@ -165,29 +159,28 @@ def check_table(corpus: Corpus) -> list[str]:
     return table((*head, "CPU us per post"), rows)
 
 
-def systems(corpus: Corpus, *, peers: bool, work: Path) -> Iterator[Found]:
+def systems(corpus: Corpus, *, work: Path) -> Iterator[Found]:
     """Yields what each system did."""
     spec = MinHashSpec()
     yield by_sluice(corpus, spec, threshold=THRESHOLD)
-    if peers:
-        for threshold in (None, THRESHOLD):
-            yield by_datasketch(corpus, spec, threshold=threshold)
-        for code_points in (True, False):
-            folder = work / f"datatrove-{code_points}"
-            yield by_datatrove(corpus, spec, code_points=code_points, work=folder)
+    for threshold in (None, THRESHOLD):
+        yield by_datasketch(corpus, spec, threshold=threshold)
+    for code_points in (True, False):
+        folder = work / f"datatrove-{code_points}"
+        yield by_datatrove(corpus, spec, code_points=code_points, work=folder)
 
 
-def beside_peers(posts: Posts, *, peers: bool, work: Path) -> Iterator[str]:
-    """Yields the section on the drawn posts."""
+def section(title: str, posts: Posts, work: Path | None) -> Iterator[str]:
+    """Yields a section on the truth about posts, and what Sluice did; the peers too if they have a folder."""
     corpus = corpus_of(posts)
-    found = []
-    for system in systems(corpus, peers=peers, work=work):
-        found.append(system)
-        say(system.name)
-    yield from ("### Beside the peers", "", *described(posts, corpus), "")
+    ours = (by_sluice(corpus, MinHashSpec(), threshold=THRESHOLD),)
+    found = list(systems(corpus, work=work) if work else ours)
+    yield from (f"### {title}", "", *described(posts, corpus), "")
     yield from (*pair_table(found, corpus), "", *removal_table(found, corpus), "")
-    yield from (f"{f.name}: no signature of {f.unsigned:,} posts.  " for f in found if f.unsigned)
-    yield from ("", *settings(corpus))
+    unsigned = [f for f in found if f.unsigned]
+    yield from (f"{f.name}: no signature of {f.unsigned:,} posts.  " for f in unsigned)
+    yield from ([""] if unsigned else [])
+    yield from settings(corpus)
 
 
 def settings(corpus: Corpus) -> Iterator[str]:
@@ -196,28 +189,15 @@ def settings(corpus: Corpus) -> Iterator[str]:
     yield from ("Other bounds of checks, 20 x 5:", "", *check_table(corpus))
 
 
-def every_post(posts: Posts) -> Iterator[str]:
-    """Yields the section on the truth about all posts."""
-    corpus = corpus_of(posts)
-    found = [by_sluice(corpus, MinHashSpec(), threshold=THRESHOLD)]
-    yield from ("", "### Every post", "", *described(posts, corpus), "")
-    yield from (*pair_table(found, corpus), "", *removal_table(found, corpus), "")
-    yield from settings(corpus)
-
-
 def short_posts(posts: Posts, everything: Posts) -> Iterator[str]:
     """Yields the sections on short posts and foldings; `everything` has the empty texts too."""
     resolved = resolve(posts.text, MinHashSpec(), threshold=THRESHOLD)
     texts = posts.text.to_pylist()
     near = dedup_short.near_duplicates(texts, resolved)
-    yield from (
-        "",
-        "### Short posts",
-        "",
-        "Every post, a near duplicate at the shorter text's length:",
-    )
-    yield from ("", *dedup_short.by_length(texts, resolved, near), "")
-    yield from ("By script:", "", *dedup_short.by_script(texts, resolved, near), "")
+    yield from ("", "### Short posts", "")
+    yield from ("Every post, a near duplicate at the shorter text's length:", "")
+    yield from (*dedup_short.by_length(texts, resolved, near), "", "By script:", "")
+    yield from (*dedup_short.by_script(texts, resolved, near), "")
     yield from ("If near duplicates had to have this many shingles at least, both of them:", "")
     yield from (*dedup_short.by_shingles(near), "")
     say("short posts")
@@ -256,34 +236,29 @@ def measure(arguments: argparse.Namespace, work: Path) -> str:
         f"Of {len(everything.text) + everything.repeated:,} rows {everything.repeated:,} repeat an "
         f"id and {int((~some_N).sum()):,} have nothing to compare: {len(posts.text):,} posts.",
         "",
-        *beside_peers(drawn, peers=arguments.peers, work=work),
+        *section("Beside the peers", drawn, work),
     ]
     if arguments.all:
-        lines += every_post(posts)
-    lines += [*short_posts(posts, everything), *templates(posts, work)]
-    return "\n".join(lines)
+        lines += ["", *section("Every post", posts, None)]
+    return "\n".join([*lines, *short_posts(posts, everything), *templates(posts, work)])
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     made = parser_of("dedup_recall", __doc__)
     add_data(made)
-    made.add_argument(
-        "--posts", type=int, default=60_000, help="to draw; whole weeks, so some more"
-    )
-    made.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    made.add_argument("--posts", type=int, default=60_000, help="to draw; whole weeks, so more")
     made.add_argument("--all", action="store_true", help="the truth about every post too")
-    made.add_argument("--results", type=Path, help="the DEDUP.md whose figures are replaced")
+    add_page(made)
     return made
 
 
 def main() -> None:
     """Measures, prints the figures, and writes them where they are wanted."""
     arguments = parser().parse_args()
-    arguments.data = Path(arguments.data).resolve()
     with tempfile.TemporaryDirectory(prefix="sluice-dedup-") as folder:
         figures = measure(arguments, Path(folder))
-    publish(figures, arguments.results, name="dedup_recall")
+    publish(figures, arguments.page, name="dedup_recall")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.dedup_systems import Resolved
+from benchmarks.dedup_resolve import Resolved
 from benchmarks.dedup_truth import Posts, shingles
 from benchmarks.page import table
 from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE

@@ -1,7 +1,7 @@
 """Duplicates as Sluice, datasketch and datatrove find them, in one process of ours each.
 
 All are given the same deduplication texts in the same order, `bands` x `rows` permutations, and
-shingles of five; datatrove runs in a venv of its own (`dedup_datatrove.py`).
+shingles of five; datatrove runs in a venv of its own (`peer_datatrove.py`).
 
 Shape suffixes: N posts, T distinct texts, M pairs, K bands.
 """
@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import datasketch
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from benchmarks.command import timed
+from benchmarks.dedup_resolve import resolve
 from benchmarks.dedup_truth import NGRAM, Pairs, shingles
-from benchmarks.peer import make_venv
-from benchmarks.process import ROOT, run_measured
-from sluice.filters.dedup.clusters import Clusters, cluster
-from sluice.filters.dedup.components import Components, StarEdges
-from sluice.filters.dedup.exact_hash import content_hash
+from benchmarks.peer import run_datatrove
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.schemas.arrays import Array
 
@@ -66,67 +62,6 @@ class Corpus(NamedTuple):
     def first_T(self) -> Array:
         """The first post of each text."""
         return np.unique(self.text_N, return_index=True)[1]
-
-
-class Resolved(NamedTuple):
-    """What Sluice's kernels say of N posts, in their order.
-
-    Attributes:
-        leader_N: int64, the kept post that each is a duplicate of; a kept one names itself.
-        reason_N: uint8, a code of `sluice.filters.dedup.clusters`.
-        similarity_N: float32.
-        in_components: posts that share a key with another.
-        found: of the posts in components.
-    """
-
-    leader_N: Array
-    reason_N: Array
-    similarity_N: Array
-    in_components: int
-    found: Clusters
-
-
-def resolve(
-    texts: pa.StringArray, spec: MinHashSpec, *, threshold: float, max_checks: int = 64
-) -> Resolved:
-    """Resolves posts as phase dedup does: keys, edges, components, then verified leaders.
-
-    Args:
-        texts: (N,) string, the most preferred first; none is empty.
-        spec: bands and rows.
-        threshold: the least Jaccard index of a near duplicate.
-        max_checks: as `dedup.max_checks`.
-    """
-    row_N = np.arange(len(texts), dtype=np.uint32)
-    content_N = content_hash(texts)
-    first_E, again_E = StarEdges(expected_keys=len(row_N)).add(content_N, row_N)
-    speaker_N = row_N.copy()
-    speaker_N[again_E] = first_E
-    first_F = np.flatnonzero(speaker_N == row_N).astype(np.uint32)
-    key_FK = text_band_keys(texts.take(pa.array(first_F)), spec)
-    components = Components(len(row_N))
-    components.add(first_E, again_E)
-    for key_F in key_FK.T:
-        edges = StarEdges(expected_keys=len(key_F))
-        components.add(*edges.add(np.ascontiguousarray(key_F), first_F))
-    label_N, shared_N = components.labels()
-    post_C = np.flatnonzero(shared_N)
-    post_C = post_C[np.lexsort((post_C, label_N[post_C]))]
-    place_N = np.cumsum(speaker_N == row_N) - 1
-    found = cluster(
-        texts.take(pa.array(post_C)),
-        id_code_N=np.arange(len(post_C)),
-        content_hash_N=content_N[post_C],
-        band_keys_NK=key_FK[place_N[speaker_N[post_C]]],
-        threshold=threshold,
-        ngram=spec.ngram,
-        max_checks=max_checks,
-    )
-    leader_N, reason_N = row_N.astype(np.int64), np.zeros(len(row_N), np.uint8)
-    similarity_N = np.ones(len(row_N), np.float32)
-    leader_N[post_C], reason_N[post_C] = post_C[found.leader_N], found.reason_N
-    similarity_N[post_C] = found.similarity_N
-    return Resolved(leader_N, reason_N, similarity_N, len(post_C), found)
 
 
 def candidate_pairs(key_TK: Array) -> tuple[Array, Array]:
@@ -211,19 +146,6 @@ def met_by_datasketch(corpus: Corpus, spec: MinHashSpec, *, threshold: float | N
     return met_M
 
 
-class DatatroveRun(msgspec.Struct, frozen=True):
-    """What `dedup_datatrove.py` writes.
-
-    Attributes:
-        steps: CPU seconds of each stage, imports left out.
-        unsigned: posts shorter than a shingle.
-    """
-
-    datatrove: str
-    steps: dict[str, float]
-    unsigned: int
-
-
 def by_datatrove(corpus: Corpus, spec: MinHashSpec, *, code_points: bool, work: Path) -> Found:
     """Runs datatrove's four stages in its venv.
 
@@ -234,21 +156,20 @@ def by_datatrove(corpus: Corpus, spec: MinHashSpec, *, code_points: bool, work: 
             words of a text that it simplifies.
         work: a missing folder for its files.
     """
-    work.mkdir(parents=True)
-    with (work / "posts.jsonl").open("w", encoding="utf-8") as lines:
+    posts = work / "posts" / "posts.jsonl"
+    posts.parent.mkdir(parents=True)
+    with posts.open("w", encoding="utf-8") as lines:
         for row, text in enumerate(corpus.texts.to_pylist()):
             lines.write(json.dumps({"id": str(row), "text": text}) + "\n")
-    command = [str(make_venv()), str(ROOT / "benchmarks" / "dedup_datatrove.py"), f"--work={work}"]
-    command += [f"--bands={spec.bands}", f"--rows={spec.rows}", f"--ngram={NGRAM}"]
-    run_measured(command + ["--code-points"] * code_points, log=work / "log.txt")
-    run = msgspec.json.decode((work / "run.json").read_bytes(), type=DatatroveRun)
-    removed_N = np.zeros(len(corpus.texts), np.bool_)
+    num_posts, kind = len(corpus.texts), "code-points" if code_points else "words"
+    sizes = {"bands": spec.bands, "rows": spec.rows, "ngram": NGRAM}
+    run = run_datatrove(work, posts=num_posts, shingles=kind, **sizes)
+    removed_N = np.zeros(num_posts, np.bool_)
     removed_N[np.fromfile(work / "remove" / "000000.remove", "<u4")] = True
-    what = "5 code points" if code_points else "5 words"
-    name = f"datatrove {run.datatrove}, shingles of {what}"
-    usec = sum(run.steps.values()) / len(removed_N) * 1e6
+    name = f"datatrove {run.datatrove}, shingles of 5 {kind.replace('-', ' ')}"
+    usec = run.cpu_seconds / num_posts * 1e6
     met_M = _met_by_datatrove(corpus, spec, work / "signatures")
-    return Found(name, removed_N, met_M, usec, run.unsigned)
+    return Found(name, removed_N, met_M, usec, num_posts - run.signed)
 
 
 def _met_by_datatrove(corpus: Corpus, spec: MinHashSpec, folder: Path) -> Array:

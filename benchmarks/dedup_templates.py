@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.dedup_resolve import resolve
 from benchmarks.dedup_short import KINDS, near_duplicates
-from benchmarks.dedup_systems import resolve
 from benchmarks.dedup_truth import shingles
 from benchmarks.page import share, table
 from sluice.filters.dedup.minhash import MinHashSpec

@@ -8,14 +8,11 @@ is the quotient of two whole numbers. No prefix, size or frequency filter leaves
 Shape suffixes: N posts, T distinct texts, M pairs, S shingles.
 """
 
-import gzip
 import hashlib
-import json
 import math
 import os
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from functools import partial
@@ -27,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import types
 
+from benchmarks.real_posts import posts_of, rows_of
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import dedup_text
 from sluice.schemas.arrays import Array
@@ -68,23 +66,12 @@ def read_posts(folder: Path) -> Posts:
     Args:
         folder: that of SLUICE_DATA.
     """
-    rows = list(_rows(folder))
+    rows = list(rows_of(posts_of(folder)))
     first = {row["id"]: row for row in reversed(rows)}
     posts = sorted(first.values(), key=lambda row: row["created_at"] or "~")
-    raw = pa.array([row["text"] for row in posts], pa.string())
-    return Posts(
-        raw,
-        dedup_text(normalize(raw)),
-        pa.array([row["source"] for row in posts], pa.string()),
-        pa.array([_group(row) for row in posts], pa.string()),
-        len(rows) - len(posts),
-    )
-
-
-def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted((folder / "firehose").glob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+    columns = ([row["text"] for row in posts], [row["source"] for row in posts], map(_group, posts))
+    raw, source, group = (pa.array(column, pa.string()) for column in columns)
+    return Posts(raw, dedup_text(normalize(raw)), source, group, len(rows) - len(posts))
 
 
 def _group(row: dict[str, Any]) -> str:
@@ -108,9 +95,8 @@ def draw(posts: Posts, num_posts: int) -> Posts:
     for row, (source, group) in enumerate(names):
         groups[source][group].append(row)
     share = min(1.0, num_posts / len(posts.text))
-    taken = [row for of in groups.values() for row in _some(of, share)]
+    row_M = np.sort([row for of in groups.values() for row in _some(of, share)])
     some_N = np.asarray(pc.binary_length(posts.text)) > 0
-    row_M = np.sort(np.array(taken))
     return posts.take(row_M[some_N[row_M]])
 
 
@@ -162,11 +148,7 @@ class Pairs(NamedTuple):
     def at_least(self, threshold: float) -> "Pairs":
         """Returns the pairs of this Jaccard index or more."""
         keep_M = self.jaccard_M >= threshold
-        return self._replace(
-            left_M=self.left_M[keep_M],
-            right_M=self.right_M[keep_M],
-            jaccard_M=self.jaccard_M[keep_M],
-        )
+        return Pairs(*(column[keep_M] for column in self[:3]), self.sharing_10)
 
 
 def true_pairs(texts: list[str]) -> Pairs:

@@ -1,8 +1,8 @@
 """Compares the fast encoder with `tokenizers` on a million posts, real and fuzzed: ids and speed.
 
-    SLUICE_DATA=FOLDER python -m benchmarks.encoding RUN/tokenizer/tokenizer.json [--posts N] [--results PAGE]
+    SLUICE_DATA=FOLDER python -m benchmarks.encoding RUN/tokenizer/tokenizer.json
 
-Half of the posts are real, all of the firehose that there are; the others are made from them: two posts
+The real posts are all of the firehose; the others are made from them: two posts
 cut and joined anywhere, characters of `sluice.tokenizer.vocabulary.tricky_texts` put in anywhere, runs
 repeated, case turned, any code points. CPU seconds, one thread.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.command import parser_of, timed
+from benchmarks.command import add_data, parser_of, timed
 from benchmarks.dedup_truth import read_posts
 from benchmarks.page import publish, table
 from benchmarks.process import this_machine
@@ -24,7 +24,7 @@ from sluice.tokenizer.encode import Encoded, Encoder
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
 PAGE = Path(__file__).with_name("TOKENIZER.md")
-BATCH = 20_000
+NUM_POSTS, BATCH = 1_000_000, 20_000
 HIGHEST = 0x10FFFF
 
 
@@ -59,12 +59,8 @@ def _any_character(draw: random.Random) -> str:
 
 def num_differing(a: Encoded, b: Encoded) -> int:
     """Returns how many texts have other ids."""
-    if np.array_equal(a.offsets_N1, b.offsets_N1) and np.array_equal(a.tokens_T, b.tokens_T):
-        return 0
-    rows = zip(
-        a.offsets_N1[:-1], a.offsets_N1[1:], b.offsets_N1[:-1], b.offsets_N1[1:], strict=True
-    )
-    return sum(not np.array_equal(a.tokens_T[i:j], b.tokens_T[k:m]) for i, j, k, m in rows)
+    of_a, of_b = (np.split(e.tokens_T, e.offsets_N1[1:-1]) for e in (a, b))
+    return sum(not np.array_equal(*pair) for pair in zip(of_a, of_b, strict=True))
 
 
 def compare(name: str, texts: Sequence[str], fast: Encoder, exact: Encoder) -> list[object]:
@@ -82,24 +78,22 @@ def compare(name: str, texts: Sequence[str], fast: Encoder, exact: Encoder) -> l
     return [name, len(texts), tokens, differing, f"{usec[0]:.2f}", f"{usec[1]:.1f}", ratio]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Runs the command line above and writes the page's part."""
     parser = parser_of("encoding", __doc__)
+    add_data(parser)
     parser.add_argument("tokenizer", type=Path)
-    parser.add_argument("--posts", type=int, default=1_000_000)
-    parser.add_argument("--results", type=Path, default=PAGE, metavar="PAGE")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = "1"
-    posts = read_posts(Path(os.environ["SLUICE_DATA"])).raw.to_pylist()
-    real = posts[: options.posts // 2 if options.posts < len(posts) else len(posts)]
+    real = read_posts(options.data).raw.to_pylist()
     fast, exact = Encoder(options.tokenizer), Encoder(options.tokenizer, engine="tokenizers")
     rows = [
         compare("real", real, fast, exact),
-        compare("fuzzed", fuzzed(real, options.posts - len(real), seed=1), fast, exact),
+        compare("fuzzed", fuzzed(real, NUM_POSTS - len(real), seed=1), fast, exact),
     ]
     head = ["posts", "", "tokens", "that differ", f"us per post, {fast.engine}"]
     lines = [f"Machine: {this_machine()}.", "", *table([*head, "tokenizers", "times"], rows)]
-    publish("\n".join(lines), options.results, name="encoding", title="Encoding")
+    publish("\n".join(lines), PAGE, name="encoding", title="Encoding")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ ranges of it are grouped), and by a GroupByKey of the rows themselves, as Arrow 
 must find the same. Seconds of CPU are those of the whole machine: leave it alone while this runs.
 """
 
-import argparse
 import dataclasses
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +23,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.command import parser_of
+from benchmarks.command import add_output, add_page, parser_of
+from benchmarks.kept_posts import clean_units
 from benchmarks.page import publish, table
+from benchmarks.process import ROOT
 from sluice.pipeline.engine.beam.graph import Regroup
 from sluice.pipeline.engine.beam.options import beam_options
 from sluice.pipeline.phases.edges import KEYS
@@ -34,12 +34,15 @@ from sluice.pipeline.processes.cost import Meter
 from sluice.pipeline.storage.sealed import write_sealed
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import Done, Unit, done_units
+from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas import hashing
 from sluice.schemas.arrays import Int64s
 from sluice.schemas.counts import NoCounts
 from tests.cluster.__main__ import busy_seconds
 from tests.cluster.spark import Software, running
+
+NUM_PARTITIONS, ROUNDS = 64, 3
+"""Partitions of the keys; rounds of all four, whose medians are shown."""
 
 Folded = tuple[int, int, int]
 """(partition, rows, the sum of their keys modulo 2^63)."""
@@ -51,41 +54,41 @@ def keys_of(done: Done) -> Iterator[pa.RecordBatch]:
     yield from exchange.read_ranges(os.path.join(done.folder, entry.name), entry.ranges)
 
 
-def partition_of(rows: pa.RecordBatch, num_partitions: int) -> Int64s:
+def partition_of(rows: pa.RecordBatch) -> Int64s:
     """Returns (N,) int64, the partition of each row, as the clean phase assigns them."""
-    return hashing.partition_of(np.asarray(rows.column("key")), num_partitions).astype(np.int64)
+    return hashing.partition_of(np.asarray(rows.column("key")), NUM_PARTITIONS).astype(np.int64)
 
 
-def write_file(done: Done, folder: str, num_partitions: int) -> Done:
+def write_file(done: Done, folder: str) -> Done:
     """Does a map unit as the pipeline does it: one file, sorted by partition, with its index."""
     attempt = Attempt(folder, done.unit)
     path = attempt.path("keys")
-    with exchange.Writer(path, schema=KEYS, num_partitions=num_partitions) as writer:
+    with exchange.Writer(path, schema=KEYS, num_partitions=NUM_PARTITIONS) as writer:
         for rows in keys_of(done):
-            writer.write(rows, partition_of(rows, num_partitions))
+            writer.write(rows, partition_of(rows))
     attempt.add("keys", path, ranges=writer.ranges)
     attempt.commit(NoCounts())
     return Done(folder, done.unit)
 
 
-def send_rows(done: Done, num_partitions: int) -> Iterator[tuple[int, bytes]]:
+def send_rows(done: Done) -> Iterator[tuple[int, bytes]]:
     """Yields (partition, its rows of a unit as an Arrow stream), in runs of the same size as files have."""
     held: list[pa.RecordBatch] = []
     for rows in keys_of(done):
         held.append(rows)
-        if sum(r.nbytes for r in held) >= exchange.run_bytes(num_partitions):
-            yield from _streams(pa.concat_batches(held), num_partitions)
+        if sum(r.nbytes for r in held) >= exchange.run_bytes(NUM_PARTITIONS):
+            yield from _streams(pa.concat_batches(held))
             held = []
     if held:
-        yield from _streams(pa.concat_batches(held), num_partitions)
+        yield from _streams(pa.concat_batches(held))
 
 
-def _streams(rows: pa.RecordBatch, num_partitions: int) -> Iterator[tuple[int, bytes]]:
-    partition_N = partition_of(rows, num_partitions)
+def _streams(rows: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
+    partition_N = partition_of(rows)
     order_N = np.argsort(partition_N, kind="stable")
-    starts_P1 = np.searchsorted(partition_N[order_N], np.arange(num_partitions + 1))
+    starts_P1 = np.searchsorted(partition_N[order_N], np.arange(NUM_PARTITIONS + 1))
     rows = rows.take(pa.array(order_N))
-    for number in range(num_partitions):
+    for number in range(NUM_PARTITIONS):
         start, stop = int(starts_P1[number]), int(starts_P1[number + 1])
         if stop > start:
             made = pa.BufferOutputStream()
@@ -118,21 +121,19 @@ def record(folded: Folded, folder: str) -> None:
     write_sealed(f"{folder}/{folded[0]:05d}.json", {"rows": folded[1], "keys": folded[2]})
 
 
-def by_files(units: Any, folder: str, num_partitions: int) -> Any:
+def by_files(units: Any, folder: str) -> Any:
     """Adds the exchange that the pipeline has."""
-    written = units | beam.Map(write_file, f"{folder}/files", num_partitions).with_output_types(
-        Done
-    )
+    written = units | beam.Map(write_file, f"{folder}/files").with_output_types(Done)
     return written | Regroup(exchange.Exchange("keys", name="fold")) | beam.Map(fold_unit)
 
 
-def by_rows(units: Any, folder: str, num_partitions: int) -> Any:
+def by_rows(units: Any, folder: str) -> Any:
     """Adds a GroupByKey of the rows."""
-    sent = units | beam.FlatMap(send_rows, num_partitions).with_output_types(tuple[int, bytes])
+    sent = units | beam.FlatMap(send_rows).with_output_types(tuple[int, bytes])
     return sent | beam.GroupByKey() | beam.Map(fold_group)
 
 
-WAYS: dict[str, Callable[[Any, str, int], Any]] = {
+WAYS: dict[str, Callable[[Any, str], Any]] = {
     "files and ranges": by_files,
     "GroupByKey of rows": by_rows,
 }
@@ -146,13 +147,13 @@ class Took(NamedTuple):
     peak: int
 
 
-def run(way: str, units: Sequence[Done], folder: Path, flags: Sequence[str], parts: int) -> Took:
+def run(way: str, units: Sequence[Done], folder: Path, flags: Sequence[str]) -> Took:
     """Runs one way on an engine; what it finds is in `folder`/found."""
     shutil.rmtree(folder, ignore_errors=True)
     with Meter() as meter:
         begun, busy = time.monotonic(), busy_seconds()
         pipeline = beam.Pipeline(options=beam_options(flags))
-        folded = WAYS[way](pipeline | beam.Create(list(units)), str(folder), parts)
+        folded = WAYS[way](pipeline | beam.Create(list(units)), str(folder))
         _ = folded | beam.Map(partial(record, folder=f"{folder}/found"))
         pipeline.run().wait_until_finish()
         wall, cpu = time.monotonic() - begun, busy_seconds() - busy
@@ -164,7 +165,7 @@ def found(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "found").iterdir()}
 
 
-def shuffled(way: str, units: Sequence[Done], folder: Path, parts: int) -> int:
+def shuffled(way: str, units: Sequence[Done], folder: Path) -> int:
     """Returns the bytes of the values that a way hands to the GroupByKey."""
     if way == "files and ranges":
         done = [Done(f"{folder}/files", unit.unit) for unit in units]
@@ -173,35 +174,34 @@ def shuffled(way: str, units: Sequence[Done], folder: Path, parts: int) -> int:
             for d in done
             for _, source in exchange.sources(d, "keys")
         )
-    return sum(len(data) for unit in units for _, data in send_rows(unit, parts))
+    return sum(len(data) for unit in units for _, data in send_rows(unit))
 
 
-def main() -> int:
+def main() -> None:
     """Times both ways on both engines by turns, and writes the table."""
-    parsed = _parser().parse_args()
-    (stage,) = Path(parsed.output).glob("work/clean-*/clean")
-    units = done_units(str(stage.resolve()))
+    parser = parser_of("exchange", __doc__)
+    add_output(parser)
+    parser.add_argument("--software", default=".venv-spark", help="what make install made")
+    add_page(parser, "--page")
+    parsed = parser.parse_args()
+    units = clean_units(parsed.output)
     took: dict[tuple[str, str], list[Took]] = {}
     through: dict[str, int] = {}
-    root = str(Path(__file__).parents[1])
-    software = dataclasses.replace(Software.at(Path(parsed.software).resolve()), modules=root)
+    software = dataclasses.replace(Software.at(Path(parsed.software).resolve()), modules=str(ROOT))
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         with running(software, logs=folder / "logs") as cluster:
             expected: dict[str, bytes] = {}
-            for engine, flags in [("this machine", ()), ("Spark", cluster.flags)] * parsed.rounds:
+            for engine, flags in [("this machine", ()), ("Spark", cluster.flags)] * ROUNDS:
                 for way in WAYS:
                     at = folder / "way"
-                    took.setdefault((engine, way), []).append(
-                        run(way, units, at, flags, parsed.partitions)
-                    )
+                    took.setdefault((engine, way), []).append(run(way, units, at, flags))
                     expected = expected or found(at)
                     assert found(at) == expected, f"{engine}, {way}: other rows"
-                    through[way] = shuffled(way, units, at, parsed.partitions)
+                    through[way] = shuffled(way, units, at)
     rows = [_row(engine, way, costs, through[way]) for (engine, way), costs in took.items()]
     head = ("engine", "way", "wall s", "CPU s", "peak MB, all processes", "MB through the shuffle")
     publish("\n".join(table(head, rows)), parsed.page, name="exchange", title="Keys of a run")
-    return 0
 
 
 def _row(engine: str, way: str, costs: Sequence[Took], through: int) -> list[str]:
@@ -209,15 +209,5 @@ def _row(engine: str, way: str, costs: Sequence[Took], through: int) -> list[str
     return [engine, way, f"{wall:.1f}", f"{cpu:.1f}", f"{peak / 1e6:,.0f}", f"{through / 1e6:.2f}"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = parser_of("exchange", __doc__)
-    made.add_argument("output", help="a finished run with its work/")
-    made.add_argument("--software", default=".venv-spark", help="what make install made")
-    made.add_argument("--partitions", type=int, default=64)
-    made.add_argument("--rounds", type=int, default=3, help="of all four; medians are shown")
-    made.add_argument("--page", type=Path, help="a page whose table is written")
-    return made
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

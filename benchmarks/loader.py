@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +33,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.command import add_output, add_page, parser_of
 from benchmarks.page import publish, table
 from benchmarks.process import ROOT, this_machine
 from sluice.schemas.arrays import Int32s
@@ -45,6 +45,8 @@ Way = Callable[[], Batches]
 
 WARM_UP = 100
 """Micro-batches before the clock starts."""
+MICRO_BATCH, ROUNDS = 4, 3
+"""Sequences of a micro-batch, and how often each way is measured."""
 PEERS = ("mosaicml-streaming", "litdata")
 
 
@@ -53,11 +55,6 @@ class Cost(NamedTuple):
 
     here: float
     workers: float
-
-    @property
-    def together(self) -> float:
-        """Of all processes."""
-        return self.here + self.workers
 
 
 def main() -> None:
@@ -76,12 +73,12 @@ def main() -> None:
 def rounds(ways: Mapping[str, Way], options: argparse.Namespace) -> dict[str, Cost]:
     """Returns the least cost of each way; the ways take turns."""
     costs: dict[str, Cost] = {}
-    for _ in range(options.rounds):
+    for _ in range(ROUNDS):
         found = {name: measure(way, options) for name, way in ways.items()}
         if options.peers:
             found |= {name: _measure_peer(name) for name in PEERS}
         for name, cost in found.items():
-            costs[name] = min(cost, costs.get(name, cost), key=lambda c: c.together)
+            costs[name] = min(cost, costs.get(name, cost), key=sum)
     return costs
 
 
@@ -136,32 +133,30 @@ def plain(options: argparse.Namespace, *, shuffle: bool) -> Batches:
         for start in range(0, each, 256)
         for row in shards.rows(np.arange(start, min(start + 256, each)) + shard * each).tokens_BL
     ]
-    tokens_BL = np.empty((options.micro_batch, shards.format.sequence_length), np.int32)
+    tokens_BL = np.empty((MICRO_BATCH, shards.format.sequence_length), np.int32)
     for epoch in itertools.count():
         order = np.arange(len(rows))
         if shuffle:
             np.random.default_rng(epoch).shuffle(order)
-        for start in range(0, len(rows) - options.micro_batch + 1, options.micro_batch):
-            for b, number in enumerate(order[start : start + options.micro_batch].tolist()):
+        for start in range(0, len(rows) - MICRO_BATCH + 1, MICRO_BATCH):
+            for b, number in enumerate(order[start : start + MICRO_BATCH].tolist()):
                 tokens_BL[b] = rows[number]
             yield torch.from_numpy(tokens_BL)
 
 
 def ours(options: argparse.Namespace, *, num_workers: int, **settings: Any) -> Batches:
     """Yields what the loader gives; 16 micro-batches a step, or as many as there are sequences for."""
-    dataset = TokenDataset(
-        options.output, micro_batch_sequences=options.micro_batch, rank=0, world_size=1, **settings
-    )
-    steps = min(16, dataset.num_sequences // options.micro_batch)
-    dataset = TokenDataset(
+    dataset = partial(
+        TokenDataset,
         options.output,
-        micro_batch_sequences=options.micro_batch,
-        global_batch_sequences=steps * options.micro_batch,
+        micro_batch_sequences=MICRO_BATCH,
         rank=0,
         world_size=1,
         **settings,
     )
-    return (batch.tokens for batch in TokenLoader(dataset, num_workers=num_workers))
+    steps = min(16, dataset().num_sequences // MICRO_BATCH)
+    made = dataset(global_batch_sequences=steps * MICRO_BATCH)
+    return (batch.tokens for batch in TokenLoader(made, num_workers=num_workers))
 
 
 # --- peers -----------------------------------------------------------------------------------
@@ -196,9 +191,9 @@ def mosaic(options: argparse.Namespace) -> Batches:
     with MDSWriter(out=options.folder, columns=columns) as writer:
         for tokens_L in sequences(options.output):
             writer.write({"tokens": np.array(tokens_L)})
-    dataset = StreamingDataset(local=options.folder, shuffle=True, batch_size=options.micro_batch)
+    dataset = StreamingDataset(local=options.folder, shuffle=True, batch_size=MICRO_BATCH)
     while True:
-        for batch in DataLoader(dataset, batch_size=options.micro_batch, drop_last=True):
+        for batch in DataLoader(dataset, batch_size=MICRO_BATCH, drop_last=True):
             yield batch["tokens"]
 
 
@@ -218,7 +213,7 @@ def litdata(options: argparse.Namespace) -> Batches:
         options.folder, item_loader=TokensLoader(block_size=length), shuffle=True
     )
     while True:
-        yield from StreamingDataLoader(dataset, batch_size=options.micro_batch)
+        yield from StreamingDataLoader(dataset, batch_size=MICRO_BATCH)
 
 
 # --- the page --------------------------------------------------------------------------------
@@ -231,30 +226,18 @@ def _page(costs: Mapping[str, Cost], options: argparse.Namespace) -> list[str]:
     for name, cost in costs.items():
         like = "order of the files" if "`none`" in name else "shuffled"
         base = costs[name if name.startswith("plain") else f"plain read, {like}"].here
+        way = name if name not in PEERS else f"{name} {_peer_version(options.peers, name)}"
+        workers = f"{cost.workers:.1f}" if cost.workers else "-"
         rate = 1e6 / cost.here
-        rows.append(
-            [
-                name if name not in PEERS else f"{name} {_peer_version(options.peers, name)}",
-                f"{cost.here:.1f}",
-                f"{cost.workers:.1f}" if cost.workers else "-",
-                f"{rate:,.0f}",
-                f"{rate * shards.format.sequence_length / 1e6:,.0f} M",
-                f"{cost.here / base:.2f}",
-            ]
-        )
-    head = [
-        "way",
-        "us a sequence",
-        "us in workers",
-        "sequences/s",
-        "tokens/s",
-        "times a plain read",
-    ]
+        tokens = f"{rate * shards.format.sequence_length / 1e6:,.0f} M"
+        times = f"{cost.here / base:.2f}"
+        rows.append([way, f"{cost.here:.1f}", workers, f"{rate:,.0f}", tokens, times])
+    head = ("way", "us a sequence", "us in workers", "sequences/s", "tokens/s")
     return [
-        f"{what}, {options.micro_batch} a micro-batch, {options.batches:,} micro-batches, the least of "
-        f"{options.rounds} rounds. Machine: {this_machine()}, torch {version('torch')}.",
+        f"{what}, {MICRO_BATCH} a micro-batch, {options.batches:,} micro-batches, the least of "
+        f"{ROUNDS} rounds. Machine: {this_machine('torch')}.",
         "",
-        *table(head, rows),
+        *table((*head, "times a plain read"), rows),
     ]
 
 
@@ -265,13 +248,11 @@ def _peer_version(python: str, name: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader")
-    parser.add_argument("output", type=Path, help="a finished run")
+    parser = parser_of("loader", __doc__)
+    add_output(parser)
     parser.add_argument("--batches", type=int, default=2000, help="micro-batches that are measured")
-    parser.add_argument("--micro-batch", type=int, default=4, help="sequences of a micro-batch")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", help="a Python with mosaicml-streaming and litdata")
-    parser.add_argument("--page", type=Path, help="the page that gets the figures")
+    add_page(parser, "--page")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()

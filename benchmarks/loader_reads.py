@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from benchmarks.command import parser_of
+from benchmarks.command import add_page, parser_of
 from benchmarks.page import publish, table
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat, shard_name
 from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
@@ -30,7 +30,7 @@ RANKS, WINDOWS, STEPS = (1, 2, 4, 8, 16), (16, 32), (128, 512, 2048)
 def main() -> None:
     """Measures, prints and, with `--page`, writes."""
     parser = parser_of("loader_reads", __doc__)
-    parser.add_argument("--page", type=Path, help="the page that gets the figures")
+    add_page(parser, "--page")
     page = parser.parse_args().page
     settings = [(window, step) for window in WINDOWS for step in STEPS]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,6 @@
 """Measures the main job: the pipeline, its kernels without Beam, and a peer, side by side in one run.
 
-    SLUICE_DATA=FOLDER python -m benchmarks.main_job [--multiple 10] [--workers 1 2] [--peer]
-        [--out FIGURES.json] [--results benchmarks/RESULTS.md]
+    SLUICE_DATA=FOLDER python -m benchmarks.main_job [--peer] [--results benchmarks/RESULTS.md]
 
 (a) `sluice run` in processes of its own, (b) the same kernels composed in one thread without Beam, (c)
 datatrove with --peer. (a) and (b) take turns `--repeats` times on the posts as they are, so that both
@@ -22,15 +21,18 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks import results
-from benchmarks.command import add_data, parser_of, say
+from benchmarks.command import add_data, add_page, parser_of, say
 from benchmarks.composed import ComposedRun
-from benchmarks.multiple import size_of, write_multiple
+from benchmarks.multiple import write_multiple
 from benchmarks.page import publish
 from benchmarks.peer import run_peer
-from benchmarks.process import run_measured, this_machine
+from benchmarks.process import run_measured
+from benchmarks.real_posts import posts_of, size_of
 from benchmarks.results import Comparison, MainJob
 from benchmarks.whole import WholeRun, run_whole
 from sluice.pipeline.recipes.loader import load
+
+RECIPE, WORKERS = "default", (1, 2)
 
 
 class Bench(NamedTuple):
@@ -93,20 +95,16 @@ def compare(
 
 def measure(arguments: argparse.Namespace, folder: Path) -> MainJob:
     """Measures everything that the arguments ask for."""
-    bench = Bench(arguments.recipe, folder)
-    posts = arguments.data / "firehose"
-    files = sorted(posts.glob("*.jsonl.gz"))
-    most = max(arguments.workers)
-    once = compare(bench, files, workers=[most], repeats=arguments.repeats, frozen=False)
-    many = None
-    if arguments.multiple > 1:
-        say(f"writing {arguments.multiple} times the posts")
-        more = write_multiple(posts, folder / "posts", times=arguments.multiple)
-        many = compare(bench, more, workers=arguments.workers, repeats=1, frozen=True)
+    bench = Bench(RECIPE, folder)
+    files = posts_of(arguments.data)
+    once = compare(bench, files, workers=WORKERS[-1:], repeats=arguments.repeats, frozen=False)
+    say(f"writing {results.MULTIPLE} times the posts")
+    more = write_multiple(files, folder / "posts", times=results.MULTIPLE)
+    many = compare(bench, more, workers=WORKERS, repeats=1, frozen=True)
     peer = None
     if arguments.peer:
         peer = run_peer(
-            load(arguments.recipe),
+            load(RECIPE),
             files=files,
             tokenizer=bench.tokenizer,
             work=folder / "peer",
@@ -114,42 +112,28 @@ def measure(arguments: argparse.Namespace, folder: Path) -> MainJob:
             total=once.size.posts,
         )
         say(f"(c) {peer.posts:,} posts: {peer.cpu_seconds:.1f} CPU seconds")
-    return MainJob(
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        command=shlex.join(["python", "-m", "benchmarks.main_job", *sys.argv[1:]]),
-        machine=this_machine(),
-        recipe=arguments.recipe,
-        multiple=arguments.multiple,
-        once=once,
-        many=many,
-        peer=peer,
-    )
+    command = shlex.join(["python", "-m", "benchmarks.main_job", *sys.argv[1:]])
+    about = f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, recipe `{RECIPE}`."
+    return MainJob(about, once, many, peer)
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     made = parser_of("main_job", __doc__)
     add_data(made)
-    made.add_argument("--recipe", default="default")
-    made.add_argument("--multiple", type=int, default=10, help="1: the posts as they are alone")
-    made.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     made.add_argument("--repeats", type=int, default=3, help="of (a) and (b) on the posts")
     made.add_argument("--peer", action="store_true", help="measure datatrove too, in .venv-peer")
     made.add_argument("--peer-posts", type=int, default=60_000, help="posts that the peer gets")
-    made.add_argument("--out", type=Path, help="where the figures go, as JSON")
-    made.add_argument("--results", type=Path, help="the RESULTS.md whose figures are replaced")
+    add_page(made)
     return made
 
 
 def main() -> None:
-    """Measures, prints a table, and writes what was asked for."""
+    """Measures, prints the figures, and writes them where they are wanted."""
     arguments = parser().parse_args()
-    arguments.data = Path(arguments.data).resolve()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         job = measure(arguments, Path(folder))
-    publish(results.markdown(job), arguments.results, name="main_job")
-    if arguments.out:
-        arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(job)))
+    publish(results.markdown(job), arguments.page, name="main_job")
 
 
 if __name__ == "__main__":

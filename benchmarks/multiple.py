@@ -1,7 +1,5 @@
 """Makes K times the posts: the files as they are, and K - 1 copies of each with other words.
 
-    python -m benchmarks.multiple POSTS FOLDER --times 10
-
 A copy with new ids alone would be dropped as duplicates, and a word more in every text leaves a
 Jaccard index near 0.8, where copies of one post would chain into components that no real day has.
 So copy c replaces words: those of one label (`lang`, or `source` where there is none) and of one
@@ -15,18 +13,18 @@ What it does not do: the vocabulary does not grow as that of ten days would, so 
 fewer new words than it would there.
 """
 
-import gzip
 import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from isal import igzip
 
-from benchmarks.command import parser_of
+from benchmarks.real_posts import lines_of
 
 _KEPT = r"https?://\S+|www\.\S+|@\w+|&#?\w+;|\bRT\b|(?:[^\w@&]|[\d_])+|[@&]"
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
@@ -50,13 +48,6 @@ class Post(msgspec.Struct):
     source: str | None = None
 
 
-class Size(NamedTuple):
-    """How much a folder of `.jsonl.gz` files holds, decompressed."""
-
-    posts: int
-    bytes: int
-
-
 class PostFile(NamedTuple):
     """A file's posts, cut up once for all copies.
 
@@ -73,25 +64,12 @@ class PostFile(NamedTuple):
     labels: list[str]
 
 
-def size_of(files: Iterable[Path]) -> Size:
-    """Returns the lines and bytes of files, decompressed."""
-    lines = num_bytes = 0
-    for path in files:
-        with igzip.open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                lines, num_bytes = lines + block.count(b"\n"), num_bytes + len(block)
-    return Size(lines, num_bytes)
-
-
 def read(path: Path) -> PostFile:
     """Returns a `.jsonl.gz` file of posts, cut into pieces."""
     posts: list[Post] = []
-    with gzip.open(path, "rb") as lines:
-        for line in lines:
-            try:
-                posts.append(msgspec.json.decode(line, type=Post))
-            except msgspec.DecodeError:
-                continue
+    for line in lines_of([path]):
+        with suppress(msgspec.DecodeError):
+            posts.append(msgspec.json.decode(line, type=Post))
     pieces = [PIECE.findall(post.text) for post in posts]
     labels = [post.lang or post.source or "" for post in posts]
     return PostFile(path.name, posts, pieces, labels)
@@ -141,14 +119,12 @@ def copy_lines(file: PostFile, words: dict[str, Words], *, copy: int) -> Iterato
         )
 
 
-def write_multiple(posts: Path, folder: Path, *, times: int) -> list[Path]:
-    """Writes `times` the posts of a folder of `.jsonl.gz` files; returns the files.
+def write_multiple(sources: Sequence[Path], folder: Path, *, times: int) -> list[Path]:
+    """Writes `times` the posts of `.jsonl.gz` files into a folder; returns the files.
 
     A folder that holds the files already is left as it is.
     """
-    sources = sorted(posts.glob("*.jsonl.gz"))
-    names = [_copy_name(p, c) for c in range(times) for p in sources]
-    made = sorted(folder / name for name in names)
+    made = [folder / _copy_name(path, copy) for copy in range(times) for path in sources]
     if all(path.exists() for path in made):
         return made
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,18 +147,3 @@ def _write(path: Path, lines: Iterable[bytes]) -> None:
     # A file's head would hold the time: equal posts are to give equal bytes.
     with igzip.IGzipFile(str(path), "wb", compresslevel=1, mtime=0) as file:
         file.write(b"\n".join(lines) + b"\n")
-
-
-def main() -> None:
-    """Writes a multiple of a folder of posts."""
-    parser = parser_of("multiple", __doc__)
-    parser.add_argument("posts", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--times", type=int, default=10)
-    arguments = parser.parse_args()
-    files = write_multiple(arguments.posts, arguments.folder, times=arguments.times)
-    print(f"{len(files)} files: {size_of(files)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,20 +9,19 @@ threads to fill one. Shares are means over draws, seconds are CPU seconds of one
 Shape suffixes: N posts, D documents, P pieces, T tokens.
 """
 
-import gzip
-import json
-import os
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.command import parser_of
+from benchmarks.command import add_data, add_page, parser_of, timed
 from benchmarks.page import publish, table
 from benchmarks.process import this_machine
+from benchmarks.real_posts import posts_of, rows_of
 from sluice.filters.text.normalize import normalize
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.tokenizer.encode import Encoder
@@ -81,14 +80,12 @@ class Corpus(NamedTuple):
         )
 
 
-def read_rows(files: Iterator[Path]) -> list[dict[str, Any]]:
-    """Returns the posts of gzipped JSON lines that have a text, each id once."""
+def read_rows(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """Returns the posts of files that have a text, each id once."""
     found: dict[str, dict[str, Any]] = {}
-    for path in files:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                if row["text"].strip():
-                    found.setdefault(row["id"], row)
+    for row in rows_of(files):
+        if row["text"].strip():
+            found.setdefault(row["id"], row)
     return list(found.values())
 
 
@@ -115,8 +112,7 @@ def corpora(data: Path, tokenizer: Path) -> list[Corpus]:
     """Returns the posts and the threads of SLUICE_DATA, encoded."""
     encoder, made = Encoder(tokenizer), load_vocabulary(tokenizer)
     special = DocumentTokens(None, made.turn_id, made.eod_id)
-    posts = read_rows(iter(sorted((data / "firehose").glob("part-*.jsonl.gz"))))
-    threads = read_rows(iter(sorted((data / "threads").glob("*.jsonl.gz"))))
+    posts, threads = (read_rows(posts_of(data, name)) for name in ("firehose", "threads"))
     for row in posts:
         row.pop("conversation_id", None)
     return [corpus("posts", posts, encoder, special), corpus("threads", threads, encoder, special)]
@@ -138,17 +134,17 @@ class Packed(NamedTuple):
 
 def measure(found: Corpus, length: int, way: Packing, *, gather: bool) -> Packed:
     """Packs a partition; gathers its tokens too if asked to."""
-    begun = time.process_time()
+    planned, seconds = timed(partial(_packed, found, length, way, gather=gather))
+    padding = planned.num_padding / (planned.num_sequences * length)
+    return Packed(padding, cut_share(planned, found), seconds / found.num_documents * 1e6)
+
+
+def _packed(found: Corpus, length: int, way: Packing, *, gather: bool) -> PackPlan:
     planned = plan(found.lengths_N, sequence_length=length, begins_N=found.begins_N, packing=way)
     for start in range(0, planned.num_sequences if gather else 0, GATHER_SEQUENCES):
         stop = min(start + GATHER_SEQUENCES, planned.num_sequences)
         pack(planned, found.tokens_T, found.starts_N, pad_id=0, start=start, stop=stop)
-    seconds = time.process_time() - begun
-    return Packed(
-        planned.num_padding / (planned.num_sequences * length),
-        cut_share(planned, found),
-        seconds / found.num_documents * 1e6,
-    )
+    return planned
 
 
 def cut_share(planned: PackPlan, found: Corpus) -> float:
@@ -208,13 +204,10 @@ def ways_table(found: list[Corpus]) -> list[str]:
 def partitions_table(found: list[Corpus]) -> list[str]:
     """Returns the table of partition sizes, for the best fit."""
     rows = []
-    for corpus_ in found:
-        for length in LENGTHS:
-            shares = [
-                mean(corpus_, length, "best_fit", mib=mib, gather=False).padding
-                for mib in PARTITIONS_MIB
-            ]
-            rows.append((corpus_.name, length, *map(_percent, shares)))
+    for corpus_, length in product(found, LENGTHS):
+        best_fit = partial(mean, corpus_, length, "best_fit", gather=False)
+        shares = [_percent(best_fit(mib=mib).padding) for mib in PARTITIONS_MIB]
+        rows.append((corpus_.name, length, *shares))
     return table(("documents", "tokens", *(f"{mib} MiB" for mib in PARTITIONS_MIB)), rows)
 
 
@@ -222,11 +215,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3f} %"
 
 
-def page(found: list[Corpus], tokenizer: str) -> str:
+def page(found: list[Corpus]) -> str:
     """Returns the figures as Markdown."""
     return "\n".join(
         [
-            f"{this_machine()}. One thread, CPU time; the tokenizer is {tokenizer}.",
+            f"{this_machine()}. One thread, CPU time.",
             "",
             *(f"- {about(corpus_)}" for corpus_ in found),
             "",
@@ -244,12 +237,12 @@ def page(found: list[Corpus], tokenizer: str) -> str:
 def main() -> None:
     """Measures, prints, and writes the page if asked to."""
     parser = parser_of("packing", __doc__)
+    add_data(parser)
     parser.add_argument("tokenizer", type=Path, help="tokenizer.json")
-    parser.add_argument("--about", default="that of the run", help="the tokenizer, in words")
-    parser.add_argument("--results", type=Path, help="page to write the figures into")
+    add_page(parser)
     arguments = parser.parse_args()
-    figures = page(corpora(Path(os.environ["SLUICE_DATA"]), arguments.tokenizer), arguments.about)
-    publish(figures, arguments.results, name="packing", title="Padding and time")
+    figures = page(corpora(arguments.data, arguments.tokenizer))
+    publish(figures, arguments.page, name="packing", title="Padding and time")
 
 
 if __name__ == "__main__":

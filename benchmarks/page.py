@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
@@ -12,6 +13,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
         "|" + "---|" * len(head),
         *("| " + " | ".join(row) + " |" for row in cells),
     ]
+
+
+class Aim(NamedTuple):
+    """What was wanted, and what was measured."""
+
+    what: str
+    measured: str
+    met: bool
+
+
+def aim_table(aims: Sequence[Aim]) -> list[str]:
+    """Returns the table of aims."""
+    rows = [(aim.what, aim.measured, "yes" if aim.met else "**no**") for aim in aims]
+    return table(("aim", "measured", "met"), rows)
+
+
+def mib(num_bytes: float) -> str:
+    """Returns bytes in MiB."""
+    return f"{num_bytes / (1 << 20):,.0f}"
 
 
 def share(part: float, whole: float, *, digits: int = 4) -> str:

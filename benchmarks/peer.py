@@ -1,8 +1,8 @@
-"""(c) Gives the peer its venv, the same posts, model and tokenizer, and reads what it cost."""
+"""(c) Gives datatrove its venv, posts and settings, runs it there, and reads what it cost."""
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import msgspec
 from isal import igzip
 
 from benchmarks.process import ROOT, Usage, run_measured
+from benchmarks.real_posts import lines_of
 from sluice.filters.language.identify import shipped_identifier_path
 from sluice.pipeline.recipes.schema import Recipe
 from sluice.tokenizer.vocabulary.special import EOD
@@ -22,7 +23,8 @@ class PeerRun(msgspec.Struct, frozen=True):
     """One run of datatrove.
 
     Attributes:
-        posts: of the sample that it was given.
+        posts: that it was given.
+        signed: of them, those long enough for a shingle.
         steps: CPU seconds of each stage, imports left out.
         usage: what the operating system counted for the whole, imports too.
     """
@@ -31,6 +33,7 @@ class PeerRun(msgspec.Struct, frozen=True):
     posts: int
     kept: int
     tokens: int
+    signed: int
     steps: dict[str, float]
     usage: Usage
 
@@ -61,18 +64,19 @@ def write_sample(files: Sequence[Path], path: Path, *, num_posts: int, total: in
         total: lines of all files, by which k is chosen.
     """
     step = max(1, total // num_posts)
-    taken = 0
+    taken = list(islice(lines_of(files), 0, step * num_posts, step))
     with igzip.open(path, "wb", compresslevel=1) as out:
-        for line in islice(_lines(files), 0, step * num_posts, step):
-            out.write(line)
-            taken += 1
-    return taken
+        out.writelines(taken)
+    return len(taken)
 
 
-def _lines(files: Sequence[Path]) -> Iterator[bytes]:
-    for path in files:
-        with igzip.open(path, "rb") as lines:
-            yield from lines
+def run_datatrove(work: Path, *, posts: int, **settings: object) -> PeerRun:
+    """Runs `peer_datatrove.py` over the files in `work`/posts; its arguments are the settings."""
+    command = [str(make_venv()), str(ROOT / "benchmarks" / "peer_datatrove.py"), f"--work={work}"]
+    command += [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    usage = run_measured(command, log=work / "log.txt")
+    found = msgspec.json.decode((work / "run.json").read_bytes())
+    return msgspec.convert({**found, "posts": posts, "usage": usage}, PeerRun)
 
 
 def run_peer(
@@ -84,7 +88,7 @@ def run_peer(
     num_posts: int,
     total: int,
 ) -> PeerRun:
-    """Runs datatrove over a sample of the posts with the recipe's thresholds.
+    """Runs the main job with datatrove over a sample of the posts with the recipe's thresholds.
 
     Args:
         recipe: whose confidence, least words and MinHash settings are taken.
@@ -97,25 +101,19 @@ def run_peer(
     Raises:
         CommandError: datatrove failed.
     """
-    posts, out = work / "posts", work / "peer.json"
-    posts.mkdir(parents=True)
-    taken = write_sample(files, posts / "posts.jsonl.gz", num_posts=num_posts, total=total)
+    sample = work / "posts" / "posts.jsonl.gz"
+    sample.parent.mkdir(parents=True)
+    taken = write_sample(files, sample, num_posts=num_posts, total=total)
     bounds = {f.name: f.threshold for f in recipe.filters}
-    settings = {
-        "input": posts,
-        "tokenizer": tokenizer,
-        "work": work,
-        "json": out,
-        "language-model": shipped_identifier_path(),
-        "end-of-document": EOD,
-        "min-confidence": bounds.get("language_confidence", 0.25),
-        "min-words": int(bounds.get("min_words", 3)),
-        "bands": recipe.dedup.bands,
-        "rows": recipe.dedup.rows,
-        "ngram": recipe.dedup.ngram,
-    }
-    command = [str(make_venv()), str(ROOT / "benchmarks" / "peer_datatrove.py")]
-    command += [f"--{name}={value}" for name, value in settings.items()]
-    usage = run_measured(command, log=work / "peer.log")
-    found = msgspec.json.decode(out.read_bytes())
-    return msgspec.convert({**found, "posts": taken, "usage": usage}, PeerRun)
+    return run_datatrove(
+        work,
+        posts=taken,
+        tokenizer=tokenizer,
+        language_model=shipped_identifier_path(),
+        end_of_document=EOD,
+        min_confidence=bounds.get("language_confidence", 0.25),
+        min_words=int(bounds.get("min_words", 3)),
+        bands=recipe.dedup.bands,
+        rows=recipe.dedup.rows,
+        ngram=recipe.dedup.ngram,
+    )

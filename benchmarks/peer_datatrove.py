@@ -3,13 +3,16 @@
 Written in datatrove's favour: one process (no pool to start), filters that follow each other in one
 pipeline so that no stage is written out for the next, only the best language asked for instead of
 all 176, quality thresholds that posts can pass. Only time after the imports is counted.
+
+Without --tokenizer its MinHash alone. With --shingles=code-points its shingles are five code points of the
+text as it is: its normalising is off, and its word tokenizer is replaced by one for which each code point is
+a word. Its shingle is then the five joined by blanks, which is equivalent.
 """
 
 import argparse
 import json
 import os
 import resource
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -54,55 +57,70 @@ def quality_filter(min_words: int) -> Any:
     )
 
 
-def minhash_config(bands: int, rows: int, ngram: int) -> Any:
-    """Returns the MinHash settings; datatrove's shingles are words."""
-    from datatrove.pipeline.dedup.minhash import MinhashConfig
-    from datatrove.utils.hashing import HashConfig
+class CodePoints:
+    """A tokenizer for which each code point is a word."""
 
-    hashes = HashConfig(precision=64, hash_fc="xxhash")
-    return MinhashConfig(
-        n_grams=ngram, num_buckets=bands, hashes_per_bucket=rows, hash_config=hashes
-    )
+    def word_tokenize(self, text: str) -> list[str]:
+        """Returns the code points of a text."""
+        return list(text)
+
+
+def signature_step(folder: str, config: Any, *, shingles: str) -> Any:
+    """Returns the first stage of MinHash, with its own shingles or ours."""
+    from datatrove.pipeline.dedup import MinhashDedupSignature
+    from datatrove.utils.text import TextNormConfig
+
+    if shingles == "words":
+        return MinhashDedupSignature(folder, config=config)
+    config.norm_config = TextNormConfig(False, False, False, False, False)
+    step = MinhashDedupSignature(folder, config=config)
+    step.word_tokenizer = CodePoints()
+    return step
 
 
 def stages(arguments: argparse.Namespace) -> list[tuple[str, int, list[Any]]]:
     """Returns (name, tasks, steps) of each stage, in order."""
-    from datatrove.pipeline.dedup import (
-        MinhashDedupCluster,
-        MinhashDedupFilter,
-        MinhashDedupSignature,
-    )
-    from datatrove.pipeline.dedup.minhash import MinhashDedupBuckets
+    from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter
+    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.tokens import DocumentTokenizer
     from datatrove.pipeline.writers.jsonl import JsonlWriter
+    from datatrove.utils.hashing import HashConfig
 
     def at(name: str) -> str:
         return str(arguments.work / name)
 
-    config = minhash_config(arguments.bands, arguments.rows, arguments.ngram)
+    whole = arguments.tokenizer is not None
+    config = MinhashConfig(
+        n_grams=arguments.ngram,
+        num_buckets=arguments.bands,
+        hashes_per_bucket=arguments.rows,
+        hash_config=HashConfig(precision=64, hash_fc="xxhash"),
+    )
+    read = JsonlReader(at("quality" if whole else "posts"))
+    sign = signature_step(at("signatures"), config, shingles=arguments.shingles)
+    bucketed = [MinhashDedupBuckets(at("signatures"), at("buckets"), config=config)]
+    clustered = [MinhashDedupCluster(at("buckets"), at("remove"), config=config)]
+    minhash = [
+        ("minhash signatures", 1, [read, sign]),
+        ("minhash buckets", arguments.bands, bucketed),
+        ("minhash clusters", 1, clustered),
+    ]
+    drop = [read, MinhashDedupFilter(at("remove"))]
+    if not whole:
+        return [*minhash, ("minhash filter", 1, [*drop, JsonlWriter(at("kept"))])]
     screened = [
-        JsonlReader(str(arguments.input)),
+        JsonlReader(at("posts")),
         language_filter(arguments.language_model, arguments.min_confidence),
         quality_filter(arguments.min_words),
         JsonlWriter(at("quality")),
     ]
-    signed = [JsonlReader(at("quality")), MinhashDedupSignature(at("signatures"), config=config)]
-    bucketed = [MinhashDedupBuckets(at("signatures"), at("buckets"), config=config)]
-    clustered = [MinhashDedupCluster(at("buckets"), at("remove"), config=config)]
-    tokenised = [
-        JsonlReader(at("quality")),
-        MinhashDedupFilter(at("remove")),
-        DocumentTokenizer(
-            at("tokens"), str(arguments.tokenizer), eos_token=arguments.end_of_document, seed=1
-        ),
-    ]
+    end = arguments.end_of_document
+    write = DocumentTokenizer(at("tokens"), arguments.tokenizer, eos_token=end, seed=1)
     return [
         ("language and quality", 1, screened),
-        ("minhash signatures", 1, signed),
-        ("minhash buckets", arguments.bands, bucketed),
-        ("minhash clusters", 1, clustered),
-        ("minhash filter and tokens", 1, tokenised),
+        *minhash,
+        ("minhash filter and tokens", 1, [*drop, write]),
     ]
 
 
@@ -117,8 +135,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from datatrove.executor import LocalPipelineExecutor
 
     seconds: dict[str, float] = {}
-    planned = stages(arguments)
-    for name, tasks, steps in planned:
+    for name, tasks, steps in stages(arguments):
         begun = cpu_seconds()
         logs = str(arguments.work / "logs" / name.replace(" ", "_"))
         LocalPipelineExecutor(pipeline=steps, tasks=tasks, workers=1, logging_dir=logs).run()
@@ -131,23 +148,26 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "steps": seconds,
         "kept": sum(path.stat().st_size for path in index) // 8,
         "tokens": sum(path.stat().st_size for path in files) // 4,
+        "signed": (
+            (arguments.work / "signatures" / "bucket_000" / "00000.minhash.sig").stat().st_size
+            // (8 * arguments.rows + 4)
+        ),
     }
 
 
-def main() -> int:
-    """Runs the job and writes its figures as JSON."""
+def main() -> None:
+    """Runs the job over the posts in WORK/posts and writes its figures into WORK/run.json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    for name in ("input", "tokenizer", "work", "json"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--language-model", required=True)
-    parser.add_argument("--end-of-document", required=True)
-    parser.add_argument("--min-confidence", type=float, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--shingles", choices=("words", "code-points"), default="words")
+    for name in ("tokenizer", "language-model", "end-of-document"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--min-confidence", type=float)
     for name in ("min-words", "bands", "rows", "ngram"):
-        parser.add_argument(f"--{name}", type=int, required=True)
+        parser.add_argument(f"--{name}", type=int)
     arguments = parser.parse_args()
-    arguments.json.write_text(json.dumps(run(arguments)))
-    return 0
+    (arguments.work / "run.json").write_text(json.dumps(run(arguments)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-
-PACKAGES = (
+PACKAGES = [
     "sluice",
     "apache-beam",
     "pyarrow",
@@ -19,12 +18,12 @@ PACKAGES = (
     "scipy",
     "tokenizers",
     "gigatoken",
-)
+]
 ROOT = Path(__file__).resolve().parent.parent
 """Where commands run: the modules of the repository are found from there."""
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(NamedTuple):
     """What a command cost.
 
     Attributes:
@@ -39,24 +38,6 @@ class Usage(msgspec.Struct, frozen=True):
     cpu_seconds: float
     load_before: float
     peak_rss_bytes: int = 0
-
-
-class Machine(msgspec.Struct, frozen=True):
-    """What the figures were measured on, and with which versions."""
-
-    cpu: str
-    cores: int
-    memory_bytes: int
-    system: str
-    python: str
-    versions: dict[str, str]
-
-    def __str__(self) -> str:
-        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        return (
-            f"{self.cpu}, {self.cores} cores, {self.memory_bytes / 1e9:.0f} GB; {self.system}; "
-            f"Python {self.python}; {versions}"
-        )
 
 
 class CommandError(RuntimeError):
@@ -76,14 +57,9 @@ def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = 
     """
     load, begun = os.getloadavg()[0], time.monotonic()
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+        env = {**os.environ, **env}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, cwd=ROOT, env=env, **streams)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begun
@@ -94,22 +70,18 @@ def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = 
     return Usage(round(seconds, 3), round(cpu_seconds, 3), round(load, 2), peak)
 
 
-def this_machine() -> Machine:
-    """Returns the machine and the versions of what is measured."""
-    return Machine(
-        cpu=_cpu_name(),
-        cores=os.cpu_count() or 1,
-        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        system=platform.platform(terse=True),
-        python=platform.python_version(),
-        versions={name: version(name) for name in PACKAGES},
+def this_machine(*more: str) -> str:
+    """Returns the machine and the versions of what is measured, in words; `more` are other packages."""
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return (
+        f"{cpu_name()}, {os.cpu_count()} cores, {memory_bytes / 1e9:.0f} GB; "
+        f"{platform.platform(terse=True)}; Python {platform.python_version()}; "
+        + ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *more))
     )
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def cpu_name() -> str:
+    """Returns the name of the processor, as Linux gives it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

@@ -1,29 +1,24 @@
-"""What the measurements say: the aims, tables, and the figures in RESULTS.md.
-
-python -m benchmarks.results FIGURES.json benchmarks/RESULTS.md     writes the figures again
-"""
+"""What the measurements of the main job say: the aims, tables, and the figures in RESULTS.md."""
 
 import statistics
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from benchmarks.composed import PHASE_OF_STEP, ComposedRun
-from benchmarks.multiple import Size
-from benchmarks.page import table, update
+from benchmarks.page import Aim, aim_table, mib, table
 from benchmarks.peer import PeerRun
-from benchmarks.process import Machine
+from benchmarks.process import this_machine
+from benchmarks.real_posts import Size
 from benchmarks.whole import TRAINING, WholeRun
 
 SCALED_PHASES = ("clean", "tokens")
+MULTIPLE = 10
+"""Times the posts, on the larger input."""
 LEAST_SHARE, LEAST_RATE, LEAST_TIMES_PEER, LEAST_SCALING = 0.6, 60_000, 50, 1.8
 LEAST_COUNTED, MOST_MEMORY, MOST_GROWTH = 0.9, 2 << 30, 1.25
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Comparison(NamedTuple):
     """(a) and (b) on the same files."""
 
     size: Size
@@ -66,30 +61,18 @@ class Comparison(msgspec.Struct, frozen=True):
         return statistics.median(r.steps[step] for r in self.composed)
 
 
-class MainJob(msgspec.Struct, frozen=True):
+class MainJob(NamedTuple):
     """All figures of one run of the benchmark.
 
     Attributes:
         once: on the posts as they are, a tokenizer trained in every run of (a).
-        many: on `multiple` times the posts, the tokenizer frozen.
+        many: on MULTIPLE times the posts, the tokenizer frozen.
     """
 
-    date: str
-    command: str
-    machine: Machine
-    recipe: str
-    multiple: int
+    about: str
     once: Comparison
-    many: Comparison | None
+    many: Comparison
     peer: PeerRun | None
-
-
-class Aim(NamedTuple):
-    """What was wanted, and what was measured."""
-
-    what: str
-    measured: str
-    met: bool
 
 
 def check_outcomes(compared: Comparison) -> None:
@@ -101,19 +84,16 @@ def check_outcomes(compared: Comparison) -> None:
 
 
 def aims(job: MainJob) -> list[Aim]:
-    """Returns the aims that the run has figures for."""
-    sets = [("1x", job.once)] + ([(f"{job.multiple}x", job.many)] if job.many else [])
+    """Returns the aims, and what was measured."""
+    sets = [("1x", job.once), (f"{MULTIPLE}x", job.many)]
     wanted = [aim for name, compared in sets for aim in _speed_aims(name, compared)]
     if job.peer:
         times = _rate(job.once) / (job.peer.posts / job.peer.cpu_seconds)
-        wanted.append(
-            _least("times (c), everything but the BPE's training", times, LEAST_TIMES_PEER)
-        )
-    if job.many and len(job.many.workers) > 1:
-        wanted += _scaling_aims(job.many, f"{job.multiple}x")
+        what = "times (c), everything but the BPE's training"
+        wanted.append(_least(what, times, LEAST_TIMES_PEER))
+    wanted += _scaling_aims(job.many, f"{MULTIPLE}x")
     wanted += [aim for name, compared in sets for aim in _memory_aims(name, compared)]
-    if job.many:
-        wanted.append(_flat_aim(job.once, job.many, job.multiple))
+    wanted.append(_flat_aim(job.once, job.many))
     counted = min(run.counted_ratio for _, c in sets for run in c.whole)
     return [*wanted, _least("share of the OS's CPU count that phases own", counted, LEAST_COUNTED)]
 
@@ -148,48 +128,43 @@ def _phases(compared: Comparison) -> list[str]:
 
 
 def _memory_aims(name: str, compared: Comparison) -> Iterator[Aim]:
-    workers = compared.workers[-1]
-    peaks = {p: compared.peak_bytes(p, workers=workers) for p in _phases(compared) if p != TRAINING}
+    workers, peaks = compared.workers[-1], _peaks(compared)
     phase = max(peaks, key=lambda p: peaks[p])
     what = f"{name}: peak memory, {workers} workers, every phase but {TRAINING}: under 2,048 MiB"
-    yield Aim(what, f"{_mib(peaks[phase])} MiB ({phase})", peaks[phase] < MOST_MEMORY)
+    yield Aim(what, f"{mib(peaks[phase])} MiB ({phase})", peaks[phase] < MOST_MEMORY)
 
 
-def _flat_aim(once: Comparison, many: Comparison, multiple: int) -> Aim:
-    workers = many.workers[-1]
-    growth = {
-        p: many.peak_bytes(p, workers=workers) / once.peak_bytes(p, workers=workers)
-        for p in _phases(many)
-        if p != TRAINING
-    }
+def _peaks(compared: Comparison) -> dict[str, int]:
+    """Returns the most memory of each phase but the training, with the most workers."""
+    workers = compared.workers[-1]
+    return {p: compared.peak_bytes(p, workers=workers) for p in _phases(compared) if p != TRAINING}
+
+
+def _flat_aim(once: Comparison, many: Comparison) -> Aim:
+    few = _peaks(once)
+    growth = {phase: peak / few[phase] for phase, peak in _peaks(many).items()}
     phase = max(growth, key=lambda p: growth[p])
-    what = f"peak memory from 1x to {multiple}x: flat, at most {MOST_GROWTH} times"
+    what = f"peak memory from 1x to {MULTIPLE}x: flat, at most {MOST_GROWTH} times"
     return Aim(what, f"{growth[phase]:.2f} times ({phase})", growth[phase] <= MOST_GROWTH)
-
-
-def _mib(num_bytes: float) -> str:
-    return f"{num_bytes / (1 << 20):,.0f}"
 
 
 def markdown(job: MainJob) -> str:
     """Returns the figures as Markdown."""
-    machine = job.machine
-    lines = [
-        f"`{job.command}`, {job.date}, recipe `{job.recipe}`.",
-        f"{machine}.",
-        "",
-        *table(
-            ("aim", "measured", "met"),
-            [(a.what, a.measured, "yes" if a.met else "**no**") for a in aims(job)],
-        ),
-    ]
-    lines += ["", *_comparison(job.once, "1x, tokenizer trained", repeats=True)]
-    if job.many:
-        lines += ["", *_comparison(job.many, f"{job.multiple}x, tokenizer frozen", repeats=False)]
-        lines += ["", *_fixed(job.once, job.many)]
-    if job.peer:
-        lines += ["", *_peer(job.peer)]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            job.about,
+            f"{this_machine()}.",
+            "",
+            *aim_table(aims(job)),
+            "",
+            *_comparison(job.once, "1x, tokenizer trained", repeats=True),
+            "",
+            *_comparison(job.many, f"{MULTIPLE}x, tokenizer frozen", repeats=False),
+            "",
+            *_fixed(job.once, job.many),
+            *(["", *_peer(job.peer)] if job.peer else []),
+        ]
+    )
 
 
 def _comparison(compared: Comparison, title: str, *, repeats: bool) -> list[str]:
@@ -213,7 +188,7 @@ def _phase_table(compared: Comparison, *, workers: int) -> list[str]:
     for phase in _phases(compared):
         limit = sum(compared.step_seconds(s) for s, p in PHASE_OF_STEP.items() if p == phase)
         seconds = compared.phase_seconds(phase, workers=workers)
-        peak = _mib(compared.peak_bytes(phase, workers=workers))
+        peak = mib(compared.peak_bytes(phase, workers=workers))
         wall = f"{compared.wall_seconds(phase, workers=workers):.1f}"
         rows.append((phase, *_rates(compared.size, seconds), f"{limit:.2f}", wall, peak))
     total = compared.cpu_seconds(workers=workers)
@@ -268,14 +243,3 @@ def _peer(peer: PeerRun) -> list[str]:
         "",
         *table(("(c) stage", "CPU s", "posts per CPU-s"), rows),
     ]
-
-
-def main() -> None:
-    """Writes the figures of a JSON file into RESULTS.md."""
-    figures, results = map(Path, sys.argv[1:])
-    job = msgspec.json.decode(figures.read_bytes(), type=MainJob)
-    update(results, markdown(job), name="main_job")
-
-
-if __name__ == "__main__":
-    main()

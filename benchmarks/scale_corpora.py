@@ -12,7 +12,6 @@
 import math
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,8 +23,10 @@ import msgspec
 import numpy as np
 from isal import igzip
 
-from benchmarks.multiple import size_of, write_multiple
+from benchmarks.multiple import write_multiple
 from benchmarks.process import run_measured
+from benchmarks.real_posts import posts_of, size_of
+from benchmarks.whole import SLUICE
 
 KINDS = ("sample", "real", "template")
 MOST_IN_PART = 250_000
@@ -121,15 +122,14 @@ def _sample(sizes: Sequence[int], work: Path) -> Corpus:
 def _sample_part(folder: Path, posts: int, number: int) -> list[Path]:
     part = folder / f"part-{number:03d}"
     if not (part / "sample.json").exists():  # written last
-        command = [sys.executable, "-m", "sluice.pipeline.cli", "sample", str(part)]
-        command += ["--posts", str(posts), "--seed", str(number)]
+        command = [*SLUICE, "sample", str(part), "--posts", str(posts), "--seed", str(number)]
         run_measured(command, log=folder / f"part-{number:03d}.log")
     return sorted(part.glob("*.jsonl.gz"))
 
 
 def _real(sizes: Sequence[int], work: Path, data: Path | None) -> Corpus:
-    sources = sorted((data / "firehose").glob("*.jsonl.gz")) if data else []
-    if not data or not sources:
+    sources = posts_of(data) if data else []
+    if not sources:
         raise ValueError(
             "real posts: set SLUICE_DATA, or give --data, a folder with firehose/*.jsonl.gz"
         )
@@ -138,7 +138,7 @@ def _real(sizes: Sequence[int], work: Path, data: Path | None) -> Corpus:
     folder, unfinished = work / f"real-{times}", work / f"real-{times}.tmp"
     if not folder.exists():
         shutil.rmtree(unfinished, ignore_errors=True)
-        write_multiple(data / "firehose", unfinished, times=times)
+        write_multiple(sources, unfinished, times=times)
         unfinished.rename(folder)
     files = sorted(folder.glob("*.jsonl.gz"))
     copies = [files[i : i + len(sources)] for i in range(0, len(files), len(sources))]

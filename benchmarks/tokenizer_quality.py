@@ -18,7 +18,6 @@ import json
 import tarfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,11 +28,10 @@ import tiktoken
 
 from benchmarks import tokenizer_trials
 from benchmarks.command import parser_of
+from benchmarks.kept_posts import kept_posts
 from benchmarks.page import publish, table
 from benchmarks.process import this_machine
-from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
-from sluice.pipeline.units.manifest import done_units
 from sluice.schemas.arrays import Array
 from sluice.tokenizer.encode import Encoder
 
@@ -44,7 +42,6 @@ FEW = 10
 MIN_SHARE = 0.01
 UNSEEN = (("goemotions", "crisislext26", "ltec"), ("reddit-top", "afrisenti"))
 PAGE = Path(__file__).with_name("TOKENIZER.md")
-PACKAGES = ("tokenizers", "gigatoken", "tiktoken")
 
 Encode = Callable[[pa.StringArray], tuple[Array, Array]]
 
@@ -79,17 +76,10 @@ class Use(NamedTuple):
 
 def read_posts(run: Path) -> tuple[pa.Table, pa.Table]:
     """Returns the kept posts of a run: those it trained on, and its holdout."""
-    (clean,) = run.glob("work/clean-*/clean")
-    (dedup,) = run.glob("work/dedup-*/drop")
     recipe = json.loads((run / "manifest.json").read_text())["recipe"]
-    left = Survivors(str(clean), (str(dedup),))
-    columns = ("post_id", "language", "source", "text")
-    units = [done.unit for done in done_units(str(clean))]
-    batches = [b for unit in units for b in left.read(unit, columns=columns)]
-    held = [
-        holdout_mask(b, share=recipe["vocabulary"]["held_back"], seed=recipe["seed"])
-        for b in batches
-    ]
+    batches = list(kept_posts(run, ("post_id", "language", "source", "text")))
+    share, seed = recipe["vocabulary"]["held_back"], recipe["seed"]
+    held = [holdout_mask(batch, share=share, seed=seed) for batch in batches]
     posts, held_N = pa.Table.from_batches(batches), pa.array(np.concatenate(held))
     return posts.filter(pc.invert(held_N)), posts.filter(held_N)
 
@@ -128,10 +118,10 @@ def _reference(tarball: Path, name: str) -> Vocabulary:
         _, first, *entries = line.split(" ") if line else ("", "0")
         for rank, entry in enumerate(entries, int(first)):
             ranks[base64.b64decode(entry)] = rank
-    encoding = tiktoken.Encoding(
+    made = tiktoken.Encoding(
         name, pat_str=spec["pat_str"], mergeable_ranks=ranks, special_tokens={}
     )
-    return Vocabulary(name, len(ranks), partial(_encode_reference, encoding))
+    return Vocabulary(name, len(ranks), partial(_encode_reference, made))
 
 
 def _encode_reference(encoding: tiktoken.Encoding, texts: pa.StringArray) -> tuple[Array, Array]:
@@ -159,20 +149,13 @@ def summary(vocabularies: Sequence[Vocabulary], uses: Sequence[Use], held: pa.Ta
     words = pc.sum(pc.count_substring_regex(held["text"], r"\S+")).as_py()
     rows = []
     for vocabulary, use in zip(vocabularies, uses, strict=True):
-        tokens = int(use.tokens_N.sum())
-        rows.append(
-            [
-                vocabulary.name,
-                vocabulary.size,
-                tokens,
-                f"{text_bytes / tokens:.3f}",
-                f"{tokens / held.num_rows:.1f}",
-                f"{tokens / words:.2f}",
-                f"{np.count_nonzero(use.held_V) / vocabulary.size:.1%}",
-                int(vocabulary.size - np.count_nonzero(use.all_V)),
-                int(np.count_nonzero((use.all_V > 0) & (use.all_V < FEW))),
-            ]
-        )
+        tokens, size = int(use.tokens_N.sum()), vocabulary.size
+        per = (text_bytes / tokens, tokens / held.num_rows, tokens / words)
+        used = np.count_nonzero(use.held_V) / size
+        unused = int(size - np.count_nonzero(use.all_V))
+        few = int(np.count_nonzero((use.all_V > 0) & (use.all_V < FEW)))
+        shown = (f"{per[0]:.3f}", f"{per[1]:.1f}", f"{per[2]:.2f}", f"{used:.1%}")
+        rows.append([vocabulary.name, size, tokens, *shown, unused, few])
     head = ["vocabulary", "entries", "tokens", "bytes per token", "a post", "a word"]
     head += ["used by them", "used by no post of all", f"used less than {FEW} times"]
     return table(head, rows)
@@ -224,31 +207,29 @@ def tried(trained: pa.Table, held: pa.Table) -> list[str]:
     return [*lines, "", *table(head, rows)]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Runs the command line above and writes the page."""
     parser = parser_of("tokenizer_quality", __doc__)
     parser.add_argument("run", type=Path, help="OUTPUT of a run with vocabulary.held_back")
     parser.add_argument("--references", type=Path, required=True, metavar="TARBALL")
     parser.add_argument("--trials", action="store_true")
-    parser.add_argument("--results", type=Path, default=PAGE, metavar="PAGE")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     trained, held = read_posts(options.run)
     vocabularies = [ours(options.run), *references(options.references)]
     uses = [use_of(vocabulary, trained, held) for vocabulary in vocabularies]
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    lines = [
+    figures = [
         f"A holdout of {held.num_rows:,} of {held.num_rows + trained.num_rows:,} posts. "
-        f"Machine: {this_machine()}; {packages}.",
+        f"Machine: {this_machine('tiktoken')}.",
         "",
         *summary(vocabularies, uses, held),
         "",
         *by_language(vocabularies, uses, held),
     ]
-    figures = "\n".join(lines)
-    publish(figures, options.results, name="tokenizer_quality", title="Against references")
+    name = "tokenizer_quality"
+    publish("\n".join(figures), PAGE, name=name, title="Against references")
     if options.trials:
-        figures = "\n".join(tried(trained, held))
-        publish(figures, options.results, name="tokenizer_quality --trials", title="Trials")
+        figures = tried(trained, held)
+        publish("\n".join(figures), PAGE, name=f"{name} --trials", title="Trials")
 
 
 if __name__ == "__main__":

@@ -13,15 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizers import (
-    AddedToken,
-    Regex,
-    Tokenizer,
-    decoders,
-    models,
-    pre_tokenizers,
-    trainers,
-)
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from sluice.tokenizer.vocabulary.pattern import SPLIT
 from sluice.tokenizer.vocabulary.special import (
@@ -52,7 +44,7 @@ PATTERNS = {
 FIRST_STAGE = 100_000
 """Merges within words before merges across words begin."""
 
-_LINKS = re.compile("|".join(re.escape(x) for x in sorted(LINK_TOKENS, key=len, reverse=True)))
+LINKS = re.compile("|".join(re.escape(x) for x in sorted(LINK_TOKENS, key=len, reverse=True)))
 
 Count = Callable[[Sequence[str]], list[int]]
 
@@ -100,7 +92,6 @@ def _untrained(pattern: str) -> Tokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    made.decoder = decoders.ByteLevel()
     return made
 
 
@@ -121,7 +112,7 @@ def _trained(texts: pa.ChunkedArray, pattern: str, *, links: bool) -> Tokenizer:
 
 
 def _between_links(texts: pa.StringArray) -> list[str]:
-    return [part for text in texts.to_pylist() for part in _LINKS.split(text) if part]
+    return [part for text in texts.to_pylist() for part in LINKS.split(text) if part]
 
 
 def _counter(made: Tokenizer) -> Count:
@@ -167,11 +158,11 @@ def across_words(made: Tokenizer, texts: pa.ChunkedArray, *, longest: int) -> Co
 
     def count(posts: Sequence[str]) -> list[int]:
         return [
-            len(_LINKS.findall(post))
+            len(LINKS.findall(post))
             + sum(
                 len(e.ids)
                 for e in second.encode_batch_fast(
-                    spelled(ids_of([p for p in _LINKS.split(post) if p])), add_special_tokens=False
+                    spelled(ids_of([p for p in LINKS.split(post) if p])), add_special_tokens=False
                 )
             )
             for post in posts

@@ -1,6 +1,6 @@
 """Measures transformers: our scorer beside detoxify's own `predict` and the device's matrix multiply.
 
-    SLUICE_DATA=FOLDER python -m benchmarks.transformer [--device cpu|cuda] [--posts N] [--results PAGE]
+    SLUICE_DATA=FOLDER python -m benchmarks.transformer [--device cpu|cuda] [--repeats N]
 
 The model has the shapes of bert-base and random weights: speed does not depend on them. The tokenizer is
 a WordPiece of 30,522 entries trained on the posts. All ways read the same checkpoint, in detoxify's
@@ -10,14 +10,12 @@ of the clock, up to the scores' arrival on the host. The slower ways get a part 
 Shape suffixes: N posts, L labels.
 """
 
-import argparse
 import os
 import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,7 +28,7 @@ from detoxify import Detoxify
 
 from benchmarks.command import add_data, parser_of
 from benchmarks.dedup_truth import read_posts
-from benchmarks.page import publish, table
+from benchmarks.page import Aim, aim_table, table
 from benchmarks.process import this_machine
 from sluice.filters.transformers.load import Transformer, TransformerScorer, load, locate
 from sluice.filters.transformers.scorer import CPU_BATCH_TOKENS, CUDA_BATCH_TOKENS
@@ -39,10 +37,10 @@ from sluice.schemas.arrays import Array
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 VOCABULARY, PAD_TO, PREDICT_BATCH = 30_522, 512, 32
 TRAINING_POSTS = 50_000
+POSTS = {"cpu": 1_024, "cuda": 200_000}
 PREDICT, PADDED = f"detoxify's `predict`, {PREDICT_BATCH} at a time", f"padded to {PAD_TO}"
 PREDICT_PART, PADDED_PART = 16, 32
 """One post in so many is scored by the slower ways."""
-PACKAGES = ("torch", "transformers", "detoxify")
 LAYERS = 12
 GEMM_SECONDS = 1.0
 
@@ -218,24 +216,17 @@ def measure(spec: Transformer, texts: Sequence[str], *, device: str, repeats: in
 def markdown(ways: Sequence[Way], ceilings: dict[str, float], *, device: str) -> list[str]:
     """Returns the figures: the machine, the ways, how far their scores are apart, and the aims."""
     exact, rough, predicted, _ = ways
-    rows = [
-        (
-            w.name,
-            w.dtype,
-            w.posts,
-            f"{w.seconds:.1f}",
-            f"{w.rate:,.1f}",
-            f"{w.tokens / w.seconds:,.0f}",
-            f"{w.flops / w.seconds / 1e9:,.0f}",
-            f"{w.flops / w.seconds / ceilings[w.dtype]:.2f}",
-            f"{w.rate / predicted.rate:.1f}",
-        )
-        for w in ways
-    ]
+    rows = []
+    for w in ways:
+        rates = (f"{w.rate:,.1f}", f"{w.tokens / w.seconds:,.0f}")
+        flops = w.flops / w.seconds
+        shares = (f"{flops / ceilings[w.dtype]:.2f}", f"{w.rate / predicted.rate:.1f}")
+        row = (w.name, w.dtype, w.posts, f"{w.seconds:.1f}", *rates, f"{flops / 1e9:,.0f}", *shares)
+        rows.append(row)
     head = ("way", "dtype", "posts", "seconds", "posts/s", "tokens/s", "GFLOP/s", "of the ceiling")
     apart = np.abs(exact.scores_NL[::PREDICT_PART] - predicted.scores_NL).max()
     return [
-        f"{this_machine()}; {', '.join(f'{p} {version(p)}' for p in PACKAGES)}; {device_name(device)}.",
+        f"{this_machine('torch', 'transformers', 'detoxify')}; {device_name(device)}.",
         f"Load average {os.getloadavg()[0]:.1f}.",
         "",
         *table((*head, "times `predict`"), rows),
@@ -246,25 +237,24 @@ def markdown(ways: Sequence[Way], ceilings: dict[str, float], *, device: str) ->
         f"Scores in float32 are at most {apart:.1e} from those of `predict`, in bfloat16 at most "
         f"{np.abs(exact.scores_NL - rough.scores_NL).max():.1e} from those in float32.",
         "",
-        *table(("aim", "measured", "met"), aims(ways, ceilings, device=device)),
+        *aim_table(aims(ways, ceilings, device=device)),
     ]
 
 
-def aims(ways: Sequence[Way], ceilings: dict[str, float], *, device: str) -> list[tuple[str, ...]]:
+def aims(ways: Sequence[Way], ceilings: dict[str, float], *, device: str) -> list[Aim]:
     """Returns what was wanted on this kind of device, and what was measured."""
     exact, rough, predicted, padded = ways
     share = rough.flops / rough.seconds / ceilings["bfloat16"]
-    pairs: list[tuple[str, float, float]]
     if device == "cpu":
         times = f"times the posts/s of {PADDED}: at least 20"
-        pairs = [(f"{w.dtype}: {times}", w.rate / padded.rate, 20) for w in (exact, rough)]
+        found = [(f"{w.dtype}: {times}", w.rate / padded.rate, 20.0) for w in (exact, rough)]
     else:
         times = f"times the posts/s of {PREDICT}: at least 10"
-        pairs = [
+        found = [
             ("bfloat16: share of the ceiling: at least 0.5", share, 0.5),
-            (f"bfloat16: {times}", rough.rate / predicted.rate, 10),
+            (f"bfloat16: {times}", rough.rate / predicted.rate, 10.0),
         ]
-    return [(what, f"{got:.2f}", "yes" if got >= must else "**no**") for what, got, must in pairs]
+    return [Aim(what, f"{got:.2f}", got >= must) for what, got, must in found]
 
 
 def device_name(device: str) -> str:
@@ -274,38 +264,26 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name())
 
 
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command."""
-    made = parser_of("transformer", __doc__)
-    add_data(made)
-    made.add_argument("--device", choices=("cpu", "cuda"), default=None)
-    made.add_argument("--posts", type=int, help="default: 1,024 on the CPU, 200,000 on a GPU")
-    made.add_argument(
-        "--repeats", type=int, default=3, help="turns of each way; the fastest counts"
-    )
-    made.add_argument("--results", type=Path, help="the page whose figures are replaced")
-    return made
-
-
 def main() -> None:
-    """Measures, prints the figures, and writes them where that was asked for."""
-    arguments = parser().parse_args()
+    """Measures and prints the figures."""
+    parser = parser_of("transformer", __doc__)
+    add_data(parser)
+    parser.add_argument("--device", choices=tuple(POSTS))
+    parser.add_argument("--repeats", type=int, default=3, help="turns; the fastest counts")
+    arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit(f"torch {torch.__version__} sees no GPU: nothing was measured")
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cpu":
         torch.set_num_threads(1)
-    posts = read_posts(Path(arguments.data))
+    posts = read_posts(arguments.data)
     texts = random.Random(1).sample(posts.raw.to_pylist(), len(posts.raw))
-    num_posts = arguments.posts or (200_000 if device == "cuda" else 1_024)
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         spec = write_checkpoint(Path(folder), texts)
-        ways = measure(spec, texts[:num_posts], device=device, repeats=arguments.repeats)
+        ways = measure(spec, texts[: POSTS[device]], device=device, repeats=arguments.repeats)
     ceilings = {name: gemm_flops(device, dtype) for name, dtype in dtypes.items()}
-    figures = "\n".join(markdown(ways, ceilings, device=device))
-    title = f"Transformers, {device}"
-    publish(figures, arguments.results, name=f"transformer {device}", title=title)
+    print("\n".join(markdown(ways, ceilings, device=device)))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ vocabularies are trained on the words of the others with several exponents. Prin
 per token of the whole holdout, and the mean over languages by their share of the text.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
-from benchmarks.command import parser_of
+from benchmarks.command import add_output, parser_of
+from benchmarks.kept_posts import kept_posts
+from benchmarks.page import table
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.phases.vocabulary.sampling import (
-    language_weights,
-    once_at_most_one,
-    weights_of,
-)
-from sluice.pipeline.units.manifest import done_units
+from sluice.pipeline.phases.vocabulary import sampling
 from sluice.schemas.counts import UNKNOWN
 from sluice.tokenizer.encode import Encoder
 from sluice.tokenizer.training.train import train
@@ -57,14 +53,8 @@ class Posts(NamedTuple):
 
 def split(output: Path) -> tuple[Posts, Posts]:
     """Returns the posts of a run to train on, and the holdout."""
-    (clean,), (drop,) = output.glob("work/clean-*/clean"), output.glob("work/dedup-*/drop")
-    survivors = Survivors(str(clean), (str(drop),))
-    names = ("post_id", "language", "text")
-    units = [done.unit for done in done_units(survivors.clean)]
-    batches = [batch for unit in units for batch in survivors.read(unit, columns=names)]
-    ids, languages, texts = (
-        pa.Table.from_batches(batches)[name].combine_chunks() for name in names
-    )
+    kept = pa.Table.from_batches(kept_posts(output, ("post_id", "language", "text")))
+    ids, languages, texts = (column.combine_chunks() for column in kept.columns)
     languages = pc.fill_null(languages, UNKNOWN)
     held_N = hash_texts(ids, seed=99) % np.uint64(HOLDOUT) == 0
     masks = (pa.array(~held_N), pa.array(held_N))
@@ -76,10 +66,10 @@ def encoder(posts: Posts, folder: Path, *, exponent: float, max_weight: float) -
     """Returns an encoder with the vocabulary that a setting gives."""
     sizes = posts.bytes_by_language()
     rates = dict.fromkeys(sizes, 1.0)
-    weights = language_weights(sizes, rates, exponent=exponent, max_weight=max_weight)
+    weights = sampling.language_weights(sizes, rates, exponent=exponent, max_weight=max_weight)
     counter = WordCounter()
-    counter.add_texts(posts.texts, weights_of(posts.languages, weights))
-    words = once_at_most_one(counter.counts())
+    counter.add_texts(posts.texts, sampling.weights_of(posts.languages, weights))
+    words = sampling.once_at_most_one(counter.counts())
     columns = [words.words, pa.array(words.count_W), pa.array(words.weight_W)]
     with ipc.new_file(folder / "words.arrow", COUNTED) as file:
         file.write_table(pa.Table.from_arrays(columns, schema=COUNTED))
@@ -99,7 +89,7 @@ def bytes_per_token(posts: Posts, encoded: Encoder) -> tuple[float, dict[str, fl
     return float(bytes_N.sum() / lengths_N.sum()), found
 
 
-def rows(output: Path) -> Iterator[str]:
+def rows(output: Path) -> Iterator[list[object]]:
     """Yields the rows of the table."""
     training, held = split(output)
     sizes = training.bytes_by_language()
@@ -108,25 +98,20 @@ def rows(output: Path) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             made = encoder(training, Path(folder), exponent=exponent, max_weight=max_weight)
         overall, found = bytes_per_token(held, made)
-        means, above = [], 2.0
-        for least in SHARES:
+        means = []
+        for above, least in pairwise((2.0, *SHARES)):
             column = [n for lang, n in found.items() if least <= shares.get(lang, 0.0) < above]
             means.append(f"{np.mean(column):.3f} ({len(column)})")
-            above = least
-        yield f"| {exponent} | {max_weight:g} | {overall:.3f} | {' | '.join(means)} |"
+        yield [exponent, f"{max_weight:g}", f"{overall:.3f}", *means]
 
 
-def main() -> int:
+def main() -> None:
     """Measures and prints the table."""
     parser = parser_of("vocabulary_tempering", __doc__)
-    parser.add_argument("output", type=Path, metavar="OUTPUT")
-    options = parser.parse_args()
-    print("| language_exponent | max_weight | overall | above 1% | above 0.1% | others |")
-    print("|---:|---:|---:|---:|---:|---:|", flush=True)
-    for line in rows(options.output):
-        print(line, flush=True)
-    return 0
+    add_output(parser)
+    head = ("language_exponent", "max_weight", "overall", "above 1%", "above 0.1%", "others")
+    print("\n".join(table(head, list(rows(parser.parse_args().output)))))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

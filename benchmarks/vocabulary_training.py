@@ -1,6 +1,6 @@
 """Training the vocabulary: CPU time and memory, beside the trainer of `tokenizers`, and on a gigabyte.
 
-    python -m benchmarks.vocabulary_training OUTPUT [--bytes 1e9] [--max-words N ...] [--work FOLDER]
+    python -m benchmarks.vocabulary_training OUTPUT [--max-words N ...]
 
 The texts are the posts that a finished run kept (OUTPUT/work). Both trainers get them; their merges and
 vocabularies are compared. The gigabyte is copies of these posts in which the rarest words are new: of the
@@ -12,8 +12,6 @@ its own with one thread. Prints a Markdown table.
 import argparse
 import json
 import random
-import re
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -27,38 +25,25 @@ from pyarrow import ipc
 from tokenizers import Regex, Tokenizer, pre_tokenizers, trainers
 
 from benchmarks.command import parser_of
-from benchmarks.process import Usage, run_measured, this_machine
-from sluice.pipeline.phases.edges import Survivors
-from sluice.pipeline.units.manifest import done_units
+from benchmarks.kept_posts import kept_posts
+from benchmarks.page import table
+from benchmarks.process import Usage, cpu_name, run_measured
+from benchmarks.tokenizer_trials import LINKS
 from sluice.tokenizer.training.train import MIN_FREQUENCY
 from sluice.tokenizer.training.words import WordCounter
 from sluice.tokenizer.training.words_files import COUNTED, WEIGHT_OF_ONE
-from sluice.tokenizer.vocabulary import pattern
-from sluice.tokenizer.vocabulary.special import (
-    LINK_TOKENS,
-    SPECIAL_TOKENS,
-    VOCABULARY_SIZE,
-    byte_symbols,
-)
+from sluice.tokenizer.vocabulary import pattern, special
 
 TEXT = pa.schema([("text", pa.string())])
 ROWS = 16_384
 TRAINERS = ("sluice", "tokenizers")
+GIGABYTE = 1_000_000_000
 
 
 def measured(*arguments: str, work: Path) -> Usage:
     """Runs a module in this Python with one thread; raises where it fails."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "RAYON")}
     return run_measured([sys.executable, "-m", *arguments], log=work / "log", env=threads)
-
-
-def kept_texts(output: Path) -> Iterator[pa.StringArray]:
-    """Yields the texts that a finished run without transformers kept."""
-    (clean,), (drop,) = output.glob("work/clean-*/clean"), output.glob("work/dedup-*/drop")
-    survivors = Survivors(str(clean), (str(drop),))
-    for done in done_units(survivors.clean):
-        for batch in survivors.read(done.unit, columns=("text",)):
-            yield batch.column("text")
 
 
 def write(path: Path, texts: Iterator[pa.StringArray]) -> Path:
@@ -95,9 +80,8 @@ def renewed(rare: Sequence[str], *, copy: int) -> dict[str, str]:
 def write_copies(texts: Sequence[str], folder: Path, *, num_bytes: int) -> list[Path]:
     """Writes files of copies of the texts until they have so many bytes; the first is the texts."""
     splitter = pre_tokenizers.Split(Regex(pattern.SPLIT), "isolated")
-    links = re.compile("|".join(sorted(map(re.escape, LINK_TOKENS), key=len, reverse=True)))
     words_of = [
-        [word for part in links.split(text) for word, _ in splitter.pre_tokenize_str(part)]
+        [word for part in LINKS.split(text) for word, _ in splitter.pre_tokenize_str(part)]
         for text in texts
     ]
     counts = Counter(word for words in words_of for word in words)
@@ -131,17 +115,16 @@ def train_library(out: Path, path: Path, blank: Path) -> None:
     """Trains with `tokenizers` on a file of texts, with the parts of a tokenizer.json but its model."""
     tokenizer = Tokenizer.from_file(str(blank))
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_SIZE,
+        vocab_size=special.VOCABULARY_SIZE,
         min_frequency=MIN_FREQUENCY,
-        special_tokens=[*SPECIAL_TOKENS, *LINK_TOKENS],
-        initial_alphabet=byte_symbols(),
+        special_tokens=[*special.SPECIAL_TOKENS, *special.LINK_TOKENS],
+        initial_alphabet=special.byte_symbols(),
         show_progress=False,
     )
-    links = re.compile("|".join(re.escape(x) for x in sorted(LINK_TOKENS, key=len, reverse=True)))
     reader = ipc.open_file(path)
     batches = (reader.get_batch(i).column("text") for i in range(reader.num_record_batches))
     # It does not take link tokens out of a text, so it gets what lies between them.
-    texts = ([part for t in b.to_pylist() for part in links.split(t)] for b in batches)
+    texts = ([part for t in b.to_pylist() for part in LINKS.split(t)] for b in batches)
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(out))
 
@@ -152,7 +135,7 @@ def model_of(path: Path) -> Any:
     return model["vocab"], model["merges"]
 
 
-def compare(kept: Path, work: Path) -> Iterator[str]:
+def compare(kept: Path, work: Path) -> Iterator[list[object]]:
     """Yields the rows of both trainers on the kept posts."""
     size = ipc.open_file(kept).read_all()["text"].nbytes
     training = ("sluice.tokenizer.training.train", "--output", str(work / "ours"), str(kept))
@@ -166,7 +149,7 @@ def compare(kept: Path, work: Path) -> Iterator[str]:
         yield row(f"{name}, from texts", size, words, cost, "same" if same else "NOT THE SAME")
 
 
-def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterator[str]:
+def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterator[list[object]]:
     """Yields the rows of counting many texts, and of training on their words with each bound."""
     counted = work / "counted.arrow"
     counting = ("benchmarks.vocabulary_training", "--count", str(counted), *map(str, files))
@@ -182,21 +165,30 @@ def at_scale(files: Sequence[Path], work: Path, bounds: Sequence[int]) -> Iterat
         yield row(name, size, totals["distinct"] - totals["left_out"], cost, "")
 
 
-def row(name: str, size: int, words: int, cost: Usage, merges: str) -> str:
+def row(name: str, size: int, words: int, cost: Usage, merges: str) -> list[object]:
     """Returns a row of the table."""
-    memory = cost.peak_rss_bytes / 1e6
-    return f"| {name} | {size / 1e6:,.0f} | {words:,} | {cost.cpu_seconds:.1f} | {memory:,.0f} | {merges} |"
+    costs = (f"{cost.cpu_seconds:.1f}", f"{cost.peak_rss_bytes / 1e6:,.0f}")
+    return [name, f"{size / 1e6:,.0f}", words, *costs, merges]
 
 
-def main() -> int:
+def report(output: Path, work: Path, bounds: Sequence[int]) -> str:
+    """Returns the machine and the table."""
+    batches = kept_posts(output, ("text",))
+    kept = write(work / "kept.arrow", (batch.column("text") for batch in batches))
+    rows = list(compare(kept, work))
+    texts = ipc.open_file(kept).read_all()["text"].to_pylist()
+    files = write_copies(texts, work, num_bytes=GIGABYTE)
+    rows += at_scale(files, work, bounds)
+    head = ("trainer", "MB of text", "distinct words", "CPU s", "peak MB", "merges")
+    about = f"{cpu_name()}; CPU seconds include the process's start"
+    return "\n".join([about, "", *table(head, rows)])
+
+
+def main() -> None:
     """Measures and prints the table."""
     parser = parser_of("vocabulary_training", __doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="OUTPUT")
-    parser.add_argument(
-        "--bytes", type=float, default=1e9, help="text of the large corpus; 0: none"
-    )
     parser.add_argument("--max-words", type=int, nargs="*", default=[10_000_000, 3_000_000])
-    parser.add_argument("--work", type=Path, help="folder for files, 2 bytes for each byte of text")
     parser.add_argument("--count", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--oracle", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -205,28 +197,9 @@ def main() -> int:
     elif options.oracle:
         train_library(options.oracle, *options.paths)
     else:
-        work = Path(tempfile.mkdtemp(dir=options.work))
-        try:
-            report(options.paths[0], work, int(options.bytes), options.max_words)
-        finally:
-            shutil.rmtree(work)
-    return 0
-
-
-def report(output: Path, work: Path, num_bytes: int, bounds: Sequence[int]) -> None:
-    """Prints the machine and the table."""
-    print(f"{this_machine().cpu}; CPU seconds include the process's start\n")
-    print("| trainer | MB of text | distinct words | CPU s | peak MB | merges |")
-    print("|---|---:|---:|---:|---:|---|", flush=True)
-    kept = write(work / "kept.arrow", kept_texts(output))
-    for line in compare(kept, work):
-        print(line, flush=True)
-    if num_bytes:
-        texts = ipc.open_file(kept).read_all()["text"].to_pylist()
-        files = write_copies(texts, work, num_bytes=num_bytes)
-        for line in at_scale(files, work, bounds):
-            print(line, flush=True)
+        with tempfile.TemporaryDirectory() as work:
+            print(report(options.paths[0], Path(work), options.max_words))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

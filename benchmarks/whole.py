@@ -3,17 +3,18 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from benchmarks.process import Usage, run_measured
 
+SLUICE = (sys.executable, "-m", "sluice.pipeline.cli")
 TRAINING = "vocabulary"
 """The phase whose memory and time are the BPE trainer's."""
 
 
-class Phase(msgspec.Struct, frozen=True):
+class Phase(NamedTuple):
     """A phase as report.json has it; the first owns the process's start."""
 
     name: str
@@ -23,7 +24,7 @@ class Phase(msgspec.Struct, frozen=True):
     posts: int
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(NamedTuple):
     """What became of the posts: two ways of doing the same job must agree on it."""
 
     read: int
@@ -32,13 +33,14 @@ class Outcome(msgspec.Struct, frozen=True):
     tokens: int
 
 
-class WholeRun(msgspec.Struct, frozen=True):
+class WholeRun(NamedTuple):
     """One run of the pipeline.
 
     Attributes:
-        workers: threads of Beam's local runner.
+        workers: processes that do units.
         usage: what the operating system counted.
         training_cpu_seconds: of the BPE's training alone; 0 with a frozen tokenizer.
+        duplicates: by reason.
     """
 
     workers: int
@@ -46,6 +48,7 @@ class WholeRun(msgspec.Struct, frozen=True):
     phases: tuple[Phase, ...]
     training_cpu_seconds: float
     outcome: Outcome
+    duplicates: dict[str, int]
 
     @property
     def cpu_seconds(self) -> float:
@@ -62,48 +65,46 @@ class WholeRun(msgspec.Struct, frozen=True):
         return next(p for p in self.phases if p.name == name)
 
 
-def run_whole(
-    recipe: str,
-    *,
-    files: Sequence[Path],
-    output: Path,
-    workers: int,
-    tokenizer: Path | None = None,
-) -> WholeRun:
-    """Runs a recipe over files into a new folder.
+def frozen(tokenizer: Path) -> str:
+    """Returns the setting that takes a tokenizer.json instead of training one."""
+    return f'vocabulary.tokenizer="{tokenizer}"'
+
+
+def run_recipe(
+    recipe: str, *, files: Sequence[Path], output: Path, sets: Sequence[str], workers: int = 2
+) -> tuple[dict[str, Any], Usage]:
+    """Runs a recipe over files into a new folder; returns report.json and what it cost.
 
     Args:
         recipe: a shipped name or a path.
         files: the input.
         output: a folder that is not there yet; it stays.
-        workers: threads of Beam's local runner.
-        tokenizer: a frozen tokenizer.json; None to train one.
+        sets: settings of the recipe, KEY=VALUE.
+        workers: processes that do units.
 
     Raises:
         CommandError: the run failed.
     """
-    command = [sys.executable, "-m", "sluice.pipeline.cli", "run", recipe, "--output", str(output)]
-    command += ["--input", *map(str, files)]
-    if tokenizer is not None:
-        command += ["--set", f'vocabulary.tokenizer="{tokenizer}"']
+    command = [*SLUICE, "run", recipe, "--output", str(output), "--input", *map(str, files)]
+    command += [word for setting in sets for word in ("--set", setting)]
     command += ["--workers", str(workers)]
     usage = run_measured(command, log=output.with_suffix(".log"))
-    report = msgspec.json.decode((output / "report" / "report.json").read_bytes())
-    return whole_run(report, usage=usage, workers=workers)
+    return msgspec.json.decode((output / "report" / "report.json").read_bytes()), usage
 
 
-def whole_run(report: dict[str, Any], *, usage: Usage, workers: int) -> WholeRun:
-    """Returns what report.json and the operating system say of a run."""
+def run_whole(
+    recipe: str, *, files: Sequence[Path], output: Path, workers: int, tokenizer: Path | None = None
+) -> WholeRun:
+    """Runs a recipe as `run_recipe` does, with a frozen tokenizer if one is given; returns its costs."""
+    sets = [frozen(tokenizer)] if tokenizer else []
+    report, usage = run_recipe(recipe, files=files, output=output, sets=sets, workers=workers)
     posts, steps = report["posts"], report["vocabulary"]["steps"]
+    duplicates, tokens = posts["duplicates"], report["tokens"]["total"]
     return WholeRun(
-        workers=workers,
-        usage=usage,
-        phases=tuple(msgspec.convert(report["phases"], list[Phase])),
-        training_cpu_seconds=steps.get("train", {}).get("cpu_seconds", 0.0),
-        outcome=Outcome(
-            read=posts["read"],
-            kept=posts["kept"],
-            duplicates=sum(posts["duplicates"].values()),
-            tokens=report["tokens"]["total"],
-        ),
+        workers,
+        usage,
+        tuple(Phase(*(phase[name] for name in Phase._fields)) for phase in report["phases"]),
+        steps.get("train", {}).get("cpu_seconds", 0.0),
+        Outcome(posts["read"], posts["kept"], sum(duplicates.values()), tokens),
+        duplicates,
     )

@@ -9,15 +9,17 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from benchmarks import results
-from benchmarks.composed import PHASE_OF_STEP, ComposedRun, Steps, compose
+from benchmarks.command import Steps
+from benchmarks.composed import PHASE_OF_STEP, ComposedRun, compose
 from benchmarks.dedup_history import busiest
-from benchmarks.multiple import PIECE, Size, size_of, write_multiple
+from benchmarks.multiple import PIECE, write_multiple
 from benchmarks.peer import PeerRun, write_sample
-from benchmarks.process import ROOT, CommandError, Usage, run_measured, this_machine
+from benchmarks.peer_datatrove import CodePoints
+from benchmarks.process import ROOT, CommandError, Usage, run_measured
+from benchmarks.real_posts import Size, posts_of, size_of
 from benchmarks.results import Comparison, MainJob
 from benchmarks.whole import Outcome, Phase, WholeRun, run_whole
 from sluice.pipeline.recipes.loader import load
@@ -32,8 +34,8 @@ WORDS = (
 
 @pytest.fixture(scope="module")
 def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 400 invented posts in two files, with duplicates and broken rows among them."""
-    folder = tmp_path_factory.mktemp("bench") / "posts"
+    """400 invented posts in two files of a firehose, with duplicates and broken rows among them."""
+    folder = tmp_path_factory.mktemp("bench") / "firehose"
     folder.mkdir()
     draw = random.Random(5)
     texts = [" ".join(draw.choices(WORDS.split(), k=draw.randint(1, 30))) for _ in range(300)]
@@ -43,7 +45,7 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, part in (("a", lines[::2]), ("b", lines[1::2])):
         with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             file.write("\n".join(part) + "\n")
-    return folder
+    return folder.parent
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -52,12 +54,13 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def written(folder: Path, *texts: str) -> Path:
-    """Returns a folder that holds posts of these texts, all in one language."""
-    folder.mkdir()
+    """Returns a firehose of posts of these texts, all in one language."""
+    folder /= "firehose"
+    folder.mkdir(parents=True)
     rows = [{"id": str(i), "text": t, "lang": "en"} for i, t in enumerate(texts)]
     with gzip.open(folder / "posts.jsonl.gz", "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    return folder
+    return folder.parent
 
 
 def test_pieces_hold_the_whole_text() -> None:
@@ -72,7 +75,7 @@ def test_copies_have_other_words_and_the_same_duplicates(tmp_path: Path) -> None
     """A copy has new ids, keeps links and handles, maps equal texts alike, and repeats no original."""
     one = "the cat sat on that mat @bob http://t.co/Ab1"
     source = written(tmp_path / "posts", one, "dogs bark at cars by night", one)
-    files = write_multiple(source, tmp_path / "more", times=3)
+    files = write_multiple(posts_of(source), tmp_path / "more", times=3)
     originals, *copies = [read(path) for path in files]
     assert [row["text"] for row in originals] == [one, "dogs bark at cars by night", one]
     for number, rows in enumerate(copies, 1):
@@ -85,7 +88,7 @@ def test_copies_have_other_words_and_the_same_duplicates(tmp_path: Path) -> None
 
 def test_a_multiple_is_deterministic(posts: Path, tmp_path: Path) -> None:
     """The same posts give the same bytes, K times as many."""
-    made = [write_multiple(posts, tmp_path / name, times=3) for name in "ab"]
+    made = [write_multiple(posts_of(posts), tmp_path / name, times=3) for name in "ab"]
     assert [p.read_bytes() for p in made[0]] == [p.read_bytes() for p in made[1]]
     originals = [p for p in made[0] if p.name.startswith("copy00")]
     copies = [p for p in made[0] if not p.name.startswith("copy00")]
@@ -96,7 +99,7 @@ def test_the_pipeline_and_its_kernels_do_the_same_job(posts: Path, tmp_path: Pat
     """(a) and (b) agree on every post and token, and their figures make a table and a file."""
     recipe = tmp_path / "bench.toml"
     recipe.write_text(RECIPE)
-    files = sorted(posts.glob("*.jsonl.gz"))
+    files = posts_of(posts)
     output = tmp_path / "out"
     whole = run_whole(str(recipe), files=files, output=output, workers=1)
     tokenizer, shards = output / "tokenizer" / "tokenizer.json", tmp_path / "shards"
@@ -111,13 +114,11 @@ def test_the_pipeline_and_its_kernels_do_the_same_job(posts: Path, tmp_path: Pat
     assert len(list(shards.glob("*.arrow"))) > 1
     compared = Comparison(size_of(files), (whole,), (composed,))
     results.check_outcomes(compared)
-    assert len(results.aims(job_of(compared))) == 4
+    assert len(results.aims(job_of(compared, compared))) == 10
 
 
-def job_of(
-    once: Comparison, many: Comparison | None = None, peer: PeerRun | None = None
-) -> MainJob:
-    return MainJob("today", "bench", this_machine(), "bench", 10, once, many, peer)
+def job_of(once: Comparison, many: Comparison, peer: PeerRun | None = None) -> MainJob:
+    return MainJob("bench, today", once, many, peer)
 
 
 def invented(*, posts: int, seconds: float, workers: int, peak: int = 1 << 30) -> Comparison:
@@ -127,7 +128,7 @@ def invented(*, posts: int, seconds: float, workers: int, peak: int = 1 << 30) -
     outcome = Outcome(posts, posts // 2, posts // 4, posts * 10)
     usage = Usage(seconds, seconds, 0.1)
     composed = ComposedRun(dict.fromkeys(PHASE_OF_STEP, seconds / 2 / len(PHASE_OF_STEP)), outcome)
-    whole = WholeRun(workers, usage, phases, 0.0, outcome)
+    whole = WholeRun(workers, usage, phases, 0.0, outcome, {"near": posts // 4})
     return Comparison(Size(posts, posts * 250), (whole,), (composed,))
 
 
@@ -136,8 +137,8 @@ def test_aims_are_met_or_not() -> None:
     once = invented(posts=600_000, seconds=6.0, workers=2)
     many = invented(posts=6_000_000, seconds=240.0, workers=2, peak=3 << 30)
     one = invented(posts=6_000_000, seconds=240.0, workers=1)
-    many = msgspec.structs.replace(many, whole=(*many.whole, *one.whole))
-    peer = PeerRun("0", 1000, 500, 9000, {"all": 0.4}, Usage(1.0, 1.0, 0.1))
+    many = many._replace(whole=(*many.whole, *one.whole))
+    peer = PeerRun("0", 1000, 500, 9000, 900, {"all": 0.4}, Usage(1.0, 1.0, 0.1))
     aims = {aim.what: (aim.measured, aim.met) for aim in results.aims(job_of(once, many, peer))}
     assert list(aims.values()) == [
         ("100,000", True),
@@ -161,11 +162,12 @@ def test_runs_that_differ_are_refused() -> None:
         results.check_outcomes(Comparison(a.size, a.whole, b.composed))
 
 
-def test_figures_go_through_json() -> None:
-    """What `--out` writes, `benchmarks.results` reads."""
-    job = job_of(invented(posts=600_000, seconds=6.0, workers=2))
-    assert msgspec.json.decode(msgspec.json.encode(job), type=MainJob) == job
-    assert "| clean | 1.50 | 400,000 |" in results.markdown(job)
+def test_the_page_has_rates_and_what_a_run_costs_anyway() -> None:
+    """Posts per CPU-second are of the phase; two sizes give the cost of a run and that of a post."""
+    once, many = (invented(posts=n, seconds=1 + n / 1e5, workers=2) for n in (600_000, 6_000_000))
+    text = results.markdown(job_of(once, many))
+    assert "| clean | 1.75 | 342,857 |" in text
+    assert "costs 1.0 CPU s whatever it reads, and 10.0 us per post" in text
 
 
 def test_steps_are_exclusive() -> None:
@@ -190,8 +192,8 @@ def test_usage_counts_children(tmp_path: Path) -> None:
 
 
 def test_the_peer_gets_posts_from_all_over(posts: Path, tmp_path: Path) -> None:
-    """The sample is every k-th line, and its script can be asked for help without datatrove."""
-    files = sorted(posts.glob("*.jsonl.gz"))
+    """The sample is every k-th line, and its script needs no datatrove to be asked for help."""
+    files = posts_of(posts)
     total = size_of(files).posts
     path = tmp_path / "sample.jsonl.gz"
     assert write_sample(files, path, num_posts=40, total=total) == 40
@@ -201,6 +203,7 @@ def test_the_peer_gets_posts_from_all_over(posts: Path, tmp_path: Path) -> None:
     assert lines[: len(source) // step] == source[::step][: len(source) // step]
     script = [sys.executable, str(ROOT / "benchmarks" / "peer_datatrove.py"), "--help"]
     assert b"--language-model" in subprocess.run(script, capture_output=True, check=True).stdout
+    assert CodePoints().word_tokenize("a 語") == ["a", " ", "語"]
 
 
 def test_the_busiest_days_follow_each_other() -> None:

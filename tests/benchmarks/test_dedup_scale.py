@@ -7,31 +7,18 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import scale_tables
 from benchmarks.dedup_scale import Bench, measure, prepare
-from benchmarks.process import CommandError, Usage, this_machine
+from benchmarks.process import CommandError, Usage
 from benchmarks.scale_corpora import FILLERS, Corpus, make, part_of, template_texts
-from benchmarks.scale_run import (
-    DedupWork,
-    Measured,
-    Memory,
-    PhasePeak,
-    RunSpec,
-    ScaleRun,
-    StageWork,
-    descendants,
-    memory_of,
-    phase_peaks,
-    run_watched,
-)
+from benchmarks.scale_run import DedupWork, ScaleRun
+from benchmarks.watch import Memory, PhasePeak, descendants, memory_of, phase_peaks
 from benchmarks.whole import Outcome, Phase, WholeRun
 
 WORDS = (
@@ -44,8 +31,8 @@ NUM_REAL = 300
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """A folder with a frozen tokenizer."""
-    bench = Bench(tmp_path_factory.mktemp("scale"), tokenizer_posts=1000)
-    prepare(bench)
+    bench = Bench(tmp_path_factory.mktemp("scale"))
+    prepare(bench, num_posts=1000)
     return bench
 
 
@@ -87,36 +74,31 @@ def check_nested(corpus: Corpus) -> None:
 
 def check_figures(run: ScaleRun) -> None:
     """Asserts that a run has all its figures, and that they agree."""
-    whole, dedup = run.measured.whole, run.dedup
-    assert [p.name for p in whole.phases] == [p.name for p in run.measured.peaks]
-    assert dedup.posts == whole.phase("dedup").posts <= whole.outcome.read
-    assert sum(dedup.duplicates.values()) == whole.outcome.duplicates
+    whole, dedup = run.whole, run.dedup
+    assert [p.name for p in whole.phases] == [p.name for p in run.peaks]
+    assert 0 < whole.phase("dedup").posts <= whole.outcome.read
+    assert sum(whole.duplicates.values()) == whole.outcome.duplicates
     assert 0 < dedup.largest_component <= dedup.counts["candidates"]
     assert dedup.components <= dedup.counts["candidates"] // 2
     assert dedup.counts["edges"] > 0
     assert min(dedup.file_bytes[edge] for edge in ("keys", "candidates")) > 0
-    assert dedup.stages
-    assert all(stage.units > 0 and stage.seconds >= 0 for stage in dedup.stages)
-    most = max(peak.anonymous_bytes for peak in run.measured.peaks)
-    assert 50 << 20 < most < run.measured.high_water_bytes
-    assert run.measured.input_bytes < run.measured.output_bytes
+    assert list(dedup.stages)[:2] == ["buckets", "join"]
+    assert all(seconds >= 0 for seconds in dedup.stages.values())
+    most = max(peak.anonymous_bytes for peak in run.peaks)
+    assert 50 << 20 < most < run.high_water_bytes
+    assert run.input_bytes < run.output_bytes
 
 
 @pytest.mark.slow
 def test_synthetic_posts(bench: Bench) -> None:
-    """The smaller size begins the larger, a run has its figures, and a second call takes them."""
+    """The smaller size begins the larger, and a run has its figures."""
     [corpus] = make("sample", sizes=[2000, 1000], work=bench.work, data=None)
     check_nested(corpus)
     assert num_lines(corpus.prefixes[1].files) == 2000
     run = measure(bench, corpus, corpus.prefixes[1])
     check_figures(run)
-    assert run.measured.whole.outcome.read == 2000
-    assert not bench.output.exists()
-    begun = time.monotonic()
-    assert measure(bench, corpus, corpus.prefixes[1]) == run
-    other = bench._replace(reuse=True, sets=("seed=2",))
-    assert measure(other, corpus, corpus.prefixes[1]) == run
-    assert time.monotonic() - begun < 1
+    assert run.whole.outcome.read == 2000
+    assert not (bench.work / "out").exists()
 
 
 @pytest.mark.slow
@@ -127,11 +109,12 @@ def test_real_posts(bench: Bench, invented: Path) -> None:
     check_nested(corpus)
     assert [prefix.posts for prefix in corpus.prefixes] == [NUM_REAL, NUM_REAL + 1]
     assert [len(prefix.files) for prefix in corpus.prefixes] == [2, 4]
-    every = bench._replace(sets=("filters.language_confidence.min_confidence=0",))
-    run = measure(every, corpus, corpus.prefixes[1])  # words at random may be of no language
+    recipe = bench.work / "every.toml"
+    recipe.write_text('name = "every"\n')  # words at random may be of no language
+    run = measure(bench, corpus._replace(recipe=str(recipe)), corpus.prefixes[1])
     check_figures(run)
-    assert run.measured.whole.outcome.read == 2 * NUM_REAL
-    assert run.dedup.duplicates["exact"] == 2 * 60
+    assert run.whole.outcome.read == 2 * NUM_REAL
+    assert run.whole.duplicates["exact"] == 2 * 60
 
 
 @pytest.mark.slow
@@ -143,7 +126,7 @@ def test_template_posts(bench: Bench) -> None:
         check_figures(run)
         assert run.dedup.components == 1
         assert run.dedup.largest_component >= 0.98 * 2000
-        kept = run.measured.whole.outcome.kept
+        kept = run.whole.outcome.kept
         assert kept < 20 if corpus.name == "template-short" else kept == 2000
 
 
@@ -201,20 +184,9 @@ def test_peaks_belong_to_the_phase_that_ran() -> None:
 def test_a_run_over_the_limit_is_killed(bench: Bench) -> None:
     """A run that holds more than the limit ends at once, and the message has both numbers."""
     corpus = make("template", sizes=[1000, 2000], work=bench.work, data=None)[0]
-    files, output = corpus.prefixes[0].files, bench.work / "limited"
-    spec = RunSpec(corpus.recipe, files, output, bench.tokenizer, limit_bytes=20 << 20)
     with pytest.raises(CommandError, match=r"bytes of memory; the limit was 20,971,520"):
-        run_watched(spec, mark="")
+        measure(bench._replace(limit_bytes=20 << 20), corpus, corpus.prefixes[0])
     assert not descendants(os.getpid())
-
-
-def test_another_setting_is_measured(bench: Bench) -> None:
-    """Other settings, other files or another limit are another measurement; a folder's name is not."""
-    prefix = make("template", sizes=[1000, 2000], work=bench.work, data=None)[0].prefixes[0]
-    marks = {b.mark(prefix) for b in (bench, bench._replace(sets=("seed=2",)))}
-    marks |= {bench._replace(limit_bytes=1).mark(prefix), bench.mark(prefix._replace(files=()))}
-    assert len(marks) == 4
-    assert bench._replace(tokenizer_posts=5).mark(prefix) in marks
 
 
 def figures(*, posts: int, cpu_seconds: float, peak: int) -> ScaleRun:
@@ -222,12 +194,9 @@ def figures(*, posts: int, cpu_seconds: float, peak: int) -> ScaleRun:
     phases = (Phase("clean", 1.0, 1.0, peak, posts), Phase("dedup", 1.0, cpu_seconds, peak, posts))
     usage, outcome = Usage(2.0, 2.0, 0.1), Outcome(posts, posts, 0, 9)
     peaks = (PhasePeak("clean", peak // 2, peak), PhasePeak("dedup", peak // 2, peak))
-    whole = WholeRun(2, usage, phases, 0.0, outcome)
-    stage = StageWork("join", 1, 0.5)
-    work = DedupWork(
-        posts, {"edges": 5, "slices": 3}, {"near": 1}, 1, posts, {"keys": 12}, (stage,)
-    )
-    return ScaleRun("sample", posts, "2026-01-01", Measured("", whole, peaks, peak, 1, 1), work)
+    whole = WholeRun(2, usage, phases, 0.0, outcome, {"near": 1})
+    work = DedupWork({"edges": 5, "slices": 3}, 1, posts, {"keys": 12}, {"join": 0.5})
+    return ScaleRun("sample", posts, whole, peaks, peak, 1, 1, work)
 
 
 def test_aims_are_met_or_not() -> None:
@@ -242,11 +211,13 @@ def test_aims_are_met_or_not() -> None:
     assert len(scale_tables.aims([small])) == 2
 
 
-def test_figures_go_through_json() -> None:
-    """A measured size is read back as it was, and what failed is said last."""
+def test_the_page_has_a_column_for_each_size() -> None:
+    """Rows are of all sizes; what a size does not have is 0, and the first has no smaller one."""
     sizes = ((1000, 1.0), (4000, 1.3))
     runs = [figures(posts=n, cpu_seconds=s, peak=1 << 30) for n, s in sizes]
-    assert [msgspec.json.decode(msgspec.json.encode(r), type=ScaleRun) for r in runs] == runs
-    text = scale_tables.markdown(runs, command="it", machine=this_machine(), failed=["9: failed"])
+    more = runs[1].dedup._replace(counts={"edges": 7, "keys": 1234})
+    text = scale_tables.markdown([runs[0], runs[1]._replace(dedup=more)], about="it")
     assert "| 4,000 | dedup | 4,000 | 1.0 | 1.3 |" in text
-    assert text.endswith("9: failed")
+    assert "| us per post more than the size before |  | 100.00 |" in text
+    for row in ("edges | 5 | 7", "slices | 3 | 0", "keys | 0 | 1,234", "MB of keys | 0.0 | 0.0"):
+        assert f"| {row} |" in text

@@ -1,8 +1,5 @@
 """Duplicates against brute force: the truth itself, what is removed by it, and independent oracles."""
 
-import json
-import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import dedup_short, dedup_templates
-from benchmarks.dedup_systems import Corpus, by_datasketch, candidate_pairs, resolve
+from benchmarks.dedup_resolve import resolve
+from benchmarks.dedup_systems import Corpus, by_datasketch, candidate_pairs
 from benchmarks.dedup_truth import (
     FLOOR,
     Pairs,
@@ -28,7 +26,6 @@ from benchmarks.dedup_truth import (
     shingles,
     true_pairs,
 )
-from benchmarks.process import ROOT
 from sluice.filters.dedup.clusters import EXACT_CODE, NEAR_CODE
 from sluice.filters.dedup.kernels import NO_KEY
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
@@ -471,17 +468,3 @@ def test_whole_weeks_are_drawn() -> None:
     assert all(n == 40 if g == "th" else n == weeks["a", g] for g, n in counts.items())
     assert 1 < len(counts) < len(weeks)
     assert draw(posts, 10**6) == posts
-
-
-def test_the_peer_s_script_needs_no_datatrove_to_be_asked() -> None:
-    """Its arguments can be read without its venv, and its code points are those of the text."""
-    script = ROOT / "benchmarks" / "dedup_datatrove.py"
-    out = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, check=True)
-    assert b"--code-points" in out.stdout
-    code = (
-        "import dedup_datatrove as d, json; print(json.dumps(d.CodePoints().word_tokenize('a 語')))"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=script.parent, capture_output=True, check=True
-    )
-    assert json.loads(found.stdout) == ["a", " ", "語"]

@@ -10,17 +10,17 @@ from tests.tokenizer.loader.test_files import numbers_of, write_output
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> argparse.Namespace:
-    output = write_output(tmp_path_factory.mktemp("bench") / "out", num_shards=2, each=32)
-    return argparse.Namespace(output=output, batches=5, micro_batch=2, rounds=2, peers=None)
+    output = write_output(tmp_path_factory.mktemp("bench") / "out", num_shards=2, each=64)
+    return argparse.Namespace(output=output, batches=5, peers=None)
 
 
 def test_every_way_reads_every_sequence(options: argparse.Namespace) -> None:
-    """What is compared reads the same: each way gives each of 64 sequences once, 2 at a time."""
+    """What is compared reads the same: each way gives each of 128 sequences once, 4 at a time."""
     for name, way in loader._ways(options).items():
         if "0 workers" in name or name.startswith("plain"):
             batches = way()
             got = np.concatenate([numbers_of(next(batches)) for _ in range(32)]).tolist()
-            assert sorted(got) == list(range(64)), name
+            assert sorted(got) == list(range(128)), name
             in_order = got == sorted(got)
             assert in_order == (name == "plain read, order of the files" or "`none`" in name), name
 

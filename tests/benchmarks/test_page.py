@@ -56,5 +56,5 @@ def test_the_command_has_the_arguments_it_documents(command: Any) -> None:
 
 def test_sizes_are_ascending_and_distinct() -> None:
     """Sizes may come in any order, and twice."""
-    parsed = dedup_scale.parser().parse_args(["--posts", "3_000,1000,3000", "--data", "x"])
+    parsed = dedup_scale.parser().parse_args(["--posts", "3_000,1000,3000", "--work", "x"])
     assert parsed.posts == (1000, 3000)
