@@ -38,6 +38,8 @@ class Filter(
         reason: what was wrong with a post that the filter rejects.
         version: raised whenever the same spec gives other scores or verdicts.
         bound: the field that holds the threshold; `min_*` and `max_*` are inclusive.
+        columns: the columns of POST that the scores depend on. Views of the text, such as `features` and
+            `languages`, are of `text`.
         costly: the scorer runs a model, so rows already rejected are taken out before it.
         screen: a model that judges posts, with scores in [0, 1]: they are counted by language, and a
             transformer can take the posts that it is unsure of.
@@ -46,6 +48,7 @@ class Filter(
     reason: ClassVar[str]
     version: ClassVar[int] = 1
     bound: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]] = ("text",)
     costly: ClassVar[bool] = False
     screen: ClassVar[bool] = False
 

@@ -1,5 +1,6 @@
 """A batch split by filters: the first that rejects a row gives the reason, and no row is lost."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ import pyarrow.compute as pc
 
 from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch, Mask, Scores
+from sluice.filters.contract import accepted, details, scores_of
+from sluice.schemas.errors import FilterError
 from sluice.schemas.reject import ERROR, POLICY, reject_batch
 
 
@@ -74,6 +77,9 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdi
         machines: filters with their scorers, in recipe order.
         phase: the phase that reject rows name.
 
+    Raises:
+        FilterError: a filter breaks the contract.
+
     >>> from sluice.filters.rules.min_words import MinWords
     >>> from sluice.schemas.post import POST
     >>> rows = [{"post_id": text, "text": text, "source_file": "a", "source_row": 0, "row_key": 0}
@@ -93,8 +99,8 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdi
         if spec.costly and posts_in <= SPARSE * len(alive_N):
             batch, scores = _only(batch, scores, alive_N)
             alive_N = np.ones(posts_in, np.bool_)
-        scores_N = _scored(batch, spec, score)
-        rejected_N = alive_N & ~spec.accepts(scores_N)
+        scores_N, accepted_N = _judged(batch, spec, score)
+        rejected_N = alive_N & ~accepted_N
         if spec.screen:
             screened.append(Screened(spec.name, batch, scores_N, alive_N, rejected_N))
         if rejected_N.any():
@@ -108,9 +114,18 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdi
     return Verdicts(batch, scores, concat_rejects(rejected), steps, tuple(screened))
 
 
-def _scored(batch: Batch, spec: Filter, score: Scorer) -> Scores:
+def _judged(batch: Batch, spec: Filter, score: Scorer) -> tuple[Scores, Mask]:
+    """Returns scores and verdicts."""
+    with _named(spec):
+        scores_N = scores_of(spec, score, batch)
+        return scores_N, accepted(spec, scores_N)
+
+
+@contextlib.contextmanager
+def _named(spec: Filter) -> Iterator[None]:
+    """Notes the filter's name on an exception."""
     try:
-        return score(batch)
+        yield
     except Exception as failure:
         failure.add_note(f"{STAGE_NOTE}{spec.name}")
         raise
@@ -127,7 +142,7 @@ def isolate_failures(
 
     Args:
         batch: N posts.
-        apply: raises on a bad row; pure.
+        apply: raises on a bad row; pure. MemoryError and FilterError are not of a row, and are passed on.
         phase: the phase that dead letters name.
         stage: the stage that dead letters name.
 
@@ -136,7 +151,7 @@ def isolate_failures(
     """
     try:
         yield apply(batch)
-    except MemoryError:
+    except (MemoryError, FilterError):
         raise
     except Exception as failure:
         n = len(batch)
@@ -161,7 +176,8 @@ def _only(batch: Batch, scores: dict[str, Scores], mask_N: Mask) -> tuple[Batch,
 def _rejects(
     batch: Batch, mask_N: Mask, spec: Filter, scores_N: Scores, *, phase: str
 ) -> pa.RecordBatch:
-    detail = spec.detail(batch)
+    with _named(spec):
+        detail = details(spec, batch)
     return reject_batch(
         int(mask_N.sum()),
         {

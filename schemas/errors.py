@@ -20,6 +20,12 @@ class RecipeError(SluiceError):
     exit_code = 2
 
 
+class FilterError(SluiceError):
+    """A filter of another distribution that is missing, cannot be loaded, or breaks the contract."""
+
+    exit_code = 2
+
+
 class InputError(SluiceError):
     """An input file that cannot be found, opened or understood as a whole."""
 

@@ -2,6 +2,7 @@
 
 from sluice.schemas.errors import (
     DamagedError,
+    FilterError,
     InputError,
     LedgerError,
     LimitError,
@@ -15,6 +16,7 @@ from sluice.schemas.errors import (
 
 __all__ = [
     "DamagedError",
+    "FilterError",
     "InputError",
     "LedgerError",
     "LimitError",

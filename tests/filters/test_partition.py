@@ -50,16 +50,20 @@ class Costly(MinChars, frozen=True, kw_only=True, tag="costly"):
     costly = True
 
 
-class Screening(MinChars, frozen=True, kw_only=True, tag="screening"):
-    """A screen."""
+class Screening(Filter, frozen=True, kw_only=True, tag="screening"):
+    """A screen: a tenth of the characters, at most 1."""
 
+    reason = "short"
+    bound = "min_length"
     costly = True
     screen = True
+
+    min_length: float
 
     def build(self) -> Scorer:
         def score(batch: Batch) -> np.ndarray:
             assert "no" not in batch.text.to_pylist()
-            return on_grid(batch.features.num_chars)
+            return on_grid(batch.features.num_chars / 10)
 
         return score
 
@@ -225,7 +229,7 @@ def test_a_screen_counts_what_reached_it() -> None:
         ["no", "a long one", "another", "and more", "x" * 5, "y" * 6, "z" * 7, "w" * 8],
         ["no", "a long one"],
     ):
-        spec = Screening(min_chars=6)
+        spec = Screening(min_length=0.6)
         machines = [(f, f.build()) for f in (MinChars(min_chars=3), spec)]
         (seen,) = partition(Batch(post_batch(texts)), machines, phase="clean").screened
         assert seen.reached_N.sum() == sum(len(t) >= 3 for t in texts)

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.filters.base import Filter
 from sluice.filters.batch import Batch
+from sluice.filters.contract import built
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures, partition
-from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
 from sluice.schemas.post import POST
 from sluice.schemas.reject import EMPTY_TEXT, POLICY, reject_batch
@@ -25,7 +26,7 @@ Clean = Callable[[pa.RecordBatch], Iterator[Verdicts]]
 """Splits POST rows; what comes out holds every row once, in the order of the rows."""
 
 
-def cleaner(filters: tuple[AnyFilter, ...], language_model: str) -> Clean:
+def cleaner(filters: tuple[Filter, ...], language_model: str) -> Clean:
     """Returns the function that cleans posts by a recipe's filters; models are loaded once a process.
 
     A post that makes a filter raise is a dead letter of kind `error`, alone.
@@ -47,10 +48,10 @@ def _clean(
 
 @lru_cache(maxsize=4)
 def load_machines(
-    filters: tuple[AnyFilter, ...], language_model: str
+    filters: tuple[Filter, ...], language_model: str
 ) -> tuple[LanguageIdentifier, tuple[Machine, ...]]:
     """Returns the language identifier and the filters with their scorers; once a process."""
-    return build_identifier(language_model), tuple((f, f.build()) for f in filters)
+    return build_identifier(language_model), tuple((f, built(f)) for f in filters)
 
 
 def clean_batch(
