@@ -10,6 +10,7 @@ import msgspec
 
 from sluice.schemas.counts import PhaseCounts
 from sluice.schemas.names import inside
+from sluice.schemas.origin import FilterOrigin
 from sluice.schemas.report import ModelFile, PostReport, TokenLedger, TokenReport
 
 MANIFEST_VERSION: Final = 1
@@ -56,14 +57,33 @@ class TokenFormat(msgspec.Struct, kw_only=True):
     sequences_per_shard: int
 
 
+class FilterVersion(msgspec.Struct, kw_only=True):
+    """A filter of the run.
+
+    Attributes:
+        version: of the filter: raised whenever the same settings give other scores.
+        origin: the distribution that it is of; None for those of Sluice.
+    """
+
+    name: str
+    version: int
+    origin: FilterOrigin | None = None
+
+
 class Manifest(msgspec.Struct, kw_only=True):
-    """manifest.json. `recipe` is the recipe with its defaults and without paths, as JSON."""
+    """manifest.json.
+
+    Attributes:
+        recipe: the recipe with its defaults and without paths, as JSON.
+        filters: in recipe order; none in an output of a version before 0.3.
+    """
 
     manifest_version: int
     sluice: str
     recipe: dict[str, Any]
     fingerprints: dict[str, str]
     inputs: list[InputEntry]
+    filters: list[FilterVersion] = []
     models: list[ModelFile]
     phases: PhaseCounts
     posts: PostReport

@@ -18,6 +18,7 @@ from sluice.schemas.counts import (
     TrainingWords,
 )
 from sluice.schemas.errors import LedgerError
+from sluice.schemas.origin import FilterOrigin
 
 REPORT_VERSION: Final = 1
 SPECIAL_TOKENS: Final = ("begin_of_document", "turns", "end_of_document")
@@ -139,7 +140,11 @@ def table_problems(posts: PostReport, tokens: TokenReport) -> Iterator[str]:
 
 
 class FilterReport(Section):
-    """What a filter was asked, let pass and cost; `msec` of CPU time on one core."""
+    """What a filter was asked, let pass and cost; `msec` of CPU time on one core.
+
+    Attributes:
+        origin: the distribution that the filter is of; None for those of Sluice.
+    """
 
     name: str = ""
     reason: str = ""
@@ -147,6 +152,7 @@ class FilterReport(Section):
     posts_in: int | None = None
     posts_out: int | None = None
     msec: int | None = None
+    origin: FilterOrigin | None = None
 
 
 class Band(Section):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from sluice.filters.registry import AnyFilter
+from sluice.filters.base import Filter
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
 from sluice.schemas.arrays import Array, Int32s, Uint32s
@@ -124,7 +124,7 @@ SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_i
 """The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
 
 
-def kept_schema(filters: Sequence[AnyFilter]) -> pa.Schema:
+def kept_schema(filters: Sequence[Filter]) -> pa.Schema:
     """Returns the schema of the `kept` edge: POST columns, the language, a float32 column a filter."""
     fields = [POST.field(n) for n in KEPT_COLUMNS]
     fields += [pa.field("language", pa.string()), pa.field("language_group", pa.string())]

@@ -9,9 +9,11 @@ from typing import Any, get_args
 
 import msgspec
 
-from sluice.filters.registry import AnyFilter
+from sluice.filters.base import Filter
+from sluice.filters.origin import Claims, claims
+from sluice.filters.plugins import SHIPPED, find, union_of, wrong_spec
 from sluice.pipeline.recipes.schema import Classifier, Recipe
-from sluice.schemas.errors import RecipeError, did_you_mean
+from sluice.schemas.errors import FilterError, RecipeError, did_you_mean
 
 _SHIPPED = resources.files("sluice.pipeline.recipes")
 
@@ -36,10 +38,16 @@ def load(name_or_path: str, *, sets: tuple[str, ...] = ()) -> Recipe:
 
 def decode(tree: dict[str, Any], *, where: str) -> Recipe:
     """Returns the recipe that a decoded TOML tree holds; raises RecipeError naming the key."""
+    claimed = claims()
+    kinds = _filter_kinds(tree, claimed, where=where)
     try:
-        recipe = msgspec.convert(tree, Recipe)
+        recipe = _convert(tree, kinds)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{where}: {_explain(str(error), tree)}") from None
+        raise RecipeError(f"{where}: {_explain(str(error), tree, kinds, claimed)}") from None
+    for i, spec in enumerate(recipe.filters):
+        wrong = None if type(spec) in SHIPPED.values() else wrong_spec(spec)
+        if wrong:
+            raise RecipeError(f"{where}: $.filters[{i}] ({spec.name}): {wrong}")
     names = [f.name for f in recipe.filters]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
@@ -53,6 +61,36 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
     if idle is not None:
         raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")
     return recipe
+
+
+def _filter_kinds(tree: dict[str, Any], claimed: Claims, *, where: str) -> dict[str, type[Filter]]:
+    """Returns the filters that a recipe may have: all of ours, and those of others that it names.
+
+    Raises:
+        RecipeError: a filter that it names is claimed more than once, or cannot be loaded.
+    """
+    kinds, entries = dict(SHIPPED), tree.get("filters")
+    for i, entry in enumerate(entries if isinstance(entries, list) else []):
+        name = entry.get("filter") if isinstance(entry, dict) else None
+        try:
+            kind = find(name, claimed) if isinstance(name, str) else None
+        except FilterError as error:
+            raise RecipeError(f"{where}: $.filters[{i}].filter: {error}") from error
+        if kind is not None:
+            kinds[str(name)] = kind
+    return kinds
+
+
+def _convert(tree: dict[str, Any], kinds: dict[str, type[Filter]]) -> Recipe:
+    """Returns the recipe; its filters are decoded apart where some are of other distributions."""
+    others = [kind for name, kind in kinds.items() if name not in SHIPPED]
+    if not others:
+        return msgspec.convert(tree, Recipe)
+    spec: Any = union_of(others)
+    table: Any = msgspec.defstruct("Filters", [("filters", tuple[spec, ...])])
+    filters = msgspec.convert({"filters": tree["filters"]}, table).filters
+    recipe = msgspec.convert({**tree, "filters": []}, Recipe)
+    return msgspec.structs.replace(recipe, filters=filters)
 
 
 def _check_transformer(recipe: Recipe, model: Classifier, *, where: str) -> None:
@@ -146,7 +184,9 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(message: str, tree: dict[str, Any]) -> str:
+def _explain(
+    message: str, tree: dict[str, Any], kinds: dict[str, type[Filter]], claimed: Claims
+) -> str:
     """Turns msgspec's message into `path: what is wrong; did you mean`."""
     text, _, path = message.rpartition(" - at `")
     path = path.rstrip("`") if text else "$"
@@ -154,14 +194,14 @@ def _explain(message: str, tree: dict[str, Any]) -> str:
     unknown = re.search(r"unknown field `([^`]+)`", text)
     if unknown:
         key = unknown.group(1)
-        return f"{path}.{key}: unknown key{did_you_mean(key, _known_keys(path, tree))}"
+        return f"{path}.{key}: unknown key{did_you_mean(key, _known_keys(path, tree, kinds))}"
     invalid = re.search(r"Invalid value '([^']+)'", text)
     if invalid and path.endswith(".filter"):
-        hint = did_you_mean(invalid.group(1), list(_filter_classes()))
+        hint = did_you_mean(invalid.group(1), {*kinds, *claimed})
         return f"{path}: no filter {invalid.group(1)!r}{hint}"
     choice = re.search(r"Invalid enum value '([^']+)'", text)
     if choice:
-        names = [name for name in get_args(_type_at(path, tree)) if isinstance(name, str)]
+        names = [name for name in get_args(_type_at(path, tree, kinds)) if isinstance(name, str)]
         return f"{path}: must be one of {', '.join(names)}, got {choice.group(1)!r}"
     if "RFC3339 encoded date" in text:
         return f"{path}: must be a day, YYYY-MM-DD"
@@ -174,19 +214,14 @@ def _entry_name(path: str, tree: dict[str, Any]) -> str:
     return f" ({_name_of(tree[place[1]][int(place[2])])})" if place else ""
 
 
-def _filter_classes() -> dict[str, type]:
-    """Returns every filter class by its name, in the order of names."""
-    return dict(sorted((str(c.__struct_config__.tag), c) for c in AnyFilter.__args__))
-
-
-def _known_keys(path: str, tree: dict[str, Any]) -> list[str]:
+def _known_keys(path: str, tree: dict[str, Any], kinds: dict[str, type[Filter]]) -> list[str]:
     """Returns the keys that the table at `path` may hold."""
-    node = _type_at(path, tree)
+    node = _type_at(path, tree, kinds)
     fields_of = [f.name for f in msgspec.structs.fields(node)] if isinstance(node, type) else []
-    return [*fields_of, "filter"] if node in _filter_classes().values() else fields_of
+    return [*fields_of, "filter"] if node in kinds.values() else fields_of
 
 
-def _type_at(path: str, tree: dict[str, Any]) -> Any:
+def _type_at(path: str, tree: dict[str, Any], kinds: dict[str, type[Filter]]) -> Any:
     """Returns the type that the recipe declares at `path`."""
     node: Any = Recipe
     at: Any = tree
@@ -196,5 +231,5 @@ def _type_at(path: str, tree: dict[str, Any]) -> Any:
             node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
         elif isinstance(at, list) and index.isdigit():
             at = at[int(index)]
-            node = _filter_classes().get(str(at.get("filter")), Classifier)
+            node = kinds.get(str(at.get("filter")), Classifier)
     return node

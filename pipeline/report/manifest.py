@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sluice.filters.language.identify import identifier_models
+from sluice.filters.origin import origin_of
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.train import tokenizer_path
@@ -21,6 +22,7 @@ from sluice.schemas.counts import ShardCounts
 from sluice.schemas.manifest import (
     MANIFEST_VERSION,
     ContractFile,
+    FilterVersion,
     InputEntry,
     Manifest,
     ShardFile,
@@ -63,6 +65,10 @@ def manifest(job: Job, results: Results) -> Manifest:
         recipe=canonical(_without_paths(job.recipe)),
         fingerprints=results.fingerprints,
         inputs=[msgspec.convert(file.about(), InputEntry) for file in job.inventory.files],
+        filters=[
+            FilterVersion(name=f.name, version=f.version, origin=origin_of(type(f)))
+            for f in job.recipe.filters
+        ],
         models=model_files(job),
         phases=results.phases,
         posts=post_report(results),
@@ -126,7 +132,8 @@ def model_files(job: Job) -> list[ModelFile]:
         if sha256:
             own = getattr(spec, "model", None)
             file = ModelFile(name=spec.name, model=Path(own or spec.name).name, sha256=sha256)
-            file.licence = None if own else OWN_LICENCE
+            is_shipped = not own and origin_of(type(spec)) is None
+            file.licence = OWN_LICENCE if is_shipped else None
             found.append(file)
     for transformer, located in zip(job.recipe.transformers, job.located, strict=True):
         name = model_name(transformer)

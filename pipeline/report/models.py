@@ -2,6 +2,7 @@
 
 from msgspec.structs import asdict
 
+from sluice.filters.origin import origin_of
 from sluice.pipeline.ledger.score_histograms import fairness
 from sluice.pipeline.phases.classify import cascade
 from sluice.pipeline.phases.classify.thresholds import bounds, reason
@@ -30,6 +31,7 @@ def filter_reports(job: Job, results: Results) -> list[FilterReport]:
                 reason=spec.reason,
                 threshold=float(getattr(spec, spec.bound)),
                 msec=usec[spec.name] // 1000,
+                origin=origin_of(type(spec)),
             )
             for spec, step in zip(job.recipe.filters, steps, strict=True)
         ),

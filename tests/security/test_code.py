@@ -55,6 +55,7 @@ ALLOWED = {
         "filters/transformers/checkpoint.py",
         "pickle",
     ): "its error, which torch raises for what it refuses",
+    ("filters/plugins.py", "load"): "a filter of an installed distribution, when a recipe names it",
     ("filters/transformers/checkpoint.py", "load"): "torch.load, weights_only unless `trust`",
     ("filters/transformers/checkpoint.py", "eval"): "torch's mode of a model, no code",
     ("filters/transformers/load.py", "importlib"): "whether torch and transformers are installed",

@@ -6,7 +6,10 @@ Nothing crosses machines here: see `stage.py` for what a unit does.
 from importlib.metadata import version
 from typing import Any
 
+from sluice.filters.base import Filter
+from sluice.filters.carried import carried
 from sluice.filters.language.identify import LANGUAGE_VERSION
+from sluice.filters.origin import origin_of
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.phases.clean.batches import PHASE
@@ -33,9 +36,11 @@ def part(job: Job) -> dict[str, Any]:
     }
 
 
-def filter_part(spec: Any) -> list[Any]:
-    """Returns what a filter's scores and verdicts depend on: its spec, version and model."""
-    return [spec, spec.version, getattr(spec, "model_sha256", "")]
+def filter_part(spec: Filter) -> list[Any]:
+    """Returns what a filter's scores and verdicts depend on: its spec, version, model and distribution."""
+    origin = origin_of(type(spec))
+    part = [spec, spec.version, getattr(spec, "model_sha256", "")]
+    return part if origin is None else [*part, origin]
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
@@ -46,7 +51,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         output=job.output,
         root=job.inventory.root,
         options=read_options(job.recipe),
-        filters=job.recipe.filters,
+        filters=carried(job.recipe.filters),
         language_model=job.recipe.language.model,
         minhash=job.minhash,
         num_partitions=key_partitions(job),

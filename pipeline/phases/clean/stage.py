@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.filters.base import Filter
 from sluice.filters.batch import Batch
+from sluice.filters.carried import CarriedFilters, unpacked
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.partition import Screened, Verdicts
-from sluice.filters.registry import AnyFilter
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
@@ -54,7 +55,7 @@ class CleanStage:
     output: str
     root: str
     options: ReadOptions
-    filters: tuple[AnyFilter, ...]
+    filters: CarriedFilters
     language_model: str
     minhash: MinHashSpec
     num_partitions: int
@@ -64,8 +65,9 @@ class CleanStage:
 
     def do(self, unit: Unit, attempt: Attempt) -> CleanCounts:
         """Cleans a unit, with models that are loaded once a process."""
-        clean = cleaner(self.filters, self.language_model)
-        outputs = CleanOutputs(self, unit, attempt)
+        filters = unpacked(self.filters)
+        clean = cleaner(filters, self.language_model)
+        outputs = CleanOutputs(self, filters, unit, attempt)
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:
             for read in read_unit(self.root, input_unit, self.options):
@@ -78,9 +80,11 @@ class CleanStage:
 class CleanOutputs:
     """The edges of a clean unit: kept posts, rejects, keys and screened posts, and their counts."""
 
-    def __init__(self, stage: CleanStage, unit: Unit, attempt: Attempt):
-        self._stage, self._attempt = stage, attempt
-        self._schema = kept_schema(stage.filters)
+    def __init__(
+        self, stage: CleanStage, filters: tuple[Filter, ...], unit: Unit, attempt: Attempt
+    ):
+        self._stage, self._filters, self._attempt = stage, filters, attempt
+        self._schema = kept_schema(filters)
         self._kept_path, self._keys_path = attempt.path("kept"), attempt.path("keys")
         self._kept = pa.ipc.new_file(
             self._kept_path,
@@ -159,7 +163,7 @@ class CleanOutputs:
         languages = part.kept.languages
         columns = [part.kept.posts.column(n) for n in KEPT_COLUMNS]
         columns += [languages.language, languages.language_group, pa.array(languages.confidence_N)]
-        columns += [pa.array(part.scores[f.name]) for f in self._stage.filters]
+        columns += [pa.array(part.scores[f.name]) for f in self._filters]
         self._kept.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def _write_keys(self, kept: Batch) -> None:

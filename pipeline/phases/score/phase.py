@@ -1,5 +1,6 @@
 """Phase score, the one phase of `sluice score`: input units -> every score of every post, and no decision."""
 
+from sluice.filters.carried import carried
 from sluice.pipeline.phases.job import Job, fingerprint_of, read_options
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.run_order import fingerprints
@@ -17,7 +18,7 @@ def plan(job: Job) -> PhasePlan:
         output=job.output,
         root=job.inventory.root,
         options=read_options(job.recipe),
-        filters=job.recipe.filters,
+        filters=carried(job.recipe.filters),
         language_model=job.recipe.language.model,
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from sluice.filters.base import Filter, on_grid
 from sluice.filters.batch import Batch, Mask, Scores
+from sluice.filters.carried import CarriedFilters, unpacked
+from sluice.filters.contract import scores_of
 from sluice.filters.language.views import model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures
-from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.inputs.inventory import InputUnit
@@ -41,7 +42,7 @@ class ScoreStage:
     output: str
     root: str
     options: ReadOptions
-    filters: tuple[AnyFilter, ...]
+    filters: CarriedFilters
     language_model: str
     transformers: "Models" = ()
     name: str = PHASE
@@ -49,13 +50,14 @@ class ScoreStage:
 
     def do(self, unit: Unit, attempt: Attempt) -> ScoreCounts:
         """Scores a unit, with models that are loaded once a process."""
-        identify, machines = load_machines(self.filters, self.language_model)
+        filters = unpacked(self.filters)
+        identify, machines = load_machines(filters, self.language_model)
         transformers = load_transformers(self.transformers)
         name = f"scores/scores-{unit.index:05d}.parquet"
         path = attempt.contract_path(self.output, name)
         rejects = RejectFile(attempt, self.output, f"{PHASE}-{unit.index:05d}")
         scored: list[pa.RecordBatch] = []
-        schema = score_schema(self.filters, self.transformers)
+        schema = score_schema(filters, self.transformers)
         views = model_views(identify, *(score for _, score in machines))
 
         def apply(batch: Batch) -> Verdicts:
@@ -97,7 +99,7 @@ def _loaded(transformers: bytes) -> tuple[TransformerScorer, ...]:
 
 
 def score_schema(
-    filters: Sequence[AnyFilter], transformers: Sequence[tuple[Classifier, Located]] = ()
+    filters: Sequence[Filter], transformers: Sequence[tuple[Classifier, Located]] = ()
 ) -> pa.Schema:
     """Returns the schema of the scores: id, language, a float32 column a filter and a model's label.
 
@@ -124,7 +126,7 @@ def score_batch(
     columns = [batch.posts.column("post_id"), found.language, found.language_group]
     columns.append(pa.array(on_grid(found.confidence_N)))
     own = _own_columns([f for f, _ in machines])
-    columns += [pa.array(score(batch)) for f, score in machines if f.name in own]
+    columns += [pa.array(scores_of(f, score, batch)) for f, score in machines if f.name in own]
     for model in transformers:
         columns += map(pa.array, on_grid(model.score(batch.text).scores_NL.T))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
