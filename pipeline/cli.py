@@ -1,4 +1,4 @@
-"""The command line: run, verify, report, inspect, export, score, sample.
+"""The command line: run, verify, report, inspect, export, score, sample, filters.
 
 Exit codes: 0 done; 1 a limit was exceeded, counts do not balance, or verification failed; 2 the command,
 recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finished units are kept).
@@ -31,6 +31,7 @@ examples:
   sluice verify out                            re-read everything that was written
   sluice inspect out 1234567890                what happened to one post
   sluice export out megatron tokens-megatron   the tokens for another trainer
+  sluice filters                               every filter, with its score, threshold and reason
 
 After a kill or an interrupt, rerun the same command to resume: finished units are kept.
 Exit codes: 0 done; 1 a limit was exceeded, counts do not balance, or verification failed;
@@ -136,6 +137,8 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--seed", type=int, default=1, metavar="S", help="same seed, same bytes (1)"
     )
+    filters = _command(commands, "filters", "every filter that a recipe can name", _filters)
+    filters.add_argument("--json", action="store_true", help="print all that is known of each")
     return top
 
 
@@ -323,6 +326,20 @@ def _sample(parsed: argparse.Namespace, flags: list[str]) -> int:
     print(f"wrote {parsed.posts:,} synthetic posts to {parsed.output}")
     for label, n in sorted(summary.by_label.items()):
         print(f"  {label:<20} {n:>10,}")
+    return 0
+
+
+def _filters(parsed: argparse.Namespace, flags: list[str]) -> int:
+    import msgspec
+    from rich.console import Console
+
+    from sluice.filters.listing import list_filters
+    from sluice.pipeline.filter_list import show
+
+    if parsed.json:
+        print(msgspec.json.format(msgspec.json.encode(list_filters()), indent=1).decode())
+    else:
+        show(list_filters(), Console(highlight=False, markup=False))
     return 0
 
 

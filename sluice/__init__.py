@@ -11,6 +11,7 @@ some milliseconds and loads neither Beam nor numba:
 |---|---|
 | `run`, `score`, `verify`, `inspect` | the commands of the same names, as functions (`sluice.pipeline.api`) |
 | `Filter`, `Scorer`, `Batch` | what a filter of your own is made of (`sluice.filters`) |
+| `list_filters`, `FilterInfo` | every filter that a recipe can name, those of other distributions too |
 | `TokenDataset`, `TokenLoader` | feed shards to PyTorch (`sluice.tokenizer.loader`); torch is needed to
 make one |
 | `sluice.errors` | what can go wrong |
@@ -26,16 +27,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sluice.filters.base import Filter, Scorer
     from sluice.filters.batch import Batch
+    from sluice.filters.listing import FilterInfo, list_filters
     from sluice.pipeline.api import inspect, run, score, verify
     from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
 
 __all__ = [
     "Batch",
     "Filter",
+    "FilterInfo",
     "Scorer",
     "TokenDataset",
     "TokenLoader",
     "inspect",
+    "list_filters",
     "run",
     "score",
     "verify",
@@ -44,10 +48,12 @@ __all__ = [
 _HOME = {
     "Batch": "sluice.filters.batch",
     "Filter": "sluice.filters.base",
+    "FilterInfo": "sluice.filters.listing",
     "Scorer": "sluice.filters.base",
     "TokenDataset": "sluice.tokenizer.loader.dataset",
     "TokenLoader": "sluice.tokenizer.loader.dataset",
     "inspect": "sluice.pipeline.api",
+    "list_filters": "sluice.filters.listing",
     "run": "sluice.pipeline.api",
     "score": "sluice.pipeline.api",
     "verify": "sluice.pipeline.api",

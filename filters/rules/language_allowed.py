@@ -12,7 +12,7 @@ from sluice.filters.language.codes import two_letter
 
 
 class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed"):
-    """Keeps a post whose language, or its group, is in a list. Score: 1 if it is, else 0.
+    """Keeps a post in certain languages. Score: 1 if its language or the group is in the list, else 0.
 
     Attributes:
         languages: ISO 639-1 codes, or 639-3 where there is none; a group (`ar`, `no`, `zh`) admits its

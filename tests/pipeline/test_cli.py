@@ -14,7 +14,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit, UnitManifest
 from sluice.schemas.counts import CleanCounts, NoCounts
 
-COMMANDS = ("run", "verify", "report", "inspect", "score", "sample")
+COMMANDS = ("run", "verify", "report", "inspect", "score", "sample", "filters")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
