@@ -1,4 +1,4 @@
-# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers, .venv-dataflow, .venv-spark
+# make install   .venv with all that the tests need, kernels compiled ahead; .venv-readers, -dataflow, -plugins, -spark
 # make check     format, lint, types, layers, tests: the one test command; says what each part took
 # make test      the tests, in two processes (PROCESSES=2); make test ROOM=filters/text runs those of a room
 # make nightly   all tests, those that are sized for a night too, then make faults
@@ -19,7 +19,7 @@ ROOMS := schemas filters tokenizer pipeline
 
 .PHONY: install check format lint types layers structure size json-schema test nightly dist audit models bench spark faults clean
 
-INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow spark)
+INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow plugins spark)
 
 # Debian's packages and the big venv, then the small venvs, at once: most of it waits for the network.
 install:
@@ -47,7 +47,7 @@ endef
 
 # The libraries of the trainers that exports are for. They want other versions than ours, and cloud SDKs, so they
 # have venvs of their own. Tests run them as processes. The same for what Beam's Dataflow runner needs to check a job: see its
-# requirements.
+# requirements. And for a filter of another library, that an example wraps.
 .venv-%/.installed: tests/%/requirements.txt .venv/.dev-installed
 	$(call SMALL_VENV,.venv-$*,$<)
 
@@ -157,5 +157,5 @@ bench: install
 	$(BIN)/python -m benchmarks.main_job
 
 clean:
-	rm -rf .venv-models .venv-peer .venv-readers .venv-dataflow .venv-spark build dist *.egg-info \
+	rm -rf .venv-models .venv-peer .venv-readers .venv-dataflow .venv-plugins .venv-spark build dist *.egg-info \
 		.mypy_cache .ruff_cache .hypothesis .checks

@@ -267,7 +267,7 @@ def strings_of_the_code() -> Iterator[str]:
                     yield text
 
 
-@pytest.mark.parametrize("name", ["messages", "messages of dataflow"])
+@pytest.mark.parametrize("name", ["messages", "messages of dataflow", "messages of plugins"])
 def test_messages(name: str) -> None:
     """Every message that a page explains is one of the code."""
     strings = "\n".join(strings_of_the_code())

@@ -1,0 +1,1 @@
+"""Filters of datatrove for Sluice."""
