@@ -70,6 +70,8 @@ ALLOWED = {
     ("pipeline/processes/child.py", "runpy"): "starts a module of ours that its caller names",
     ("pipeline/engine/beam/options.py", "importlib"): "whether an extra is installed",
     ("pipeline/engine/beam/watchdog.py", "subprocess"): "Beam's worker, by our own module",
+    ("pipeline/engine/workers.py", "multiprocessing"): "its end of a pipe, no process",
+    ("pipeline/engine/worker.py", "multiprocessing"): "its end of a pipe, no process",
     ("pipeline/engine/workers.py", "subprocess"): "a worker of the run, by our own module",
     (
         "pipeline/engine/workers.py",

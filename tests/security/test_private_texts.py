@@ -11,6 +11,7 @@ import pytest
 from sluice.filters.rules.hashtag_ratio import HashtagRatio
 from sluice.pipeline import cli
 from sluice.pipeline.phases.clean import batches as clean
+from sluice.pipeline.phases.clean.stage import CleanStage
 
 CANARY = "canarykzqxv"
 RECIPE = """
@@ -107,7 +108,7 @@ def test_no_text_leaves_a_unit_that_breaks(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """An unexpected error that quotes a post ends the run without the quote."""
-    monkeypatch.setattr(clean, "_clean_unit", failing)
+    monkeypatch.setattr(CleanStage, "do", failing)
     assert cli.main(start) == 1
     shown = capfd.readouterr()
     assert "ValueError" in shown.err

@@ -11,6 +11,7 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.pipeline.engine.beam.graph import Regroup
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
@@ -75,14 +76,16 @@ def test_ranges_stay_worth_a_request() -> None:
 
 
 def test_one_units_file_gives_each_partition_a_unit(tmp_path) -> None:
-    """One unit's file becomes a reduce unit for each partition that has rows, by an engine's exchange too."""
+    """One unit's file becomes a reduce unit for each partition that has rows, by either engine."""
     done = write_unit(str(tmp_path), "all", [[0, 3], [3]], 0)
+
+    way = exchange.Exchange("rows", name="shard")
 
     def check(units: list[Unit]) -> None:
         first, second = sorted(units, key=lambda unit: unit.name)
         assert (first.name, second.name) == ("shard-00000", "shard-00003")
         assert [b.num_rows for _, b in exchange.read(second)] == [2]
 
+    check(exchange.units_of(way, [done]))
     with beam.Pipeline() as pipeline:
-        units = pipeline | beam.Create([done]) | exchange.Exchange("rows", name="shard")
-        assert_that(units, check)
+        assert_that(pipeline | beam.Create([done]) | Regroup(way), check)
