@@ -34,7 +34,7 @@ class Task(NamedTuple):
     stage: bytes | None
 
 
-class Outcome(NamedTuple):
+class Answer(NamedTuple):
     """What a worker answers: nothing where the unit is done, else the failure and its traceback."""
 
     failure: Failure | None = None
@@ -77,7 +77,7 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
         self._stage: bytes | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Task, Outcome]
+        self._connection: Connection[Task, Answer]
 
     def do(self, stage: bytes, units: UnitQueue) -> "Future[None]":
         """Does units of a pickled stage, as long as there are some; the future raises what went wrong."""
@@ -86,15 +86,15 @@ class Worker:
     def _do(self, stage: bytes, units: UnitQueue) -> None:
         try:
             for unit in units:
-                outcome = self._ask(Task(unit, None if stage == self._stage else stage))
+                answer = self._ask(Task(unit, None if stage == self._stage else stage))
                 self._stage = stage
-                if outcome.failure is not None:
-                    raise UnitError(outcome.failure) from RuntimeError(outcome.trace)
+                if answer.failure is not None:
+                    raise UnitError(answer.failure) from RuntimeError(answer.trace)
         except BaseException:
             units.clear()
             raise
 
-    def _ask(self, task: Task) -> Outcome:
+    def _ask(self, task: Task) -> Answer:
         process = self._process or self._start()
         try:
             self._connection.send(task)
@@ -179,7 +179,7 @@ class Workers:
         return self._others[: max(number, 0)]
 
 
-def serve(connection: "Connection[Outcome, Task]") -> None:
+def serve(connection: "Connection[Answer, Task]") -> None:
     """Does what the run's process asks for, until that ends."""
     stage: Stage | None = None
     with contextlib.suppress(EOFError):
@@ -189,9 +189,9 @@ def serve(connection: "Connection[Outcome, Task]") -> None:
                 if task.stage is not None or stage is None:
                     stage = pickle.loads(task.stage or b"")
                 do(stage, task.unit)
-                outcome = Outcome()
+                answer = Answer()
             except UnitError as failed:
-                outcome = Outcome(failed.failure, traceback.format_exc())
+                answer = Answer(failed.failure, traceback.format_exc())
             except Exception as error:
-                outcome = Outcome(failure_of("worker", task.unit, error), traceback.format_exc())
-            connection.send(outcome)
+                answer = Answer(failure_of("worker", task.unit, error), traceback.format_exc())
+            connection.send(answer)
