@@ -84,7 +84,7 @@ def report(
             engine=engine,
             processes=processes,
         ),
-        models=model_files(job),
+        models=list(model_files(job)),
         versions=Versions(beam=version("apache-beam"), python=platform.python_version()),
         warnings=list(warnings(job, results)),
     )

@@ -69,7 +69,7 @@ def manifest(job: Job, results: Results) -> Manifest:
             FilterVersion(name=f.name, version=f.version, origin=origin_of(type(f)))
             for f in job.recipe.filters
         ],
-        models=model_files(job),
+        models=list(model_files(job)),
         phases=results.phases,
         posts=post_report(results),
         tokens=token_report(results),
@@ -121,23 +121,17 @@ def model_name(spec: Classifier) -> str:
     return Path(spec.model).name if Path(spec.model).is_dir() else spec.model
 
 
-def model_files(job: Job) -> list[ModelFile]:
-    """Returns the models that the run used, by who used them, with the licence where it is known."""
-    found = [
-        ModelFile(name="language", model=file, sha256=sha256, licence=licence)
-        for file, sha256, licence in identifier_models(job.recipe.language.model)
-    ]
+def model_files(job: Job) -> Iterator[ModelFile]:
+    """Yields the models that the run used, by who used them, with the licence where it is known."""
+    for file, digest, licence in identifier_models(job.recipe.language.model):
+        yield ModelFile(name="language", model=file, sha256=digest, licence=licence)
     for spec in job.recipe.filters:
-        sha256 = getattr(spec, "model_sha256", None)
-        if sha256:
+        if sha256 := getattr(spec, "model_sha256", None):
             own = getattr(spec, "model", None)
-            file = ModelFile(name=spec.name, model=Path(own or spec.name).name, sha256=sha256)
             is_shipped = not own and origin_of(type(spec)) is None
-            file.licence = OWN_LICENCE if is_shipped else None
-            found.append(file)
+            model, terms = Path(own or spec.name).name, OWN_LICENCE if is_shipped else None
+            yield ModelFile(name=spec.name, model=model, sha256=sha256, licence=terms)
     for transformer, located in zip(job.recipe.transformers, job.located, strict=True):
-        name = model_name(transformer)
         for part in located.files:
-            model = f"{name} {part.name}"
-            found.append(ModelFile(name=transformer.prefix, model=model, sha256=part.sha256))
-    return found
+            model = f"{model_name(transformer)} {part.name}"
+            yield ModelFile(name=transformer.prefix, model=model, sha256=part.sha256)

@@ -79,8 +79,7 @@ def _losses(report: Report) -> Iterator[tuple[str, str, int]]:
 def _duplicate_counts(report: Report) -> Table:
     """Returns posts dropped by kind of duplicate, in the order in which they are found."""
     counts = report.posts.duplicates
-    known = [kind for kind in DUPLICATES if kind in counts]
-    return {kind: counts[kind] for kind in dict.fromkeys([*known, *counts])}
+    return {kind: counts[kind] for kind in (*DUPLICATES, *counts) if kind in counts}
 
 
 def _first_number(cluster: tuple[str, int]) -> tuple[int, str]:

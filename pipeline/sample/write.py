@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sluice.pipeline.ledger.tally import most_first, value_counts
 from sluice.pipeline.sample.block import MALFORMED, block_posts
 from sluice.pipeline.sample.broken import BREAKAGES
 from sluice.pipeline.sample.draws import Draws
@@ -126,7 +127,8 @@ def write_sample(
     wordlists = wordfreq_version()
     _make_room(output)
     names = tuple(f"posts-{k:02d}.jsonl" + (".gz" if compress else "") for k in range(files))
-    tally = _Tally()
+    tally: dict[str, Counter[str]] = defaultdict(Counter)
+    text_bytes = 0
     with ExitStack() as stack:
         jsonl = [stack.enter_context(_JsonlFile(output / name)) for name in names]
         labels = stack.enter_context(pq.ParquetWriter(_unfinished(output / LABELS_NAME), LABELS))
@@ -134,19 +136,19 @@ def write_sample(
             for k, file in enumerate(jsonl):
                 table = file.append(block.filter(pc.equal(block["file"], k)), draws=draws)
                 labels.write_table(table)
-                tally.add(table)
-            tally.text_bytes += pc.sum(pc.binary_length(block["text"])).as_py()
+                _count(tally, table)
+            text_bytes += pc.sum(pc.binary_length(block["text"])).as_py()
     for name in (*names, LABELS_NAME):
         os.replace(_unfinished(output / name), output / name)
     summary = SampleSummary(
-        posts=tally.counts["label"].total(),
+        posts=tally["label"].total(),
         blank_lines=sum(file.blank_lines for file in jsonl),
         seed=seed,
         files=names,
-        text_bytes=tally.text_bytes,
-        by_label=tally.by("label"),
-        by_detail=tally.by("detail"),
-        by_language=tally.by("language"),
+        text_bytes=text_bytes,
+        by_label=dict(most_first(tally["label"])),
+        by_detail=dict(most_first(tally["detail"])),
+        by_language=dict(most_first(tally["language"])),
     )
     _write_json(output / SUMMARY_NAME, summary, wordlists)
     return summary
@@ -247,25 +249,13 @@ def _labels(rows: pa.Table, name: str, line_N: Int64s) -> pa.Table:
     return pa.table([columns[field] for field in LABELS.names], schema=LABELS)
 
 
-class _Tally:
-    """Counts what the labels say, as they are written."""
-
-    def __init__(self) -> None:
-        self.text_bytes = 0
-        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
-
-    def add(self, labels: pa.Table) -> None:
-        """Counts a table of LABELS."""
-        detail = pc.binary_join_element_wise(labels["label"], labels["detail"], "/")
-        language = pc.fill_null(labels["language"], "none")
-        columns = {"label": labels["label"], "detail": detail, "language": language}
-        for name, column in columns.items():
-            for row in pc.drop_null(column).value_counts().to_pylist():
-                self.counts[name][row["values"]] += row["counts"]
-
-    def by(self, name: str) -> dict[str, int]:
-        """Returns counts, the most frequent first."""
-        return dict(sorted(self.counts[name].items(), key=lambda item: (-item[1], item[0])))
+def _count(tally: dict[str, Counter[str]], labels: pa.Table) -> None:
+    """Counts what a table of LABELS says: its labels, their details and the languages."""
+    detail = pc.binary_join_element_wise(labels["label"], labels["detail"], "/")
+    language = pc.fill_null(labels["language"], "none")
+    columns = {"label": labels["label"], "detail": detail, "language": language}
+    for name, column in columns.items():
+        tally[name].update(value_counts(pc.drop_null(column)))
 
 
 def _unfinished(path: Path) -> Path:
