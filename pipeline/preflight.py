@@ -29,11 +29,12 @@ WORK_BYTES_PER_INPUT_BYTE = 3.5
 def history_lines(job: Job) -> Iterator[str]:
     """Yields what the run can read of the history that its recipe names."""
     folder, read = job.recipe.dedup.history, job.remembered
-    if folder is not None and read:
-        posts = sum(s.rows for s in read)
-        yield f"history  {folder}: {posts:,} posts of {read[0].day} to {read[-1].day}"
-    elif folder is not None:
-        yield f"history  {folder}: nothing there yet that this run may read"
+    if folder is None:
+        return
+    told = "nothing there yet that this run may read"
+    if read:
+        told = f"{sum(s.rows for s in read):,} posts of {read[0].day} to {read[-1].day}"
+    yield f"history  {folder}: {told}"
 
 
 def transformer_lines(job: Job) -> Iterator[str]:
@@ -75,10 +76,9 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     yield f"disk     about {size(needed_bytes(job))} in {job.output}{_room(job.output)}"
     sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
     words = min(SAMPLE_BYTE_MEMORY * sample, WORD_MEMORY * job.recipe.vocabulary.max_words)
-    if job.recipe.vocabulary.tokenizer is None:
-        yield f"memory   about 0.6 GB a worker; the BPE's training {size(3e8 + words)} at most"
-    else:
-        yield "memory   about 0.6 GB a worker"
+    trained = job.recipe.vocabulary.tokenizer is None
+    training = f"; the BPE's training {size(3e8 + words)} at most" if trained else ""
+    yield f"memory   about 0.6 GB a worker{training}"
     check_disk(job)
     if flags:
         from sluice.pipeline.engine.beam import graph_check

@@ -293,12 +293,10 @@ def _scores(output: str, manifest: Manifest) -> Problems:
 
 
 def _same(name: str, found: Table, expected: Table) -> Problems:
-    for reason in sorted(set(found) | set(expected)):
-        if found.get(reason, 0) != expected.get(reason, 0):
-            yield (
-                f"rejects hold {found.get(reason, 0):,} rows of {name}.{reason}, "
-                f"the ledger says {expected.get(reason, 0):,}"
-            )
+    for reason in sorted(found.keys() | expected.keys()):
+        rows, told = found.get(reason, 0), expected.get(reason, 0)
+        if rows != told:
+            yield f"rejects hold {rows:,} rows of {name}.{reason}, the ledger says {told:,}"
 
 
 CHECKS: dict[str, Callable[[str, Manifest], Problems]] = {
