@@ -1,86 +1,238 @@
-"""The commands as functions: what `sluice.run`, `sluice.score`, `sluice.verify` and `sluice.inspect` are.
+"""The commands as functions: `sluice.run`, `score`, `verify`, `inspect`, `sample`, `export`, `open_output`.
 
-The command line is a thin layer over them. They read and write the same folders, and raise the errors of
-`sluice.errors`.
+The command line is a thin layer over them. They read and write the same folders, raise the errors of
+`sluice.errors`, tell the logger `sluice` what they do, and touch nothing else of the process: no signals, no
+streams. What they need is imported when they are called.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sluice.pipeline import commands
-from sluice.pipeline.outputs import inspect as inspection
-from sluice.pipeline.outputs import verify as verification
-from sluice.pipeline.storage import local_copies
-from sluice.schemas.report import Report
+from sluice.schemas.errors import OutputError, RecipeError
 
-Say = Callable[[str], None]
-"""Takes a line about the progress of a command."""
+if TYPE_CHECKING:
+    from sluice.pipeline.commands import ScoreReport
+    from sluice.pipeline.engine.choice import EngineName
+    from sluice.pipeline.engine.progress import OnProgress
+    from sluice.pipeline.outputs.export import Export, Format, Items
+    from sluice.pipeline.outputs.inspect import Inspection
+    from sluice.pipeline.outputs.run_output import RunOutput
+    from sluice.pipeline.recipes.schema import Recipe
+    from sluice.pipeline.sample.write import SampleSummary
+    from sluice.schemas.report import Report
+
+PathLike = str | os.PathLike[str]
+"""A path or a URI."""
 
 _log = logging.getLogger("sluice")
 
 
 def run(
-    recipe: str,
+    recipe: "PathLike | Recipe",
     *,
-    inputs: Sequence[str] = (),
-    output: str = "sluice-out",
-    overrides: Sequence[str] = (),
+    inputs: PathLike | Sequence[PathLike] = (),
+    output: PathLike = "sluice-out",
+    overrides: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    progress: "OnProgress | None" = None,
+    engine: "EngineName | None" = None,
     beam_flags: Sequence[str] = (),
-    say: Say = _log.info,
-) -> Report:
+) -> "Report":
     """Runs a recipe to its end, as `sluice run` does, and returns its report.
 
+    Finished units are kept whatever ends a run: an error, Ctrl-C, SIGKILL. The same call resumes it.
+
     Args:
-        recipe: path of a TOML file, or the name of a shipped recipe.
+        recipe: path of a TOML file, the name of a shipped recipe, or a `sluice.Recipe`.
         inputs: paths, URIs or globs of files to read, in place of the recipe's `input.files`.
         output: folder or URI; it is made if it is not there.
-        overrides: settings of the form KEY=VALUE, as `--set` takes them.
+        overrides: settings that are changed: `{"filters.spam.max_spam": 0.9, "seed": 7}`. None stands for a
+            key's default.
+        workers: processes that share the work; by default as many as cores, memory and input allow.
+        progress: is given a `sluice.Progress` where a phase begins and ends, and about twice a second
+            between, then from another thread. What it raises ends the run.
+        engine: "inline" does the units in this process and in workers of its own, "beam" in Beam. By default
+            inline, or Beam where `beam_flags` are given.
         beam_flags: for Beam, as they follow `--` on the command line.
-        say: is given each line about the progress.
 
     Raises:
-        SluiceError: what went wrong and how to fix it. Finished units are kept, and the same call resumes.
+        SluiceError: what went wrong and how to fix it.
     """
-    with local_copies.scope():
-        job = commands.load_job(recipe, inputs, output, overrides, flags=beam_flags)
-        return commands.run(job, flags=beam_flags, say=say)
+    from sluice.pipeline import commands
+    from sluice.pipeline.storage import local_copies
+
+    settings, with_beam = _recipe(recipe, overrides, workers), engine == "beam" or bool(beam_flags)
+    with local_copies.scope(), _root_logger_kept(with_beam=with_beam):
+        job = commands.load_job(settings, _paths(inputs), os.fspath(output), flags=beam_flags)
+        return commands.run(job, flags=beam_flags, progress=progress, engine=engine)
 
 
 def score(
-    recipe: str,
+    recipe: "PathLike | Recipe",
     *,
-    inputs: Sequence[str] = (),
-    output: str = "sluice-out",
-    overrides: Sequence[str] = (),
+    inputs: PathLike | Sequence[PathLike] = (),
+    output: PathLike = "sluice-out",
+    overrides: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    progress: "OnProgress | None" = None,
+    engine: "EngineName | None" = None,
     beam_flags: Sequence[str] = (),
-) -> list[str]:
-    """Scores every post and decides nothing, as `sluice score` does; returns the lines of its table.
+) -> "ScoreReport":
+    """Scores every post and decides nothing, as `sluice score` does; returns how scores are distributed.
 
     The scores are in `output/scores/`. The arguments are those of `run`.
 
     Raises:
         SluiceError: what went wrong and how to fix it.
     """
-    with local_copies.scope():
-        job = commands.load_job(recipe, inputs, output, overrides, flags=beam_flags)
-        return list(commands.score_posts(job, flags=beam_flags))
+    from sluice.pipeline import commands
+    from sluice.pipeline.storage import local_copies
+
+    settings, with_beam = _recipe(recipe, overrides, workers), engine == "beam" or bool(beam_flags)
+    with local_copies.scope(), _root_logger_kept(with_beam=with_beam):
+        job = commands.load_job(settings, _paths(inputs), os.fspath(output), flags=beam_flags)
+        return commands.score_posts(job, flags=beam_flags, progress=progress, engine=engine)
 
 
-def verify(output: str, *, say: Say = _log.info) -> list[str]:
-    """Reads all of an output again, as `sluice verify` does; returns what is wrong with it.
-
-    Raises:
-        OutputError: the folder holds no finished run.
-    """
-    with local_copies.scope():
-        return verification.verify(output, say=say)
-
-
-def inspect(output: str, post_id: str) -> list[str]:
-    """Returns what happened to a post, as `sluice inspect` prints it; nothing where no post has the id.
+def verify(output: PathLike) -> list[str]:
+    """Reads all of an output again, as `sluice verify` does; returns what is wrong with it: [] is valid.
 
     Raises:
         OutputError: the folder holds no finished run.
     """
+    from sluice.pipeline.outputs import verify as verification
+    from sluice.pipeline.storage import local_copies
+
     with local_copies.scope():
-        return list(inspection.inspect(output, post_id))
+        return verification.verify(os.fspath(output), say=_log.info)
+
+
+def inspect(output: PathLike, post_id: str) -> "Inspection":
+    """Returns what happened to a post: reason and score, or where its tokens are.
+
+    Raises:
+        OutputError: the folder holds no finished run.
+        UnknownPostError: no row of it has the id.
+    """
+    from sluice.pipeline.outputs import inspect as inspection
+    from sluice.pipeline.storage import local_copies
+
+    with local_copies.scope():
+        return inspection.inspect(os.fspath(output), post_id)
+
+
+def open_output(path: PathLike) -> "RunOutput":
+    """Opens a finished output: its tables, its report, and the tokens and the text of a post.
+
+    Args:
+        path: of the folder, or a URI.
+
+    Raises:
+        OutputError: the folder holds no finished run.
+    """
+    from sluice.pipeline.outputs.run_output import RunOutput
+
+    return RunOutput(os.fspath(path))
+
+
+def export(
+    output: PathLike,
+    format: "Format",
+    folder: PathLike,
+    *,
+    items: "Items | None" = None,
+    leftover: bool = False,
+) -> "Export":
+    """Writes the tokens of an output for another trainer, as `sluice export` does.
+
+    Args:
+        output: the folder of a finished run.
+        format: "megatron" gives ITEMS.bin and ITEMS.idx, "mds" index.json and shard.*.mds.
+        folder: new or empty; it appears when all is written, together with export.json.
+        items: "documents" (of megatron the default) or "sequences" (of mds).
+        leftover: whether the sequences that fill no round of shards are exported as well.
+
+    Raises:
+        OutputError: there is no finished run, the format is none, or the folder is not empty.
+        LedgerError: other tokens were written than the manifest says.
+    """
+    from sluice.pipeline.outputs import export as exporting
+    from sluice.pipeline.storage import local_copies
+    from sluice.schemas.errors import did_you_mean
+
+    if format not in exporting.WRITERS:
+        raise OutputError(f"format {format!r}: unknown{did_you_mean(format, exporting.WRITERS)}")
+    with local_copies.scope():
+        return exporting.export(
+            os.fspath(output), format, os.fspath(folder), items=items, leftover=leftover
+        )
+
+
+def sample(output: PathLike, *, posts: int, seed: int = 1) -> "SampleSummary":
+    """Writes synthetic posts with labels, as `sluice sample` does; the same seed gives the same posts.
+
+    Args:
+        output: a new or empty folder.
+        posts: how many.
+        seed: 0 or more.
+
+    Raises:
+        OutputError: the folder holds something else, or a number is out of range.
+        SluiceError: wordfreq is not installed (`pip install 'sluice[sample]'`).
+    """
+    from sluice.pipeline.sample.write import write_sample
+
+    if posts < 1:
+        raise OutputError(f"posts = {posts}: must be at least 1")
+    return write_sample(Path(output), num_posts=posts, seed=seed)
+
+
+def _recipe(
+    recipe: "PathLike | Recipe", overrides: Mapping[str, Any] | None, workers: int | None
+) -> "Recipe":
+    from sluice.pipeline.recipes import loader
+
+    loaded = loader.load(recipe, overrides=overrides)
+    if workers is None:
+        return loaded
+    return loader.load(loaded, overrides={"workers.processes": workers})
+
+
+def _paths(inputs: PathLike | Sequence[PathLike]) -> list[str]:
+    """Returns the inputs; one path is one input, not its letters."""
+    if isinstance(inputs, str | os.PathLike):
+        return [os.fspath(inputs)]
+    if not isinstance(inputs, Sequence):
+        raise RecipeError(f"inputs must be paths, got {type(inputs).__name__}")
+    return [os.fspath(path) for path in inputs]
+
+
+@contextlib.contextmanager
+def _root_logger_kept(*, with_beam: bool) -> Iterator[None]:
+    """Inside, Beam leaves no handler on a root logger that has none.
+
+    Beam calls `logging.warning` while it is imported, and `logging.basicConfig` for its options: they give a
+    root logger without handlers one that prints to stderr, and stays. It gets one that does what is done
+    without handlers.
+    """
+    if not with_beam or logging.getLogger().handlers:
+        yield
+        return
+    with _root_handler(logging.NullHandler()):
+        import_module("sluice.pipeline.engine.beam.run")
+    with _root_handler(logging.lastResort or logging.NullHandler()):
+        yield
+
+
+@contextlib.contextmanager
+def _root_handler(handler: logging.Handler) -> Iterator[None]:
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

@@ -5,22 +5,23 @@ recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finish
 """
 
 import argparse
+import contextlib
 import gc
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sluice.pipeline import api
 from sluice.pipeline.processes.signals import stopped_by_signals
 from sluice.schemas.errors import OutputError, SluiceError
 from sluice.schemas.names import visible
 
 if TYPE_CHECKING:
-    from sluice.pipeline.phases.job import Job
+    from sluice.pipeline.recipes.schema import Recipe
 
 DESCRIPTION = "Turns social posts into packed token shards for pre-training."
 EPILOG = """\
@@ -84,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _set_up_logging() -> None:
     """Sends warnings, ours and those of libraries, to stderr, without Beam's remarks on the root logger."""
     handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
     handler.setFormatter(_Visible("%(name)s: %(message)s"))
     handler.addFilter(lambda record: record.name != "root" or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -225,38 +227,77 @@ def _say_if_compiling() -> None:
         _say("compiling kernels (once; a minute or two)")
 
 
-def _job(parsed: argparse.Namespace, flags: list[str] | None) -> "Job":
-    from sluice.pipeline import commands
+class _Lines(logging.Handler):
+    """Prints what the commands tell at level INFO; warnings go where all do."""
+
+    def __init__(self, say: Callable[[str], None]):
+        super().__init__(logging.INFO)
+        self._print = say
+        self.addFilter(lambda record: record.levelno == logging.INFO)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._print(record.getMessage())
+
+
+@contextlib.contextmanager
+def _telling(say: Callable[[str], None]) -> Iterator[None]:
+    """Inside, what the logger `sluice` is told is printed by a function."""
+    logger, handler = logging.getLogger("sluice"), _Lines(say)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _recipe(parsed: argparse.Namespace) -> "Recipe":
+    from sluice.pipeline.recipes import loader
 
     sets = list(parsed.set)
     if parsed.workers is not None:
         sets.append(f"workers.processes={parsed.workers}")
-    return commands.load_job(parsed.recipe, parsed.input, parsed.output, sets, flags=flags)
+    return loader.load(parsed.recipe, sets=tuple(sets))
 
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
         _say_if_compiling()
-        from sluice.pipeline import commands
-        from sluice.pipeline.report import text
-        from sluice.pipeline.storage import files as storage
-
-        job = _job(parsed, None if parsed.plan else flags)
         if parsed.plan:
-            from sluice.pipeline import preflight
+            return _plan(parsed, flags)
+        from sluice.pipeline.report import text
+        from sluice.pipeline.terminal import ProgressLine
 
-            _show(list(preflight.plan_lines(job, flags)))
-            return 0
-        report = commands.run(job, flags=flags, say=_say, engine=parsed.engine)
+        with _telling(_say), ProgressLine() as progress:
+            report = api.run(
+                _recipe(parsed),
+                inputs=parsed.input,
+                output=parsed.output,
+                progress=progress,
+                engine=parsed.engine,
+                beam_flags=flags,
+            )
+    from sluice.pipeline.storage import files as storage
+
     _show(text.funnel(report))
-    _show(["", f"report: {storage.join(job.output, 'report', 'report.html')}"])
+    page = storage.join(storage.absolute(parsed.output), "report", "report.html")
+    _show(["", f"report: {page}"])
+    return 0
+
+
+def _plan(parsed: argparse.Namespace, flags: list[str]) -> int:
+    from sluice.pipeline import commands, preflight
+
+    job = commands.load_job(_recipe(parsed), parsed.input, parsed.output, flags=None)
+    _show(list(preflight.plan_lines(job, flags)))
     return 0
 
 
 def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from sluice.pipeline.outputs.verify import verify
-
-    problems = verify(parsed.output, say=print)
+    with _telling(print):
+        problems = api.verify(parsed.output)
     for problem in problems:
         _say(f"sluice: {problem}")
     outcome = f"{len(problems)} problem(s)" if problems else "as its manifest says"
@@ -282,21 +323,16 @@ def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _inspect(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from sluice.pipeline.outputs.inspect import inspect
+    from sluice.pipeline.outputs.inspect import lines
 
-    lines = list(inspect(parsed.output, parsed.post_id))
-    if not lines:
-        raise OutputError(
-            f"{parsed.output}: no post has the id {parsed.post_id!r} (malformed rows may have none)"
-        )
-    _show(lines)
+    _show(lines(api.inspect(parsed.output, parsed.post_id)))
     return 0
 
 
 def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from sluice.pipeline.outputs.export import export, summary
+    from sluice.pipeline.outputs.export import summary
 
-    exported = export(
+    exported = api.export(
         parsed.output,
         parsed.format,
         parsed.folder,
@@ -310,19 +346,27 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
 def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
         _say_if_compiling()
-        from sluice.pipeline import commands
+        from sluice.pipeline.terminal import ProgressLine
 
-        job = _job(parsed, flags)
-        _show(commands.score_posts(job, flags=flags, engine=parsed.engine))
+        with _telling(_say), ProgressLine() as progress:
+            report = api.score(
+                _recipe(parsed),
+                inputs=parsed.input,
+                output=parsed.output,
+                progress=progress,
+                engine=parsed.engine,
+                beam_flags=flags,
+            )
+    from sluice.pipeline.commands import score_lines
+
+    _show(score_lines(report))
     return 0
 
 
 def _sample(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from sluice.pipeline.sample.write import write_sample
-
     if parsed.posts < 1:
         raise OutputError(f"--posts {parsed.posts}: must be at least 1")
-    summary = write_sample(Path(parsed.output), num_posts=parsed.posts, seed=parsed.seed)
+    summary = api.sample(parsed.output, posts=parsed.posts, seed=parsed.seed)
     print(f"wrote {parsed.posts:,} synthetic posts to {parsed.output}")
     for label, n in sorted(summary.by_label.items()):
         print(f"  {label:<20} {n:>10,}")

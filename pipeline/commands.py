@@ -3,22 +3,25 @@
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from sluice.pipeline.engine import choice
 from sluice.pipeline.engine.choice import EngineName
-from sluice.pipeline.engine.progress import Say
-from sluice.pipeline.engine.run import Engine, run_phases, run_plan
+from sluice.pipeline.engine.progress import OnProgress
+from sluice.pipeline.engine.run import Engine, run_phases, run_plan, told
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
+from sluice.pipeline.outputs.finished import read_report
 from sluice.pipeline.phases.job import Job, keep_units, make_job, read_options
 from sluice.pipeline.phases.score import phase as score
-from sluice.pipeline.phases.score.stage import summary
+from sluice.pipeline.phases.score.stage import ScoreSummary, summary
 from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.preflight import check_disk, history_lines
 from sluice.pipeline.processes.cost import Meter
-from sluice.pipeline.recipes import loader
+from sluice.pipeline.processes.signals import owns_process
+from sluice.pipeline.recipes.schema import Recipe
 from sluice.pipeline.report import build, manifest, totals
 from sluice.pipeline.report.figures import size
 from sluice.pipeline.report.render import render
@@ -28,39 +31,41 @@ from sluice.pipeline.storage.sealed import write_json
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.pipeline.units.recovery import invalidating_damaged
 from sluice.schemas.counts import ScorePhase
-from sluice.schemas.errors import OutputError
 from sluice.schemas.report import Report
 
 
 def load_job(
-    name_or_path: str,
+    recipe: Recipe,
     inputs: Sequence[str],
     output: str,
-    sets: Sequence[str],
     *,
     flags: Sequence[str] | None = (),
 ) -> Job:
     """Returns the job of a recipe, with its inputs found.
 
     Args:
-        name_or_path: of the recipe.
+        recipe: what is to be done.
         inputs: files to read, in place of the recipe's own.
         output: folder or URI.
-        sets: settings KEY=VALUE that are changed.
         flags: Beam's, checked first: some name an engine that cannot do a job. None where nothing is run.
     """
     if flags:
         from sluice.pipeline.engine.beam.options import beam_options, check_engine
 
         check_engine(beam_options(flags))
-    loaded = loader.load(name_or_path, sets=tuple(sets))
     if inputs:
-        files = msgspec.structs.replace(loaded.input, files=tuple(inputs))
-        loaded = msgspec.structs.replace(loaded, input=files)
-    return make_job(loaded, out=output)
+        files = msgspec.structs.replace(recipe.input, files=tuple(inputs))
+        recipe = msgspec.structs.replace(recipe, input=files)
+    return make_job(recipe, out=output)
 
 
-def run(job: Job, *, flags: Sequence[str], say: Say, engine: EngineName | None = None) -> Report:
+def run(
+    job: Job,
+    *,
+    flags: Sequence[str],
+    progress: OnProgress | None,
+    engine: EngineName | None = None,
+) -> Report:
     """Runs the job to its end; returns its report.
 
     Raises:
@@ -72,19 +77,18 @@ def run(job: Job, *, flags: Sequence[str], say: Say, engine: EngineName | None =
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
     tokens.check_tokenizer(job)
-    say(
-        f"{len(job.inventory.files)} input files, {size(sum(f.bytes for f in job.inventory.files))}"
-    )
+    num_bytes = sum(file.bytes for file in job.inventory.files)
+    told.info("%d input files, %s", len(job.inventory.files), size(num_bytes))
     with (
         Meter() as meter,
         _holding(job),
         choice.opened(job, engine=engine, flags=flags) as using,
     ):
         output_folder.claim(out, owner)
-        say(_engine_line(using))
+        told.info("%s", _engine_line(using))
         for line in history_lines(job):
-            say(line)
-        results, runs = run_phases(job, using, say=say, meter=meter)
+            told.info("%s", line)
+        results, runs = run_phases(job, using, progress=progress, meter=meter)
         totals.check(results)
         files = [written.entry.name for written in manifest.contract_files(job, results)]
         output_folder.keep_only(out, files)
@@ -117,7 +121,12 @@ def _holding(job: Job) -> Iterator[None]:
     """Holds the output and the history for one run; units whose files are damaged are invalidated."""
     folder = job.recipe.dedup.history
     remembered = contextlib.nullcontext() if folder is None else history.locked(folder)
-    with output_folder.locked(job.output), remembered, local_copies.scope(), invalidating_damaged():
+    with (
+        output_folder.locked(job.output, wakes=owns_process()),
+        remembered,
+        local_copies.scope(),
+        invalidating_damaged(),
+    ):
         yield
 
 
@@ -127,24 +136,35 @@ def _write_page(out: str, report: Report) -> None:
 
 def write_report_again(out: str) -> Report:
     """Renders report.html from report.json again, which stays as it is; returns the report."""
-    output_folder.check_is_output(out)
-    path = storage.join(out, "report", "report.json")
-    try:
-        report = msgspec.json.decode(storage.read_bytes(path), type=Report)
-    except FileNotFoundError:
-        raise OutputError(
-            f"{out}: no report/report.json: the run did not finish; rerun the same command"
-        ) from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from None
+    report = read_report(out)
     _write_page(out, report)
     return report
 
 
+class ScoreReport(NamedTuple):
+    """What `sluice score` found; the scores themselves are in `folder`.
+
+    Attributes:
+        folder: the Parquet files, a row for each post that could be read.
+        read: rows of the input.
+        scored: posts that have scores.
+        filters: how the scores of each filter, and of each label of a transformer, are distributed.
+    """
+
+    folder: str
+    read: int
+    scored: int
+    filters: tuple[ScoreSummary, ...]
+
+
 def score_posts(
-    job: Job, *, flags: Sequence[str], engine: EngineName | None = None
-) -> Iterator[str]:
-    """Scores every post; yields a table of how scores are distributed and what would be rejected."""
+    job: Job,
+    *,
+    flags: Sequence[str],
+    progress: OnProgress | None,
+    engine: EngineName | None = None,
+) -> ScoreReport:
+    """Scores every post; returns how scores are distributed and what would be rejected."""
     out, owner = job.output, job.owner("score")
     output_folder.check_owner(out, owner)
     with _holding(job), choice.opened(job, engine=engine, flags=flags) as using:
@@ -153,13 +173,19 @@ def score_posts(
         keep_units(job)
         plan = score.plan(job)
         output_folder.drop_stale_work(out, [plan.folder])
-        result, _ = run_plan(plan, using)
+        result, _ = run_plan(plan, using, progress=progress)
         done = manifests(done_units(storage.join(plan.folder, "score")))
         output_folder.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.counted(ScorePhase).score
-    yield f"{counts.scored:,} of {counts.read:,} posts scored: {storage.join(out, 'scores')}"
+    rows = tuple(summary(job.output, job.recipe))
+    return ScoreReport(storage.join(out, "scores"), counts.read, counts.scored, rows)
+
+
+def score_lines(report: ScoreReport) -> Iterator[str]:
+    """Yields scores as a table of the terminal."""
+    yield f"{report.scored:,} of {report.read:,} posts scored: {report.folder}"
     yield f"{'filter':<24}{'threshold':>10}{'rejects':>9}{'1%':>10}{'median':>10}{'90%':>10}{'99%':>10}"
-    for row in summary(job.output, job.recipe):
+    for row in report.filters:
         quantiles = "".join(f"{q:>10.4g}" for q in row.quantiles)
         line = f"{'-':>10}{'-':>8}"
         if row.threshold is not None and row.rejected is not None:

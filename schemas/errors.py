@@ -38,6 +38,10 @@ class OutputError(SluiceError):
     exit_code = 2
 
 
+class UnknownPostError(OutputError):
+    """No row of an output bears the id that was asked for."""
+
+
 class StorageError(SluiceError):
     """A store of files that cannot be reached, refuses, or has no library here."""
 

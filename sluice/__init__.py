@@ -9,16 +9,20 @@ some milliseconds and loads neither Beam nor numba:
 
 | name | what it is |
 |---|---|
-| `run`, `score`, `verify`, `inspect` | the commands of the same names, as functions (`sluice.pipeline.api`) |
-| `Filter`, `Scorer`, `Batch` | what a filter of your own is made of (`sluice.filters`) |
+| `run`, `score`, `verify`, `inspect`, `sample`, `export` | the commands of these names, as functions |
+| `filter_table` | the posts of a table or a frame, split by a recipe's filters; without files or Beam |
+| `open_output` | a finished output: its tables, its report, the tokens and the text of a post |
+| `Recipe` | what a run does, as a value |
+| `Progress` | how far a run is; what its callback is given |
+| `Partition` | what `filter_table` returns |
+| `Filter`, `Scorer`, `Batch` | what a filter of your own is made of |
 | `list_filters`, `FilterInfo` | every filter that a recipe can name, those of other distributions too |
-| `TokenDataset`, `TokenLoader` | feed shards to PyTorch (`sluice.tokenizer.loader`); torch is needed to
-make one |
+| `TokenDataset`, `TokenLoader` | feed shards to PyTorch; torch is needed to make one |
 | `sluice.errors` | what can go wrong |
 | `sluice.testing` | what holds a filter to the rules that all filters follow |
 
-The sub-packages `schemas`, `filters`, `tokenizer` and `pipeline` are the folders of these names beside
-this one in the repository: docs/architecture.md says what lives where.
+docs/python.md has examples. The sub-packages `schemas`, `filters`, `tokenizer` and `pipeline` are the folders
+of these names beside this one in the repository: docs/architecture.md says what lives where.
 """
 
 from importlib import import_module
@@ -28,19 +32,29 @@ if TYPE_CHECKING:
     from sluice.filters.base import Filter, Scorer
     from sluice.filters.batch import Batch
     from sluice.filters.listing import FilterInfo, list_filters
-    from sluice.pipeline.api import inspect, run, score, verify
+    from sluice.pipeline.api import export, inspect, open_output, run, sample, score, verify
+    from sluice.pipeline.engine.progress import Progress
+    from sluice.pipeline.filter_table import Partition, filter_table
+    from sluice.pipeline.recipes.schema import Recipe
     from sluice.tokenizer.loader.dataset import TokenDataset, TokenLoader
 
 __all__ = [
     "Batch",
     "Filter",
     "FilterInfo",
+    "Partition",
+    "Progress",
+    "Recipe",
     "Scorer",
     "TokenDataset",
     "TokenLoader",
+    "export",
+    "filter_table",
     "inspect",
     "list_filters",
+    "open_output",
     "run",
+    "sample",
     "score",
     "verify",
 ]
@@ -49,12 +63,19 @@ _HOME = {
     "Batch": "sluice.filters.batch",
     "Filter": "sluice.filters.base",
     "FilterInfo": "sluice.filters.listing",
+    "Partition": "sluice.pipeline.filter_table",
+    "Progress": "sluice.pipeline.engine.progress",
+    "Recipe": "sluice.pipeline.recipes.schema",
     "Scorer": "sluice.filters.base",
     "TokenDataset": "sluice.tokenizer.loader.dataset",
     "TokenLoader": "sluice.tokenizer.loader.dataset",
+    "export": "sluice.pipeline.api",
+    "filter_table": "sluice.pipeline.filter_table",
     "inspect": "sluice.pipeline.api",
     "list_filters": "sluice.filters.listing",
+    "open_output": "sluice.pipeline.api",
     "run": "sluice.pipeline.api",
+    "sample": "sluice.pipeline.api",
     "score": "sluice.pipeline.api",
     "verify": "sluice.pipeline.api",
 }

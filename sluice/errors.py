@@ -10,6 +10,7 @@ from sluice.schemas.errors import (
     RecipeError,
     SluiceError,
     StorageError,
+    UnknownPostError,
     VerifyError,
     WorkerError,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "RecipeError",
     "SluiceError",
     "StorageError",
+    "UnknownPostError",
     "VerifyError",
     "WorkerError",
 ]

@@ -1,33 +1,38 @@
-"""Shows how far a phase is: units done, posts per second, time left.
-
-On a terminal the line is live; elsewhere one is printed now and then. It counts manifests on disk, so
-it works whatever engine does the units.
-"""
+"""How far a phase is: units done, posts per second. It counts manifests, whatever engine does the units."""
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.manifest import Done, UnitManifest, done_units, found_manifests
-from sluice.pipeline.units.stage import Stage
 from sluice.schemas.counts import ReadCounts
 from sluice.schemas.errors import StorageError
 
+if TYPE_CHECKING:
+    from sluice.pipeline.units.stage import Stage
+
 TICK_SECONDS = 0.5
-LINE_SECONDS = 10.0
-
-Say = Callable[[str], None]
-"""Takes a line for the user who runs the job."""
+STORE_SECONDS = 10.0
+"""Between two looks at a store, each of which is a request per stage."""
 
 
-class State(msgspec.Struct, frozen=True):
-    """How far a phase is at a moment."""
+class Progress(msgspec.Struct, frozen=True):
+    """How far a phase is at a moment.
+
+    Attributes:
+        phase: its name, such as "clean" or "dedup".
+        stage: the step of it that is at work.
+        done: units of the stage that are finished.
+        total: units that it has; 0 where that is not known.
+        posts: posts that the phase has read so far; 0 where it counts none.
+        seconds: since the phase began.
+        ended: whether the phase is over; true once for each phase, in its last report.
+    """
 
     phase: str
     stage: str
@@ -35,9 +40,10 @@ class State(msgspec.Struct, frozen=True):
     total: int
     posts: int
     seconds: float
+    ended: bool = False
 
-    def line(self) -> str:
-        """Returns the state in one line."""
+    def __str__(self) -> str:
+        """Returns the progress in one line, as the command line shows it."""
         parts = [f"{self.phase:<10}", f"{self.stage:<10}", self._units()]
         if not self.posts:
             parts.append(f"{clock(self.seconds)} so far")
@@ -52,6 +58,10 @@ class State(msgspec.Struct, frozen=True):
         return f"{self.done:>5}/{self.total} units" if self.total else f"{self.done:>5} units"
 
 
+OnProgress = Callable[[Progress], None]
+"""Is given the progress of a phase now and then."""
+
+
 def clock(seconds: float) -> str:
     """Returns a duration as m:ss or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
@@ -59,46 +69,58 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Progress:
-    """Watches the stages of one phase while it runs; a context manager.
+class PhaseWatch:
+    """Watches the stages of one phase while it runs, and reports; a context manager.
+
+    The first and the last report of a phase come from the thread that runs it, those between from a thread of
+    the watch. What a report raises ends the run: at once, or where the phase ends.
 
     Args:
         phase: its name.
         stages: in order; the first has `total` units.
         total: units of the first stage.
         posts: posts that the phase reads, or 0 to count them in the manifests.
-        out: where lines go, standard error by default.
+        report: is given the progress; None where nobody asks for it.
     """
 
     def __init__(
         self,
         phase: str,
         *,
-        stages: Sequence[Stage],
+        stages: "Sequence[Stage]",
         total: int,
         posts: int,
-        out: TextIO | None = None,
+        report: OnProgress | None,
     ):
         self._phase, self._stages, self._total, self._posts = phase, stages, total, posts
-        self._out = out or sys.stderr
+        self._report = report
         self._begun = time.monotonic()
         remote = any(storage.is_remote(stage.folder) for stage in stages)
-        # A look at a store is a request per stage.
-        self._tick = LINE_SECONDS if remote else TICK_SECONDS
+        self._seconds = STORE_SECONDS if remote else TICK_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._raised: BaseException | None = None
         self._read: dict[str, int] = {}
-        self._at_start = len(done_units(stages[0].folder)) if stages else 0
+        self._at_start = len(done_units(stages[0].folder)) if stages and report else 0
 
-    def __enter__(self) -> "Progress":
-        self._thread.start()
+    def __enter__(self) -> "PhaseWatch":
+        if self._report is not None:
+            self._report(self.state())
+            self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._report is None:
+            return
         self._stop.set()
         self._thread.join()
+        if kind is not None:
+            return
+        if self._raised is not None:
+            raise self._raised
+        self._report(msgspec.structs.replace(self.state(), ended=True))
 
-    def state(self) -> State:
+    def state(self) -> Progress:
         """Returns how far the phase is now."""
         stage, done = self._stages[0], done_units(self._stages[0].folder)
         posts, total, ended = self._posts_of(done), self._total, len(done) >= self._total
@@ -108,7 +130,7 @@ class Progress:
                 stage, done, total, posts = later, finished, 0, 0
             ended = False
         name = stage.name.removeprefix(f"{self._phase}_")
-        return State(self._phase, name, len(done), total, posts, time.monotonic() - self._begun)
+        return Progress(self._phase, name, len(done), total, posts, time.monotonic() - self._begun)
 
     def _posts_of(self, done: list[Done]) -> int:
         if self._posts:
@@ -120,22 +142,22 @@ class Progress:
         return sum(self._read.values())
 
     def _run(self) -> None:
-        if not self._out.isatty():
-            self._show(LINE_SECONDS, lambda line: print(line, file=self._out, flush=True))
-            return
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-
-        with Live(console=Console(file=self._out), transient=True, auto_refresh=False) as live:
-            self._show(self._tick, lambda line: live.update(Text(line), refresh=True))
-
-    def _show(self, seconds: float, show: Say) -> None:
-        while not self._stop.wait(seconds):
+        while self._report is not None and not self._stop.wait(self._seconds):
             with contextlib.suppress(
                 StorageError, OSError
             ):  # files may be out of reach for a while
-                show(self.state().line())
+                state = self.state()
+                if not self._told(state):
+                    return
+
+    def _told(self, state: Progress) -> bool:
+        """Reports; returns whether that raised nothing."""
+        try:
+            if self._report is not None:
+                self._report(state)
+        except BaseException as raised:  # whatever it is, it is raised where the phase ends
+            self._raised = raised
+        return self._raised is None
 
 
 def _posts_read(manifest: UnitManifest | None) -> int:

@@ -4,7 +4,7 @@ import logging
 from typing import Protocol
 
 from sluice.pipeline.engine.failures import translated_failures
-from sluice.pipeline.engine.progress import Progress, Say
+from sluice.pipeline.engine.progress import OnProgress, PhaseWatch
 from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.clean.batches import load_machines
@@ -24,6 +24,8 @@ from sluice.schemas.errors import LedgerError
 TRIES = 3
 """How often a phase is run where the engine loses what it carries."""
 _log = logging.getLogger(__name__)
+told = logging.getLogger("sluice")
+"""What a run tells whoever started it, at level INFO; the command line prints it."""
 
 
 class Engine(Protocol):
@@ -49,7 +51,7 @@ class Engine(Protocol):
 
 
 def run_phases(
-    job: Job, engine: Engine, *, say: Say, meter: Meter
+    job: Job, engine: Engine, *, progress: OnProgress | None, meter: Meter
 ) -> tuple[Results, dict[str, PhaseRun]]:
     """Runs what is not done yet.
 
@@ -74,10 +76,10 @@ def run_phases(
         if result is None:
             output_folder.reopen(job.output)
             plan = run_order.plan(job, results, name)
-            result, reused = run_plan(plan, engine)
+            result, reused = run_plan(plan, engine, progress=progress)
             cost = _add_cost(job, result, meter)
         else:
-            say(f"{name}: done before, reused")
+            told.info("%s: done before, reused", name)
             cost, reused = _cost(job, result), -1
         results.add(result)
         runs[name] = PhaseRun(cost, reused)
@@ -117,7 +119,9 @@ def _add_cost(job: Job, result: Result, meter: Meter) -> Cost:
     return cost
 
 
-def run_plan(plan: PhasePlan, engine: Engine) -> tuple[Result, int]:
+def run_plan(
+    plan: PhasePlan, engine: Engine, *, progress: OnProgress | None = None
+) -> tuple[Result, int]:
     """Runs a phase; returns its result and how many units were done before.
 
     Raises:
@@ -130,7 +134,13 @@ def run_plan(plan: PhasePlan, engine: Engine) -> tuple[Result, int]:
     reused = sum(len(done_units(folder)) for folder in folders)
     for _ in range(TRIES):
         with (
-            Progress(plan.name, stages=plan.stages, total=len(plan.elements), posts=plan.posts),
+            PhaseWatch(
+                plan.name,
+                stages=plan.stages,
+                total=len(plan.elements),
+                posts=plan.posts,
+                report=progress,
+            ),
             translated_failures(folders),
         ):
             engine.run(plan)

@@ -77,6 +77,17 @@ def check_columns(path: str, *, name: str, format: str, mapping: ColumnMapping) 
     """
     with _explained(name, format):
         schema = _schema(path, format)
+    check_schema(schema, name=name, mapping=mapping)
+
+
+def check_schema(schema: pa.Schema, *, name: str, mapping: ColumnMapping) -> None:
+    """Raises InputError where columns lack a required one or have one of a type no post can have.
+
+    Args:
+        schema: of a file or a table.
+        name: what errors call it.
+        mapping: POST column -> names in the input.
+    """
     for column, names in mapping.items():
         present = [candidate for candidate in names if candidate in schema.names]
         if not present and column in _REQUIRED:

@@ -14,8 +14,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.outputs.reassemble import Run, Sources, documents, unpadded, used_lengths
-from sluice.pipeline.outputs.verify import read_manifest
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.sealed import file_digest, write_json

@@ -1,39 +1,156 @@
-"""What happened to one post: why it was rejected, or where its tokens are."""
+"""What happened to one post: why it was rejected, or where its tokens are, and its scores."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from sluice.pipeline.outputs.verify import read_manifest
+from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
 from sluice.pipeline.phases.edges import SCORE
 from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
 from sluice.pipeline.storage import files as storage
-from sluice.schemas.reject import DUPLICATE
+from sluice.schemas.errors import UnknownPostError
+from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED
+
+Outcome = Literal["kept", "rejected", "duplicate", "malformed", "error"]
 
 
-def inspect(output: str, post_id: str) -> Iterator[str]:
-    """Yields lines that say what became of every row with this id; none if it was not read.
+class Rejection(NamedTuple):
+    """A row of `rejects/` (`sluice.schemas.reject`), with its columns."""
+
+    kind: str
+    phase: str
+    stage: str
+    reason: str
+    score: float | None
+    threshold: float | None
+    detail: str | None
+    source_file: str
+    source_row: int
+    duplicate_of: str | None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the post, in a word."""
+        kinds: dict[str, Outcome] = {
+            DUPLICATE: "duplicate",
+            MALFORMED: "malformed",
+            ERROR: "error",
+        }
+        return kinds.get(self.kind, "rejected")
+
+
+class Placement(NamedTuple):
+    """Where a piece of a kept post is: a row of the provenance.
+
+    Attributes:
+        shard: number of the shard, None in the leftover.
+        sequence: row of the shard, or of the leftover.
+        offset: the first token's place in the sequence.
+        length: tokens.
+        piece: number of the piece in the post, from 0.
+    """
+
+    shard: int | None
+    sequence: int
+    offset: int
+    length: int
+    piece: int
+
+
+class CleanScores(NamedTuple):
+    """What the filters made of a post that passed them: its language, and filter -> score."""
+
+    language: str
+    confidence: float
+    scores: dict[str, float]
+
+
+class TransformerScore(NamedTuple):
+    """What a transformer said of a post.
+
+    Attributes:
+        name: model and label, "MODEL.LABEL".
+        value: the score.
+        decided: false where it was scored for the sample alone.
+    """
+
+    name: str
+    value: float
+    decided: bool
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an output knows of a post id. Several rows of an input may bear one id: there may be more of each.
+
+    Attributes:
+        post_id: the id.
+        rejections: rows that were not kept, and why.
+        placements: the pieces of what was kept, by piece.
+        cleaned: language and scores of rows that passed the filters, while the run's work is still there.
+        transformers: scores of transformers.
+    """
+
+    post_id: str
+    rejections: tuple[Rejection, ...]
+    placements: tuple[Placement, ...]
+    cleaned: tuple[CleanScores, ...]
+    transformers: tuple[TransformerScore, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """`kept` where a row with the id was kept, else what the first rejection says."""
+        return "kept" if self.placements else self.rejections[0].outcome
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was not kept; None where it was."""
+        return None if self.placements else self.rejections[0].reason
+
+    @property
+    def score(self) -> float | None:
+        """The score that the reason goes by, where there is one."""
+        return None if self.placements else self.rejections[0].score
+
+    @property
+    def copies(self) -> int:
+        """How often the kept post is in the shards: more than once by a mixture."""
+        return sum(place.piece == 0 for place in self.placements)
+
+
+def inspect(output: str, post_id: str) -> Inspection:
+    """Returns what became of every row with this id.
 
     Raises:
         OutputError: the folder holds no finished run.
+        UnknownPostError: no row has the id.
     """
     read_manifest(output)
-    rejects = _rows(output, "rejects", post_id)
-    for row in rejects:
-        yield _rejected(row)
-    places = [*_rows(output, "provenance", post_id), *_rows(output, "leftover", post_id)]
-    for row in sorted(places, key=lambda r: r["piece"]):
-        yield _placed(row)
-    times = sum(row["piece"] == 0 for row in places)
-    if times > 1:
-        yield f"repeats  {times} times, by the mixture"
-    if places or any(row["phase"] in (CLASSIFY, MIXTURE) for row in rejects):
-        yield from _scores(output, post_id)
-    yield from _transformer_scores(output, post_id)
+    rejections = tuple(map(_rejection, _rows(output, "rejects", post_id)))
+    rows = [*_rows(output, "provenance", post_id), *_rows(output, "leftover", post_id)]
+    placements = tuple(map(_placement, sorted(rows, key=lambda row: row["piece"])))
+    if not (rejections or placements):
+        raise UnknownPostError(
+            f"{output}: no post has the id {post_id!r} (malformed rows may have none)"
+        )
+    passed = placements or any(row.phase in (CLASSIFY, MIXTURE) for row in rejections)
+    cleaned = tuple(_clean_scores(output, post_id)) if passed else ()
+    transformers = tuple(_transformer_scores(output, post_id))
+    return Inspection(post_id, rejections, placements, cleaned, transformers)
+
+
+def _rejection(row: dict[str, Any]) -> Rejection:
+    return Rejection(*(row[name] for name in Rejection._fields))
+
+
+def _placement(row: dict[str, Any]) -> Placement:
+    shard = None if row["shard"] < 0 else row["shard"]
+    return Placement(shard, *(row[name] for name in Placement._fields[1:]))
 
 
 def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
@@ -47,37 +164,18 @@ def _of_post(files: list[str], post_id: str) -> list[dict[str, Any]]:
     return list(found.to_pylist())
 
 
-def _transformer_scores(output: str, post_id: str) -> Iterator[str]:
+def _transformer_scores(output: str, post_id: str) -> Iterator[TransformerScore]:
     """Yields what each transformer said of a post that it scored."""
     files = storage.paths(storage.join(output, "scores"), ending=".parquet")
     for model, own in groupby(files, key=lambda path: storage.name_of(path).rpartition("-")[0]):
         for row in _of_post(list(own), post_id):
-            scores = {n: v for n, v in row.items() if n.startswith(f"{model}.")}
-            note = "" if row["decided"] else "  (scored for the sample; it did not decide)"
-            yield from (f"score  {n:<24} {v:.4g}{note}" for n, v in scores.items())
+            for name, value in row.items():
+                if name.startswith(f"{model}."):
+                    yield TransformerScore(name, value, row["decided"])
 
 
-def _rejected(row: dict[str, Any]) -> str:
-    where = f"{row['source_file']} row {row['source_row']}"
-    score = "" if row["score"] is None else f"  score {row['score']:.4g}"
-    bound = "" if row["threshold"] is None else f"  threshold {row['threshold']:.4g}"
-    detail = f"  ({row['detail']})" if row["detail"] else ""
-    if row["kind"] == DUPLICATE:
-        return f"duplicate  {row['reason']} of {row['duplicate_of']}{score}{bound}{detail}  {where}"
-    return f"{row['kind']}  {row['phase']}/{row['stage']}: {row['reason']}{score}{bound}{detail}  {where}"
-
-
-def _placed(row: dict[str, Any]) -> str:
-    shard = "leftover" if row["shard"] < 0 else f"shard {row['shard']}"
-    piece = f"  piece {row['piece']}" if row["piece"] else ""
-    return (
-        f"kept  {shard}, sequence {row['sequence']}, offset {row['offset']}, "
-        f"{row['length']} tokens{piece}"
-    )
-
-
-def _scores(output: str, post_id: str) -> Iterator[str]:
-    """Yields the scores of a kept post, from the clean units, where they are still there."""
+def _clean_scores(output: str, post_id: str) -> Iterator[CleanScores]:
+    """Yields the scores of a post that passed the filters, where the clean units are still there."""
     folders = storage.folders(storage.join(output, "work"))
     for folder in (f for f in folders if storage.name_of(f).startswith("clean-")):
         files = storage.paths(storage.join(folder, "clean"), ending=".kept.arrow")
@@ -86,8 +184,40 @@ def _scores(output: str, post_id: str) -> Iterator[str]:
         table = storage.dataset(files, format="ipc")
         names = [n for n in table.schema.names if n.startswith(SCORE)]
         columns = ["language", "language_confidence", *names]
-        for row in table.to_table(
-            columns=columns, filter=ds.field("post_id") == post_id
-        ).to_pylist():
-            yield f"language  {row['language']}  confidence {row['language_confidence']:.4f}"
-            yield from (f"score  {n.removeprefix(SCORE):<24} {row[n]:.4g}" for n in names)
+        found = table.to_table(columns=columns, filter=ds.field("post_id") == post_id)
+        for row in found.to_pylist():
+            scores = {n.removeprefix(SCORE): row[n] for n in names}
+            yield CleanScores(row["language"], row["language_confidence"], scores)
+
+
+# --- as lines --------------------------------------------------------------------------------
+
+
+def lines(post: Inspection) -> Iterator[str]:
+    """Yields what an output knows of a post, as the command line prints it."""
+    yield from map(_rejected_line, post.rejections)
+    yield from map(_placed_line, post.placements)
+    if post.copies > 1:
+        yield f"repeats  {post.copies} times, by the mixture"
+    for cleaned in post.cleaned:
+        yield f"language  {cleaned.language}  confidence {cleaned.confidence:.4f}"
+        yield from (f"score  {name:<24} {value:.4g}" for name, value in cleaned.scores.items())
+    for score in post.transformers:
+        note = "" if score.decided else "  (scored for the sample; it did not decide)"
+        yield f"score  {score.name:<24} {score.value:.4g}{note}"
+
+
+def _rejected_line(row: Rejection) -> str:
+    where = f"{row.source_file} row {row.source_row}"
+    score = "" if row.score is None else f"  score {row.score:.4g}"
+    bound = "" if row.threshold is None else f"  threshold {row.threshold:.4g}"
+    detail = f"  ({row.detail})" if row.detail else ""
+    if row.kind == DUPLICATE:
+        return f"duplicate  {row.reason} of {row.duplicate_of}{score}{bound}{detail}  {where}"
+    return f"{row.kind}  {row.phase}/{row.stage}: {row.reason}{score}{bound}{detail}  {where}"
+
+
+def _placed_line(place: Placement) -> str:
+    shard = "leftover" if place.shard is None else f"shard {place.shard}"
+    piece = f"  piece {place.piece}" if place.piece else ""
+    return f"kept  {shard}, sequence {place.sequence}, offset {place.offset}, {place.length} tokens{piece}"

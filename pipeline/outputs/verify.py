@@ -1,9 +1,7 @@
 """Reads a whole output again and compares it with its manifest: files, shapes, ids, the ledger."""
 
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,65 +9,24 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from sluice.filters.text.hashing import hash_texts
+from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
 from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
-from sluice.pipeline.storage.output_folder import COMPLETED, check_is_output
+from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.arrays import Array, Int64s, Uint64s
 from sluice.schemas.counts import Table
-from sluice.schemas.errors import LedgerError, OutputError, SluiceError
-from sluice.schemas.manifest import MANIFEST_VERSION, Manifest
+from sluice.schemas.errors import LedgerError, SluiceError
+from sluice.schemas.manifest import Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
 from sluice.tokenizer.vocabulary.load import parsed
 
 Problems = Iterator[str]
-
-
-def read_manifest(output: str) -> Manifest:
-    """Returns manifest.json.
-
-    Raises:
-        OutputError: there is none, it cannot be read, or this version cannot read what another wrote.
-    """
-    check_is_output(output)
-    path = storage.join(output, "manifest.json")
-    try:
-        manifest = _decoded(storage.read_bytes(path), path)
-    except FileNotFoundError:
-        raise OutputError(
-            f"{output}: no manifest.json: not an output of `sluice run`, or the run did not finish "
-            f"(rerun the same command to resume)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from None
-    if manifest.manifest_version > MANIFEST_VERSION:
-        raise OutputError(
-            f"{path}: is of version {manifest.manifest_version}, written by sluice {manifest.sluice}; this "
-            f"version reads up to {MANIFEST_VERSION}: install that sluice or a later one"
-        )
-    return manifest
-
-
-def _decoded(text: bytes, path: str) -> Manifest:
-    try:
-        return msgspec.json.decode(text, type=Manifest)
-    except msgspec.ValidationError as error:
-        writer, reader = msgspec.json.decode(text, type=_Writer).sluice, version("sluice")
-        if writer in ("", reader):
-            raise
-        raise OutputError(
-            f"{path}: was written by sluice {writer}, and sluice {reader} cannot read it ({error}); "
-            f"run the inputs again into another --output, or use sluice {writer}"
-        ) from None
-
-
-class _Writer(msgspec.Struct):
-    sluice: str = ""
 
 
 def verify(output: str, *, say: Callable[[str], None]) -> list[str]:

@@ -46,8 +46,12 @@ def stopped_by_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def raised_by_signals() -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM are a StoppedError; the second ends a process that is a command's own."""
-    with handled_by(_raise, *_SIGNALS):
+    """Inside, in a process that is a command's own, the first SIGINT or SIGTERM is a StoppedError.
+
+    The second ends the process. In a program that calls the library signals stay what they are there: SIGINT
+    a KeyboardInterrupt, unless the program says otherwise.
+    """
+    with handled_by(_raise, *_SIGNALS) if owns_process() else contextlib.nullcontext():
         yield
 
 
@@ -66,9 +70,8 @@ def handled_by(handler: Callable[[int, FrameType | None], None], *signals: int) 
 
 
 def _raise(number: int, _: FrameType | None) -> None:
-    if owns_process():
-        for each in _SIGNALS:
-            signal.signal(each, _stop)
+    for each in _SIGNALS:
+        signal.signal(each, _stop)
     raise StoppedError(number)
 
 

@@ -3,6 +3,9 @@
 import os
 import re
 import tomllib
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -23,17 +26,63 @@ def shipped_recipes() -> list[str]:
     return sorted(f.name[:-5] for f in _SHIPPED.iterdir() if f.name.endswith(".toml"))
 
 
-def load(name_or_path: str, *, sets: tuple[str, ...] = ()) -> Recipe:
-    """Returns the recipe of a path, or of a shipped name, with `KEY=VALUE` settings applied.
+def load(
+    recipe: str | os.PathLike[str] | Recipe,
+    *,
+    sets: tuple[str, ...] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Returns a recipe with settings applied.
+
+    Args:
+        recipe: the path of a TOML file, the name of a shipped recipe, or a recipe.
+        sets: KEY=VALUE, the value as TOML, as `--set` takes them.
+        overrides: key -> value, as `{"filters.spam.max_spam": 0.9}`; None stands for the key's default.
 
     Raises:
         RecipeError: the file is missing or not TOML, or a key is unknown or its value out of range;
             the message names the key's path.
     """
-    tree = _read(name_or_path)
-    for setting in sets:
-        _apply(tree, setting)
-    return decode(tree, where=name_or_path)
+    settings = [(f"--set {text}", *_parsed(text)) for text in sets]
+    for key, value in _checked(overrides).items():
+        settings.append((f"overrides[{key!r}]", key, value))
+    if isinstance(recipe, Recipe) and not settings:
+        return recipe
+    where = recipe.name if isinstance(recipe, Recipe) else os.fspath(recipe)
+    if where in shipped_recipes() and not settings:
+        return _shipped(where)
+    tree = plain(recipe) if isinstance(recipe, Recipe) else _read(where)
+    for said, key, value in settings:
+        _apply(tree, key, value, said=said)
+    return decode(tree, where=where)
+
+
+@lru_cache(maxsize=8)
+def _shipped(name: str) -> Recipe:
+    """Returns a shipped recipe; decoded once in a process."""
+    return decode(_read(name), where=name)
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """Returns the tree of a recipe, defaults included, as TOML would give it; what is None is left out."""
+    tree: dict[str, Any] = _without_none(msgspec.to_builtins(recipe, builtin_types=(date,)))
+    return tree
+
+
+def _without_none(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_none(value) for key, value in node.items() if value is not None}
+    return [_without_none(value) for value in node] if isinstance(node, list | tuple) else node
+
+
+def _checked(overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Returns the overrides; raises RecipeError where they are no mapping, as those of 0.2 were."""
+    if overrides is None or isinstance(overrides, Mapping):
+        return overrides or {}
+    raise RecipeError(
+        f'overrides must map keys to values, as {{"filters.spam.max_spam": 0.9}}, '
+        f"got {type(overrides).__name__}"
+    )
 
 
 def decode(tree: dict[str, Any], *, where: str) -> Recipe:
@@ -133,20 +182,28 @@ def _read(name_or_path: str) -> dict[str, Any]:
         raise RecipeError(f"{name_or_path}: not TOML: {error}") from None
 
 
-def _apply(tree: dict[str, Any], setting: str) -> None:
-    """Sets one dotted key; `filters.spam.max_spam=0.9` finds the filter by its name."""
+def _parsed(setting: str) -> tuple[str, Any]:
+    """Returns the key and the value of KEY=VALUE."""
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
         raise RecipeError(
             f"--set {setting}: must be KEY=VALUE, for example --set dedup.threshold=0.7"
         )
-    *parents, last = key.strip().split(".")
+    return key.strip(), _value(value.strip())
+
+
+def _apply(tree: dict[str, Any], key: str, value: Any, *, said: str) -> None:
+    """Sets one dotted key, or takes it away where the value is None; a filter is found by its name."""
+    *parents, last = key.split(".")
     node: Any = tree
     for depth, name in enumerate(parents):
-        node = _child(node, name, f"--set {setting}: " + ".".join(parents[: depth + 1]))
+        node = _child(node, name, f"{said}: " + ".".join(parents[: depth + 1]))
     if not isinstance(node, dict):
-        raise RecipeError(f"--set {setting}: {'.'.join(parents)} holds no keys")
-    node[last] = _value(value.strip())
+        raise RecipeError(f"{said}: {'.'.join(parents)} holds no keys")
+    if value is None:
+        node.pop(last, None)
+    else:
+        node[last] = _without_none(value)
 
 
 def _child(node: Any, name: str, where: str) -> Any:

@@ -1,6 +1,8 @@
 """A recipe says what a run does: a TOML file decoded into a frozen tree, every key checked."""
 
+import os
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
@@ -357,6 +359,41 @@ class Recipe(RecipeSection, frozen=True):
     mixture: MixtureSection = MixtureSection()
     training: TrainingSection = TrainingSection()
     workers: WorkersSection = WorkersSection()
+
+    @staticmethod
+    def load(
+        recipe: "str | os.PathLike[str] | Recipe", *, overrides: Mapping[str, Any] | None = None
+    ) -> "Recipe":
+        """Returns the recipe of a TOML file, or of a shipped name, with settings changed.
+
+        Args:
+            recipe: a path that ends in .toml, a name such as "default", or a recipe.
+            overrides: key -> value; filters and transformers are found by their names, None stands for a
+                key's default.
+
+        >>> recipe = Recipe.load("default", overrides={"filters.spam.max_spam": 0.9, "seed": 7})
+        >>> recipe.seed, [f.threshold for f in recipe.filters if f.name == "spam"]
+        (7, [0.899993896484375])
+        >>> recipe == Recipe.load(recipe)
+        True
+
+        Raises:
+            RecipeError: there is no such recipe, or a key is unknown or its value out of range; the
+                message names the key, and the closest one that there is.
+        """
+        from sluice.pipeline.recipes import loader  # which imports this module
+
+        return loader.load(recipe, overrides=overrides)
+
+    def to_toml(self) -> str:
+        """Returns the recipe as a TOML file, with all defaults: what `load` gives back unchanged."""
+        from sluice.pipeline.recipes import loader, toml_text
+
+        return toml_text.of_tree(loader.plain(self))
+
+    def __str__(self) -> str:
+        """Returns what `to_toml` does."""
+        return self.to_toml()
 
 
 def canonical(part: Any) -> Any:

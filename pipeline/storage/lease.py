@@ -7,8 +7,9 @@ machine's own monotonic clock, so that a clock that is wrong or jumps does not m
 only if it still holds what its writer has seen (`conditional.replace`), so that where the store compares,
 one of several newcomers gets it, and a holder that finds another lease there has lost its own.
 
-A run that has lost its lease ends with an OutputError: its process writes nothing more to the output, and its
-main thread is interrupted, by a signal that shells do not switch off for jobs in the background.
+A run that has lost its lease ends with an OutputError: its process writes nothing more to the output, and
+where that is a command's own its main thread is interrupted, by a signal that shells do not switch off for
+jobs in the background. A program that calls the library gets no signal: its run ends at the next file.
 
 What this does not do: a holder whose machine slept through `WATCHED_BEATS` may put one more file before its
 next beat. The outputs of the same command are the same bytes whichever of the two writes them; what the one
@@ -38,19 +39,21 @@ _LOST = signal.SIGURG
 
 
 @contextlib.contextmanager
-def held(path: str, *, of: str) -> Iterator[None]:
+def held(path: str, *, of: str, wakes: bool = True) -> Iterator[None]:
     """Holds a lease while the block runs, and removes it at its end.
 
     Args:
         path: of the lease object.
         of: the output that it protects.
+        wakes: whether the main thread is interrupted when the lease is lost. Else it notices when it, or a
+            worker, writes the next file.
 
     Raises:
         OutputError: another run holds it, or has taken it over meanwhile.
     """
-    keeper = Keeper(path, of, _watch(path, of))
+    keeper = Keeper(path, of, _watch(path, of), wakes=wakes)
     try:
-        with handled_by(_interrupt, _LOST):
+        with handled_by(_interrupt, _LOST) if wakes else contextlib.nullcontext():
             yield
     except BaseException:
         keeper.check()  # the interrupt, or an error that came of the other run's work
@@ -93,13 +96,14 @@ class Keeper:
         path: of the lease.
         of: the output that it protects.
         found: what the lease holds that is taken over, None where there is none.
+        wakes: whether to interrupt the run.
 
     Raises:
         OutputError: another run has taken it first.
     """
 
-    def __init__(self, path: str, of: str, found: bytes | None):
-        self._path, self._of, self._holds = path, of, found
+    def __init__(self, path: str, of: str, found: bytes | None, *, wakes: bool = True):
+        self._path, self._of, self._holds, self._wakes = path, of, found, wakes
         self._holder, self._beat = uuid.uuid4().hex, 0
         self._lost = False
         self._stop = threading.Event()
@@ -148,5 +152,6 @@ class Keeper:
                 self._lost = not self._raise_beat()
             if self._lost:
                 _log.error("%s: another run has taken it over; this run stops", self._of)
-                signal.pthread_kill(threading.main_thread().ident or 0, _LOST)
+                if self._wakes:
+                    signal.pthread_kill(threading.main_thread().ident or 0, _LOST)
                 return

@@ -29,14 +29,18 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def locked(output: str) -> Iterator[None]:
+def locked(output: str, *, wakes: bool = True) -> Iterator[None]:
     """Holds the output for one run: by a lock that dies with its process, or by a lease in a store.
+
+    Args:
+        output: folder or URI.
+        wakes: whether a lost lease interrupts the main thread, by a signal; only where the process is ours.
 
     Raises:
         OutputError: the folder cannot be made or written, or another run holds it.
     """
     if storage.is_remote(output):
-        lock = lease.held(storage.join(output, LEASE), of=output)
+        lock = lease.held(storage.join(output, LEASE), of=output, wakes=wakes)
     else:
         lock = flocked(Path(output, LOCK), of=output, held="it", other="another --output")
     with lock:

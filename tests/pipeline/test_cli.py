@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sluice.pipeline import cli
-from sluice.pipeline.engine.progress import Progress, State, clock
+from sluice.pipeline.engine.progress import PhaseWatch, Progress, clock
 from sluice.pipeline.storage.sealed import write_sealed
+from sluice.pipeline.terminal import ProgressLine
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit, UnitManifest
 from sluice.schemas.counts import CleanCounts, NoCounts
@@ -96,7 +97,7 @@ def test_progress_counts_manifests(tmp_path: Path) -> None:
     stages = (Stage("clean", tmp_path / "a"), Stage("clean_more", tmp_path / "b"))
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-    progress = Progress("clean", stages=stages, total=2, posts=0, out=io.StringIO())
+    progress = PhaseWatch("clean", stages=stages, total=2, posts=0, report=lambda _: None)
     assert (progress.state().done, progress.state().posts) == (0, 0)
     write_sealed(str(tmp_path / "a" / "unit-0.json"), manifest("unit-0", read=7))
     state = progress.state()
@@ -107,12 +108,42 @@ def test_progress_counts_manifests(tmp_path: Path) -> None:
 
 def test_a_progress_line() -> None:
     """The line has the phase, units, rate and time left, in columns."""
-    line = State("clean", "clean", 3, 12, 30_000, 10.0).line()
+    line = str(Progress("clean", "clean", 3, 12, 30_000, 10.0))
     assert "3/12 units" in line
     assert "30,000 posts" in line
     assert "3,000/s" in line
     assert "0:30 left" in line
     assert clock(3725) == "1:02:05"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_live_line_on_a_terminal() -> None:
+    """The line is shown at once, and is taken away when the phase is over."""
+    out = Terminal()
+    with ProgressLine(out) as show:
+        show(Progress("clean", "clean", 3, 12, 30_000, 10.0))
+        assert "3/12 units" in out.getvalue()
+        shown = len(out.getvalue())
+        show(Progress("clean", "clean", 12, 12, 30_000, 10.0, ended=True))
+    assert "12/12" not in out.getvalue()[shown:]
+    assert "\x1b[2K" in out.getvalue()[shown:]  # the line is erased
+
+
+def test_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a log file a phase has a line every ten seconds, and a short one none."""
+    now, out = 0.0, io.StringIO()
+    monkeypatch.setattr("sluice.pipeline.terminal.time.monotonic", lambda: now)
+    with ProgressLine(out) as show:
+        for now in (0.0, 5.0, 9.9, 10.0, 15.0, 20.0):
+            show(Progress("clean", "clean", int(now), 100, 0, now))
+        show(Progress("dedup", "candidates", 1, 2, 0, 1.0))
+    assert [line.split()[2] for line in out.getvalue().splitlines()] == ["10/100", "20/100"]
 
 
 @pytest.mark.parametrize("command", [["verify"], ["report"], ["inspect"], ["export"]])
