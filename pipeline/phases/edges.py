@@ -1,12 +1,14 @@
 """The posts that are left: what clean kept, less what later phases dropped."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.filters.base import Filter
+from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
 from sluice.schemas.arrays import Array, Int32s, Uint32s
@@ -59,7 +61,7 @@ class Survivors:
         copies = self._copies(unit) if columns[-1] == "copies" else None
         start = 0
         of_kept = [c for c in columns if c != "copies"]
-        for batch in read_kept(Done(self.clean, unit), columns=of_kept):
+        for batch in read_edge(Done(self.clean, unit), "kept", columns=of_kept):
             stop = start + batch.num_rows
             if copies is not None:
                 batch = batch.append_column("copies", pa.array(_dense(copies, start, stop)))
@@ -94,24 +96,69 @@ def _column(path: str, name: str) -> Array:
         return np.array(table[name].combine_chunks())
 
 
-def write_rows(attempt: Attempt, edge: str, schema: pa.Schema, *columns: Array | pa.Array) -> None:
-    """Writes the columns of an edge that fits in memory, and records its file."""
+def rows_of(schema: pa.Schema, *columns: Array | pa.Array) -> pa.RecordBatch:
+    """Returns the columns as rows of a schema."""
+    return pa.RecordBatch.from_arrays(list(columns), schema=schema)
+
+
+@contextmanager
+def written_edge(
+    attempt: Attempt, edge: str, schema: pa.Schema, *, compression: str | None = None
+) -> Iterator[pa.RecordBatchFileWriter]:
+    """Opens the file of an edge for its rows, and records it when the block ends."""
     path = attempt.path(edge)
-    with pa.ipc.new_file(path, schema) as file:
-        file.write_batch(pa.RecordBatch.from_arrays([*map(pa.array, columns)], schema=schema))
+    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+    with pa.ipc.new_file(path, schema, options=options) as file:
+        yield file
     attempt.add(edge, path)
 
 
-def read_kept(done: Done, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the batches of a clean unit's `kept` file, only `columns`, in that order."""
-    with pa.memory_map(done.path("kept")) as file:
+@contextmanager
+def exchanged_edge(
+    attempt: Attempt,
+    edge: str,
+    schema: pa.Schema,
+    num_partitions: int,
+    *,
+    compression: str | None = None,
+) -> Iterator[exchange.Writer]:
+    """Opens the file of an edge for rows that go to partitions, and records it when the block ends."""
+    path = attempt.path(edge)
+    with exchange.Writer(
+        path, schema=schema, num_partitions=num_partitions, compression=compression
+    ) as writer:
+        yield writer
+    attempt.add(edge, path, ranges=writer.ranges)
+
+
+def write_rows(attempt: Attempt, edge: str, schema: pa.Schema, *columns: Array | pa.Array) -> None:
+    """Writes the columns of an edge that fits in memory, and records its file."""
+    with written_edge(attempt, edge, schema) as file:
+        file.write_batch(rows_of(schema, *columns))
+
+
+def read_edge(
+    done: Done, edge: str, *, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yields the batches of a unit's file, all columns, or only `columns`, in that order."""
+    with pa.memory_map(done.path(edge)) as file:
         names = pa.ipc.open_file(file).schema.names
+        columns = names if columns is None else list(columns)
         options = pa.ipc.IpcReadOptions(
             included_fields=[names.index(c) for c in columns], use_threads=False
         )
         reader = pa.ipc.open_file(file, options=options)
         for i in range(reader.num_record_batches):
-            yield reader.get_batch(i).select(list(columns))
+            yield reader.get_batch(i).select(columns)
+
+
+def take_kept(done: Done, row_M: Array, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows at ascending places of a clean unit's `kept` file, batch by batch."""
+    start = 0
+    for batch in read_edge(done, "kept", columns=columns):
+        lo, hi = np.searchsorted(row_M, [start, start + batch.num_rows])
+        yield batch.take(pa.array(row_M[lo:hi].astype(np.int64) - start))
+        start += batch.num_rows
 
 
 KEPT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_row"))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from sluice.filters.batch import Mask
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.score_histograms import band_edge
-from sluice.pipeline.phases.edges import SCORE, Survivors
+from sluice.pipeline.phases.edges import SCORE, SCREENED, Survivors, read_edge
 from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas.counts import ScreenedTally
@@ -86,10 +86,8 @@ class Cascade:
 
     def read_screened(self, unit: str) -> pa.RecordBatch:
         """Returns the sample of what the screen rejected in the unit."""
-        with pa.memory_map(Done(self.survivors.clean, unit).path("screened")) as file:
-            reader = pa.ipc.open_file(file)
-            found = reader.read_all().combine_chunks().to_batches() or [_no_posts(reader.schema)]
-        posts = found[0]
+        read = list(read_edge(Done(self.survivors.clean, unit), "screened"))
+        posts = pa.concat_batches(read) if read else _no_posts(SCREENED)
         mine_N = score_histograms.sampled(posts.column("post_id"), self.spec.sample, seed=self.seed)
         mine_N &= np.asarray(pc.equal(posts.column("screen"), self.spec.screen or ""), np.bool_)
         found = posts.filter(pa.array(mine_N))

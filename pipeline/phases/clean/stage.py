@@ -23,7 +23,14 @@ from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.clean.batches import PHASE, cleaner
-from sluice.pipeline.phases.edges import KEPT_COLUMNS, KEYS, SCREENED, kept_schema
+from sluice.pipeline.phases.edges import (
+    KEPT_COLUMNS,
+    KEYS,
+    SCREENED,
+    kept_schema,
+    rows_of,
+    written_edge,
+)
 from sluice.pipeline.recipes.schema import MAX_SAMPLE
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
@@ -155,16 +162,14 @@ class CleanOutputs:
         )
         if of_sample_R.any():
             rows = rejected.filter(pa.array(of_sample_R))
-            name = pa.repeat(pa.scalar(seen.name), rows.num_rows)
-            columns = [name, rows.column("post_id"), rows.column("text")]
-            self._screened.append(pa.RecordBatch.from_arrays(columns, schema=SCREENED))
+            columns = rows.column("post_id"), rows.column("text")
+            self._screened.append(rows_of(SCREENED, [seen.name] * rows.num_rows, *columns))
 
     def _write_kept(self, part: Verdicts) -> None:
         languages = part.kept.languages
         columns = [part.kept.posts.column(n) for n in KEPT_COLUMNS]
-        columns += [languages.language, languages.language_group, pa.array(languages.confidence_N)]
-        columns += [pa.array(part.scores[f.name]) for f in self._filters]
-        self._kept.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        columns += [*languages, *(part.scores[f.name] for f in self._filters)]
+        self._kept.write_batch(rows_of(self._schema, *columns))
 
     def _write_keys(self, kept: Batch) -> None:
         """Writes the keys that equal ids, equal texts and similar texts share.
@@ -203,18 +208,15 @@ class CleanOutputs:
 
     def _send(self, key_M: Array, row_M: Array) -> None:
         partition_M = partition_of(key_M, self._stage.num_partitions)
-        rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
-        self._keys.write(rows, partition_M)
+        self._keys.write(rows_of(KEYS, key_M, row_M), partition_M)
 
     def finish(self) -> CleanCounts:
         """Records the files and returns the counts."""
         self._attempt.add("kept", self._kept_path)
         self._attempt.add("keys", self._keys_path, ranges=self._keys.ranges)
-        path = self._attempt.path("screened")
-        with pa.ipc.new_file(path, SCREENED) as file:
+        with written_edge(self._attempt, "screened", SCREENED) as file:
             for rows in self._screened:
                 file.write_batch(rows)
-        self._attempt.add("screened", path)
         self._rejects.finish()
         return self.counts
 

@@ -14,6 +14,13 @@ import pyarrow as pa
 from sluice.filters.dedup.components import Components, StarEdges
 from sluice.pipeline.history import segments
 from sluice.pipeline.history.segments import View
+from sluice.pipeline.phases.edges import (
+    exchanged_edge,
+    read_edge,
+    rows_of,
+    write_rows,
+    written_edge,
+)
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -114,14 +121,12 @@ class LinkPosts(DedupStage):
         rows = sum(source.rows for source in exchange.unit_sources(unit))
         buckets = StarEdges(expected_keys=min(rows, PIECE_ROWS))
         counts = BucketCounts()
-        path = attempt.path("edges")
-        with pa.ipc.new_file(path, EDGES) as file:
+        with written_edge(attempt, "edges", EDGES) as file:
             for key_M, post_M in _pieces(unit, first):
-                edges = [pa.array(end_E) for end_E in buckets.add(key_M, post_M)]
-                file.write_batch(pa.RecordBatch.from_arrays(edges, schema=EDGES))
+                edges = rows_of(EDGES, *buckets.add(key_M, post_M))
+                file.write_batch(edges)
                 counts.keys += len(key_M)
-                counts.edges += len(edges[0])
-        attempt.add("edges", path)
+                counts.edges += edges.num_rows
         view = self.posts.history
         if view is not None:
             counts.history_edges = _history_edges(self, view, buckets, unit, attempt)
@@ -157,11 +162,7 @@ def _history_edges(
     partition = unit.index
     low, high = (-(-(p << 32) // stage.num_partitions) << 32 for p in (partition, partition + 1))
     at_E, entry_E = segments.shared(key_V, view, low=low, high=high, limit=stage.max_checks + 1)
-    columns = [pa.array(post_V[at_E]), pa.array(entry_E)]
-    path = attempt.path("history")
-    with pa.ipc.new_file(path, HISTORY_EDGES) as file:
-        file.write_batch(pa.RecordBatch.from_arrays(columns, schema=HISTORY_EDGES))
-    attempt.add("history", path)
+    write_rows(attempt, "history", HISTORY_EDGES, post_V[at_E], entry_E)
     return len(at_E)
 
 
@@ -182,11 +183,9 @@ class Join(DedupStage):
             number_E = np.searchsorted(entry_H, entry_E) + num_posts
             components.add(post_E, number_E.astype(np.uint32))
         label_P, shared_P = components.labels()
-        path, num_units = attempt.path("components"), len(posts.units)
-        files = history_files(posts.history)
-        with exchange.Writer(
-            path, schema=COMPONENT, num_partitions=num_units + len(files)
-        ) as writer:
+        num_units, files = len(posts.units), history_files(posts.history)
+        num_files = num_units + len(files)
+        with exchanged_edge(attempt, "components", COMPONENT, num_files) as writer:
             for u in range(num_units):
                 row_C = np.flatnonzero(shared_P[posts.first[u] : posts.first[u + 1]])
                 _write_components(writer, u, row_C, row_C + posts.first[u], label_P)
@@ -194,15 +193,13 @@ class Join(DedupStage):
                 at = np.searchsorted(entry_H, [file.entry, file.entry + file.rows])
                 row_E = entry_H[slice(*at)] & np.uint64((1 << segments.ROW_BITS) - 1)
                 _write_components(writer, num_units + f, row_E, np.arange(*at) + num_posts, label_P)
-        attempt.add("components", path, ranges=writer.ranges)
         return JoinCounts(int(shared_P[:num_posts].sum()), len(entry_H))
 
 
 def _write_components(
     writer: exchange.Writer, partition: int, row_C: Array, post_C: Array, label_P: Array
 ) -> None:
-    columns = [row_C.astype(np.uint32), post_C.astype(np.uint32), label_P[post_C]]
-    rows = pa.RecordBatch.from_arrays([pa.array(c) for c in columns], schema=COMPONENT)
+    rows = rows_of(COMPONENT, row_C.astype(np.uint32), post_C.astype(np.uint32), label_P[post_C])
     writer.write(rows, np.full(len(row_C), partition))
 
 
@@ -225,8 +222,5 @@ def _columns(unit: Unit, edge: str) -> Iterator[tuple[Array, Array]]:
     """Yields the two columns of every batch of all partitions' edges."""
     for done in exchange.gathered(unit):
         if edge in done.manifest().files:
-            with pa.memory_map(done.path(edge)) as file:
-                reader = pa.ipc.open_file(file)
-                for i in range(reader.num_record_batches):
-                    batch = reader.get_batch(i)
-                    yield np.asarray(batch.column(0)), np.asarray(batch.column(1))
+            for batch in read_edge(done, edge):
+                yield np.asarray(batch.column(0)), np.asarray(batch.column(1))

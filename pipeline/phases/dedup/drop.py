@@ -1,6 +1,5 @@
 """The stage `drop`: the verified duplicates of a clean unit -> reject rows, and the rows to drop."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,12 +12,11 @@ from sluice.pipeline.ledger.score_histograms import histogram
 from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.dedup.candidates import PHASE, DedupStage
 from sluice.pipeline.phases.dedup.slicing import THIS_RUN
-from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, read_kept, write_rows
+from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, take_kept, write_rows
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
-from sluice.schemas.arrays import Array
 from sluice.schemas.counts import DropCounts, ScreenedTally
 from sluice.schemas.post import source_rows
 from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
@@ -52,7 +50,8 @@ class Drop(DedupStage):
         row_D = np.asarray(found.column("post")) - np.uint32(self.posts.first[index])
         columns = ["post_id", "row_key", "language", "created_at", "source", "text"]
         columns += [f"{SCORE}{name}" for name in self.screens]
-        posts = _take_rows(Done(self.posts.folder, self.posts.units[index]), row_D, columns)
+        done = Done(self.posts.folder, self.posts.units[index])
+        posts = pa.concat_batches(take_kept(done, row_D, columns=columns))
         reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
         source_row = source_rows(posts.column("row_key"))
         days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in self.posts.days), None], pa.string())
@@ -90,13 +89,3 @@ def _day_numbers(segment: pa.Array, this_run: int) -> pa.Array:
 def _write_copies(stage: Drop, index: int, stays: pa.RecordBatch, attempt: Attempt) -> None:
     row_S = np.asarray(stays.column("post")) - np.uint32(stage.posts.first[index])
     write_rows(attempt, "copies", COPIES, row_S, stays.column("copies"))
-
-
-def _take_rows(done: Done, row_D: Array, columns: Sequence[str]) -> pa.RecordBatch:
-    """Returns the rows at ascending places of a unit's `kept` file."""
-    parts, start = [], 0
-    for batch in read_kept(done, columns=columns):
-        lo, hi = np.searchsorted(row_D, [start, start + batch.num_rows])
-        parts.append(batch.take(pa.array(row_D[lo:hi].astype(np.int64) - start)))
-        start += batch.num_rows
-    return pa.concat_batches(parts)

@@ -42,6 +42,7 @@ from sluice.pipeline.phases.dedup.slicing import (
     slices_of,
 )
 from sluice.pipeline.phases.dedup.spilled_leaders import LeaderRows, SpilledLeaders
+from sluice.pipeline.phases.edges import exchanged_edge, rows_of
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -88,17 +89,11 @@ class Resolved(NamedTuple):
 
     Attributes:
         found: FOUND batches.
-        cluster_sizes: posts in a cluster, by `size_bins`, the one that leads it included.
-        component_sizes: posts in a component, by `size_bins`.
-        num_unverified: posts that ran out of comparisons.
-        num_slices: in which the partition was resolved.
+        counts: clusters include the post that leads them; sizes are by `size_bins`.
     """
 
     found: list[pa.RecordBatch]
-    cluster_sizes: dict[str, int]
-    component_sizes: dict[str, int]
-    num_unverified: int
-    num_slices: int
+    counts: ResolveCounts
 
 
 def resolve(read: Read, rules: Rules, *, scratch: str) -> Resolved:
@@ -268,15 +263,16 @@ class _Partition:
         own_N = self._order.segment_R[part.places] == THIS_RUN
         gone_D = np.flatnonzero(own_N & ~self._stays_R[part.places])
         place_D = part.start + gone_D
-        columns = [
-            pa.array(self._order.post_R[place_D]),
-            pa.array(self._reason_R[place_D]),
-            pa.array(part.similarity_N[gone_D]),
+        rows = rows_of(
+            FOUND,
+            self._order.post_R[place_D],
+            self._reason_R[place_D],
+            part.similarity_N[gone_D],
             part.names(gone_D),
-            pa.array(self._order.segment_R[self._leader_R[place_D]]),
+            self._order.segment_R[self._leader_R[place_D]],
             pa.nulls(len(gone_D), pa.int32()),
-        ]
-        self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+        )
+        self._found.append(rows)
 
     def _spill(self, part: "_Slice") -> None:
         """Spills the leaders of the last component, if the next slice continues it."""
@@ -307,26 +303,23 @@ class _Partition:
             self._count_copies(size_R)
         starts = np.flatnonzero(np.diff(order.component_R, prepend=-1))
         component_sizes = np.diff(starts, append=len(order.component_R))
-        return Resolved(
-            self._found,
-            size_bins(size_R[size_R > 1]),
-            size_bins(component_sizes),
-            self._num_unverified,
-            num_slices,
-        )
+        clusters, components = size_bins(size_R[size_R > 1]), size_bins(component_sizes)
+        counts = ResolveCounts(self._num_unverified, num_slices, clusters, components)
+        return Resolved(self._found, counts)
 
     def _count_copies(self, size_R: Array) -> None:
         own_R = self._order.segment_R == THIS_RUN
         copies_R = size_R[self._leader_R]
         kept_S = np.flatnonzero(own_R & self._stays_R & (copies_R > 1))
-        columns = [
-            pa.array(self._order.post_R[kept_S]),
-            pa.array(np.full(len(kept_S), KEPT_CODE, np.uint8)),
+        rows = rows_of(
+            FOUND,
+            self._order.post_R[kept_S],
+            np.full(len(kept_S), KEPT_CODE, np.uint8),
             *(pa.nulls(len(kept_S), FOUND.field(n).type) for n in ("similarity", "duplicate_of")),
-            pa.array(np.full(len(kept_S), THIS_RUN, np.int16)),
-            pa.array(copies_R[kept_S].astype(np.int32)),
-        ]
-        self._found.append(pa.RecordBatch.from_arrays(columns, schema=FOUND))
+            np.full(len(kept_S), THIS_RUN, np.int16),
+            copies_R[kept_S].astype(np.int32),
+        )
+        self._found.append(rows)
 
 
 class _Slice:
@@ -396,17 +389,9 @@ class ResolveComponents(DedupStage):
 
         resolved = resolve(read, self.rules, scratch=attempt.path("scratch", suffix=""))
         first_U = np.asarray(self.posts.first, np.int64)
-        path, num_units = attempt.path("found"), len(self.posts.units)
-        with exchange.Writer(
-            path, schema=FOUND, num_partitions=num_units, compression="lz4"
-        ) as writer:
+        shape = FOUND, len(self.posts.units)
+        with exchanged_edge(attempt, "found", *shape, compression="lz4") as writer:
             for found in resolved.found:
                 post_D = np.asarray(found.column("post"))
                 writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
-        attempt.add("found", path, ranges=writer.ranges)
-        return ResolveCounts(
-            unverified=resolved.num_unverified,
-            slices=resolved.num_slices,
-            cluster_sizes=resolved.cluster_sizes,
-            component_sizes=resolved.component_sizes,
-        )
+        return resolved.counts

@@ -16,7 +16,7 @@ from sluice.filters.text.views import dedup_text
 from sluice.pipeline.history import segments
 from sluice.pipeline.phases.dedup.candidates import DedupStage, HistoryFile, history_files
 from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
-from sluice.pipeline.phases.edges import read_kept
+from sluice.pipeline.phases.edges import exchanged_edge, rows_of, take_kept
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
@@ -43,29 +43,24 @@ class SendTexts(DedupStage):
         """Sends the candidates of a file."""
         found = pa.Table.from_batches([b for _, b in exchange.read(unit)])
         found = found.combine_chunks().to_batches()[0]
-        number, path = unit.index, attempt.path("candidates")
-        with exchange.Writer(
-            path, schema=CANDIDATE, num_partitions=self.num_partitions, compression="lz4"
-        ) as writer:
-            if number < len(self.posts.units):
-                sent = _posts(self, self.posts.units[number], found)
-            else:
-                sent = _entries_of(self, self._history_files[number - len(self.posts.units)], found)
+        number, units = unit.index, self.posts.units
+        if number < len(units):
+            sent = _posts(self, units[number], found)
+        else:
+            sent = _entries_of(self, self._history_files[number - len(units)], found)
+        shape = CANDIDATE, self.num_partitions
+        with exchanged_edge(attempt, "candidates", *shape, compression="lz4") as writer:
             for rows in sent:
                 component_C = np.asarray(rows.column("component"))
                 writer.write(rows, partition_of(component_C, self.num_partitions))
-        attempt.add("candidates", path, ranges=writer.ranges)
         return CandidateCounts(found.num_rows)
 
 
 def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Yields the CANDIDATE rows of a clean unit."""
-    row_C, start = np.asarray(found.column("row")), 0
-    for batch in read_kept(
-        Done(stage.posts.folder, unit), columns=("post_id", "text", "created_at")
-    ):
-        lo, hi = np.searchsorted(row_C, [start, start + batch.num_rows])
-        rows = batch.take(pa.array(row_C[lo:hi].astype(np.int64) - start))
+    row_C, first = np.asarray(found.column("row")), 0
+    done, columns = Done(stage.posts.folder, unit), ("post_id", "text", "created_at")
+    for rows in take_kept(done, row_C, columns=columns):
         text = rows.column("text")
         compared = dedup_text(text)
         # A post without a time is the last to be kept, and the first to be taken for an old delivery.
@@ -77,10 +72,9 @@ def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.Re
         else:
             rank = pa.array(-num_shingles(compared, ngram=stage.ngram))
         newest = pc.fill_null(time, np.iinfo(np.int64).min)
-        yield _candidates(
-            found.slice(lo, hi - lo), THIS_RUN, rank, newest, rows.column("post_id"), compared
-        )
-        start += batch.num_rows
+        some = found.slice(first, rows.num_rows)
+        yield _candidates(some, THIS_RUN, rank, newest, rows.column("post_id"), compared)
+        first += rows.num_rows
 
 
 def _entries_of(
@@ -109,18 +103,18 @@ def _candidates(
     post_id: pa.StringArray,
     text: pa.StringArray,
 ) -> pa.RecordBatch:
-    columns = [
+    return rows_of(
+        CANDIDATE,
         found.column("component"),
         found.column("post"),
-        pa.array(np.full(found.num_rows, segment, np.int16)),
+        np.full(found.num_rows, segment, np.int16),
         rank,
         time,
-        pa.array(id_hash(post_id)),
-        pa.array(hash_texts(post_id, seed=ID_SEED + 1)),
+        id_hash(post_id),
+        hash_texts(post_id, seed=ID_SEED + 1),
         post_id,
         text,
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=CANDIDATE)
+    )
 
 
 def partition_of(component_C: Array, num_partitions: int) -> Array:

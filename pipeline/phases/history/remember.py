@@ -33,7 +33,7 @@ from sluice.pipeline.history import segments
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.history.segments import Contents, KeysFile, PostsFile
 from sluice.pipeline.history.versions import CONTENTS, Segment, Sketch, segment_folder
-from sluice.pipeline.phases.edges import KEYS, Survivors
+from sluice.pipeline.phases.edges import KEYS, Survivors, exchanged_edge, rows_of
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, FileEntry, Unit, done_units, whole_file
@@ -69,22 +69,19 @@ class Record:
     def do(self, unit: Unit, attempt: Attempt) -> RecordCounts:
         """Records a unit's posts, and sends their keys."""
         name = f"posts-{unit.index:05d}.arrow"
-        path, keys_path = attempt.contract_path(self.segment, name), attempt.path("keys")
-        counts = RecordCounts()
+        path, counts = attempt.contract_path(self.segment, name), RecordCounts()
         with (
             segments.PostsWriter(path) as posts,
-            exchange.Writer(keys_path, schema=KEYS, num_partitions=self.num_partitions) as keys,
+            exchanged_edge(attempt, "keys", KEYS, self.num_partitions) as keys,
         ):
             for batch in self.survivors.read(unit.name, columns=("post_id", "text")):
                 post_id, text = batch.column("post_id"), dedup_text(batch.column("text"))
                 posts.write(post_id, text)
                 key_M, row_M = post_keys(post_id, text, self.minhash)
                 row_M += np.uint32(counts.posts)
-                rows = pa.RecordBatch.from_arrays([pa.array(key_M), pa.array(row_M)], schema=KEYS)
-                keys.write(rows, partition_of(key_M, self.num_partitions))
+                keys.write(rows_of(KEYS, key_M, row_M), partition_of(key_M, self.num_partitions))
                 counts += RecordCounts(batch.num_rows, len(key_M))
         attempt.add_contract("posts", name)
-        attempt.add("keys", keys_path, ranges=keys.ranges)
         return counts
 
 

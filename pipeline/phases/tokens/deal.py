@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from sluice.pipeline.phases.edges import exchanged_edge, rows_of
 from sluice.pipeline.phases.tokens.token_counts import write_token_counts
 from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.units import exchange
@@ -42,19 +43,15 @@ class Deal:
         shard_S, position_S = deal(sum(num_P), planned, seed=self.seed)
         shard_S = np.where(shard_S < 0, planned.num_shards, shard_S)
         number_P = [manifest.index for manifest in manifest_P]
-        columns = [
-            pa.array(position_S.astype(np.uint32)),
-            pa.array(np.repeat(np.array(number_P, np.uint32), num_P)),
-            pa.array(
-                np.concatenate(
-                    [np.empty(0, np.uint32), *(np.arange(n, dtype=np.uint32) for n in num_P)]
-                )
-            ),
-        ]
-        path = attempt.path("dealt")
-        with exchange.Writer(path, schema=DEALT, num_partitions=planned.num_shards + 1) as writer:
-            writer.write(pa.RecordBatch.from_arrays(columns, schema=DEALT), shard_S)
-        attempt.add("dealt", path, ranges=writer.ranges)
+        row_P = [np.arange(n, dtype=np.uint32) for n in num_P]
+        rows = rows_of(
+            DEALT,
+            position_S.astype(np.uint32),
+            np.repeat(np.array(number_P, np.uint32), num_P),
+            np.concatenate([np.empty(0, np.uint32), *row_P]),
+        )
+        with exchanged_edge(attempt, "dealt", DEALT, planned.num_shards + 1) as writer:
+            writer.write(rows, shard_S)
         use = write_token_counts(
             [done.path("use") for done in packed],
             self.vocabulary,

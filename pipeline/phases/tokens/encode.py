@@ -14,11 +14,10 @@ import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
-from sluice.pipeline.phases.edges import Survivors
+from sluice.pipeline.phases.edges import Survivors, exchanged_edge
 from sluice.pipeline.phases.tokens.mixture import Mixing, RepeatRates
 from sluice.pipeline.phases.vocabulary.holdout import count_holdout, holdout_mask
 from sluice.pipeline.storage import local_copies
-from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.schemas.arrays import Array, Uint64s
@@ -78,7 +77,6 @@ class Encode:
 
     def do(self, unit: Unit, attempt: Attempt) -> EncodeCounts:
         """Encodes a unit."""
-        path = attempt.path("documents")
         counts = EncodeCounts(held_back=HoldoutTally() if self.holdout else None)
         columns = ["post_id", "text", "language", "created_at", "source", "copies"]
         if self.documents == "conversations":
@@ -86,9 +84,8 @@ class Encode:
         mixing = Mixing(self.mixture, unit, attempt) if self.mixture is not None else None
         if mixing is not None:
             columns.insert(0, "row_key")
-        with exchange.Writer(
-            path, schema=self.schema, num_partitions=self.num_partitions, compression="lz4"
-        ) as writer:
+        shape = self.schema, self.num_partitions
+        with exchanged_edge(attempt, "documents", *shape, compression="lz4") as writer:
             for batch in self.survivors.read(unit.name, columns=columns):
                 order_N = hash_texts(_keys(batch, self.documents), seed=self.seed)
                 first_N = np.ones(batch.num_rows, np.bool_)
@@ -105,7 +102,6 @@ class Encode:
                 if counts.held_back is not None:
                     held_N = first_N & holdout_mask(batch, share=self.holdout, seed=self.seed)
                     counts.held_back += count_holdout(batch, lengths_N, held_N)
-        attempt.add("documents", path, ranges=writer.ranges)
         if mixing is not None:
             counts.left_out, counts.id_sum = mixing.finish()
         return counts

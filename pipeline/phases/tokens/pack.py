@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.pipeline.phases.edges import rows_of, write_rows
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
 from sluice.pipeline.phases.tokens.token_counts import TokenUse
 from sluice.pipeline.storage.checksums import crc32
@@ -123,19 +124,15 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
     path = attempt.path("use", suffix=".i64")
     use.count_V.tofile(path)
     attempt.add("use", path)
-    path = attempt.path("pieces")
     # Not compressed: a shard takes some rows of every partition, from the mapped file.
-    with pa.ipc.new_file(path, PIECE) as out:
-        out.write_batch(pa.concat_batches(pieces))
-    attempt.add("pieces", path)
+    write_rows(attempt, "pieces", PIECE, *pa.concat_batches(pieces).columns)
 
 
 def _pieces(pieces: pa.RecordBatch, posts: DocumentPosts) -> pa.RecordBatch:
     """Returns PIECE rows: the plan's pieces with the post's id in the place of its number."""
     number = pieces.column("post")
     made = {"post_id": posts.post_id.take(number), "copies": posts.copies.take(number)}
-    columns = [made[n] if n in made else pieces.column(n) for n in PIECE.names]
-    return pa.RecordBatch.from_arrays(columns, schema=PIECE)
+    return rows_of(PIECE, *(made[n] if n in made else pieces.column(n) for n in PIECE.names))
 
 
 def _read(unit: Unit, special: DocumentTokens, documents: DocumentsOf) -> DocumentPosts:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sluice.pipeline.phases.edges import read_edge
 from sluice.pipeline.phases.tokens.pack import PIECE
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
@@ -76,9 +77,7 @@ class PackedFiles:
     def pieces(self, partition: int) -> tuple[pa.RecordBatch, Array]:
         """Returns a partition's PIECE rows and, for each sequence, where its rows start, (S + 1,)."""
         if partition not in self._pieces:
-            path = Done(self._folder, f"partition-{partition:05d}").path("pieces")
-            with pa.memory_map(path) as file:
-                rows = pa.ipc.open_file(file).get_batch(0)
+            (rows,) = read_edge(Done(self._folder, f"partition-{partition:05d}"), "pieces")
             num_sequences = len(self._sequences(partition).sum_S)
             starts_S1 = np.searchsorted(
                 np.asarray(rows.column("sequence")), np.arange(num_sequences + 1)

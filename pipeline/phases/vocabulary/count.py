@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
-from sluice.pipeline.phases.edges import Survivors
+from sluice.pipeline.phases.edges import Survivors, exchanged_edge, rows_of, written_edge
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.pipeline.phases.vocabulary.sampling import once_at_most_one, taken_mask, weights_of
 from sluice.pipeline.units import exchange
@@ -52,12 +52,10 @@ class Count:
     def do(self, unit: Unit, attempt: Attempt) -> SampleCounts:
         """Counts the words of a unit."""
         with _timed(attempt, "sample"):
-            path, counts, rates = attempt.path("words"), SampleCounts(), dict(self.rates)
+            counter, counts, rates = WordCounter(), SampleCounts(), dict(self.rates)
             columns = ("post_id", "language", "text", "created_at", "source")
-            counter = WordCounter()
-            with exchange.Writer(
-                path, schema=COUNTED, num_partitions=self.num_partitions, compression="lz4"
-            ) as writer:
+            shape = COUNTED, self.num_partitions
+            with exchanged_edge(attempt, "words", *shape, compression="lz4") as writer:
                 for batch in self.survivors.read(unit.name, columns=columns):
                     taken_N = taken_mask(batch, rates, seed=self.seed)
                     taken_N &= ~holdout_mask(batch, share=self.holdout, seed=self.seed)
@@ -69,18 +67,12 @@ class Count:
                         _deal(counter.counts(), self, writer)
                         counter = WordCounter()
                 _deal(counter.counts(), self, writer)
-            attempt.add("words", path, ranges=writer.ranges)
         return counts
 
 
 def _deal(words: WordCounts, stage: Count, writer: exchange.Writer) -> None:
     hash_W = hash_texts(words.words, seed=stage.seed)
-    writer.write(_batch(words), hash_W % np.uint64(stage.num_partitions))
-
-
-def _batch(words: WordCounts) -> pa.RecordBatch:
-    columns = [words.words, pa.array(words.count_W), pa.array(words.weight_W)]
-    return pa.RecordBatch.from_arrays(columns, schema=COUNTED)
+    writer.write(rows_of(COUNTED, *words), hash_W % np.uint64(stage.num_partitions))
 
 
 @dataclass(frozen=True)
@@ -94,14 +86,14 @@ class Merge:
     def do(self, unit: Unit, attempt: Attempt) -> NoCounts:
         """Sums a partition."""
         with _timed(attempt, "sample"):
-            path, counter = attempt.path("words"), WordCounter()
+            counter = WordCounter()
             for _, batch in exchange.read(unit):
                 words, count, weight = batch.columns
                 counter.add(WordCounts(words, np.asarray(count), np.asarray(weight)))
-            options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-            with pa.ipc.new_file(path, COUNTED, options=options) as file:
-                file.write_table(pa.table(_batch(once_at_most_one(counter.counts()))), ROWS_AT_ONCE)
-            attempt.add("words", path)
+            with written_edge(attempt, "words", COUNTED, compression="lz4") as file:
+                file.write_table(
+                    pa.table(rows_of(COUNTED, *once_at_most_one(counter.counts()))), ROWS_AT_ONCE
+                )
         return NoCounts()
 
 

@@ -222,7 +222,7 @@ def test_slices_follow_the_rules(
     changed = {"memory_bytes": memory, "max_checks": max_checks, "max_copies": max_copies}
     found, resolved = run(rows, scratch, **changed)
     expected, unverified = reference(rows, rules(**changed))
-    assert (found, resolved.num_unverified) == (expected, unverified)
+    assert (found, resolved.counts.unverified) == (expected, unverified)
 
 
 def test_a_component_larger_than_memory_is_cut(scratch: Path) -> None:
@@ -231,9 +231,9 @@ def test_a_component_larger_than_memory_is_cut(scratch: Path) -> None:
     rows = [Row(7, str(i), text, rank=i % 13) for i, text in enumerate(texts)]
     whole, one = run(rows, scratch)
     parts, many = run(rows, scratch, memory_bytes=60_000)
-    assert (one.num_slices, parts) == (1, whole)
-    assert many.num_slices > 5
-    assert many.component_sizes == {"257-512": 1}
+    assert (one.counts.slices, parts) == (1, whole)
+    assert many.counts.slices > 5
+    assert many.counts.component_sizes == {"257-512": 1}
 
 
 def test_the_newest_delivery_speaks(scratch: Path) -> None:
@@ -264,7 +264,7 @@ def test_history_speaks_before_newer_deliveries(scratch: Path) -> None:
         0: (REDELIVERED_CODE, "a", 1),
         1: (NEAR_CODE, "a", 1),
     }
-    assert resolved.cluster_sizes == {"2": 1}
+    assert resolved.counts.cluster_sizes == {"2": 1}
 
 
 def test_copies_stay_up_to_the_bound(scratch: Path) -> None:
