@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sluice.filters.fasttext.hidden import hidden_layers
 from sluice.filters.fasttext.join import ModelInput, ReadingPlan, plan
-from sluice.filters.fasttext.kernels.output import Hidden, fill_all, fill_best, fill_one, fill_top
+from sluice.filters.fasttext.kernels.output import Hidden, fill_all, fill_one, fill_top
 from sluice.filters.fasttext.layout import buckets_of, output_of, path_to, table_of, words_of
 from sluice.filters.fasttext.model import FastTextModel
 from sluice.schemas.arrays import Array
@@ -45,11 +45,8 @@ class FastTextClassifier:
             or n-gram of the text is known), and (N,) float32 probabilities, as the library gives them
             but at most 1, and 0 where there is no label.
         """
-        hidden = self._hidden(texts)
-        label_N = np.empty(len(hidden.num_rows_N), np.int32)
-        probability_N = np.empty(len(hidden.num_rows_N), np.float32)
-        fill_best(hidden, self._output, label_N, probability_N)
-        return label_N, probability_N
+        label_N1, probability_N1 = self.predict_top(texts, k=1)
+        return label_N1[:, 0], probability_N1[:, 0]
 
     def predict_top(
         self, texts: pa.StringArray | Hidden, *, k: int, threshold: float = 0.0

@@ -16,7 +16,6 @@ from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import kernel, read_only
 
 EPSILON = 1e-5  # the library adds it to every probability before the logarithm
-FLOOR = np.float32(np.log(EPSILON))  # the library drops leaves of the tree below it
 SLACK = np.float32(1e-3)  # more than any rounding, and than what EPSILON adds to a logarithm
 NO_LABEL = -1
 TREE, SOFTMAX, SIGMOID = 0, 1, 2
@@ -92,39 +91,6 @@ def _turn_right(output, inner, mean_NS, i):
         x += output.rows_LD[inner, d] * mean_NS[i, d]
     x *= output.norms_L[inner]
     return np.float32(1.0 / np.float64(np.float32(1) + np.exp(-x)))
-
-
-@kernel()
-def _best_leaf(output, mean_NS, i, nodes_S, above_S, turns_S):
-    """Returns (leaf, log probability), depth first and left before right, as the library goes.
-
-    A branch is left where its own score is below the best leaf's; of equal leaves the last one stays.
-    Taking the likelier branch first would save visits, but a logarithm with EPSILON in it can rise on
-    the way down, so that near a tie the order of the visits decides the label. A branch's logarithm is
-    taken only where log(p) <= p - 1 does not rule the branch out.
-    """
-    num_leaves = (output.left_T.shape[0] + 1) // 2
-    best, best_score = np.int64(NO_LABEL), FLOOR
-    nodes_S[0], above_S[0], turns_S[0] = 2 * num_leaves - 2, np.float32(0), np.float32(2)
-    size = 1
-    while size > 0:
-        size -= 1
-        node, above, turn = np.int64(nodes_S[size]), above_S[size], turns_S[size]
-        if above + turn - np.float32(1) + SLACK < best_score:
-            continue
-        score = above + _log(turn) if turn <= 1 else np.float32(0)
-        if score < best_score:
-            continue
-        if node < num_leaves:
-            best, best_score = node, score
-            continue
-        right = _turn_right(output, node - num_leaves, mean_NS, i)
-        left = np.float32(1.0 - np.float64(right))
-        nodes_S[size], above_S[size], turns_S[size] = output.right_T[node], score, right
-        size += 1
-        nodes_S[size], above_S[size], turns_S[size] = output.left_T[node], score, left
-        size += 1
-    return best, best_score
 
 
 @kernel()
@@ -206,46 +172,6 @@ def _fill_outputs(output, mean_NS, i, output_L):
             output_L[label] = _sigmoid(output.sigmoid, output_L[label])
     else:
         _fill_softmax(output_L)
-
-
-@kernel()
-def _best_output(output_L):
-    """Returns (label, log probability); of equal logarithms the library keeps the last.
-
-    Only probabilities within a thousandth of the highest can have its logarithm.
-    """
-    highest = output_L[0]
-    for label in range(output_L.shape[0]):
-        highest = max(highest, output_L[label])
-    least = (np.float64(highest) + EPSILON) * (1.0 - np.float64(SLACK)) - EPSILON
-    best, best_score = NO_LABEL, np.float32(-np.inf)
-    for label in range(output_L.shape[0]):
-        if output_L[label] >= least:
-            score = _log(output_L[label])
-            if score >= best_score:
-                best, best_score = label, score
-    return best, best_score
-
-
-@kernel(types.void(_HIDDEN, _OUTPUT, types.int32[::1], types.float32[::1]))
-def fill_best(hidden, output, label_N, probability_N):
-    """Writes the best label of each text and its probability; -1 and 0 where there is none."""
-    num_labels = output.rows_LD.shape[0]
-    output_L = np.empty(num_labels, np.float32)
-    nodes_S = np.empty(2 * num_labels + 2, np.int32)
-    above_S = np.empty(2 * num_labels + 2, np.float32)
-    turns_S = np.empty(2 * num_labels + 2, np.float32)
-    for i in range(label_N.shape[0]):
-        label_N[i], probability_N[i] = NO_LABEL, np.float32(0)
-        if hidden.num_rows_N[i] == 0:
-            continue
-        if output.loss == TREE:
-            label, score = _best_leaf(output, hidden.mean_NS, i, nodes_S, above_S, turns_S)
-        else:
-            _fill_outputs(output, hidden.mean_NS, i, output_L)
-            label, score = _best_output(output_L)
-        if label >= 0:
-            label_N[i], probability_N[i] = label, _probability(score)
 
 
 @kernel(types.void(_HIDDEN, _OUTPUT, types.int64, _int32, _int32, types.float32[::1]))
@@ -330,40 +256,58 @@ def _push(score_K, label_K, size, most, score, label):
 
 
 @kernel()
-def _push_leaves(output, mean_NS, i, most, threshold, nodes_S, scores_S, score_K, label_K):
-    """Pushes the best leaves of the tree; returns how many there are."""
+def _push_leaves(output, mean_NS, i, most, threshold, nodes_S, above_S, turns_S, score_K, label_K):
+    """Pushes the best leaves of the tree, depth first and left before right; returns how many there are.
+
+    A branch is left where its own score is below the lowest of the best. Taking the likelier branch first
+    would save visits, but a logarithm with EPSILON in it can rise on the way down, so that near a tie the
+    order of the visits decides the label. A branch's logarithm is taken only where log(p) <= p - 1 does not
+    rule the branch out.
+    """
     num_leaves = (output.left_T.shape[0] + 1) // 2
-    floor = _log(threshold)
-    nodes_S[0], scores_S[0] = 2 * num_leaves - 2, np.float32(0)
+    least = _log(threshold)
+    nodes_S[0], above_S[0], turns_S[0] = 2 * num_leaves - 2, np.float32(0), np.float32(2)
     stacked, size = 1, 0
     while stacked > 0:
         stacked -= 1
-        node, score = np.int64(nodes_S[stacked]), scores_S[stacked]
-        if score < floor or (size == most and score < score_K[0]):
+        node, above, turn = np.int64(nodes_S[stacked]), above_S[stacked], turns_S[stacked]
+        if above + turn - np.float32(1) + SLACK < least:
+            continue
+        score = above + _log(turn) if turn <= 1 else np.float32(0)
+        if score < least:
             continue
         if node < num_leaves:
             size = _push(score_K, label_K, size, most, score, node)
+            if size == most:
+                least = score_K[0]
             continue
         right = _turn_right(output, node - num_leaves, mean_NS, i)
         left = np.float32(1.0 - np.float64(right))
-        nodes_S[stacked], scores_S[stacked] = output.right_T[node], score + _log(right)
+        nodes_S[stacked], above_S[stacked], turns_S[stacked] = output.right_T[node], score, right
         stacked += 1
-        nodes_S[stacked], scores_S[stacked] = output.left_T[node], score + _log(left)
+        nodes_S[stacked], above_S[stacked], turns_S[stacked] = output.left_T[node], score, left
         stacked += 1
     return size
 
 
 @kernel()
 def _push_outputs(output_L, most, threshold, score_K, label_K):
-    """Pushes the best labels; returns how many there are."""
-    size = 0
+    """Pushes the best labels, of equal ones the last; returns how many there are.
+
+    Once there are enough, only probabilities within a thousandth of the lowest can have its logarithm, or a
+    higher one.
+    """
+    size, least = 0, np.float64(threshold)
     for label in range(output_L.shape[0]):
-        if output_L[label] < threshold:
+        if output_L[label] < least:
             continue
         score = _log(output_L[label])
         if size == most and score < score_K[0]:
             continue
         size = _push(score_K, label_K, size, most, score, label)
+        if size == most:
+            lowest = np.exp(np.float64(score_K[0])) * (1.0 - np.float64(SLACK)) - EPSILON
+            least = max(np.float64(threshold), lowest)
     return size
 
 
@@ -373,7 +317,8 @@ def fill_top(hidden, output, threshold, label_NK, probability_NK):
     num_labels, most = output.rows_LD.shape[0], label_NK.shape[1]
     output_L = np.empty(num_labels, np.float32)
     nodes_S = np.empty(2 * num_labels + 2, np.int32)
-    scores_S = np.empty(2 * num_labels + 2, np.float32)
+    above_S = np.empty(2 * num_labels + 2, np.float32)
+    turns_S = np.empty(2 * num_labels + 2, np.float32)
     score_K = np.empty(most + 1, np.float32)
     label_K = np.empty(most + 1, np.int32)
     for i in range(label_NK.shape[0]):
@@ -381,8 +326,9 @@ def fill_top(hidden, output, threshold, label_NK, probability_NK):
         if hidden.num_rows_N[i] == 0:
             continue
         if output.loss == TREE:
+            mean_NS = hidden.mean_NS
             size = _push_leaves(
-                output, hidden.mean_NS, i, most, threshold, nodes_S, scores_S, score_K, label_K
+                output, mean_NS, i, most, threshold, nodes_S, above_S, turns_S, score_K, label_K
             )
         else:
             _fill_outputs(output, hidden.mean_NS, i, output_L)
