@@ -3,17 +3,16 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch, Mask, Scores
 from sluice.filters.contract import accepted, details, scores_of
 from sluice.schemas.errors import FilterError
-from sluice.schemas.reject import ERROR, POLICY, reject_batch
+from sluice.schemas.reject import ERROR, ORIGIN, POLICY, reject_batch, rejects_of
 
 
 class Screened(NamedTuple):
@@ -176,40 +175,23 @@ def _only(batch: Batch, scores: dict[str, Scores], mask_N: Mask) -> tuple[Batch,
 def _rejects(
     batch: Batch, mask_N: Mask, spec: Filter, scores_N: Scores, *, phase: str
 ) -> pa.RecordBatch:
+    mask = pa.array(mask_N)
     with _named(spec):
         detail = details(spec, batch)
-    return reject_batch(
-        int(mask_N.sum()),
-        {
-            **_origin(batch, mask_N),
-            "kind": POLICY,
-            "phase": phase,
-            "stage": spec.name,
-            "reason": spec.reason,
-            "score": pa.array(scores_N[mask_N]),
-            "threshold": float(getattr(spec, spec.bound)),
-            "detail": None if detail is None else detail.filter(pa.array(mask_N)),
-        },
+    return rejects_of(
+        batch.posts.select(ORIGIN).filter(mask),
+        kind=POLICY,
+        phase=phase,
+        stage=spec.name,
+        reason=spec.reason,
+        score=pa.array(scores_N[mask_N]),
+        threshold=float(getattr(spec, spec.bound)),
+        detail=None if detail is None else detail.filter(mask),
     )
 
 
 def _dead_letters(batch: Batch, failure: Exception, *, phase: str, stage: str) -> pa.RecordBatch:
-    everyone_N = np.ones(len(batch), np.bool_)
     notes = getattr(failure, "__notes__", [])
     stages = [n.removeprefix(STAGE_NOTE) for n in notes if n.startswith(STAGE_NOTE)]
-    return reject_batch(
-        len(batch),
-        {
-            **_origin(batch, everyone_N),
-            "kind": ERROR,
-            "phase": phase,
-            "stage": stages[0] if stages else stage,
-            "reason": type(failure).__name__,
-        },
-    )
-
-
-def _origin(batch: Batch, mask_N: Mask) -> dict[str, Any]:
-    columns = ("post_id", "source_file", "source_row")
-    mask = pa.array(mask_N)
-    return {name: pc.filter(batch.posts.column(name), mask) for name in columns}
+    about = {"kind": ERROR, "phase": phase, "stage": [*stages, stage][0]}
+    return rejects_of(batch.posts, **about, reason=type(failure).__name__)

@@ -33,6 +33,9 @@ REJECT = pa.schema(
 )
 """`post_id` is null only where a malformed line gave none; `detail` never holds the text of the post."""
 
+ORIGIN: Final = ["post_id", "source_file", "source_row"]
+"""What a reject row says of the post itself."""
+
 
 def reject_batch(num_rows: int, columns: dict[str, Any]) -> pa.RecordBatch:
     """Returns a REJECT batch of `num_rows`; a scalar fills its column, a missing column is null.
@@ -52,3 +55,9 @@ def reject_batch(num_rows: int, columns: dict[str, Any]) -> pa.RecordBatch:
         else:
             arrays.append(pa.repeat(pa.scalar(value, field.type), num_rows))
     return pa.RecordBatch.from_arrays(arrays, schema=REJECT)
+
+
+def rejects_of(posts: pa.RecordBatch, **columns: Any) -> pa.RecordBatch:
+    """Returns a REJECT row for each post, with its id and place; `columns` as `reject_batch` takes them."""
+    origin = {name: posts.column(name) for name in ORIGIN}
+    return reject_batch(posts.num_rows, origin | columns)

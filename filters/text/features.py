@@ -1,6 +1,7 @@
 """Counts of characters, words, signs and lines of every post, from one pass over the UTF-8 bytes."""
 
 from dataclasses import dataclass, fields
+from typing import Annotated, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -58,31 +59,31 @@ class TextFeatures:
 
     num_bytes: Int32s
     num_chars: Int32s
-    num_urls: Int32s
-    num_url_chars: Int32s
-    num_mentions: Int32s
-    num_retweets: Int32s
+    num_urls: Annotated[Int32s, k.URLS]
+    num_url_chars: Annotated[Int32s, k.URL_CHARS]
+    num_mentions: Annotated[Int32s, k.MENTIONS]
+    num_retweets: Annotated[Int32s, k.RETWEET]
     num_visible: Int32s
     num_letters: Int32s
     num_cased: Int32s
-    num_upper: Int32s
-    num_digits: Int32s
+    num_upper: Annotated[Int32s, k.UPPER]
+    num_digits: Annotated[Int32s, k.DIGIT]
     num_punctuation: Int32s
     num_emoji: Int32s
     num_symbols: Int32s
-    num_hashtags: Int32s
+    num_hashtags: Annotated[Int32s, k.HASHTAGS]
     num_said: Int32s
-    longest_run: Int32s
-    num_tokens: Int32s
-    num_words: Int32s
-    num_known_tokens: Int32s
-    num_alphabetic_tokens: Int32s
-    num_repeated_tokens: Int32s
-    num_lines: Int32s
-    num_duplicate_lines: Int32s
-    num_bullet_lines: Int32s
-    num_ellipsis_lines: Int32s
-    num_truncated: Int32s
+    longest_run: Annotated[Int32s, k.LONGEST_RUN]
+    num_tokens: Annotated[Int32s, k.TOKENS]
+    num_words: Annotated[Int32s, k.WORDS]
+    num_known_tokens: Annotated[Int32s, k.KNOWN]
+    num_alphabetic_tokens: Annotated[Int32s, k.ALPHABETIC]
+    num_repeated_tokens: Annotated[Int32s, k.REPEATED]
+    num_lines: Annotated[Int32s, k.LINES]
+    num_duplicate_lines: Annotated[Int32s, k.DUPLICATE_LINES]
+    num_bullet_lines: Annotated[Int32s, k.BULLET_LINES]
+    num_ellipsis_lines: Annotated[Int32s, k.ELLIPSIS_LINES]
+    num_truncated: Annotated[Int32s, k.CUT_SHORT]
 
     def __len__(self) -> int:
         return len(self.num_bytes)
@@ -90,6 +91,14 @@ class TextFeatures:
     def filter(self, mask_N: Bools) -> "TextFeatures":
         """Returns the rows where the mask is true."""
         return TextFeatures(*(getattr(self, field.name)[mask_N] for field in fields(self)))
+
+
+_ROWS = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(TextFeatures, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+"""Counters that are a row of the kernel's as it is."""
 
 
 def text_features(texts: pa.StringArray) -> TextFeatures:
@@ -118,32 +127,16 @@ def _named(lengths_N: Int32s, raw_KN: Int32s) -> TextFeatures:
     letters_N = raw_KN[k.UPPER : k.UNSPACED + 1].sum(axis=0, dtype=np.int32)
     emoji_N = raw_KN[k.EMOJI] + raw_KN[k.FLAGS]
     visible_N = raw_KN[: k.PUNCT + 1].sum(axis=0, dtype=np.int32) - raw_KN[k.SPACE]
+    counted = {name: raw_KN[row] for name, row in _ROWS.items()}
     return TextFeatures(
         num_bytes=lengths_N,
         num_chars=visible_N + raw_KN[k.SPACE] + raw_KN[k.MARK_CHARS],
-        num_urls=raw_KN[k.URLS],
-        num_url_chars=raw_KN[k.URL_CHARS],
-        num_mentions=raw_KN[k.MENTIONS],
-        num_retweets=raw_KN[k.RETWEET],
         num_visible=visible_N,
         num_letters=letters_N,
         num_cased=raw_KN[k.UPPER] + raw_KN[k.LOWER],
-        num_upper=raw_KN[k.UPPER],
-        num_digits=raw_KN[k.DIGIT],
         num_punctuation=raw_KN[k.PUNCT] - raw_KN[k.HASH_SIGNS],
         num_emoji=emoji_N,
         num_symbols=raw_KN[k.ELLIPSES] + raw_KN[k.HASH_SIGNS],
-        num_hashtags=raw_KN[k.HASHTAGS],
         num_said=letters_N + raw_KN[k.DIGIT] + raw_KN[k.NUMBER] + emoji_N,
-        longest_run=raw_KN[k.LONGEST_RUN],
-        num_tokens=raw_KN[k.TOKENS],
-        num_words=raw_KN[k.WORDS],
-        num_known_tokens=raw_KN[k.KNOWN],
-        num_alphabetic_tokens=raw_KN[k.ALPHABETIC],
-        num_repeated_tokens=raw_KN[k.REPEATED],
-        num_lines=raw_KN[k.LINES],
-        num_duplicate_lines=raw_KN[k.DUPLICATE_LINES],
-        num_bullet_lines=raw_KN[k.BULLET_LINES],
-        num_ellipsis_lines=raw_KN[k.ELLIPSIS_LINES],
-        num_truncated=raw_KN[k.CUT_SHORT],
+        **counted,
     )

@@ -40,7 +40,7 @@ from sluice.schemas.counts import (
     ScreenCounts,
     Table,
 )
-from sluice.schemas.reject import POLICY, reject_batch
+from sluice.schemas.reject import POLICY, rejects_of
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,16 @@ def _write_rejects(stage: Classify, file: RejectFile, seen: _Seen, scored: PostS
     for i, rule in enumerate(bounds(stage.cascade.spec)):
         mine_M = seen.dropped_M & (seen.bound_M == i)
         rows = seen.posts.filter(pa.array(mine_M))
-        about = {
-            **{c: rows.column(c) for c in ("post_id", "source_file", "source_row")},
-            "kind": POLICY,
-            "phase": PHASE,
-            "stage": stage.cascade.spec.prefix,
-            "reason": reason(stage.cascade.spec, rule),
-            "score": pa.array(scored.scores[rule.label][mine_M]),
-            "threshold": rule.value,
-        }
-        file.write(reject_batch(rows.num_rows, about))
+        rejects = rejects_of(
+            rows,
+            kind=POLICY,
+            phase=PHASE,
+            stage=stage.cascade.spec.prefix,
+            reason=reason(stage.cascade.spec, rule),
+            score=pa.array(scored.scores[rule.label][mine_M]),
+            threshold=rule.value,
+        )
+        file.write(rejects)
     file.finish()
 
 

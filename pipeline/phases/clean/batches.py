@@ -18,7 +18,7 @@ from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures, partition
 from sluice.filters.text.normalize import normalize
 from sluice.schemas.post import POST
-from sluice.schemas.reject import EMPTY_TEXT, POLICY, reject_batch
+from sluice.schemas.reject import EMPTY_TEXT, POLICY, rejects_of
 
 PHASE = "clean"
 
@@ -66,14 +66,5 @@ def clean_batch(
         return partition(whole, machines, phase=PHASE)
     found = partition(whole.filter(~blank_N), machines, phase=PHASE)
     blank = posts.filter(pa.array(blank_N))
-    rejects = reject_batch(
-        blank.num_rows,
-        {
-            **{n: blank.column(n) for n in ("post_id", "source_file", "source_row")},
-            "kind": POLICY,
-            "phase": PHASE,
-            "stage": "normalize",
-            "reason": EMPTY_TEXT,
-        },
-    )
+    rejects = rejects_of(blank, kind=POLICY, phase=PHASE, stage="normalize", reason=EMPTY_TEXT)
     return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
