@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.screens.screen import build_screen, calibration, model_sha256
+from sluice.filters.screens.screen import ScreenFilter, calibration
 
 
-class Spam(Filter, frozen=True, kw_only=True, tag="spam"):
+class Spam(ScreenFilter, frozen=True, kw_only=True, tag="spam"):
     """Drops advertising, scams and giveaways. Score: a calibrated probability in [0, 1], higher is worse.
 
     The shipped model reads the words, and counts of links, digits, capitals and the like.
@@ -20,28 +19,7 @@ class Spam(Filter, frozen=True, kw_only=True, tag="spam"):
     2017, arXiv:1607.04606).
     """
 
-    version: ClassVar[int] = 2
     reason: ClassVar[str] = "spam"
     bound: ClassVar[str] = "max_spam"
-    costly: ClassVar[bool] = True
-    screen: ClassVar[bool] = True
 
     max_spam: float = calibration("spam").max_score
-    model: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_spam <= 1:
-            raise ValueError(f"max_spam must be in [0, 1], got {self.max_spam}")
-
-    @property
-    def model_sha256(self) -> str:
-        """The sha256 of the model's file, for the fingerprint of a run."""
-        return model_sha256(self.name, self.model)
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32 in [0, 1].
-
-        Raises:
-            InputError: the model cannot be read, or has no label `spam`.
-        """
-        return build_screen(self.name, model=self.model)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.base import on_grid
+from sluice.filters.base import Filter, Scorer, on_grid
 from sluice.filters.batch import Batch, Scores
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.kernels.output import Hidden
@@ -161,6 +161,37 @@ def build_screen(name: str, *, model: str | None) -> Screen:
         )
     shape_K = np.array([known.shape[name] for name in SHAPE_NAMES if known.shape])
     return Screen(FastTextClassifier(loaded), known.label, known.slope, known.intercept, shape_K)
+
+
+class ScreenFilter(Filter, frozen=True, kw_only=True):
+    """The base of the filters that decide by a screen. A subclass adds its bound, in [0, 1], and `model`.
+
+    `model` is the path of a supervised fastText model, or None for the shipped one.
+    """
+
+    version: ClassVar[int] = 2
+    costly: ClassVar[bool] = True
+    screen: ClassVar[bool] = True
+
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        threshold = getattr(self, self.bound)
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"{self.bound} must be in [0, 1], got {threshold}")
+
+    @property
+    def model_sha256(self) -> str:
+        """The sha256 of the model's file, for the fingerprint of a run."""
+        return model_sha256(self.name, self.model)
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32 in [0, 1].
+
+        Raises:
+            InputError: the model cannot be read, or has not the label of the shipped one.
+        """
+        return build_screen(self.name, model=self.model)
 
 
 def _path(name: str, model: str | None) -> Path:

@@ -8,12 +8,8 @@ import msgspec
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 
 from sluice.filters.transformers.load import TransformerScorer
-from sluice.pipeline.phases.classify.inference import (
-    ScoredUnit,
-    TransformerStage,
-    load_model,
-    score_unit,
-)
+from sluice.pipeline.phases.classify.decide import Classify, ScoredUnit
+from sluice.pipeline.phases.classify.inference import load_model, score_unit
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units.failure import report_failure
 from sluice.pipeline.units.manifest import Done, Unit
@@ -22,7 +18,7 @@ from sluice.pipeline.units.manifest import Done, Unit
 class ScoreUnits(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """Units in, the same units out, with the scores of a stage's transformer as their payload."""
 
-    def __init__(self, stage: TransformerStage):
+    def __init__(self, stage: Classify):
         super().__init__(label=f"score {stage.name}")
         self._stage = stage
 
@@ -46,7 +42,7 @@ class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]
     worker process has its own.
     """
 
-    def __init__(self, stage: TransformerStage):
+    def __init__(self, stage: Classify):
         super().__init__(min_batch_size=1, max_batch_size=1)  # a unit is a batch of its own
         self._stage = stage
 

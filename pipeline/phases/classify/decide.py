@@ -13,12 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.filters.batch import Mask
+from sluice.filters.batch import Mask, Scores
 from sluice.filters.transformers.load import Located
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.classify.cascade import Cascade, Chosen
-from sluice.pipeline.phases.classify.inference import PostScores, ScoredUnit
 from sluice.pipeline.phases.classify.thresholds import (
     PHASE,
     bounds,
@@ -41,6 +40,39 @@ from sluice.schemas.counts import (
     Table,
 )
 from sluice.schemas.reject import POLICY, rejects_of
+
+
+class PostScores(NamedTuple):
+    """What a transformer said of the posts that it was given.
+
+    Attributes:
+        row_M: (M,) int64, their places among the posts given, ascending; posts that made it fail are
+            not there.
+        scores: label -> (M,) float32 on the grid.
+        tokens: that the model read, without padding.
+        truncated: posts that were longer than `max_tokens`.
+        failed: dead letters of the others.
+        seconds: that the model was busy with them.
+    """
+
+    row_M: Int64s
+    scores: dict[str, Scores]
+    tokens: int
+    truncated: int
+    failed: pa.RecordBatch
+    seconds: float
+
+
+class ScoredUnit(NamedTuple):
+    """What inference gives for a unit; the stage decides from it.
+
+    Attributes:
+        survivors: of the posts in the band or the sample.
+        screened: of the sample of what the screen rejected.
+    """
+
+    survivors: PostScores
+    screened: PostScores
 
 
 @dataclass(frozen=True)

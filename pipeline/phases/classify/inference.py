@@ -3,72 +3,24 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
 from sluice.filters.base import on_grid
-from sluice.filters.batch import Batch, Scores
+from sluice.filters.batch import Batch
 from sluice.filters.partition import Verdicts, concat_rejects, isolate_failures
-from sluice.filters.transformers.load import Located, TransformerScorer, load
-from sluice.pipeline.phases.classify.cascade import Cascade
+from sluice.filters.transformers.load import TransformerScorer, load
+from sluice.pipeline.phases.classify.decide import Classify, PostScores, ScoredUnit
 from sluice.pipeline.phases.classify.thresholds import PHASE
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.failure import report_failure
 from sluice.pipeline.units.manifest import Unit
-from sluice.pipeline.units.stage import Stage
-from sluice.schemas.arrays import Array, Int64s
+from sluice.schemas.arrays import Array
 from sluice.schemas.counts import Counts
 from sluice.schemas.reject import reject_batch
-
-
-class TransformerStage(Stage, Protocol):
-    """A stage whose units a transformer scores first."""
-
-    @property
-    def cascade(self) -> Cascade:
-        """Which posts it sees."""
-        ...
-
-    @property
-    def located(self) -> Located:
-        """The model's files."""
-        ...
-
-
-class PostScores(NamedTuple):
-    """What a transformer said of the posts that it was given.
-
-    Attributes:
-        row_M: (M,) int64, their places among the posts given, ascending; posts that made it fail are
-            not there.
-        scores: label -> (M,) float32 on the grid.
-        tokens: that the model read, without padding.
-        truncated: posts that were longer than `max_tokens`.
-        failed: dead letters of the others.
-        seconds: that the model was busy with them.
-    """
-
-    row_M: Int64s
-    scores: dict[str, Scores]
-    tokens: int
-    truncated: int
-    failed: pa.RecordBatch
-    seconds: float
-
-
-class ScoredUnit(NamedTuple):
-    """What inference gives for a unit; the stage decides from it.
-
-    Attributes:
-        survivors: of the posts in the band or the sample.
-        screened: of the sample of what the screen rejected.
-    """
-
-    survivors: PostScores
-    screened: PostScores
 
 
 def score_posts(
@@ -110,7 +62,7 @@ def _joined(parts: Iterable[Any], dtype: Any) -> Array:
     return np.concatenate([np.empty(0, dtype), *parts])
 
 
-def score_unit(stage: TransformerStage, model: TransformerScorer, unit: Unit) -> ScoredUnit:
+def score_unit(stage: Classify, model: TransformerScorer, unit: Unit) -> ScoredUnit:
     """Returns the scores of what a unit has for the transformer."""
     cascade = stage.cascade
     labels, name = stage.located.labels, cascade.spec.prefix
@@ -121,7 +73,7 @@ def score_unit(stage: TransformerStage, model: TransformerScorer, unit: Unit) ->
     return ScoredUnit(survivors, screened)
 
 
-def load_model(stage: TransformerStage) -> TransformerScorer:
+def load_model(stage: Classify) -> TransformerScorer:
     """Returns the machine of a stage; a failure is left in the stage's folder too."""
     try:
         return load(stage.cascade.spec, stage.located)
@@ -134,7 +86,7 @@ def load_model(stage: TransformerStage) -> TransformerScorer:
 class WithModel:
     """A stage that scores each unit itself and then decides on it, for an engine without inference."""
 
-    stage: TransformerStage
+    stage: Classify
 
     @property
     def name(self) -> str:

@@ -66,27 +66,17 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         return storage.join(folder, stage)
 
     partitions = max(4, math.ceil(posts.first[-1] / POSTS_IN_PARTITION))
-    rules = Rules(
-        minhash=job.minhash,
-        threshold=d.threshold,
-        max_checks=d.max_checks,
-        max_copies=d.max_copies,
-        count_copies=d.count_copies,
-        memory_bytes=d.memory_bytes,
-    )
     # Each stage is in the graph, which engines bound: names of files go to the one stage that needs them.
     numbers = dataclasses.replace(posts, files=())
     link = LinkPosts(at("buckets"), numbers, key_partitions(job), d.max_checks)
     send = SendTexts(at("ship"), numbers, d.keep, d.ngram, partitions)
+    resolve = ResolveComponents(at("settle"), numbers, Rules(job.minhash, d))
     drop = Drop(at("drop"), posts, job.output, d.threshold, job.screens)
     steps = [
         Step(link, exchange.Exchange("keys", name="bucket")),
         Step(Join(at("join"), numbers), exchange.Exchange(None, name="all")),
         Step(send, exchange.Exchange("components", name="candidates")),
-        Step(
-            ResolveComponents(at("settle"), numbers, rules),
-            exchange.Exchange("candidates", name="component"),
-        ),
+        Step(resolve, exchange.Exchange("candidates", name="component")),
         Step(drop, exchange.Exchange("found", name="unit")),
     ]
     return PhasePlan(

@@ -43,6 +43,7 @@ from sluice.pipeline.phases.dedup.slicing import (
 )
 from sluice.pipeline.phases.dedup.spilled_leaders import LeaderRows, SpilledLeaders
 from sluice.pipeline.phases.edges import exchanged_edge, rows_of
+from sluice.pipeline.recipes.schema import DedupSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -69,19 +70,11 @@ class Rules:
 
     Attributes:
         minhash: of the band keys that candidates share.
-        threshold: the least Jaccard index of near duplicates.
-        max_checks: comparisons that a post may cost.
-        max_copies: posts of a cluster that are kept.
-        count_copies: whether kept posts are reported with the size of their cluster.
-        memory_bytes: what a slice may hold, about.
+        dedup: the recipe's table.
     """
 
     minhash: MinHashSpec
-    threshold: float
-    max_checks: int
-    max_copies: int
-    count_copies: bool
-    memory_bytes: int
+    dedup: DedupSection
 
 
 class Resolved(NamedTuple):
@@ -105,7 +98,7 @@ def resolve(read: Read, rules: Rules, *, scratch: str) -> Resolved:
         scratch: path that temporary files may begin with; none is left behind.
     """
     order = in_order(read())
-    cuts = cuts_of(order, rules.memory_bytes)
+    cuts = cuts_of(order, rules.dedup.memory_bytes)
     with _Partition(order, rules, scratch) as partition:
         for start, rows in zip(cuts, slices_of(read, order, cuts, scratch), strict=False):
             partition.resolve(start, rows)
@@ -121,7 +114,7 @@ class _Partition:
         num_rows = len(order.row_R)
         self._leader_R = np.arange(num_rows, dtype=np.int64)
         self._reason_R = np.zeros(num_rows, np.uint8)
-        self._extra_R = np.zeros(num_rows if rules.max_copies > 1 else 0, np.int32)
+        self._extra_R = np.zeros(num_rows if rules.dedup.max_copies > 1 else 0, np.int32)
         self._stays_R = np.zeros(num_rows, np.bool_)
         self._found: list[pa.RecordBatch] = []
         self._num_unverified = 0
@@ -139,7 +132,7 @@ class _Partition:
         component_R = self._order.component_R
         if start == 0 or component_R[start] != component_R[start - 1]:
             self._spilled.clear()
-        part = _Slice(start, rows, self._rules.minhash, max_checks=self._rules.max_checks)
+        part = _Slice(start, rows, self._rules.minhash, max_checks=self._rules.dedup.max_checks)
         self._follow_spilled(part)
         self._cluster(part)
         self._keep_copies(part)
@@ -153,7 +146,7 @@ class _Partition:
         speaks_N = self._order.speaker_R[of] == np.arange(of.start, of.stop)
         open_N = speaks_N & (self._order.segment_R[of] == THIS_RUN) & (part.key_NK1[:, -1] != 0)
         for code, columns in ((EXACT_CODE, slice(-1, None)), (NEAR_CODE, slice(None, -1))):
-            limit = 1 if code == EXACT_CODE else self._rules.max_checks + 1
+            limit = 1 if code == EXACT_CODE else self._rules.dedup.max_checks + 1
             for older in self._spilled.pieces():
                 # For a row that ran out of comparisons, similar leaders change nothing.
                 row_N = np.flatnonzero(open_N & ~part.checks.ran_out_N)
@@ -179,9 +172,9 @@ class _Partition:
                 band_keys_NK=keys,
                 num_leaders=first,
                 checks=checks,
-                threshold=self._rules.threshold,
+                threshold=self._rules.dedup.threshold,
                 ngram=self._rules.minhash.ngram,
-                max_checks=self._rules.max_checks,
+                max_checks=self._rules.dedup.max_checks,
             )
             part.checks.left_N[row_N] = checks.left_N[first:]
             part.checks.ran_out_N[row_N] = checks.ran_out_N[first:]
@@ -219,9 +212,9 @@ class _Partition:
             id_code_N=self._order.speaker_R[place_N],
             content_hash_N=part.key_NK1[own_N, -1],
             band_keys_NK=part.key_NK1[own_N, :-1],
-            threshold=self._rules.threshold,
+            threshold=self._rules.dedup.threshold,
             ngram=self._rules.minhash.ngram,
-            max_checks=self._rules.max_checks,
+            max_checks=self._rules.dedup.max_checks,
             fixed_N=self._order.segment_R[place_N] != THIS_RUN,
             checks=part.checks.take(own_N),
         )
@@ -239,7 +232,7 @@ class _Partition:
         reason_N, leader_N = self._reason_R[part.places], self._leader_R[part.places]
         stays_N = self._stays_R[part.places]
         stays_N[:] = reason_N == KEPT_CODE
-        if self._rules.max_copies == 1:
+        if self._rules.dedup.max_copies == 1:
             return
         member_M = np.flatnonzero((reason_N == EXACT_CODE) | (reason_N == NEAR_CODE))
         member_M = member_M[self._order.segment_R[leader_N[member_M]] == THIS_RUN]
@@ -247,7 +240,7 @@ class _Partition:
         of_M = leader_N[member_M]
         first_M = np.searchsorted(of_M, of_M, "left")
         earlier_M = self._extra_R[of_M] + np.arange(len(of_M)) - first_M
-        stays_M = earlier_M < self._rules.max_copies - 1
+        stays_M = earlier_M < self._rules.dedup.max_copies - 1
         stays_N[member_M[stays_M]] = True
         np.add.at(self._extra_R, of_M[stays_M], 1)
         # The row that represents an id is in the slice of its other deliveries.
@@ -299,7 +292,7 @@ class _Partition:
         counted_R = (self._reason_R != REDELIVERED_CODE) & (order.segment_R == THIS_RUN)
         size_R = np.bincount(self._leader_R[counted_R], minlength=len(counted_R))
         size_R += (order.segment_R != THIS_RUN) & (size_R > 0)
-        if self._rules.count_copies:
+        if self._rules.dedup.count_copies:
             self._count_copies(size_R)
         starts = np.flatnonzero(np.diff(order.component_R, prepend=-1))
         component_sizes = np.diff(starts, append=len(order.component_R))

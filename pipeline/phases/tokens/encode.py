@@ -61,7 +61,6 @@ class Encode:
     folder: str
     survivors: Survivors
     tokenizer: str
-    tokenizer_sha256: str
     num_partitions: int
     seed: int
     documents: DocumentsOf

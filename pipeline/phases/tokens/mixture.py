@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
+from sluice.pipeline.phases.vocabulary.sampling import by_group, fill
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.arrays import Bools, Float64s, Int64s, Uint64s
-from sluice.schemas.counts import UNKNOWN, PostAmounts, PostTally, amounts
+from sluice.schemas.counts import PostAmounts, PostTally, amounts
 from sluice.schemas.hashing import GOLDEN_RATIO
 from sluice.schemas.post import source_rows
 from sluice.schemas.reject import POLICY, reject_batch
@@ -36,32 +36,6 @@ RATE_GRID = 2.0**-32
 Rates = tuple[tuple[str, float], ...]
 
 _DRAW_SEED = 0x313C7E
-
-
-def fill(weight_G: Float64s, limit_G: Float64s, *, total: float) -> Float64s:
-    """Returns (G,) float64, shares of a total in proportion to weights, none above its limit.
-
-    What a limit cuts off goes to the others, in proportion (water-filling): min(c * weight, limit), with
-    c such that the sum is the total, or all limits where they sum to less.
-
-    Args:
-        weight_G: (G,) at least 0; a group of weight 0 gets nothing.
-        limit_G: (G,) above 0.
-        total: above 0.
-    """
-    share_G = np.zeros(len(weight_G))
-    some_K = np.flatnonzero(weight_G > 0)
-    if not len(some_K):
-        return share_G
-    some_K = some_K[np.argsort(limit_G[some_K] / weight_G[some_K], kind="stable")]
-    weight_K, limit_K = weight_G[some_K], limit_G[some_K]
-    before_K = np.cumsum(limit_K) - limit_K
-    behind_K = np.cumsum(weight_K[::-1])[::-1]
-    level_K = (total - before_K) / behind_K
-    free_F = np.flatnonzero(level_K * weight_K <= limit_K)
-    level = level_K[free_F[0]] if len(free_F) else np.inf
-    share_G[some_K] = np.minimum(level * weight_K, limit_K)
-    return share_G
 
 
 def target_shares(amounts: Mapping[str, int], shares: recipe.Shares) -> dict[str, float]:
@@ -137,8 +111,8 @@ class RepeatRates:
 
     def rates(self, batch: pa.RecordBatch) -> Float64s:
         """Returns (N,) float64, the copies of each post that are expected."""
-        by_language_N = _rates(batch.column("language"), self.languages)
-        by_source_N = _rates(batch.column("source"), self.sources)
+        by_language_N = by_group(batch.column("language"), dict(self.languages))
+        by_source_N = by_group(batch.column("source"), dict(self.sources))
         return np.minimum(by_language_N * by_source_N, self.max_repeats)
 
     def repeats(self, batch: pa.RecordBatch, order_N: Uint64s) -> Int64s:
@@ -188,13 +162,6 @@ def _group_rates(
     if shares == recipe.Shares():
         return tuple((name, 1.0) for name in text)
     return tuple(sorted(repeat_rates(text, shares, max_repeats=max_repeats).items()))
-
-
-def _rates(groups: pa.StringArray, rates: Rates) -> Float64s:
-    encoded = pc.fill_null(groups, UNKNOWN).dictionary_encode()
-    table = dict(rates)
-    rate_G = np.array([table[name] for name in encoded.dictionary.to_pylist()], np.float64)
-    return np.asarray(rate_G[np.asarray(encoded.indices)])
 
 
 def _salt(seed: int) -> np.uint64:

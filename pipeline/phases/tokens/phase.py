@@ -1,6 +1,5 @@
 """Phase tokens: survivors -> ids -> partitions by seeded hash -> packed sequences -> shards."""
 
-import hashlib
 import math
 from typing import Any
 
@@ -46,7 +45,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         at("encode"),
         survivors_of(job, results),
         path,
-        hashlib.sha256(storage.read_bytes(path)).hexdigest(),
         max(1, math.ceil(results.survivors.text_bytes / section.partition_bytes)),
         job.recipe.seed,
         section.documents,

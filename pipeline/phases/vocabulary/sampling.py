@@ -14,6 +14,42 @@ from sluice.tokenizer.training.words import WordCounts
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE
 
 
+def fill(weight_G: Float64s, limit_G: Float64s, *, total: float) -> Float64s:
+    """Returns (G,) float64, shares of a total in proportion to weights, none above its limit.
+
+    What a limit cuts off goes to the others, in proportion (water-filling): min(c * weight, limit), with
+    c such that the sum is the total, or all limits where they sum to less.
+
+    Args:
+        weight_G: (G,) at least 0; a group of weight 0 gets nothing.
+        limit_G: (G,) above 0.
+        total: above 0.
+    """
+    share_G = np.zeros(len(weight_G))
+    some_K = np.flatnonzero(weight_G > 0)
+    if not len(some_K):
+        return share_G
+    some_K = some_K[np.argsort(limit_G[some_K] / weight_G[some_K], kind="stable")]
+    weight_K, limit_K = weight_G[some_K], limit_G[some_K]
+    before_K = np.cumsum(limit_K) - limit_K
+    behind_K = np.cumsum(weight_K[::-1])[::-1]
+    level_K = (total - before_K) / behind_K
+    free_F = np.flatnonzero(level_K * weight_K <= limit_K)
+    level = level_K[free_F[0]] if len(free_F) else np.inf
+    share_G[some_K] = np.minimum(level * weight_K, limit_K)
+    return share_G
+
+
+def by_group(
+    groups: pa.StringArray, values: Mapping[str, float], default: float | None = None
+) -> Float64s:
+    """Returns (N,) float64, the value of each post's group; without a default every group must have one."""
+    encoded = pc.fill_null(groups, UNKNOWN).dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    value_G = [values[name] if default is None else values.get(name, default) for name in names]
+    return np.asarray(np.array(value_G, np.float64)[np.asarray(encoded.indices)])
+
+
 def sample_rates(
     bytes_by_lang: Mapping[str, int], *, sample_bytes: int, exponent: float
 ) -> dict[str, float]:
@@ -22,20 +58,13 @@ def sample_rates(
     A language gets a part of `sample_bytes` in proportion to its share of the text to the power of
     `exponent`; what a small language cannot fill goes to the others, by the same rule.
     """
-    left = {lang: n for lang, n in sorted(bytes_by_lang.items()) if n > 0}
-    total, rates, budget = sum(left.values()), dict.fromkeys(left, 1.0), float(sample_bytes)
+    langs = sorted(lang for lang, n in bytes_by_lang.items() if n > 0)
+    bytes_L = np.array([bytes_by_lang[lang] for lang in langs], np.float64)
+    total = bytes_L.sum()
     if total <= sample_bytes:
-        return rates
-    weights = {lang: (n / total) ** exponent for lang, n in left.items()}
-    while left:
-        norm = sum(weights[lang] for lang in left)
-        full = [lang for lang, n in left.items() if budget * weights[lang] / norm >= n]
-        if not full:
-            rates |= {lang: budget * weights[lang] / norm / n for lang, n in left.items()}
-            return rates
-        for lang in full:
-            budget -= left.pop(lang)
-    return rates
+        return dict.fromkeys(langs, 1.0)
+    taken_L = fill((bytes_L / total) ** exponent, bytes_L, total=sample_bytes)
+    return dict(zip(langs, (taken_L / bytes_L).tolist(), strict=True))
 
 
 def language_weights(
@@ -96,14 +125,7 @@ def composition(
 
 def weights_of(language: pa.Array, weights: Mapping[str, int]) -> Int64s:
     """Returns (N,) int64, what a word of each post weighs; one without a language has that of `unknown`."""
-    return _by_language(language, weights, WEIGHT_OF_ONE).astype(np.int64)
-
-
-def _by_language(language: pa.Array, values: Mapping[str, float], default: float) -> Float64s:
-    """Returns (N,) float64, the value of each post's language."""
-    encoded = pc.fill_null(language, UNKNOWN).dictionary_encode()
-    value_L = [values.get(lang, default) for lang in encoded.dictionary.to_pylist()]
-    return np.asarray(np.array(value_L, np.float64)[np.asarray(encoded.indices)])
+    return by_group(language, weights, WEIGHT_OF_ONE).astype(np.int64)
 
 
 def once_at_most_one(words: WordCounts) -> WordCounts:
@@ -115,4 +137,4 @@ def once_at_most_one(words: WordCounts) -> WordCounts:
 def taken_mask(batch: pa.RecordBatch, rates: Mapping[str, float], *, seed: int) -> Bools:
     """Returns (N,) bool: a post is taken when the seeded hash of its id falls below its language's rate."""
     hash_N = hash_texts(batch.column("post_id"), seed=seed) >> np.uint64(11)
-    return np.asarray(hash_N * 2.0**-53 < _by_language(batch.column("language"), rates, 1.0))
+    return np.asarray(hash_N * 2.0**-53 < by_group(batch.column("language"), rates, 1.0))

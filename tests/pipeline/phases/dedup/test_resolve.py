@@ -14,6 +14,7 @@ from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDE
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.pipeline.phases.dedup.resolve import Rules, resolve, size_bins
 from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
+from sluice.pipeline.recipes.schema import DedupSection
 
 SPEC = MinHashSpec(bands=6, rows=2, ngram=2)
 EVERYTHING = 1 << 40
@@ -31,17 +32,9 @@ class Row(NamedTuple):
 
 
 def rules(**changed: Any) -> Rules:
-    return Rules(
-        **{
-            "minhash": SPEC,
-            "threshold": 0.6,
-            "max_checks": 64,
-            "max_copies": 1,
-            "count_copies": True,
-            "memory_bytes": EVERYTHING,
-        }
-        | changed
-    )
+    minhash = changed.pop("minhash", SPEC)
+    usual = {"threshold": 0.6, "count_copies": True, "memory_bytes": EVERYTHING}
+    return Rules(minhash, DedupSection(**usual | changed))
 
 
 def ordered(rows: list[Row]) -> list[Row]:
@@ -146,12 +139,12 @@ def reference(rows: list[Row], rule: Rules) -> tuple[dict[int, tuple], int]:
             and r.text
             and any(a == b for a, b in zip(keys[i], keys[j], strict=True))
         ]
-        likeness = [(j, jaccard(r.text, rows[j].text)) for j in met[: rule.max_checks]]
-        near = [(j, s) for j, s in likeness if s >= float(np.float32(rule.threshold))]
+        likeness = [(j, jaccard(r.text, rows[j].text)) for j in met[: rule.dedup.max_checks]]
+        near = [(j, s) for j, s in likeness if s >= float(np.float32(rule.dedup.threshold))]
         if near:
             fate[i] = (NEAR_CODE, *near[0])
         else:
-            unverified += len(met) > rule.max_checks
+            unverified += len(met) > rule.dedup.max_checks
             leaders.append(i)
             fate[i] = (KEPT_CODE, i, 1.0)
         if r.text:
@@ -167,7 +160,7 @@ def reference(rows: list[Row], rule: Rules) -> tuple[dict[int, tuple], int]:
         if (
             reason != KEPT_CODE
             and rows[leader].segment == THIS_RUN
-            and extra[leader] < rule.max_copies - 1
+            and extra[leader] < rule.dedup.max_copies - 1
         ):
             extra[leader] += 1
             stays.add(i)

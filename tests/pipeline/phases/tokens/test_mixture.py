@@ -18,11 +18,11 @@ from sluice.pipeline.outputs.verify import verify
 from sluice.pipeline.phases.tokens.mixture import (
     RepeatRates,
     copies,
-    fill,
     repeat_rates,
     sum_of_ids,
     target_shares,
 )
+from sluice.pipeline.phases.vocabulary.sampling import fill
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes.schema import Shares
 from sluice.schemas.errors import RecipeError
