@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class AlphabeticWordsRatio(Filter, frozen=True, kw_only=True, tag="alphabetic_words_ratio"):
+class AlphabeticWordsRatio(ShareFilter, frozen=True, kw_only=True, tag="alphabetic_words_ratio"):
     """Drops a post of few real words. Score: pieces with a letter / pieces between white space.
 
     Attributes:
@@ -17,9 +16,6 @@ class AlphabeticWordsRatio(Filter, frozen=True, kw_only=True, tag="alphabetic_wo
 
     reason: ClassVar[str] = "too_few_alphabetic_words"
     bound: ClassVar[str] = "min_ratio"
+    counted: ClassVar = ("num_alphabetic_tokens", "num_tokens")
 
     min_ratio: Ratio = 0.5
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_alphabetic_tokens, batch.features.num_tokens)

@@ -1,11 +1,11 @@
-"""What filters that count have in common: what their bounds may be, and how counts become ratios."""
+"""What filters that count have in common: what their bounds may be, and how counts become scores."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from msgspec import Meta
 
-from sluice.filters.base import on_grid
+from sluice.filters.base import Filter, Scorer, on_grid
 from sluice.filters.batch import Scores
 from sluice.schemas.arrays import Int32s
 
@@ -26,3 +26,34 @@ def ratio(part_N: Int32s, whole_N: Int32s) -> Scores:
     [0.25, 0.0]
     """
     return on_grid(part_N / np.maximum(whole_N, 1))
+
+
+class CountFilter(Filter, frozen=True, kw_only=True):
+    """The base of the rules whose score is a counter of `sluice.filters.text.features`.
+
+    Attributes:
+        counted: the counter's name.
+    """
+
+    counted: ClassVar[str]
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, the counts."""
+        return lambda batch: on_grid(getattr(batch.features, self.counted))
+
+
+class ShareFilter(Filter, frozen=True, kw_only=True):
+    """The base of the rules whose score is one counter of `sluice.filters.text.features` over another.
+
+    Attributes:
+        bound: `max_ratio`, unless a subclass says otherwise.
+        counted: the names of the two counters.
+    """
+
+    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar[tuple[str, str]]
+
+    def build(self) -> Scorer:
+        """Returns the scorer: (N,) float32, the first counter / the second, 0 where that is 0."""
+        part, whole = self.counted
+        return lambda batch: ratio(getattr(batch.features, part), getattr(batch.features, whole))

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class BulletLineRatio(Filter, frozen=True, kw_only=True, tag="bullet_line_ratio"):
+class BulletLineRatio(ShareFilter, frozen=True, kw_only=True, tag="bullet_line_ratio"):
     """Drops a post that is a list. Score: lines that begin with a bullet / lines, none blank.
 
     Attributes:
@@ -16,10 +15,6 @@ class BulletLineRatio(Filter, frozen=True, kw_only=True, tag="bullet_line_ratio"
     """
 
     reason: ClassVar[str] = "too_many_bullet_lines"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_bullet_lines", "num_lines")
 
     max_ratio: Ratio = 0.9
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_bullet_lines, batch.features.num_lines)

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class DigitRatio(Filter, frozen=True, kw_only=True, tag="digit_ratio"):
+class DigitRatio(ShareFilter, frozen=True, kw_only=True, tag="digit_ratio"):
     """Drops a post that is mostly digits. Score: digits / visible characters of own text.
 
     Attributes:
@@ -16,10 +15,6 @@ class DigitRatio(Filter, frozen=True, kw_only=True, tag="digit_ratio"):
     """
 
     reason: ClassVar[str] = "too_many_digits"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_digits", "num_visible")
 
     max_ratio: Ratio = 0.4
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_digits, batch.features.num_visible)

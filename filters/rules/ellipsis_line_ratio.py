@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class EllipsisLineRatio(Filter, frozen=True, kw_only=True, tag="ellipsis_line_ratio"):
+class EllipsisLineRatio(ShareFilter, frozen=True, kw_only=True, tag="ellipsis_line_ratio"):
     """Drops a post of cut lines. Score: lines that end with "…" or "..." / lines, none blank.
 
     Attributes:
@@ -16,10 +15,6 @@ class EllipsisLineRatio(Filter, frozen=True, kw_only=True, tag="ellipsis_line_ra
     """
 
     reason: ClassVar[str] = "too_many_ellipsis_lines"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_ellipsis_lines", "num_lines")
 
     max_ratio: Ratio = 0.3
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_ellipsis_lines, batch.features.num_lines)

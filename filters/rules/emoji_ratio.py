@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class EmojiRatio(Filter, frozen=True, kw_only=True, tag="emoji_ratio"):
+class EmojiRatio(ShareFilter, frozen=True, kw_only=True, tag="emoji_ratio"):
     """Drops a post that is mostly emoji. Score: emoji / (letters, digits and emoji) of own text.
 
     Attributes:
@@ -16,10 +15,6 @@ class EmojiRatio(Filter, frozen=True, kw_only=True, tag="emoji_ratio"):
     """
 
     reason: ClassVar[str] = "too_many_emoji"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_emoji", "num_said")
 
     max_ratio: Ratio = 0.5
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_emoji, batch.features.num_said)

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.rules.bounds import Count
+from sluice.filters.rules.bounds import Count, CountFilter
 
 
-class MaxChars(Filter, frozen=True, kw_only=True, tag="max_chars"):
+class MaxChars(CountFilter, frozen=True, kw_only=True, tag="max_chars"):
     """Drops a post that is too long. Score: its code points, URLs and handles included.
 
     Attributes:
@@ -17,9 +16,6 @@ class MaxChars(Filter, frozen=True, kw_only=True, tag="max_chars"):
 
     reason: ClassVar[str] = "too_long"
     bound: ClassVar[str] = "max_chars"
+    counted: ClassVar[str] = "num_chars"
 
     max_chars: Count = 100_000
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, code points."""
-        return lambda batch: on_grid(batch.features.num_chars)

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.rules.bounds import Count
+from sluice.filters.rules.bounds import Count, CountFilter
 
 
-class MaxWords(Filter, frozen=True, kw_only=True, tag="max_words"):
+class MaxWords(CountFilter, frozen=True, kw_only=True, tag="max_words"):
     """Drops a post of too many words. Score: words of own text, as `TextFeatures` counts them.
 
     Attributes:
@@ -17,9 +16,6 @@ class MaxWords(Filter, frozen=True, kw_only=True, tag="max_words"):
 
     reason: ClassVar[str] = "too_many_words"
     bound: ClassVar[str] = "max_words"
+    counted: ClassVar[str] = "num_words"
 
     max_words: Count = 20_000
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, words."""
-        return lambda batch: on_grid(batch.features.num_words)

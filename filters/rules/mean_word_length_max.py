@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Length, ratio
+from sluice.filters.rules.bounds import Length, ShareFilter
 
 
-class MeanWordLengthMax(Filter, frozen=True, kw_only=True, tag="mean_word_length_max"):
+class MeanWordLengthMax(ShareFilter, frozen=True, kw_only=True, tag="mean_word_length_max"):
     """Drops a post whose words are long on average. Score: letters, digits and emoji / words.
 
     Attributes:
@@ -17,9 +16,6 @@ class MeanWordLengthMax(Filter, frozen=True, kw_only=True, tag="mean_word_length
 
     reason: ClassVar[str] = "words_too_long"
     bound: ClassVar[str] = "max_length"
+    counted: ClassVar = ("num_said", "num_words")
 
     max_length: Length = 12.0
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, characters."""
-        return lambda batch: ratio(batch.features.num_said, batch.features.num_words)

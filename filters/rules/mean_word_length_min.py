@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Length, ratio
+from sluice.filters.rules.bounds import Length, ShareFilter
 
 
-class MeanWordLengthMin(Filter, frozen=True, kw_only=True, tag="mean_word_length_min"):
+class MeanWordLengthMin(ShareFilter, frozen=True, kw_only=True, tag="mean_word_length_min"):
     """Drops a post whose words are short on average. Score: letters, digits and emoji / words.
 
     By the rule for scripts without spaces (`TextFeatures`), Chinese has 2 characters a word and Thai 4.
@@ -19,9 +18,6 @@ class MeanWordLengthMin(Filter, frozen=True, kw_only=True, tag="mean_word_length
 
     reason: ClassVar[str] = "words_too_short"
     bound: ClassVar[str] = "min_length"
+    counted: ClassVar = ("num_said", "num_words")
 
     min_length: Length = 1.5
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, characters."""
-        return lambda batch: ratio(batch.features.num_said, batch.features.num_words)

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.rules.bounds import Count
+from sluice.filters.rules.bounds import Count, CountFilter
 
 
-class MinChars(Filter, frozen=True, kw_only=True, tag="min_chars"):
+class MinChars(CountFilter, frozen=True, kw_only=True, tag="min_chars"):
     """Drops a post that is too short. Score: its code points, URLs and handles included.
 
     Attributes:
@@ -17,9 +16,6 @@ class MinChars(Filter, frozen=True, kw_only=True, tag="min_chars"):
 
     reason: ClassVar[str] = "too_short"
     bound: ClassVar[str] = "min_chars"
+    counted: ClassVar[str] = "num_chars"
 
     min_chars: Count = 3
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, code points."""
-        return lambda batch: on_grid(batch.features.num_chars)

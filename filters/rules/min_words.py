@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.rules.bounds import Count
+from sluice.filters.rules.bounds import Count, CountFilter
 
 
-class MinWords(Filter, frozen=True, kw_only=True, tag="min_words"):
+class MinWords(CountFilter, frozen=True, kw_only=True, tag="min_words"):
     """Drops a post of too few words. Score: words of own text, as `TextFeatures` counts them in every script.
 
     Attributes:
@@ -17,9 +16,6 @@ class MinWords(Filter, frozen=True, kw_only=True, tag="min_words"):
 
     reason: ClassVar[str] = "too_few_words"
     bound: ClassVar[str] = "min_words"
+    counted: ClassVar[str] = "num_words"
 
     min_words: Count = 2
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, words."""
-        return lambda batch: on_grid(batch.features.num_words)

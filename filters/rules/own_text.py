@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.rules.bounds import Count
+from sluice.filters.rules.bounds import Count, CountFilter
 
 
-class OwnText(Filter, frozen=True, kw_only=True, tag="own_text"):
+class OwnText(CountFilter, frozen=True, kw_only=True, tag="own_text"):
     """Drops a post without text of its own. Score: letters, digits and emoji outside URLs, handles, RT.
 
     Attributes:
@@ -17,9 +16,6 @@ class OwnText(Filter, frozen=True, kw_only=True, tag="own_text"):
 
     reason: ClassVar[str] = "no_own_text"
     bound: ClassVar[str] = "min_chars"
+    counted: ClassVar[str] = "num_said"
 
     min_chars: Count = 2
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, characters."""
-        return lambda batch: on_grid(batch.features.num_said)

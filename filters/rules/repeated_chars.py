@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer, on_grid
-from sluice.filters.rules.bounds import Count
+from sluice.filters.rules.bounds import Count, CountFilter
 
 
-class RepeatedChars(Filter, frozen=True, kw_only=True, tag="repeated_chars"):
+class RepeatedChars(CountFilter, frozen=True, kw_only=True, tag="repeated_chars"):
     """Drops a post with a long run of one character. Score: the longest run in own text.
 
     Attributes:
@@ -17,9 +16,6 @@ class RepeatedChars(Filter, frozen=True, kw_only=True, tag="repeated_chars"):
 
     reason: ClassVar[str] = "repeated_characters"
     bound: ClassVar[str] = "max_run"
+    counted: ClassVar[str] = "longest_run"
 
     max_run: Count = 20
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, characters."""
-        return lambda batch: on_grid(batch.features.longest_run)

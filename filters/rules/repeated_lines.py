@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class RepeatedLines(Filter, frozen=True, kw_only=True, tag="repeated_lines"):
+class RepeatedLines(ShareFilter, frozen=True, kw_only=True, tag="repeated_lines"):
     """Drops a post that repeats its lines. Score: lines that stood in the post before / lines, none blank.
 
     Attributes:
@@ -16,10 +15,6 @@ class RepeatedLines(Filter, frozen=True, kw_only=True, tag="repeated_lines"):
     """
 
     reason: ClassVar[str] = "repeated_lines"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_duplicate_lines", "num_lines")
 
     max_ratio: Ratio = 0.3
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_duplicate_lines, batch.features.num_lines)

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class RepeatedWords(Filter, frozen=True, kw_only=True, tag="repeated_words"):
+class RepeatedWords(ShareFilter, frozen=True, kw_only=True, tag="repeated_words"):
     """Drops a post that repeats itself. Score: words that stood in the post before / words.
 
     Words are pieces between white space; case (ASCII) and punctuation do not tell them apart.
@@ -18,12 +17,6 @@ class RepeatedWords(Filter, frozen=True, kw_only=True, tag="repeated_words"):
     """
 
     reason: ClassVar[str] = "repeated_words"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_repeated_tokens", "num_known_tokens")
 
     max_ratio: Ratio = 0.5
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(
-            batch.features.num_repeated_tokens, batch.features.num_known_tokens
-        )

@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-from sluice.filters.base import Filter, Scorer
-from sluice.filters.rules.bounds import Ratio, ratio
+from sluice.filters.rules.bounds import Ratio, ShareFilter
 
 
-class UrlRatio(Filter, frozen=True, kw_only=True, tag="url_ratio"):
+class UrlRatio(ShareFilter, frozen=True, kw_only=True, tag="url_ratio"):
     """Drops a post that is mostly URLs. Score: code points inside URLs / all code points.
 
     Attributes:
@@ -16,10 +15,6 @@ class UrlRatio(Filter, frozen=True, kw_only=True, tag="url_ratio"):
     """
 
     reason: ClassVar[str] = "too_many_urls"
-    bound: ClassVar[str] = "max_ratio"
+    counted: ClassVar = ("num_url_chars", "num_chars")
 
     max_ratio: Ratio = 0.7
-
-    def build(self) -> Scorer:
-        """Returns the scorer: (N,) float32, in [0, 1]."""
-        return lambda batch: ratio(batch.features.num_url_chars, batch.features.num_chars)
