@@ -69,19 +69,9 @@ class TransformerScorer:
         self._lock = Lock()
 
     @property
-    def device(self) -> str:
-        """Where the model runs, "cpu" or "cuda"."""
-        return self._forward.device
-
-    @property
     def dtype(self) -> str:
         """What it computes with, "float32" or "bfloat16"."""
         return self._forward.dtype
-
-    @property
-    def max_tokens(self) -> int:
-        """The most tokens that are read of a text."""
-        return self._encoder.max_tokens
 
     def score(self, texts: pa.StringArray) -> Scored:
         """Returns the scores of texts, in their order.

@@ -47,8 +47,10 @@ class Survivors:
 
     def places(self, unit: str) -> Uint32s:
         """Returns the places in the unit's `kept` file that are left, ascending."""
-        kept = Done(self.clean, unit).manifest().counted(CleanCounts).kept.posts
-        return np.delete(np.arange(kept, dtype=np.uint32), self.dropped(unit))
+        return np.delete(np.arange(self._num_kept(unit), dtype=np.uint32), self.dropped(unit))
+
+    def _num_kept(self, unit: str) -> int:
+        return Done(self.clean, unit).manifest().counted(CleanCounts).kept.posts
 
     def read(self, unit: str, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yields the unit's posts that are left, in order.
@@ -57,37 +59,24 @@ class Survivors:
             unit: name of a clean unit.
             columns: of the `kept` edge; or "copies", int32, last: posts in the post's cluster.
         """
-        dropped_R = self.dropped(unit)
-        copies = self._copies(unit) if columns[-1] == "copies" else None
-        start = 0
+        left_L, start = self.places(unit), 0
+        copies_L = self._copies(unit)[left_L] if columns[-1] == "copies" else None
         of_kept = [c for c in columns if c != "copies"]
-        for batch in read_edge(Done(self.clean, unit), "kept", columns=of_kept):
+        for batch in take_kept(Done(self.clean, unit), left_L, columns=of_kept):
             stop = start + batch.num_rows
-            if copies is not None:
-                batch = batch.append_column("copies", pa.array(_dense(copies, start, stop)))
-            lo, hi = np.searchsorted(dropped_R, [start, stop])
-            if hi > lo:
-                keep_N = np.ones(batch.num_rows, np.bool_)
-                keep_N[dropped_R[lo:hi].astype(np.int64) - start] = False
-                batch = batch.filter(pa.array(keep_N))
+            if copies_L is not None:
+                batch = batch.append_column("copies", pa.array(copies_L[start:stop]))
             start = stop
             if batch.num_rows:
                 yield batch
 
-    def _copies(self, unit: str) -> tuple[Array, Array]:
-        """Returns (row_S, copies_S), rows ascending; others have 1."""
-        if not (self.copies and Done(self.copies, unit).is_done()):
-            return np.empty(0, np.uint32), np.empty(0, np.int32)
-        path = Done(self.copies, unit).path("copies")
-        return _column(path, "row"), _column(path, "copies")
-
-
-def _dense(copies: tuple[Array, Array], start: int, stop: int) -> Int32s:
-    row_S, copies_S = copies
-    lo, hi = np.searchsorted(row_S, [start, stop])
-    copies_N = np.ones(stop - start, np.int32)
-    copies_N[row_S[lo:hi].astype(np.int64) - start] = copies_S[lo:hi]
-    return copies_N
+    def _copies(self, unit: str) -> Int32s:
+        """Returns how many posts are in the cluster of each post of the unit's `kept` file."""
+        copies_K = np.ones(self._num_kept(unit), np.int32)
+        if self.copies and Done(self.copies, unit).is_done():
+            path = Done(self.copies, unit).path("copies")
+            copies_K[_column(path, "row")] = _column(path, "copies")
+        return copies_K
 
 
 def _column(path: str, name: str) -> Array:
@@ -153,11 +142,12 @@ def read_edge(
 
 
 def take_kept(done: Done, row_M: Array, *, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows at ascending places of a clean unit's `kept` file, batch by batch."""
+    """Yields the rows at places of a clean unit's `kept` file, each larger than the last, by batch."""
     start = 0
     for batch in read_edge(done, "kept", columns=columns):
         lo, hi = np.searchsorted(row_M, [start, start + batch.num_rows])
-        yield batch.take(pa.array(row_M[lo:hi].astype(np.int64) - start))
+        places = pa.array(row_M[lo:hi].astype(np.int64) - start)
+        yield batch if len(places) == batch.num_rows else batch.take(places)
         start += batch.num_rows
 
 

@@ -76,11 +76,6 @@ class HistoryFile:
         """Number of its first entry."""
         return self.segment << segments.ROW_BITS | self.file.first
 
-    @property
-    def rows(self) -> int:
-        """How many posts it has."""
-        return self.file.rows
-
 
 def history_files(view: View | None) -> list[HistoryFile]:
     """Returns the files of posts of the history, in the order of their entries."""
@@ -190,7 +185,7 @@ class Join(DedupStage):
                 row_C = np.flatnonzero(shared_P[posts.first[u] : posts.first[u + 1]])
                 _write_components(writer, u, row_C, row_C + posts.first[u], label_P)
             for f, file in enumerate(files):
-                at = np.searchsorted(entry_H, [file.entry, file.entry + file.rows])
+                at = np.searchsorted(entry_H, [file.entry, file.entry + file.file.rows])
                 row_E = entry_H[slice(*at)] & np.uint64((1 << segments.ROW_BITS) - 1)
                 _write_components(writer, num_units + f, row_E, np.arange(*at) + num_posts, label_P)
         return JoinCounts(int(shared_P[:num_posts].sum()), len(entry_H))

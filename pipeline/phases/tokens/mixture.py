@@ -201,14 +201,6 @@ def copies(order_N: Uint64s, repeats_N: Int64s) -> Copies:
     return Copies(row_M, order_M, first_M)
 
 
-class Mixed(NamedTuple):
-    """The posts of a batch as they are in the shards: M of them, see `Copies`."""
-
-    posts: pa.RecordBatch
-    order_M: Uint64s
-    first_M: Bools
-
-
 class Mixing:
     """A unit's posts, as often as the mixture says, and what it counts; one per unit."""
 
@@ -218,14 +210,16 @@ class Mixing:
         self._file = RejectFile(attempt, mixture.output, f"{PHASE}-{unit.index:05d}")
         self._left_out, self._id_sum = PostTally(), 0
 
-    def apply(self, batch: pa.RecordBatch, order_N: Uint64s) -> "Mixed":
-        """Returns each post of a batch as often as it is in the shards."""
+    def apply(
+        self, batch: pa.RecordBatch, order_N: Uint64s
+    ) -> tuple[pa.RecordBatch, Uint64s, Bools]:
+        """Returns each post of a batch as often as it is in the shards; order_M and first_M as `Copies`."""
         repeats_N = self._mixture.repeats(batch, order_N)
         self._leave_out(batch.filter(pa.array(repeats_N == 0)))
         row_M, order_M, first_M = copies(order_N, repeats_N)
         posts = batch.take(pa.array(row_M))
         self._id_sum += sum_of_ids(hash_texts(posts.column("post_id")))
-        return Mixed(posts, order_M, first_M)
+        return posts, order_M, first_M
 
     def _leave_out(self, posts: pa.RecordBatch) -> None:
         if not posts.num_rows:

@@ -236,7 +236,7 @@ def test_a_model_is_never_given_more_than_it_has_positions_for(
     config = base / "tokenizer_config.json"
     config.write_text(config.read_text().replace(f'"model_max_length": {POSITIONS}', '"x": 1'))
     scorer = machine(tinies[kind]._replace(base=base))
-    assert scorer.max_tokens == POSITIONS
+    assert scorer._encoder.max_tokens == POSITIONS
     assert scorer.score(column(["a " * 200])).tokens_N.tolist() == [POSITIONS]
 
 
