@@ -84,19 +84,13 @@ def signatures(texts: pa.StringArray, spec: MinHashSpec) -> Uint32s:
     return signature_NP
 
 
-def band_keys(signature_NP: Uint32s, spec: MinHashSpec) -> Uint64s:
+def text_band_keys(texts: pa.StringArray, spec: MinHashSpec) -> Uint64s:
     """Returns (N, K) uint64: a hash of each band's number and entries; NO_KEY for an empty text.
 
     Bands that differ in number or entries have the same key by chance alone: over M texts of K
-    keys about (M K)^2 / 2^65 times. The price of one is a comparison that finds nothing.
+    keys about (M K)^2 / 2^65 times. The price of one is a comparison that finds nothing. Signatures of
+    8,192 texts are held at a time.
     """
-    key_NK = np.empty((len(signature_NP), spec.bands), np.uint64)
-    kernels.band_keys(np.ascontiguousarray(signature_NP), spec.rows, key_NK)
-    return key_NK
-
-
-def text_band_keys(texts: pa.StringArray, spec: MinHashSpec) -> Uint64s:
-    """Returns (N, K) uint64, `band_keys(signatures(texts))`, of 8,192 texts at a time."""
     key_NK = np.empty((len(texts), spec.bands), np.uint64)
     for first in range(0, len(texts), _BLOCK_ROWS):
         signature_BP = signatures(texts.slice(first, _BLOCK_ROWS), spec)

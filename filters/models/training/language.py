@@ -151,13 +151,9 @@ def fit_pool(
 
 def hidden_languages(texts: pa.Table) -> set[str]:
     """Returns every second language that has texts of the declaration alone."""
-    trained = _part(texts, "train")
-    sources: dict[str, set[str]] = {}
-    for label, source in zip(
-        trained["label"].to_pylist(), trained["source"].to_pylist(), strict=True
-    ):
-        sources.setdefault(label, set()).add(source)
-    return set(sorted(label for label, names in sources.items() if names == {UDHR.name})[::2])
+    trained = _part(texts, "train").group_by("label").aggregate([("source", "distinct")])
+    rows = trained.to_pylist()
+    return set(sorted(r["label"] for r in rows if r["source_distinct"] == [UDHR.name])[::2])
 
 
 def _weights(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> dict[Group, Weights]:

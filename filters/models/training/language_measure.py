@@ -67,19 +67,18 @@ def by_length(
 
 def by_threshold(right_N: Array, confidence_N: Array) -> list[dict[str, float]]:
     """Returns one row per threshold: the share of posts kept, of those right, and what is lost."""
-    rows = []
-    for threshold in THRESHOLDS:
+
+    def row(threshold: float) -> dict[str, float]:
         kept_N = confidence_N >= np.float32(threshold)
-        rows.append(
-            {
-                "min_confidence": threshold,
-                "coverage": float(kept_N.mean()),
-                "accuracy": float(right_N[kept_N].mean()),
-                "right_kept": float((right_N & kept_N).sum() / right_N.sum()),
-                "wrong_kept": float((~right_N & kept_N).sum() / (~right_N).sum()),
-            }
-        )
-    return rows
+        return {
+            "min_confidence": threshold,
+            "coverage": float(kept_N.mean()),
+            "accuracy": float(right_N[kept_N].mean()),
+            "right_kept": float((right_N & kept_N).sum() / right_N.sum()),
+            "wrong_kept": float((~right_N & kept_N).sum() / (~right_N).sum()),
+        }
+
+    return list(map(row, THRESHOLDS))
 
 
 def codes(found: Languages) -> Array:
@@ -131,7 +130,7 @@ def fit_weights(
     best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x
     return {
         group: Weights(**dict(zip(("own", "lid", "offset"), column, strict=True)))
-        for group, column in zip(GROUPS, _rounded(best).reshape(3, -1).T.tolist(), strict=True)
+        for group, column in zip(GROUPS, np.round(best, 4).reshape(3, -1).T.tolist(), strict=True)
     }
 
 
@@ -152,7 +151,3 @@ def text_weights(labels: Sequence[str], sources: Sequence[str], generated: set[s
     for half_N in (is_generated_N, ~is_generated_N):
         weight_N[half_N] *= 0.5 / weight_N[half_N].sum()
     return np.asarray(weight_N)
-
-
-def _rounded(numbers: Array) -> Array:
-    return np.round(numbers, 4)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.dedup.clusters import EXACT_CODE, KEPT_CODE, NEAR_CODE, REDELIVERED_CODE
+from sluice.filters.dedup.clusters import KEPT_CODE, REASONS
 from sluice.pipeline.ledger.score_histograms import histogram
 from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.dedup.candidates import PHASE, DedupStage
@@ -19,11 +19,10 @@ from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.counts import DropCounts, ScreenedTally
 from sluice.schemas.post import source_rows
-from sluice.schemas.reject import DUPLICATE, EXACT, NEAR, REDELIVERED, reject_batch
+from sluice.schemas.reject import DUPLICATE, reject_batch
 
 HISTORY_DETAIL = "history "
 """Begins the `detail` of a duplicate of a post that an earlier run kept; the day follows."""
-REASONS = {REDELIVERED_CODE: REDELIVERED, EXACT_CODE: EXACT, NEAR_CODE: NEAR}
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Drop(DedupStage):
         columns += [f"{SCORE}{name}" for name in self.screens]
         done = Done(self.posts.folder, self.posts.units[index])
         posts = pa.concat_batches(take_kept(done, row_D, columns=columns))
-        reasons = pc.take(pa.array([REASONS.get(i, "") for i in range(4)]), found.column("reason"))
+        reasons = pc.take(pa.array(REASONS), found.column("reason"))
         source_row = source_rows(posts.column("row_key"))
         days = pa.array([*(f"{HISTORY_DETAIL}{day}" for day in self.posts.days), None], pa.string())
         rejects = reject_batch(

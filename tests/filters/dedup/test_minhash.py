@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.filters.dedup import minhash
+from sluice.filters.dedup import kernels, minhash
 from sluice.filters.dedup.kernels import EMPTY, NO_KEY
 from sluice.filters.dedup.minhash import (
     MinHashSpec,
-    band_keys,
     num_shingles,
     permutations,
     shingle_sets,
@@ -21,6 +20,14 @@ from sluice.filters.dedup.minhash import (
     text_band_keys,
 )
 from sluice.schemas.arrays import Array
+
+
+def band_keys(signature_NP: Array, spec: MinHashSpec) -> Array:
+    """Returns (N, K) uint64, the keys of signatures."""
+    key_NK = np.empty((len(signature_NP), spec.bands), np.uint64)
+    kernels.band_keys(signature_NP, spec.rows, key_NK)
+    return key_NK
+
 
 TEXTS = st.lists(st.text(max_size=40), max_size=12)
 SPECS = st.builds(
