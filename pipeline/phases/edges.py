@@ -92,11 +92,11 @@ def rows_of(schema: pa.Schema, *columns: Array | pa.Array) -> pa.RecordBatch:
 
 @contextmanager
 def written_edge(
-    attempt: Attempt, edge: str, schema: pa.Schema, *, compression: str | None = None
+    attempt: Attempt, edge: str, schema: pa.Schema, *, compressed: bool = False
 ) -> Iterator[pa.RecordBatchFileWriter]:
     """Opens the file of an edge for its rows, and records it when the block ends."""
-    path = attempt.path(edge)
-    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+    path, codec = attempt.path(edge), "lz4" if compressed else None
+    options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
     with pa.ipc.new_file(path, schema, options=options) as file:
         yield file
     attempt.add(edge, path)
@@ -104,17 +104,12 @@ def written_edge(
 
 @contextmanager
 def exchanged_edge(
-    attempt: Attempt,
-    edge: str,
-    schema: pa.Schema,
-    num_partitions: int,
-    *,
-    compression: str | None = None,
+    attempt: Attempt, edge: str, schema: pa.Schema, num_partitions: int, *, compressed: bool = False
 ) -> Iterator[exchange.Writer]:
     """Opens the file of an edge for rows that go to partitions, and records it when the block ends."""
-    path = attempt.path(edge)
+    path, codec = attempt.path(edge), "lz4" if compressed else None
     with exchange.Writer(
-        path, schema=schema, num_partitions=num_partitions, compression=compression
+        path, schema=schema, num_partitions=num_partitions, compression=codec
     ) as writer:
         yield writer
     attempt.add(edge, path, ranges=writer.ranges)

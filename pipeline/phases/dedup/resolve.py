@@ -382,8 +382,8 @@ class ResolveComponents(DedupStage):
 
         resolved = resolve(read, self.rules, scratch=attempt.path("scratch", suffix=""))
         first_U = np.asarray(self.posts.first, np.int64)
-        shape = FOUND, len(self.posts.units)
-        with exchanged_edge(attempt, "found", *shape, compression="lz4") as writer:
+        num_units = len(self.posts.units)
+        with exchanged_edge(attempt, "found", FOUND, num_units, compressed=True) as writer:
             for found in resolved.found:
                 post_D = np.asarray(found.column("post"))
                 writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)

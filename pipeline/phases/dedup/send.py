@@ -49,7 +49,7 @@ class SendTexts(DedupStage):
         else:
             sent = _entries_of(self, self._history_files[number - len(units)], found)
         shape = CANDIDATE, self.num_partitions
-        with exchanged_edge(attempt, "candidates", *shape, compression="lz4") as writer:
+        with exchanged_edge(attempt, "candidates", *shape, compressed=True) as writer:
             for rows in sent:
                 component_C = np.asarray(rows.column("component"))
                 writer.write(rows, partition_of(component_C, self.num_partitions))

@@ -84,7 +84,7 @@ class Encode:
         if mixing is not None:
             columns.insert(0, "row_key")
         shape = self.schema, self.num_partitions
-        with exchanged_edge(attempt, "documents", *shape, compression="lz4") as writer:
+        with exchanged_edge(attempt, "documents", *shape, compressed=True) as writer:
             for batch in self.survivors.read(unit.name, columns=columns):
                 order_N = hash_texts(_keys(batch, self.documents), seed=self.seed)
                 first_N = np.ones(batch.num_rows, np.bool_)

@@ -55,7 +55,7 @@ class Count:
             counter, counts, rates = WordCounter(), SampleCounts(), dict(self.rates)
             columns = ("post_id", "language", "text", "created_at", "source")
             shape = COUNTED, self.num_partitions
-            with exchanged_edge(attempt, "words", *shape, compression="lz4") as writer:
+            with exchanged_edge(attempt, "words", *shape, compressed=True) as writer:
                 for batch in self.survivors.read(unit.name, columns=columns):
                     taken_N = taken_mask(batch, rates, seed=self.seed)
                     taken_N &= ~holdout_mask(batch, share=self.holdout, seed=self.seed)
@@ -90,7 +90,7 @@ class Merge:
             for _, batch in exchange.read(unit):
                 words, count, weight = batch.columns
                 counter.add(WordCounts(words, np.asarray(count), np.asarray(weight)))
-            with written_edge(attempt, "words", COUNTED, compression="lz4") as file:
+            with written_edge(attempt, "words", COUNTED, compressed=True) as file:
                 file.write_table(
                     pa.table(rows_of(COUNTED, *once_at_most_one(counter.counts()))), ROWS_AT_ONCE
                 )
