@@ -49,9 +49,14 @@ def scores_of(spec: Filter, score: Scorer, batch: Batch) -> Scores:
     """Returns the scores of a batch: (N,) float32, finite.
 
     Raises:
-        FilterError: the scorer returned something else.
+        FilterError: the scorer returned something else, or lacks a library: no post is to blame.
     """
-    scores_N: Any = score(batch)
+    try:
+        scores_N: Any = score(batch)
+    except ImportError as error:
+        raise FilterError(
+            f"{title(spec)} cannot be used here: {type(error).__name__}: {error}; install what it needs"
+        ) from error
     wrong = wrong_scores(scores_N, len(batch))
     if wrong:
         raise _breach(spec, wrong)

@@ -21,7 +21,7 @@ class FilterInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A filter that a recipe can name, or one that is refused.
 
     Attributes:
-        name: in recipes, and of the column of its scores.
+        name: in recipes.
         origin: the distribution that it is of.
         refused: why a recipe cannot name it; then all that follows is empty.
         score: what is scored, in words.

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any
 
 from sluice.schemas.origin import FilterOrigin
 
@@ -45,12 +46,22 @@ def own_origin(kind: type) -> FilterOrigin:
 
 
 @cache
-def origin_of(kind: type) -> FilterOrigin | None:
+def origin_of(kind: type[Any]) -> FilterOrigin | None:
     """Returns the origin of a filter's class; None for ours, and for one that no entry point leads to."""
     if kind.__module__.startswith(_OURS):
         return None
-    for points in claims().values():
-        for point in points:
-            if getattr(sys.modules.get(point.module), point.attr, None) is kind:
-                return point_origin(point)
-    return None
+    found = (
+        point
+        for point in claims().get(str(kind.__struct_config__.tag), ())
+        if _leads_to(point, kind)
+    )
+    return next(map(point_origin, found), None)
+
+
+def _leads_to(point: EntryPoint, kind: type) -> bool:
+    """Returns whether an entry point's value is a class that is imported already."""
+    module, _, path = point.value.partition("[")[0].partition(":")
+    found: Any = sys.modules.get(module.strip())
+    for name in path.strip().split("."):
+        found = getattr(found, name, None)
+    return found is kind

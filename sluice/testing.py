@@ -340,7 +340,7 @@ HOSTILE: Final = {
     "no blanks": "\u6771\u4eac\u30bf\u30ef\u30fc\u306b\u884c\u304d\u307e\u3057\u305f" * 20,
     "one word, huge": "a" * _HUGE,
     "words, huge": "word " * (_HUGE // 5),
-    "lines, huge": "\n" * (_HUGE - 1) + "a",
+    "many lines": "\n" * 8191 + "a",
     "emoji, huge": "\U0001f602" * (_HUGE // 4),
     "marks, huge": "\u0301" * (_HUGE // 2),
 }

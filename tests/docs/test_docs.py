@@ -33,6 +33,7 @@ from tests.repository import ROOMS, ROOT
 
 LINKED = [
     *PAGES,
+    *sorted((ROOT / "docs").glob("*/README.md")),
     ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "pipeline" / "DESIGN.md",

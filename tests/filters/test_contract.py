@@ -110,6 +110,20 @@ def test_an_exception_is_of_a_post() -> None:
     assert [t for part in parts for t in part.kept.text.to_pylist()] == ["one", "three"]
 
 
+def test_a_missing_library_is_no_fault_of_a_post() -> None:
+    """A scorer that imports what is not there stops the run, rather than lose every post."""
+
+    def score(batch: Batch) -> Scores:
+        import no_such_library  # noqa: F401  # type: ignore[import-not-found]
+
+        return ones(batch)
+
+    with pytest.raises(
+        FilterError, match=r"'odd' of sluice cannot be used here: .*no_such_library"
+    ):
+        split(Odd(), score)
+
+
 def test_an_exception_in_detail_is_of_a_post() -> None:
     """So is one of `detail`, which only rejects are asked for."""
 

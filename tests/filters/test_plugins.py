@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sluice.filters.base import Filter
 from sluice.filters.origin import claims, origin_of
 from sluice.filters.plugins import SHIPPED, find
 from sluice.filters.rules.spam import Spam
@@ -36,6 +37,26 @@ def test_a_filter_is_found_by_its_entry_point(site: Path) -> None:
     assert kind is not None
     assert kind.__name__ == "Loud"
     assert origin_of(kind) == FilterOrigin("sluice-loud", "1.0", "sluice_loud:Loud")
+
+
+def test_a_value_that_is_no_reference_harms_nobody(site: Path) -> None:
+    """An entry point that leads nowhere is an error of its own name alone."""
+    write_distribution(site)
+    write_distribution(site, "broken", filters={"quiet": " no reference"})
+    kind = find("loud", claims())
+    assert kind is not None
+    assert str(origin_of(kind)) == "sluice-loud 1.0"
+    assert "filter 'quiet' of broken 1.0" in refusal("quiet")
+
+
+def test_a_class_of_nobody_has_no_origin(site: Path) -> None:
+    """A class that has the name of an entry point, and is another one, is not of its distribution."""
+
+    class Loud(Filter, frozen=True, kw_only=True, tag="loud"):
+        """Not the one that is installed."""
+
+    write_distribution(site)
+    assert origin_of(Loud) is None
 
 
 def test_ours_have_no_origin() -> None:

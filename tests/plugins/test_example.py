@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -35,12 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def on_path(site: Path) -> Iterator[None]:
-    with on_the_path(site):
-        yield
-
-
-@pytest.fixture
 def posts(tmp_path: Path) -> str:
     path = tmp_path / "posts.jsonl"
     rows = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(TEXTS)]
@@ -54,14 +47,17 @@ def job_of(posts: str, folder: Path) -> Job:
 
 def test_its_own_tests_pass(site: Path) -> None:
     """Who copies the package begins with tests that pass."""
-    assert "3 passed" in run_tests("plugin", site)
+    assert "4 passed" in run_tests("plugin", site)
 
 
-@pytest.mark.usefixtures("on_path")
-def test_a_recipe_runs_with_it(posts: str, tmp_path: Path) -> None:
-    """Its reject has its reason; report, page and manifest say whose filter it is; the output verifies."""
+def test_a_recipe_runs_with_it(site: Path, posts: str, tmp_path: Path) -> None:
+    """Its reject has its reason; report, page and manifest say whose filter it is.
+
+    Who reads the output needs no filter of it.
+    """
     out = tmp_path / "out"
-    assert cli.main(["run", RECIPE, "--input", posts, "--output", str(out)]) == 0
+    with on_the_path(site):
+        assert cli.main(["run", RECIPE, "--input", posts, "--output", str(out)]) == 0
     (reject,) = pq.read_table(out / "rejects").to_pylist()
     assert [reject[k] for k in ("post_id", "stage", "reason", "score", "threshold")] == [
         "1",
@@ -84,6 +80,7 @@ def test_a_recipe_runs_with_it(posts: str, tmp_path: Path) -> None:
     ]
     assert "sluice-prices 1.0" in (out / "report" / "report.html").read_text()
     assert cli.main(["verify", str(out)]) == 0
+    assert cli.main(["inspect", str(out), "1"]) == 0
 
 
 def test_another_version_does_clean_again(site: Path, posts: str, tmp_path: Path) -> None:
