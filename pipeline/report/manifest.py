@@ -97,12 +97,13 @@ def _shard_file(written: Written) -> ShardFile:
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
-    """Returns the recipe without the input globs, and with names in place of paths."""
+    """Returns the recipe without the input globs and the workers' number, with names in place of paths."""
     return replace(
         recipe,
         input=replace(recipe.input, files=()),
         vocabulary=_by_name(recipe.vocabulary, "tokenizer"),
         dedup=_by_name(recipe.dedup, "history"),
+        workers=replace(recipe.workers, processes=None),
         transformers=tuple(
             replace(_by_name(spec, "checkpoint", "base"), model=model_name(spec))
             for spec in recipe.transformers

@@ -143,7 +143,6 @@ def test_plain_pyarrow_reads_a_shard(job: Job) -> None:
     [
         ["--workers", "1"],
         ["--workers", "3"],
-        ["--engine", "beam", "--workers", "1"],
         ["--", "--direct_num_workers=3", "--direct_running_mode=multi_threading"],
     ],
 )
