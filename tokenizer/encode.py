@@ -38,7 +38,7 @@ from tokenizers import Tokenizer
 
 from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
-from sluice.tokenizer.vocabulary.load import parsed
+from sluice.tokenizer.vocabulary.load import parsed, text_of
 from sluice.tokenizer.vocabulary.pattern import unassigned
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
 
@@ -111,7 +111,7 @@ class Encoder:
             engine: the engine to prefer; "tokenizers" never falls back.
             cache_text_bytes: see CACHE_TEXT_BYTES.
         """
-        text = Path(tokenizer_json).read_bytes().decode()
+        text = text_of(Path(tokenizer_json).read_bytes())
         self._exact = _exact(text)
         self._fast: _Gigatoken | None = None
         if engine == "gigatoken":

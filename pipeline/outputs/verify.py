@@ -24,7 +24,7 @@ from sluice.schemas.manifest import Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
-from sluice.tokenizer.vocabulary.load import parsed
+from sluice.tokenizer.vocabulary.load import parsed, text_of
 
 Problems = Iterator[str]
 
@@ -79,8 +79,8 @@ def _ledger(output: str, manifest: Manifest) -> Problems:
 
 def _tokenizer(output: str, manifest: Manifest) -> Problems:
     size = manifest.format.vocabulary_size
-    text = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
-    entries = parsed(text.decode()).engine.get_vocab_size()
+    data = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
+    entries = parsed(text_of(data)).size
     if entries != size:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 

@@ -8,7 +8,7 @@ reruns what depends on it and nothing else. Workers, memory and Beam flags are o
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -38,6 +38,8 @@ MAX_PARTITIONS = 4096
 MAX_UNITS = 100_000
 """Units are named by five digits, so that the order of names is the order of rows."""
 UNITS = "work/units.json"
+installed = cache(version)
+"""The version of an installed distribution, looked up once: its metadata takes milliseconds to read."""
 
 
 class KeptUnits(msgspec.Struct, frozen=True):
@@ -116,6 +118,17 @@ class Job:
         """The fingerprint of the language models, read once: they are large."""
         return identifier_fingerprint(self.recipe.language.model)
 
+    @cached_property
+    def tokenizer_sha256(self) -> str | None:
+        """The SHA-256 of the frozen tokenizer, read once; None where one is trained."""
+        path = self.recipe.vocabulary.tokenizer
+        if path is None:
+            return None
+        try:
+            return hashlib.sha256(storage.read_bytes(path)).hexdigest()
+        except OSError as error:
+            raise RecipeError(f"vocabulary.tokenizer = {path!r}: {error.strerror}") from None
+
     @property
     def sketch(self) -> history.Sketch:
         """What the keys and texts of a history depend on."""
@@ -148,7 +161,7 @@ class Job:
 
 def fingerprint_of(phase: str, part: Any) -> str:
     """Returns the SHA-256, in hex, of what a phase depends on."""
-    return _digest({"phase": phase, "format": FORMAT, "sluice": version("sluice")}, part)
+    return _digest({"phase": phase, "format": FORMAT, "sluice": installed("sluice")}, part)
 
 
 def _digest(of: dict[str, object], part: Any) -> str:

@@ -31,7 +31,7 @@ from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary import special
-from sluice.tokenizer.vocabulary.load import load_frozen, parsed
+from sluice.tokenizer.vocabulary.load import load_frozen, parsed, text_of
 from sluice.tokenizer.vocabulary.pattern import SPLIT
 from sluice.tokenizer.vocabulary.special import NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
 
@@ -91,7 +91,9 @@ def train(
         counts = EntryCounts(len(merges_M2), NUM_SPECIAL, NUM_LINKS, NUM_BYTES, reserved)
     with _timed(steps, "save"):
         _check_reserved(counts, strict=strict)
-        _save(_tokenizer(merges_M2, reserved).to_str(), _NAMED, counts, Path(output), totals)
+        _save(
+            _tokenizer(merges_M2, reserved).to_str().encode(), _NAMED, counts, Path(output), totals
+        )
     _write(Path(output) / "times.json", steps)
     return counts
 
@@ -116,14 +118,14 @@ def freeze(
         RecipeError: as `vocabulary.load_frozen`.
     """
     vocabulary = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
-    text = Path(tokenizer_json).read_bytes().decode()
-    added = parsed(text).added.keys()
-    reserved = len(added & set(special.fillers(vocabulary_size)))
+    data = Path(tokenizer_json).read_bytes()
+    tokenizer = parsed(text_of(data))
+    added, reserved = tokenizer.added.keys(), tokenizer.num_reserved
     links = len(added & set(special.LINK_TOKENS))
     merges = vocabulary.size - len(added) - NUM_BYTES
     counts = EntryCounts(merges, len(added) - reserved - links, links, NUM_BYTES, reserved)
     named = {role: token for role, token in _NAMED.items() if token in added}
-    _save(text, named, counts, Path(output))
+    _save(data, named, counts, Path(output))
     return counts
 
 
@@ -172,7 +174,7 @@ def _check_reserved(counts: EntryCounts, *, strict: bool) -> None:
 
 
 def _save(
-    tokenizer_json: str,
+    tokenizer_json: bytes,
     roles: Mapping[str, str],
     counts: EntryCounts,
     output: Path,
@@ -195,14 +197,14 @@ def _save(
 
 
 def _write(path: Path, value: object) -> None:
-    _put(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+    _put(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
-def _put(path: Path, text: str) -> None:
+def _put(path: Path, data: bytes) -> None:
     """Writes a file so that all of it exists, or none."""
     attempt = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        attempt.write_text(text, encoding="utf-8")
+        attempt.write_bytes(data)
         attempt.replace(path)
     finally:
         attempt.unlink(missing_ok=True)

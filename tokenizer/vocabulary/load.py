@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer, pre_tokenizers
 
 from sluice.schemas.errors import RecipeError
-from sluice.tokenizer.vocabulary.special import BOD, EOD, PAD, TURN, VOCABULARY_SIZE
+from sluice.tokenizer.vocabulary.special import BOD, EOD, PAD, TURN, VOCABULARY_SIZE, fillers
 
 KEY = "vocabulary.tokenizer"
 """The recipe key that names a frozen vocabulary; its errors begin with it."""
@@ -48,11 +48,11 @@ def _checked(path: str | os.PathLike[str], *, vocabulary_size: int | None) -> Vo
     tokenizer = _read(path)
     problems = list(tokenizer.problems)
     if vocabulary_size is not None:
-        problems = [*_wrong_size(tokenizer.ids, vocabulary_size), *problems]
+        problems = [*_wrong_size(tokenizer, vocabulary_size), *problems]
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
-    ids, size = tokenizer.added, tokenizer.engine.get_vocab_size(with_added_tokens=True)
-    return VocabularyIds(size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
+    ids = tokenizer.added
+    return VocabularyIds(tokenizer.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
 
 
 def load_frozen(
@@ -86,9 +86,30 @@ class ParsedTokenizer:
         self.problems = (*_missing_specials(spec), *_not_byte_level(spec))
 
     @cached_property
+    def size(self) -> int:
+        """The number of entries, added tokens included."""
+        return self.engine.get_vocab_size(with_added_tokens=True)
+
+    @cached_property
     def ids(self) -> frozenset[int]:
         """All ids."""
         return frozenset(self.engine.get_vocab(with_added_tokens=True).values())
+
+    @cached_property
+    def highest_id(self) -> int:
+        """The largest id."""
+        return max(self.ids)
+
+    @cached_property
+    def num_reserved(self) -> int:
+        """The number of added tokens that are named as the fillers of a vocabulary of this size."""
+        return len(self.added.keys() & set(fillers(self.size)))
+
+
+@lru_cache(maxsize=1)
+def text_of(data: bytes) -> str:
+    """Returns a tokenizer.json as text; the last one is kept: what was made of it is found at once."""
+    return data.decode()
 
 
 @lru_cache(maxsize=1)
@@ -103,18 +124,19 @@ def parsed(text: str) -> ParsedTokenizer:
 
 def _read(path: str | os.PathLike[str]) -> ParsedTokenizer:
     try:
-        return parsed(Path(path).read_bytes().decode())
+        return parsed(text_of(Path(path).read_bytes()))
     except OSError as failure:
         raise RecipeError(f"{KEY}: {path}: cannot be read: {failure.strerror}") from failure
     except Exception as failure:  # tokenizers raises bare Exception on a file it cannot parse
         raise RecipeError(f"{KEY}: {path}: must be a tokenizer.json: {failure}") from failure
 
 
-def _wrong_size(ids: frozenset[int], vocabulary_size: int) -> Iterator[str]:
-    if len(ids) != vocabulary_size:
-        yield f"must have {vocabulary_size} entries, got {len(ids)}"
-    elif max(ids) != vocabulary_size - 1:
-        yield f"must have the ids 0 to {vocabulary_size - 1}, the highest is {max(ids)}"
+def _wrong_size(tokenizer: ParsedTokenizer, vocabulary_size: int) -> Iterator[str]:
+    size, highest = len(tokenizer.ids), tokenizer.highest_id
+    if size != vocabulary_size:
+        yield f"must have {vocabulary_size} entries, got {size}"
+    elif highest != vocabulary_size - 1:
+        yield f"must have the ids 0 to {vocabulary_size - 1}, the highest is {highest}"
 
 
 def _missing_specials(spec: dict[str, Any]) -> Iterator[str]:

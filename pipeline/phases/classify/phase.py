@@ -6,7 +6,6 @@ transformer sees what an earlier one left.
 """
 
 import dataclasses
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from sluice.pipeline.phases.classify.cascade import Cascade, band_of
 from sluice.pipeline.phases.classify.decide import Classify
 from sluice.pipeline.phases.classify.thresholds import PHASE
-from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.job import Job, installed
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.schema import Classifier
@@ -27,7 +26,7 @@ def part(job: Job) -> list[Any]:
         [_without_places(spec), located.fingerprint]
         for spec, located in zip(job.recipe.transformers, job.located, strict=True)
     ]
-    return [models, job.recipe.seed, version("torch"), version("transformers")]
+    return [models, job.recipe.seed, installed("torch"), installed("transformers")]
 
 
 def _without_places(spec: Classifier) -> Classifier:

@@ -3,7 +3,6 @@
 Nothing crosses machines here: see `stage.py` for what a unit does.
 """
 
-from importlib.metadata import version
 from typing import Any
 
 from sluice.filters.base import Filter
@@ -14,7 +13,7 @@ from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.phases.clean.batches import PHASE
 from sluice.pipeline.phases.clean.stage import CleanStage
-from sluice.pipeline.phases.job import Job, key_partitions, read_options
+from sluice.pipeline.phases.job import Job, installed, key_partitions, read_options
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
@@ -32,7 +31,7 @@ def part(job: Job) -> dict[str, Any]:
         "filters": [filter_part(f) for f in recipe.filters],
         "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
         "minhash": job.minhash,
-        "pyarrow": version("pyarrow"),
+        "pyarrow": installed("pyarrow"),
     }
 
 

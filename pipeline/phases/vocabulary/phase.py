@@ -8,12 +8,10 @@ Sources: the exponent that tempers languages is that of Conneau and Lample 2019,
 Language Model Pretraining", section 3.1.
 """
 
-import hashlib
 import math
-from importlib.metadata import version
 from typing import Any
 
-from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.job import Job, installed
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary import sampling
@@ -23,7 +21,6 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.manifest import Unit
 from sluice.schemas.counts import amounts
-from sluice.schemas.errors import RecipeError
 
 PHASE = "vocabulary"
 
@@ -37,13 +34,8 @@ def part(job: Job, left: str) -> list[Any]:
     """
     section = job.recipe.vocabulary
     if section.tokenizer is None:
-        return [left, section, job.recipe.seed, version("tokenizers")]
-    try:
-        return [hashlib.sha256(storage.read_bytes(section.tokenizer)).hexdigest()]
-    except OSError as error:
-        raise RecipeError(
-            f"vocabulary.tokenizer = {section.tokenizer!r}: {error.strerror}"
-        ) from None
+        return [left, section, job.recipe.seed, installed("tokenizers")]
+    return [job.tokenizer_sha256]
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
