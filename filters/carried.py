@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from sluice.filters.base import Filter
-from sluice.filters.origin import claims, origin_of
-from sluice.filters.plugins import find, union_of
+from sluice.filters.origin import GROUP, claims, origin_of
+from sluice.filters.plugins import SHIPPED, find, union_of
 from sluice.filters.registry import AnyFilter
 from sluice.schemas.errors import FilterError
 from sluice.schemas.origin import FilterOrigin
@@ -35,10 +35,30 @@ class CarriedFilters:
 
 
 def carried(filters: Sequence[Filter]) -> CarriedFilters:
-    """Returns filters as a stage carries them."""
-    origins = {str(f.__struct_config__.tag): origin_of(type(f)) for f in filters}
-    others = tuple((name, origin) for name, origin in origins.items() if origin is not None)
-    return CarriedFilters(others, msgspec.msgpack.encode(tuple(filters)))
+    """Returns filters as a stage carries them.
+
+    Raises:
+        FilterError: a filter is neither ours nor of a distribution that is installed.
+    """
+    others = {name_of(f): _origin(f) for f in filters if type(f) not in SHIPPED.values()}
+    return CarriedFilters(tuple(others.items()), msgspec.msgpack.encode(tuple(filters)))
+
+
+def name_of(spec: Filter) -> str:
+    """Returns what a recipe calls a filter."""
+    return str(spec.__struct_config__.tag)
+
+
+def _origin(spec: Filter) -> FilterOrigin:
+    kind = type(spec)
+    origin = origin_of(kind)
+    if origin is None:
+        raise FilterError(
+            f"filter {spec.name!r}: no distribution has an entry point {name_of(spec)!r} of {GROUP} that leads "
+            f"to {kind.__module__}.{kind.__qualname__}: workers would not find it; put it into a package of "
+            f"its own, or try it with sluice.filter_table"
+        )
+    return origin
 
 
 @cache

@@ -83,6 +83,10 @@ def test_code_runs(page: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -
         assert names["tokens"].shape[1] == 2048
         assert names["text"].strip()
         assert names["ids"][-1] == 2
+    if page.name == "plugins.md":
+        assert names["parts"].kept["post_id"].to_pylist() == ["2"]
+        assert names["parts"].rejected["reason"].to_pylist() == ["too_many_prices"]
+        assert names["parts"].scores["price_count"].to_pylist() == [0]
     if page.name == "filters.md":
         assert names["split"].kept.posts["post_id"].to_pylist() == ["0"]
         assert names["split"].rejected["reason"].to_pylist() == ["too_many_handles"]

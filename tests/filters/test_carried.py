@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sluice.filters.base import Filter
 from sluice.filters.carried import carried, unpacked
 from sluice.filters.origin import claims
 from sluice.filters.plugins import find
@@ -27,6 +28,16 @@ def test_filters_arrive_as_they_were() -> None:
     """Specs of ours are equal after the way, in their order."""
     specs = (MinWords(min_words=3), LanguageAllowed(languages=("en", "yue")))
     assert unpacked(pickle.loads(pickle.dumps(carried(specs)))) == specs
+
+
+def test_a_filter_of_nobody_is_refused() -> None:
+    """A class of a notebook or a script could not be found by a worker."""
+
+    class Local(Filter, frozen=True, kw_only=True, tag="local"):
+        """A filter of this test."""
+
+    with pytest.raises(FilterError, match=r"filter 'local': no distribution has an entry point"):
+        carried([MinWords(), Local()])
 
 
 def test_filters_of_others_arrive_where_they_are_installed(tmp_path: Path) -> None:
