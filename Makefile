@@ -70,7 +70,7 @@ JAVA := tests/cluster/java/sluice/SparkDriver.java
 
 .venv-spark/.installed: pyproject.toml .ci/backend.py $(shell find $(ROOMS) sluice/*.py -type f -not -name '*.pyc') .venv-spark/.classes
 	$(call PIP_INTO,.venv-spark) --force-reinstall .
-	.venv-spark/bin/python -I -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order'
+	.venv-spark/bin/python -I -m sluice.schemas.compile_ahead
 	touch $@
 
 check:

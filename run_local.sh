@@ -39,8 +39,7 @@ install() {
     # Modules are compiled when they are first imported, which of most packages is a small part.
     (cd "$here" && PYTHONWARNINGS=ignore .venv/bin/pip install --quiet --disable-pip-version-check --no-compile \
         --editable "$1")
-    echo "compiling kernels (once)" >&2
-    "$here/.venv/bin/python" -c 'import logging; logging.disable(logging.WARNING); import sluice.pipeline.phases.run_order, sluice.pipeline.outputs.export'
+    "$here/.venv/bin/python" -m sluice.schemas.compile_ahead
     touch "$stamp"
 }
 

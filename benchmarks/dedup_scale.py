@@ -57,7 +57,7 @@ class Bench(NamedTuple):
 def prepare(bench: Bench, *, num_posts: int = TOKENIZER_POSTS) -> None:
     """Compiles the kernels, so that no run that is measured does; makes the frozen tokenizer."""
     log = bench.work / "prepare.log"
-    run_measured([sys.executable, "-c", "import sluice.pipeline.phases.run_order"], log=log)
+    run_measured([sys.executable, "-m", "sluice.schemas.compile_ahead"], log=log)
     if bench.tokenizer.exists():
         return
     say("making the tokenizer")

@@ -22,13 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import types
 
 from benchmarks.real_posts import posts_of, rows_of
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import dedup_text
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import kernel
+from sluice.schemas.kernel import kernel, types
 
 NGRAM = 5
 FLOOR = 0.5

@@ -220,13 +220,6 @@ def _show(lines: Iterable[str]) -> None:
         print(visible(line))
 
 
-def _say_if_compiling() -> None:
-    from sluice.schemas.kernel import must_compile
-
-    if must_compile():
-        _say("compiling kernels (once; a minute or two)")
-
-
 class _Lines(logging.Handler):
     """Prints what the commands tell at level INFO; warnings go where all do."""
 
@@ -264,7 +257,6 @@ def _recipe(parsed: argparse.Namespace) -> "Recipe":
 
 def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
-        _say_if_compiling()
         if parsed.plan:
             return _plan(parsed, flags)
         from sluice.pipeline.report import text
@@ -345,7 +337,6 @@ def _export(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 def _score(parsed: argparse.Namespace, flags: list[str]) -> int:
     with stopped_by_signals():
-        _say_if_compiling()
         from sluice.pipeline.terminal import ProgressLine
 
         with _telling(_say), ProgressLine() as progress:

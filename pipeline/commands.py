@@ -30,6 +30,7 @@ from sluice.pipeline.storage import local_copies, output_folder
 from sluice.pipeline.storage.sealed import write_json
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.pipeline.units.recovery import invalidating_damaged
+from sluice.schemas.compile_ahead import compile_kernels
 from sluice.schemas.counts import ScorePhase
 from sluice.schemas.report import Report
 
@@ -77,6 +78,7 @@ def run(
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
     tokens.check_tokenizer(job)
+    compile_kernels(told.info)
     num_bytes = sum(file.bytes for file in job.inventory.files)
     told.info("%d input files, %s", len(job.inventory.files), size(num_bytes))
     with (
@@ -167,6 +169,7 @@ def score_posts(
     """Scores every post; returns how scores are distributed and what would be rejected."""
     out, owner = job.output, job.owner("score")
     output_folder.check_owner(out, owner)
+    compile_kernels(told.info)
     with _holding(job), choice.opened(job, engine=engine, flags=flags) as using:
         using.check()
         output_folder.claim(out, owner)

@@ -1,47 +1,56 @@
 """How a compiled kernel is declared, and how Arrow text reaches it.
 
-A kernel is a function on NumPy views of Arrow buffers, compiled by numba with explicit signatures,
-so that it is ready before the first batch, holds no GIL, and is loaded from a cache after the first
-run. Arrow's memory is read-only, hence the read-only array types below.
+A kernel is a function on NumPy views of Arrow buffers, compiled by numba with explicit signatures, so that
+none compiles for another type in the middle of a run. It holds no GIL, and is loaded from a cache after the
+first run. A process pays for what it calls: a kernel is loaded, or compiled, when it is first called, and
+numba is imported by the first one. `sluice.schemas.compile_ahead` compiles all of them. Arrow's memory is
+read-only, hence the read-only array types of `sluice.schemas.kernel_types`.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
-from llvmlite import ir
-from numba import types
-from numba.core.typeinfer import register_dispatcher
-from numba.extending import intrinsic
 
 from sluice.schemas.arrays import Array, Int32s, Uint8s
 from sluice.schemas.kernel_cache import KernelCache, source_digest
+from sluice.schemas.kernel_types import BYTES, OFFSETS, read_only, resolved, types
 
+__all__ = [
+    "BYTES",
+    "OFFSETS",
+    "Kernel",
+    "Utf8View",
+    "decode_at",
+    "intrinsic",
+    "kernel",
+    "kernel_folder",
+    "load8",
+    "read_only",
+    "types",
+    "utf8_array",
+    "utf8_view",
+]
 
-def read_only(dtype: Any, ndim: int = 1) -> Any:
-    """Returns numba's type of a contiguous read-only array, which Arrow's buffers are."""
-    return types.Array(dtype, ndim, "C", readonly=True)
-
-
-BYTES = read_only(types.uint8)
-"""UTF-8 bytes of a text column, (B,) uint8."""
-OFFSETS = read_only(types.int32)
-"""Where each text starts, (N + 1,) int32; `offsets_N1[0]` need not be 0."""
+_building = threading.RLock()
+"""Held while a kernel is built, and with it those that it calls: threads that call it first at once wait."""
 
 
 @cache
-def _cache_dir() -> str | None:
+def kernel_folder() -> str | None:
     """The folder of compiled kernels, by package version and by this file; None where there can be none.
 
     What is there is executed: a folder that others can write to is not used.
@@ -74,13 +83,156 @@ def _made_private(folder: str) -> bool:
     return False
 
 
-def must_compile() -> bool:
-    """Returns whether no kernel of this version was compiled yet, so that the first import takes long."""
-    folder = _cache_dir()
-    return folder is None or not any(Path(folder).iterdir())
+class _MachineCode(NamedTuple):
+    """What a dispatcher needs to know of machine code that numba has not compiled in this process."""
+
+    signature: Any
+    entry_point: Any
+    objectmode: bool = False
 
 
-def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+class Kernel:
+    """A compiled function, which is built when it is first called.
+
+    Args:
+        function: what is compiled; the kernel has its name, module and documentation.
+        signatures: recorded types, or as numba takes them. A helper has none: it is inlined into kernels.
+    """
+
+    def __init__(self, function: Callable[..., Any], signatures: tuple[Any, ...]):
+        functools.update_wrapper(self, function)
+        self._function, self.signatures = function, signatures
+        self._dispatcher: Any = None
+        self._call: Callable[..., Any] = self._first_call
+
+    def __call__(self, *args: Any) -> Any:
+        """Calls the kernel, which is built by the first call."""
+        return self._call(*args)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self._function.__module__}.{self._function.__qualname__}>"
+
+    def __reduce__(self) -> str:
+        return self._function.__qualname__
+
+    def _first_call(self, *args: Any) -> Any:
+        with _building:
+            if self._call == self._first_call:
+                self._call = self._loaded() or self.dispatcher
+        return self._call(*args)
+
+    @property
+    def dispatcher(self) -> Any:
+        """What numba makes of it, with all signatures and no others; the function with NUMBA_DISABLE_JIT."""
+        with _building:
+            if self._dispatcher is None:
+                try:
+                    self._compile()
+                except BaseException:
+                    self._dispatcher = None
+                    raise
+            return self._dispatcher
+
+    def _loaded(self) -> Any:
+        """Returns a dispatcher of the machine code that the cache has, or None."""
+        from numba.core.sigutils import normalize_signature
+        from numba.core.typing import signature
+
+        dispatcher = self._declared(self._function)
+        if dispatcher is self._function:  # NUMBA_DISABLE_JIT
+            return None
+        cache = self._cache(dispatcher, lambda: None)
+        if cache is None:
+            return None
+        for declared in resolved(self.signatures):
+            entry = cache.entry_point(declared, dispatcher.targetctx)
+            if entry is None:
+                return None
+            arguments, returned = normalize_signature(declared)
+            dispatcher._insert([each._code for each in arguments], entry, False)
+            dispatcher.overloads[arguments] = _MachineCode(signature(returned, *arguments), entry)
+        dispatcher.disable_compile()
+        return dispatcher
+
+    def _compile(self) -> None:
+        """Compiles the kernel for its signatures, or loads it so that others can be compiled with it."""
+        function, names = self._function, dict(self._function.__globals__)
+        copy = _with_globals(function, names)
+        self._dispatcher = dispatcher = self._declared(copy)
+        if dispatcher is copy:  # NUMBA_DISABLE_JIT
+            self._dispatcher = function
+            return
+
+        def bind() -> None:
+            """Gives it the kernels that it calls, which one that is loaded does not need."""
+            names.update(_numba_objects(function))
+
+        cache = self._cache(dispatcher, bind)
+        if cache is None:
+            bind()
+        else:
+            dispatcher._cache = cache
+        for signature in resolved(self.signatures):
+            dispatcher.compile(signature)
+        if self.signatures:
+            dispatcher.disable_compile()
+
+    def _declared(self, function: Callable[..., Any]) -> Any:
+        import numba
+
+        options = {"nogil": True, "boundscheck": False} if self.signatures else {"inline": "always"}
+        return numba.njit(**options)(function)
+
+    def _cache(self, dispatcher: Any, bind: Callable[[], None]) -> KernelCache | None:
+        """Returns where the kernel is kept; None for helpers, closures, and what has no source."""
+        function, folder = self._function, kernel_folder()
+        can_be_kept = self.signatures and function.__closure__ is None
+        if folder is None or not can_be_kept or source_digest(function.__module__) is None:
+            return None
+        return KernelCache(function, dispatcher.targetoptions, folder, bind)
+
+
+class Intrinsic:
+    """A function that writes the instructions of an operation into the kernels that use it.
+
+    Args:
+        function: as `numba.extending.intrinsic` takes it; numba and LLVM are imported inside it.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """Numba's object."""
+        from numba.extending import intrinsic
+
+        return intrinsic(self._function)
+
+
+def _with_globals(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:
+    """Returns a copy of a function that looks global names up in `names`."""
+    parts = (function.__name__, function.__defaults__, function.__closure__)
+    copy = FunctionType(function.__code__, names, *parts)
+    copy.__qualname__, copy.__doc__ = function.__qualname__, function.__doc__
+    return copy
+
+
+def _numba_objects(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns numba's objects of the kernels, helpers and intrinsics that a function names."""
+    values = {name: function.__globals__.get(name) for name in _names(function.__code__)}
+    ours = {name: value for name, value in values.items() if isinstance(value, Kernel | Intrinsic)}
+    return {name: value.dispatcher for name, value in ours.items()}
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Kernel]:
     """Declares a compiled function; without signatures it is a helper that is inlined into kernels.
 
     numba infers the types of a helper, and a kernel's are in its signature: annotations would be a second,
@@ -88,32 +240,18 @@ def kernel(*signatures: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     none (an override of mypy's settings allows it); a kernel beside typed code says `Any`.
 
     What a kernel is made from must be in sources of ours that its module imports at its top level:
-    helpers, constants. `sluice.schemas.kernel_cache` sees what changes there, in whatever file.
+    helpers, constants. `sluice.schemas.kernel_cache` sees what changes there, in whatever file. It takes from
+    its module what is there when it is first called; kernels that it calls are named there, by plain names.
 
     Args:
-        signatures: numba signatures, compiled at import or loaded from the cache.
+        signatures: of `types`, as in `@kernel(types.void(BYTES, types.int64))`.
     """
-
-    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        options = {"nogil": True, "boundscheck": False} if signatures else {"inline": "always"}
-        compiled: Callable[..., Any] = numba.njit(**options)(function)
-        if signatures and compiled is not function:  # NUMBA_DISABLE_JIT leaves it as it is
-            _compile(compiled, signatures)
-        return compiled
-
-    return declare
+    return lambda function: Kernel(function, signatures)
 
 
-def _compile(dispatcher: Any, signatures: Sequence[Any]) -> None:
-    """Compiles a kernel for its signatures, or loads it, and for no others."""
-    function, folder = dispatcher.py_func, _cache_dir()
-    can_be_kept = function.__closure__ is None and source_digest(function.__module__) is not None
-    if folder is not None and can_be_kept:
-        dispatcher._cache = KernelCache(function, dispatcher.targetoptions, folder)
-    with register_dispatcher(dispatcher):
-        for signature in signatures:
-            dispatcher.compile(signature)
-    dispatcher.disable_compile()
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Declares an operation of kernels that is written in instructions of LLVM."""
+    return Intrinsic(function)
 
 
 class Utf8View(NamedTuple):
@@ -164,8 +302,11 @@ def decode_at(data_B: Any, j: Any, end: Any) -> Any:
     return cp, n
 
 
-def _load8(typingctx: Any, data_B: Any, j: Any) -> Any:
+@intrinsic
+def load8(typingctx: Any, data_B: Any, j: Any) -> Any:
     """Returns the 8 bytes from anywhere as a little-endian uint64; NumPy has no unaligned load."""
+    from llvmlite import ir
+    from numba import types
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -173,6 +314,3 @@ def _load8(typingctx: Any, data_B: Any, j: Any) -> Any:
         return builder.load(place, align=1)
 
     return types.uint64(data_B, types.int64), codegen
-
-
-load8 = intrinsic(_load8)

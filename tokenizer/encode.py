@@ -33,11 +33,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 from tokenizers import Tokenizer
 
 from sluice.schemas.arrays import Int32s, Int64s
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types, utf8_view
 from sluice.tokenizer.vocabulary.load import parsed, text_of
 from sluice.tokenizer.vocabulary.pattern import unassigned
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY

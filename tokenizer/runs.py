@@ -1,9 +1,7 @@
 """Copies runs of an array, such as the tokens of a post or the bytes of a sample, to other places."""
 
-from numba import types
-
 from sluice.schemas.arrays import Array, Int64s
-from sluice.schemas.kernel import kernel, read_only
+from sluice.schemas.kernel import kernel, read_only, types
 
 _VALUES = (types.int32, types.uint8)
 _PLACES = [read_only(types.int64)] * 3

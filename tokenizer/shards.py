@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 from pyarrow import ipc
 
 from sluice.schemas.arrays import Int32s
 from sluice.schemas.errors import VerifyError
-from sluice.schemas.kernel import kernel, read_only
+from sluice.schemas.kernel import kernel, read_only, types
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
 
 

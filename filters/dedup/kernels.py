@@ -8,11 +8,10 @@ for rule 3 of `clusters`, B rows of a block, D values of a digit.
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from sluice.schemas.arrays import Bools, Float32s, Int32s, Int64s, Uint64s
 from sluice.schemas.hashing import GOLDEN_RATIO
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, read_only
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, read_only, types
 
 SPREAD = np.uint64(0xD6E8FEB86659FD93)
 

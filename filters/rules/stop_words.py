@@ -4,12 +4,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 
 from sluice.filters.base import Filter, Scorer, on_grid
 from sluice.filters.rules.bounds import Count
 from sluice.schemas.arrays import Uint8s
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, read_only, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, read_only, types, utf8_view
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 
 from sluice.schemas.arrays import Uint64s
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, types, utf8_view
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)

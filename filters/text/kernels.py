@@ -13,9 +13,8 @@ a text. The rules:
 """
 
 import numpy as np
-from numba import types
 
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types
 
 # Classes of characters; the letters and digits are neighbours, so that ranges can be tested.
 OTHER, SPACE, UPPER, LOWER, LETTER, CJK, UNSPACED, DIGIT, NUMBER = 0, 1, 2, 3, 4, 5, 6, 7, 8

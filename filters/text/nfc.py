@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import types
 
 from sluice.filters.text.char_classes import TABLE_SIZE, category_runs
 from sluice.schemas.arrays import Uint8s
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types, utf8_view
 
 _MAY_CHANGE = 255
 

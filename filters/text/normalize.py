@@ -25,12 +25,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import types
 
 from sluice.filters.text.char_classes import PICTOGRAPHS, TABLE_SIZE, category_runs, ranges
 from sluice.filters.text.nfc import to_nfc
 from sluice.schemas.arrays import Array, Uint8s
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, utf8_array, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types, utf8_array, utf8_view
 
 NORMALIZE_VERSION = 1
 """Raised whenever the same text gives another result; part of the fingerprint of a run."""

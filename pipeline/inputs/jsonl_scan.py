@@ -4,10 +4,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 
 from sluice.schemas.arrays import Int64s, Uint8s
-from sluice.schemas.kernel import BYTES, kernel
+from sluice.schemas.kernel import BYTES, kernel, types
 
 MAX_DEPTH: Final = 200
 """Brackets and braces that may be open at once: the standard library's reader recurses."""

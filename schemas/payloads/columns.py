@@ -11,11 +11,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import types
 
 from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.errors import InputError, did_you_mean
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, types, utf8_view
 from sluice.schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS, POST, ROW_BITS
 from sluice.schemas.reject import MALFORMED, reject_batch
 

@@ -48,6 +48,8 @@ ALLOWED = {
     ): "kernels that we compiled, from a folder that only we can write to",
     ("schemas/kernel_cache.py", "loads"): "the same, behind a checksum",
     ("schemas/kernel_cache.py", "importlib"): "where the source of a module of ours is",
+    ("schemas/compile_ahead.py", "importlib"): "our modules that declare kernels, named there",
+    ("schemas/kernel.py", "__reduce__"): "a kernel is pickled by its name",
     ("schemas/kernel.py", "compile"): "the compiler of kernels: our own functions",
     ("sluice/testing.py", "pickle"): "a spec that the test made itself",
     ("sluice/testing.py", "loads"): "the same",

@@ -28,10 +28,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 
 from sluice.schemas.arrays import Bools, Int16s, Int32s, Int64s, Uint64s
-from sluice.schemas.kernel import kernel, read_only
+from sluice.schemas.kernel import kernel, read_only, types
 from sluice.tokenizer.runs import copy_runs
 
 LongDocuments = Literal["split", "truncate"]

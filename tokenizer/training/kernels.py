@@ -11,14 +11,19 @@ Shape suffixes are those of `words.py` and `merges.py`.
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from sluice.schemas.arrays import Int32s, Int64s, Uint8s, Uint64s
 from sluice.schemas.hashing import GOLDEN_RATIO
-from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, load8, read_only
+from sluice.schemas.kernel import (
+    BYTES,
+    OFFSETS,
+    decode_at,
+    intrinsic,
+    kernel,
+    load8,
+    read_only,
+    types,
+)
 from sluice.tokenizer.vocabulary import pattern
 
 _CAPITAL, _SMALL, _LETTER = pattern.CAPITAL, pattern.SMALL, pattern.CAPITAL | pattern.SMALL
@@ -347,6 +352,9 @@ def _home(key, mask):
 @intrinsic
 def _fetch(typingctx, slot_H4, slot):
     """Asks the cache for a slot that is read soon; most of a look-up is waiting for memory."""
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
 
     def codegen(context, builder, signature, args):
         base = context.make_array(signature.args[0])(context, builder, args[0]).data

@@ -10,10 +10,9 @@ Source: fastText 0.9.3, `loss.cc` (MIT); libstdc++, `bits/stl_heap.h`, for the o
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import kernel, read_only
+from sluice.schemas.kernel import kernel, read_only, types
 
 EPSILON = 1e-5  # the library adds it to every probability before the logarithm
 SLACK = np.float32(1e-3)  # more than any rounding, and than what EPSILON adds to a logarithm

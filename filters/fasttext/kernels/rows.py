@@ -11,14 +11,10 @@ Source: fastText 0.9.3, `Dictionary::getLine`, `addWordNgrams`, `Model::computeH
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from sluice.filters.fasttext.kernels.words import DISTINCT
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import BYTES, kernel, read_only
+from sluice.schemas.kernel import BYTES, intrinsic, kernel, read_only, types
 
 NGRAM_PRIME = np.uint64(116049371)
 END_HASH = np.uint32(3617362777)
@@ -86,6 +82,10 @@ def _adder(lanes: int) -> Any:
 
     @intrinsic
     def add(typingctx, table, rows, first, count, stride, sums, at, column):
+        from llvmlite import ir
+        from numba import types
+        from numba.core import cgutils
+
         def codegen(context, builder, signature, args):
             vector, i64 = ir.VectorType(ir.FloatType(), lanes), ir.IntType(64)
 

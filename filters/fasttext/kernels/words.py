@@ -15,12 +15,11 @@ Source: fastText 0.9.3, `Dictionary::readWord`, `hash`, `computeSubwords` (MIT).
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from sluice.filters.fasttext.model import LABEL_PREFIX
 from sluice.schemas.arrays import Array
 from sluice.schemas.hashing import GOLDEN_RATIO
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, load8, read_only
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, load8, read_only, types
 
 END_OF_LINE = np.frombuffer(b"</s>", np.uint8)
 PREFIX = np.frombuffer(LABEL_PREFIX, np.uint8)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import types
 from scipy import sparse
 
 from sluice.filters.fasttext.kernels.words import FNV_OFFSET, fnv, is_blank, is_continuation
 from sluice.schemas.arrays import Array
-from sluice.schemas.kernel import BYTES, OFFSETS, kernel, utf8_view
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, types, utf8_view
 
 NUM_BUCKETS = 2_000_000
 SHORTEST, LONGEST = 2, 5

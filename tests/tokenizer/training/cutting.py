@@ -3,9 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from sluice.schemas.kernel import BYTES, kernel
+from sluice.schemas.kernel import BYTES, kernel, types
 from sluice.tokenizer.training.kernels import _read_chars, _word_end
 from sluice.tokenizer.vocabulary import pattern
 

@@ -143,7 +143,7 @@ def test_words_of_one_key_are_told_apart() -> None:
     """Two words whose hash tables' keys are equal by construction keep their own counts."""
     pair = [b"12345678abcdefg\x21", b"12345678abcdefg\xa1"]  # unlike in the bit that marks hashes
     data = np.frombuffer(b"".join([*pair, *pair]), np.uint8)
-    key_of: Any = kernels._key_of
+    key_of: Any = kernels._key_of.dispatcher
     key = numba.njit(lambda data_B: key_of(data_B, 0, 16))
     keys = {int(key(np.frombuffer(word, np.uint8))) for word in pair}
     assert len(keys) == 1
