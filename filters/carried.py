@@ -54,9 +54,9 @@ def _origin(spec: Filter) -> FilterOrigin:
     origin = origin_of(kind)
     if origin is None:
         raise FilterError(
-            f"filter {spec.name!r}: no distribution has an entry point {name_of(spec)!r} of {GROUP} that leads "
-            f"to {kind.__module__}.{kind.__qualname__}: workers would not find it; put it into a package of "
-            f"its own, or try it with sluice.filter_table"
+            f"filter {spec.name!r}: no distribution has an entry point {name_of(spec)!r} of {GROUP} that "
+            f"leads to {kind.__module__}.{kind.__qualname__}: workers would not find it; put it into a "
+            f"package of its own, or try it with sluice.filter_table"
         )
     return origin
 

@@ -1,7 +1,7 @@
 """The filters that a recipe can name, as a table for the terminal: `sluice filters`."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich import box
@@ -12,8 +12,20 @@ from rich.text import Text
 from sluice.filters.listing import FilterInfo
 from sluice.schemas.names import visible
 
-WIDE = 120
+WIDE = 140
 """Columns of a terminal from which on there is room for what is scored."""
+HEADS = ("filter", "keeps scores", "reason of rejects", "reads")
+WIDE_HEADS = (
+    "filter",
+    "score",
+    "keeps scores",
+    "other keys",
+    "reason of rejects",
+    "reads",
+    "version",
+)
+MAX_FIXED = 30
+"""A cell up to this long is not folded where there is room: in a wide table the score gives way."""
 
 
 def show(filters: Sequence[FilterInfo], console: Console) -> None:
@@ -38,20 +50,15 @@ def _count(n: int) -> str:
     return f"{n} filter" + "s" * (n != 1)
 
 
-def _table(filters: Iterable[FilterInfo], *, wide: bool) -> Table:
+def _table(filters: Sequence[FilterInfo], *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("filter", no_wrap=wide, overflow="fold")
-    if wide:
-        table.add_column("score", ratio=1, overflow="fold")
-    table.add_column("keeps scores", no_wrap=True)
-    if wide:
-        table.add_column("other keys", overflow="fold")
-    table.add_column("reason of rejects", no_wrap=wide, overflow="fold")
-    table.add_column("reads", overflow="fold")
-    if wide:
-        table.add_column("version", justify="right")
-    for info in filters:
-        table.add_row(*map(_cell, _wide(info) if wide else _narrow(info)))
+    rows = [list(_wide(info) if wide else _narrow(info)) for info in filters]
+    for head, cells in zip(WIDE_HEADS if wide else HEADS, zip(*rows, strict=True), strict=True):
+        longest = max(len(line) for cell in cells for line in cell.split("\n"))
+        fixed = min(longest, MAX_FIXED) if head != "score" else None
+        table.add_column(head, min_width=fixed, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
     return table
 
 

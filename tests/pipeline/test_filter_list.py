@@ -20,7 +20,7 @@ def printed(width: int) -> list[str]:
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize("width", [80, 120, 160])
+@pytest.mark.parametrize("width", [80, 139, 140, 160])
 def test_every_filter_has_a_line_that_fits(width: int) -> None:
     """Name, threshold, key, reason and columns are in one line, whatever the width."""
     lines = printed(width)
@@ -33,7 +33,10 @@ def test_every_filter_has_a_line_that_fits(width: int) -> None:
 
 
 def test_a_wide_terminal_shows_scores() -> None:
-    """From 120 columns on it says what is scored, and the version of the filter."""
+    """From 140 columns on it says what is scored, and the version of the filter."""
+    for width in (140, 160):
+        head, *_ = (line for line in printed(width) if line.startswith("filter"))
+        assert head.endswith("version")
     assert "hashtags / words; each hashtag is one word" in "\n".join(printed(160))
     assert "hashtags / words" not in "\n".join(printed(80))
 
@@ -49,6 +52,19 @@ def test_filters_of_others_have_their_own_table(tmp_path: Path) -> None:
     assert titles[1] == "sluice-loud 2.5: 1 filter"
     assert lines.index(titles[1]) < next(i for i, x in enumerate(lines) if x.startswith("loud "))
     assert any(line.startswith("refused: quiet of broken 1.0: filter 'quiet'") for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_long_names_are_folded(tmp_path: Path, width: int) -> None:
+    """Names that are longer than a terminal is wide lose no letter, and no line is too long."""
+    key, reason = f"max_{'m' * 90}", f"too_{'r' * 90}"
+    code = FILTER.replace("max_marks", key).replace("too_loud", reason)
+    write_distribution(tmp_path, code=code)
+    with on_the_path(tmp_path):
+        lines = printed(width)
+    assert max(map(len, lines)) <= width
+    table = "".join(lines[next(i for i, line in enumerate(lines) if "sluice-loud" in line) + 3 :])
+    assert (table.count("m"), table.count("r")) >= (90, 90)
 
 
 def test_what_others_wrote_moves_no_cursor(tmp_path: Path) -> None:
