@@ -3,6 +3,7 @@
 #
 #   ./run_local.sh                        on synthetic posts, written to sluice-sample/
 #   ./run_local.sh DATA/*.jsonl.gz        on files of yours, with the recipe `default`
+#   ./run_local.sh --workers N [FILES]    with so many processes, in place of one for each core
 #   ./run_local.sh [FILES] -- BEAM FLAGS  what follows -- goes to Beam
 #
 # Makes .venv at the first run. The result of synthetic posts is in sluice-out/, that of files in a
@@ -49,10 +50,11 @@ if [ "${1:-}" = --install-only ]; then
     exit
 fi
 
-files=() flags=()
+files=() flags=() options=()
 while [ $# -gt 0 ]; do
     case $1 in
-        -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+        -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+        --workers) [ $# -gt 1 ] || fail "--workers needs a number"; options+=("$1" "$2"); shift ;;
         --) shift; flags=("$@"); break ;;
         -*) fail "unknown option $1; see --help (Beam's options follow --)" ;;
         *) [ -e "$1" ] || fail "$1: no such file"; files+=("$1") ;;
@@ -74,4 +76,5 @@ else
     [ -e "$folder/sample.json" ] || "$sluice" sample --posts "$posts" "$folder"
     files=("$folder"/posts-*.jsonl.gz)
 fi
-exec "$sluice" run "$recipe" --input "${files[@]}" --output "$output" ${flags[@]+-- "${flags[@]}"}
+exec "$sluice" run "$recipe" --input "${files[@]}" --output "$output" ${options[@]+"${options[@]}"} \
+    ${flags[@]+-- "${flags[@]}"}

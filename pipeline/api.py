@@ -99,8 +99,12 @@ def score(
         return commands.score_posts(job, flags=beam_flags, progress=progress, engine=engine)
 
 
-def verify(output: PathLike) -> list[str]:
+def verify(output: PathLike, *, workers: int | None = None) -> list[str]:
     """Reads all of an output again, as `sluice verify` does; returns what is wrong with it: [] is valid.
+
+    Args:
+        output: folder or URI of a finished run.
+        workers: threads that read files; None for one a core.
 
     Raises:
         OutputError: the folder holds no finished run.
@@ -109,7 +113,7 @@ def verify(output: PathLike) -> list[str]:
     from sluice.pipeline.storage import local_copies
 
     with local_copies.scope():
-        return verification.verify(os.fspath(output), say=_log.info)
+        return verification.verify(os.fspath(output), say=_log.info, workers=workers)
 
 
 def inspect(output: PathLike, post_id: str) -> "Inspection":

@@ -125,6 +125,9 @@ def parser() -> argparse.ArgumentParser:
         commands, "verify", "read all of an output again and compare it with its manifest", _verify
     )
     verify.add_argument("output", help="an output folder of `sluice run`")
+    verify.add_argument(
+        "--workers", type=_positive, metavar="N", help="threads that read files (one for each core)"
+    )
     report = _command(commands, "report", "write the report again and print the funnel", _report)
     report.add_argument("output", help="an output folder of `sluice run`")
     report.add_argument("--json", action="store_true", help="print report.json")
@@ -176,7 +179,7 @@ def _job_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--workers",
-        type=int,
+        type=_positive,
         metavar="N",
         help="processes that share the work (the cores that there are, as far as memory goes)",
     )
@@ -186,6 +189,13 @@ def _job_arguments(command: argparse.ArgumentParser) -> None:
         help="what does the work: processes of this machine, or Beam (inline; with flags after --, beam)",
     )
     command.epilog = "What follows -- goes to Beam, as in: -- --runner=FlinkRunner"
+
+
+def _positive(text: str) -> int:
+    """Returns a number of at least 1."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _run_arguments(command: argparse.ArgumentParser) -> None:
@@ -289,7 +299,7 @@ def _plan(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
     with _telling(print):
-        problems = api.verify(parsed.output)
+        problems = api.verify(parsed.output, workers=parsed.workers)
     for problem in problems:
         _say(f"sluice: {problem}")
     outcome = f"{len(problems)} problem(s)" if problems else "as its manifest says"

@@ -1,6 +1,9 @@
 """Reads a whole output again and compares it with its manifest: files, shapes, ids, the ledger."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +16,7 @@ from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
 from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
+from sluice.pipeline.processes.cores import usable_cores
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
@@ -20,7 +24,7 @@ from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.arrays import Array, Int64s, Uint64s
 from sluice.schemas.counts import Table
 from sluice.schemas.errors import LedgerError, SluiceError
-from sluice.schemas.manifest import Manifest
+from sluice.schemas.manifest import ContractFile, Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
@@ -29,18 +33,36 @@ from sluice.tokenizer.vocabulary.load import parsed, text_of
 Problems = Iterator[str]
 
 
-def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
+class Verified(NamedTuple):
+    """What is checked, and the threads that files are read by: hashing and Arrow hold no GIL."""
+
+    output: str
+    manifest: Manifest
+    threads: Executor
+
+    def path(self, name: str) -> str:
+        """Returns the path of a file of the output."""
+        return storage.join(self.output, name)
+
+
+def verify(output: str, *, say: Callable[[str], None], workers: int | None = None) -> list[str]:
     """Returns every problem found; an empty list means that the output is what its manifest says.
 
     Args:
         output: the output folder.
         say: told what was checked, a line a check.
+        workers: threads that read files; by default one for each core that the process may use.
     """
     manifest = read_manifest(output)
+    with ThreadPoolExecutor(workers or usable_cores()) as threads:
+        return _problems(Verified(output, manifest, threads), say)
+
+
+def _problems(of: Verified, say: Callable[[str], None]) -> list[str]:
     problems: list[str] = []
     for name, check in CHECKS.items():
         try:
-            found = list(check(output, manifest))
+            found = list(check(of))
         except (SluiceError, OSError, pa.ArrowException, KeyError, ValueError) as error:
             found = [f"{name}: could not be checked: {type(error).__name__}: {error}"]
         say(f"{'ok  ' if not found else 'FAIL'} {name}")
@@ -48,39 +70,41 @@ def verify(output: str, *, say: Callable[[str], None]) -> list[str]:
     return problems
 
 
-def _files(output: str, manifest: Manifest) -> Problems:
-    if not storage.is_file(storage.join(output, COMPLETED)):
+def _files(of: Verified) -> Problems:
+    if not storage.is_file(of.path(COMPLETED)):
         yield f"{COMPLETED} is missing: the run did not finish"
-    for entry in manifest.files:
-        try:
-            size, sha256 = file_digest(storage.join(output, entry.path))
-        except FileNotFoundError:
-            yield f"{entry.path}: is missing"
-            continue
-        if size != entry.bytes:
-            yield f"{entry.path}: has {size:,} bytes, the manifest says {entry.bytes:,}"
-        elif sha256 != entry.sha256:
-            yield f"{entry.path}: SHA-256 differs from the manifest's"
-    named = {entry.path for entry in manifest.files}
+    files = of.manifest.files
+    for problem in of.threads.map(_file, [of.path(entry.path) for entry in files], files):
+        yield from problem
+    named = {entry.path for entry in files}
     for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
-        for name in storage.names(storage.join(output, folder)):
+        for name in storage.names(of.path(folder)):
             if f"{folder}/{name}" not in named:
                 yield f"{folder}/{name}: is not in the manifest"
 
 
-def _ledger(output: str, manifest: Manifest) -> Problems:
-    for balance in (manifest.posts, manifest.token_ledger):
+def _file(path: str, entry: ContractFile) -> list[str]:
+    try:
+        size, sha256 = file_digest(path)
+    except FileNotFoundError:
+        return [f"{entry.path}: is missing"]
+    if size != entry.bytes:
+        return [f"{entry.path}: has {size:,} bytes, the manifest says {entry.bytes:,}"]
+    return [] if sha256 == entry.sha256 else [f"{entry.path}: SHA-256 differs from the manifest's"]
+
+
+def _ledger(of: Verified) -> Problems:
+    for balance in (of.manifest.posts, of.manifest.token_ledger):
         try:
             balance.check()
         except LedgerError as error:
             yield str(error)
-    yield from table_problems(manifest.posts, manifest.tokens)
+    yield from table_problems(of.manifest.posts, of.manifest.tokens)
 
 
-def _tokenizer(output: str, manifest: Manifest) -> Problems:
-    size = manifest.format.vocabulary_size
-    data = storage.read_bytes(storage.join(output, "tokenizer", "tokenizer.json"))
-    entries = parsed(text_of(data)).size
+def _tokenizer(of: Verified) -> Problems:
+    size = of.manifest.format.vocabulary_size
+    entries = parsed(text_of(storage.read_bytes(of.path("tokenizer/tokenizer.json")))).size
     if entries != size:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 
@@ -96,49 +120,61 @@ def shard_files(manifest: Manifest, *, leftover: bool = True) -> list[tuple[str,
     return pairs
 
 
-def _shards(output: str, manifest: Manifest) -> Problems:
-    for tokens, _ in shard_files(manifest):
-        with local_copies.scope():
-            problems = verify_shard(
-                local_copies.fetch(storage.join(output, tokens)),
-                vocabulary_size=manifest.format.vocabulary_size,
-                sequence_length=manifest.format.sequence_length,
-            )
-        yield from (f"{tokens}: {problem}" for problem in problems)
-    counts = {shard.sequences for shard in manifest.shards}
+def _shards(of: Verified) -> Problems:
+    for problems in of.threads.map(partial(_shard, of), shard_files(of.manifest)):
+        yield from problems
+    counts = {shard.sequences for shard in of.manifest.shards}
     if len(counts) > 1:
         yield f"shards differ in length: {sorted(counts)}"
 
 
-def _provenance(output: str, manifest: Manifest) -> Problems:
+def _shard(of: Verified, files: tuple[str, str]) -> list[str]:
+    tokens, _ = files
+    with local_copies.scope():
+        problems = verify_shard(
+            local_copies.fetch(of.path(tokens)),
+            vocabulary_size=of.manifest.format.vocabulary_size,
+            sequence_length=of.manifest.format.sequence_length,
+        )
+    return [f"{tokens}: {problem}" for problem in problems]
+
+
+def _provenance(of: Verified) -> Problems:
     """The pieces of a sequence follow without a gap, and documents end where pieces do."""
     pieces = 0
-    of_posts = manifest.recipe["tokens"].get("documents", "posts") == "posts"
-    for tokens, provenance in shard_files(manifest):
-        table = _table(output, provenance)
-        pieces += table.num_rows
-        sequence_P = table["sequence"].to_numpy()
-        end_P = table["offset"].to_numpy() + table["length"].to_numpy()
-        first_P = np.diff(sequence_P, prepend=-1) != 0
-        expected_P = np.where(first_P, 0, np.roll(end_P, 1))
-        if not np.array_equal(table["offset"].to_numpy(), expected_P):
-            yield f"{provenance}: pieces of a sequence leave a gap or overlap"
-        piece_P = _places(sequence_P, end_P)
-        with local_copies.scope():
-            document_E = _places(*_doc_ends(local_copies.fetch(storage.join(output, tokens))))
-        # A post is a document, or the last of a sequence ends the part of a conversation that is there.
-        must_end_P = np.ones(len(piece_P), np.bool_) if of_posts else np.roll(first_P, -1)
-        ends_P = np.isin(piece_P, document_E)
-        if not (np.array_equal(piece_P[ends_P], document_E) and ends_P[must_end_P].all()):
-            yield f"{provenance}: does not say where the documents of {tokens} end"
-    shard = manifest.phases.tokens.shard
+    for of_shard, problems in of.threads.map(partial(_pieces, of), shard_files(of.manifest)):
+        pieces += of_shard
+        yield from problems
+    shard = of.manifest.phases.tokens.shard
     expected = shard.in_shards.pieces + shard.leftover.pieces
     if pieces != expected:
         yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
 
 
-def _table(output: str, name: str) -> pa.Table:
-    with storage.open_input(storage.join(output, name)) as file:
+def _pieces(of: Verified, files: tuple[str, str]) -> tuple[int, list[str]]:
+    """Returns how many pieces a shard has, and what is wrong with their provenance."""
+    tokens, provenance = files
+    problems, table = [], _table(of, provenance)
+    sequence_P = table["sequence"].to_numpy()
+    end_P = table["offset"].to_numpy() + table["length"].to_numpy()
+    first_P = np.diff(sequence_P, prepend=-1) != 0
+    expected_P = np.where(first_P, 0, np.roll(end_P, 1))
+    if not np.array_equal(table["offset"].to_numpy(), expected_P):
+        problems.append(f"{provenance}: pieces of a sequence leave a gap or overlap")
+    piece_P = _places(sequence_P, end_P)
+    with local_copies.scope():
+        document_E = _places(*_doc_ends(local_copies.fetch(of.path(tokens))))
+    # A post is a document, or the last of a sequence ends the part of a conversation that is there.
+    of_posts = of.manifest.recipe["tokens"].get("documents", "posts") == "posts"
+    must_end_P = np.ones(len(piece_P), np.bool_) if of_posts else np.roll(first_P, -1)
+    ends_P = np.isin(piece_P, document_E)
+    if not (np.array_equal(piece_P[ends_P], document_E) and ends_P[must_end_P].all()):
+        problems.append(f"{provenance}: does not say where the documents of {tokens} end")
+    return table.num_rows, problems
+
+
+def _table(of: Verified, name: str) -> pa.Table:
+    with storage.open_input(of.path(name)) as file:
         return pq.read_table(file)
 
 
@@ -158,23 +194,27 @@ def _doc_ends(path: str) -> tuple[Array, Array]:
     return np.concatenate(owner), np.concatenate(ends)
 
 
-def _kept_ids(output: str, manifest: Manifest) -> Uint64s:
+def _kept_ids(of: Verified) -> Uint64s:
     """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
+    hashes = of.threads.map(partial(_first_pieces, of), shard_files(of.manifest))
+    return np.sort(np.concatenate([np.empty(0, np.uint64), *hashes]))
+
+
+def _first_pieces(of: Verified, files: tuple[str, str]) -> Uint64s:
     hashes = [np.empty(0, np.uint64)]
-    for _, provenance in shard_files(manifest):
-        with storage.open_input(storage.join(output, provenance)) as source:
-            for batch in pq.ParquetFile(source).iter_batches(columns=["post_id", "piece"]):
-                first = batch.filter(pc.equal(batch.column("piece"), 0))
-                hashes.append(hash_texts(first.column("post_id"), seed=0))
-    return np.sort(np.concatenate(hashes))
+    with storage.open_input(of.path(files[1])) as source:
+        for batch in pq.ParquetFile(source).iter_batches(columns=["post_id", "piece"]):
+            first = batch.filter(pc.equal(batch.column("piece"), 0))
+            hashes.append(hash_texts(first.column("post_id"), seed=0))
+    return np.concatenate(hashes)
 
 
-def _conservation(output: str, manifest: Manifest) -> Problems:
+def _conservation(of: Verified) -> Problems:
     """Each kept post is there, as often as it should; each reject row counts once; partners stay."""
-    kept_K, posts = _kept_ids(output, manifest), manifest.posts
-    yield from _kept(kept_K, manifest)
+    kept_K, posts = _kept_ids(of), of.manifest.posts
+    yield from _kept(kept_K, of.manifest)
     found: dict[str, Table] = {}
-    files = storage.paths(storage.join(output, "rejects"), ending=".parquet")
+    files = storage.paths(of.path("rejects"), ending=".parquet")
     rows = storage.dataset(files, schema=REJECT)
     columns = ["kind", "reason", "detail", "duplicate_of"]
     stayed_S = np.sort(np.concatenate([kept_K, _later_rejects(rows)]))
@@ -195,7 +235,7 @@ def _conservation(output: str, manifest: Manifest) -> Problems:
         hash_D = hash_texts(partner, seed=0)
         at_D = np.minimum(np.searchsorted(stayed_S, hash_D), max(len(stayed_S) - 1, 0))
         lost += int((stayed_S[at_D] != hash_D).sum()) if len(stayed_S) else len(hash_D)
-    expected = sum(manifest.phases.dedup.drop.earlier.values())
+    expected = sum(of.manifest.phases.dedup.drop.earlier.values())
     if earlier != expected:
         yield f"{earlier:,} duplicates name a post of the history, the ledger says {expected:,}"
     if lost:
@@ -231,14 +271,14 @@ def _later_rejects(rejects: ds.Dataset) -> Uint64s:
     return hash_texts(ids, seed=0) if len(ids) else np.empty(0, np.uint64)
 
 
-def _scores(output: str, manifest: Manifest) -> Problems:
+def _scores(of: Verified) -> Problems:
     """Every transformer has a score for each post that it decided on, and none that is not one."""
-    for name, counts in manifest.phases.classify.items():
+    for name, counts in of.manifest.phases.classify.items():
         prefix = name.removeprefix(f"{CLASSIFY}_")
-        paths = [f.path for f in manifest.files if f.path.startswith(f"scores/{prefix}-")]
+        paths = [f.path for f in of.manifest.files if f.path.startswith(f"scores/{prefix}-")]
         decided = 0
         for path in paths:
-            table = _table(output, path)
+            table = _table(of, path)
             decided += pc.sum(table["decided"]).as_py() or 0
             for column in table.column_names[table.column_names.index("decided") + 1 :]:
                 bad = table.num_rows - (pc.sum(pc.is_finite(table[column])).as_py() or 0)
@@ -256,7 +296,7 @@ def _same(name: str, found: Table, expected: Table) -> Problems:
             yield f"rejects hold {rows:,} rows of {name}.{reason}, the ledger says {told:,}"
 
 
-CHECKS: dict[str, Callable[[str, Manifest], Problems]] = {
+CHECKS: dict[str, Callable[[Verified], Problems]] = {
     "files: every file of the manifest, its size and SHA-256, and no other": _files,
     "ledger: posts and tokens balance, every table sums to its total": _ledger,
     "tokenizer: loads, with the vocabulary's size": _tokenizer,

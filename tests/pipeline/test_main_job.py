@@ -17,7 +17,7 @@ from sluice.pipeline import cli
 from sluice.pipeline.phases.job import make_job
 from sluice.pipeline.phases.run_order import fingerprints, finished
 from sluice.pipeline.recipes.loader import load
-from tests.pipeline.runs import Job, contract_bytes, copy_plain, reject_rows, run
+from tests.pipeline.runs import Job, contract_bytes, copy_plain, linked_output, reject_rows, run
 
 OUTPUT = ("tokens", "provenance", "leftover")
 
@@ -317,3 +317,23 @@ def test_normal_form_of_what_is_kept(job: Job) -> None:
     ):
         text = tokenizer.decode(sequence[: ends[0] - 1], skip_special_tokens=False)
         assert unicodedata.is_normalized("NFC", text)
+
+
+def test_verify_says_the_same_with_any_number_of_threads(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Problems of several files are told in the order of the manifest, whoever read them; 0 is refused."""
+    output = linked_output(job.output, tmp_path / "out")
+    for path in sorted((output / "tokens").glob("*.arrow"))[:2]:
+        whole = path.read_bytes()
+        path.unlink()
+        path.write_bytes(whole[:-1] + b"?")
+    told = []
+    for workers in ("1", "4"):
+        assert cli.main(["verify", str(output), "--workers", workers]) == 1
+        told.append(capsys.readouterr())
+    assert told[0] == told[1]
+    assert told[0].err.count("SHA-256 differs") == 2
+    with pytest.raises(SystemExit):
+        cli.main(["verify", str(output), "--workers", "0"])
+    assert "at least 1, got '0'" in capsys.readouterr().err
