@@ -63,12 +63,14 @@ def run(
     Raises:
         SluiceError: what went wrong and how to fix it.
     """
-    from sluice.pipeline import commands
+    from sluice.pipeline.load_job import load_job
     from sluice.pipeline.storage import local_copies
 
     settings, with_beam = _recipe(recipe, overrides, workers), engine == "beam" or bool(beam_flags)
     with local_copies.scope(), _root_logger_kept(with_beam=with_beam):
-        job = commands.load_job(settings, _paths(inputs), os.fspath(output), flags=beam_flags)
+        job = load_job(settings, _paths(inputs), os.fspath(output), flags=beam_flags)
+        from sluice.pipeline import commands
+
         return commands.run(job, flags=beam_flags, progress=progress, engine=engine)
 
 
@@ -90,12 +92,14 @@ def score(
     Raises:
         SluiceError: what went wrong and how to fix it.
     """
-    from sluice.pipeline import commands
+    from sluice.pipeline.load_job import load_job
     from sluice.pipeline.storage import local_copies
 
     settings, with_beam = _recipe(recipe, overrides, workers), engine == "beam" or bool(beam_flags)
     with local_copies.scope(), _root_logger_kept(with_beam=with_beam):
-        job = commands.load_job(settings, _paths(inputs), os.fspath(output), flags=beam_flags)
+        job = load_job(settings, _paths(inputs), os.fspath(output), flags=beam_flags)
+        from sluice.pipeline import commands
+
         return commands.score_posts(job, flags=beam_flags, progress=progress, engine=engine)
 
 

@@ -290,9 +290,11 @@ def _run(parsed: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _plan(parsed: argparse.Namespace, flags: list[str]) -> int:
-    from sluice.pipeline import commands, preflight
+    from sluice.pipeline.load_job import load_job
 
-    job = commands.load_job(_recipe(parsed), parsed.input, parsed.output, flags=None)
+    job = load_job(_recipe(parsed), parsed.input, parsed.output, flags=None)
+    from sluice.pipeline import preflight
+
     _show(list(preflight.plan_lines(job, flags)))
     return 0
 
@@ -310,11 +312,11 @@ def _verify(parsed: argparse.Namespace, flags: list[str]) -> int:
 def _report(parsed: argparse.Namespace, flags: list[str]) -> int:
     import msgspec
 
-    from sluice.pipeline import commands
     from sluice.pipeline.report import text
+    from sluice.pipeline.report_again import write_report_again
     from sluice.pipeline.storage import files as storage
 
-    report = commands.write_report_again(parsed.output)
+    report = write_report_again(parsed.output)
     if parsed.json:
         encoded = msgspec.json.encode(report, order="sorted")
         print(msgspec.json.format(encoded, indent=1).decode())

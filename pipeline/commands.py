@@ -5,26 +5,22 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from sluice.pipeline.engine import choice
 from sluice.pipeline.engine.choice import EngineName
 from sluice.pipeline.engine.progress import OnProgress
 from sluice.pipeline.engine.run import Engine, run_phases, run_plan, told
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
-from sluice.pipeline.outputs.finished import read_report
-from sluice.pipeline.phases.job import Job, keep_units, make_job, read_options
+from sluice.pipeline.phases.job import Job, keep_units, read_options
 from sluice.pipeline.phases.score import phase as score
 from sluice.pipeline.phases.score.stage import ScoreSummary, summary
 from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.preflight import check_disk, history_lines
 from sluice.pipeline.processes.cost import Meter
 from sluice.pipeline.processes.signals import owns_process
-from sluice.pipeline.recipes.schema import Recipe
 from sluice.pipeline.report import build, manifest, totals
 from sluice.pipeline.report.figures import size
-from sluice.pipeline.report.render import render
+from sluice.pipeline.report.page import write_page
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies, output_folder
 from sluice.pipeline.storage.sealed import write_json
@@ -33,31 +29,6 @@ from sluice.pipeline.units.recovery import invalidating_damaged
 from sluice.schemas.compile_ahead import compile_kernels
 from sluice.schemas.counts import ScorePhase
 from sluice.schemas.report import Report
-
-
-def load_job(
-    recipe: Recipe,
-    inputs: Sequence[str],
-    output: str,
-    *,
-    flags: Sequence[str] | None = (),
-) -> Job:
-    """Returns the job of a recipe, with its inputs found.
-
-    Args:
-        recipe: what is to be done.
-        inputs: files to read, in place of the recipe's own.
-        output: folder or URI.
-        flags: Beam's, checked first: some name an engine that cannot do a job. None where nothing is run.
-    """
-    if flags:
-        from sluice.pipeline.engine.beam.options import beam_options, check_engine
-
-        check_engine(beam_options(flags))
-    if inputs:
-        files = msgspec.structs.replace(recipe.input, files=tuple(inputs))
-        recipe = msgspec.structs.replace(recipe, input=files)
-    return make_job(recipe, out=output)
 
 
 def run(
@@ -97,7 +68,7 @@ def run(
         write_json(storage.join(out, "manifest.json"), manifest.manifest(job, results))
         report = build.report(job, results, runs, engine=using.name, processes=using.processes)
         write_json(storage.join(out, "report", "report.json"), report)
-        _write_page(out, report)
+        write_page(out, report)
         _flush(out, files)
         completed = f"{report.recipe.fingerprint}\n"
         storage.write_bytes(storage.join(out, output_folder.COMPLETED), completed.encode())
@@ -130,17 +101,6 @@ def _holding(job: Job) -> Iterator[None]:
         invalidating_damaged(),
     ):
         yield
-
-
-def _write_page(out: str, report: Report) -> None:
-    storage.write_bytes(storage.join(out, "report", "report.html"), render(report).encode())
-
-
-def write_report_again(out: str) -> Report:
-    """Renders report.html from report.json again, which stays as it is; returns the report."""
-    report = read_report(out)
-    _write_page(out, report)
-    return report
 
 
 class ScoreReport(NamedTuple):

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.outputs.finished import read_manifest
-from sluice.pipeline.phases.classify.thresholds import PHASE as CLASSIFY
-from sluice.pipeline.phases.tokens.mixture import PHASE as MIXTURE
+from sluice.pipeline.phases.names import CLASSIFY, TOKENS
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
 from sluice.pipeline.processes.cores import usable_cores
 from sluice.pipeline.storage import files as storage
@@ -266,7 +265,7 @@ def _kept(kept_K: Uint64s, manifest: Manifest) -> Problems:
 
 def _later_rejects(rejects: ds.Dataset) -> Uint64s:
     """Returns the hashes of the posts that went after duplicates did: copies of theirs are gone too."""
-    of_phase = ds.field("phase").isin([CLASSIFY, MIXTURE])
+    of_phase = ds.field("phase").isin([CLASSIFY, TOKENS])
     ids = rejects.to_table(columns=["post_id"], filter=of_phase)["post_id"].combine_chunks()
     return hash_texts(ids, seed=0) if len(ids) else np.empty(0, np.uint64)
 

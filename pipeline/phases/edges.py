@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.base import Filter
+from sluice.pipeline.phases.names import SCORE
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
@@ -15,8 +16,6 @@ from sluice.schemas.arrays import Array, Int32s, Uint32s
 from sluice.schemas.counts import CleanCounts
 from sluice.schemas.post import POST
 
-SCORE = "score."
-"""Begins the name of a column of the `kept` edge that holds a filter's scores; the filter's name follows."""
 DROPS = pa.schema([("row", pa.uint32())])
 """The `drops` edge: places in the unit's `kept` file that were dropped, ascending."""
 COPIES = pa.schema([("row", pa.uint32()), ("copies", pa.int32())])

@@ -10,9 +10,9 @@ import pytest
 from apache_beam.internal import pickler
 
 from sluice.pipeline import cli
-from sluice.pipeline.commands import load_job
 from sluice.pipeline.engine.beam.graph import DoUnit
 from sluice.pipeline.engine.failures import translated_failures
+from sluice.pipeline.load_job import load_job
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results

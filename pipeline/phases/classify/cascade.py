@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from sluice.filters.batch import Mask
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.score_histograms import band_edge
-from sluice.pipeline.phases.edges import SCORE, SCREENED, Survivors, read_edge
+from sluice.pipeline.phases.edges import SCREENED, Survivors, read_edge
+from sluice.pipeline.phases.names import SCORE
 from sluice.pipeline.recipes.schema import Classifier
 from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas.counts import ScreenedTally

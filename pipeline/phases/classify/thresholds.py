@@ -13,10 +13,11 @@ import pyarrow as pa
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Mask, Scores
 from sluice.filters.transformers.load import Located
+from sluice.pipeline.phases.names import CLASSIFY
 from sluice.pipeline.recipes.schema import Classifier
 from sluice.schemas.arrays import Int8s
 
-PHASE = "classify"
+PHASE = CLASSIFY
 
 
 class Bound(NamedTuple):

@@ -12,7 +12,8 @@ from sluice.pipeline.ledger.score_histograms import histogram
 from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.dedup.candidates import PHASE, DedupStage
 from sluice.pipeline.phases.dedup.slicing import THIS_RUN
-from sluice.pipeline.phases.edges import COPIES, DROPS, SCORE, take_kept, write_rows
+from sluice.pipeline.phases.edges import COPIES, DROPS, take_kept, write_rows
+from sluice.pipeline.phases.names import SCORE
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit

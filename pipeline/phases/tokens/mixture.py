@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
+from sluice.pipeline.phases.names import TOKENS
 from sluice.pipeline.phases.vocabulary.sampling import by_group, fill
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.units.attempt import Attempt
@@ -29,7 +30,7 @@ from sluice.schemas.hashing import GOLDEN_RATIO
 from sluice.schemas.post import source_rows
 from sluice.schemas.reject import POLICY, reject_batch
 
-PHASE, STAGE, REASON = "tokens", "mixture", "mixture"
+PHASE, STAGE, REASON = TOKENS, "mixture", "mixture"
 RATE_GRID = 2.0**-32
 """Rates are multiples of it, so that the last bits of a power do not show."""
 

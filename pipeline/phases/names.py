@@ -1,0 +1,6 @@
+"""Names of phases and columns that an output is read by, apart from the code that writes it."""
+
+CLASSIFY = "classify"
+TOKENS = "tokens"
+SCORE = "score."
+"""Begins the name of a column of the `kept` edge that holds a filter's scores; the filter's name follows."""
