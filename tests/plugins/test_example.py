@@ -17,6 +17,7 @@ from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.run_order import fingerprints
+from sluice.pipeline.recipes import loader
 from sluice.schemas.errors import FilterError
 from tests.built_once import built_once
 from tests.distributions import on_the_path
@@ -42,7 +43,7 @@ def posts(tmp_path: Path) -> str:
 
 
 def job_of(posts: str, folder: Path) -> Job:
-    return load_job(RECIPE, [posts], str(folder / "out"), [])
+    return load_job(loader.load(RECIPE), [posts], str(folder / "out"))
 
 
 def test_its_own_tests_pass(site: Path) -> None:
