@@ -2,7 +2,7 @@
 
     python -m benchmarks.workers --data DATA --folder FOLDER --times 10 --results docs/operations.md
 
-Runs of one and of several processes take turns, so that both see the same machine. Nothing else should run on it.
+Runs of one and of several processes take turns, so that both see the same machine; nothing else should run.
 """
 
 import shutil

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sluice.pipeline.engine import choice
 from sluice.pipeline.engine.choice import EngineName
 from sluice.pipeline.engine.progress import OnProgress
-from sluice.pipeline.engine.run import Engine, run_phases, run_plan, told
+from sluice.pipeline.engine.run import run_phases, run_plan, told
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
 from sluice.pipeline.phases.job import Job, keep_units, read_options
@@ -58,7 +58,7 @@ def run(
         choice.opened(job, engine=engine, flags=flags) as using,
     ):
         output_folder.claim(out, owner)
-        told.info("%s", _engine_line(using))
+        told.info("%s", choice.line(job, using))
         for line in history_lines(job):
             told.info("%s", line)
         results, runs = run_phases(job, using, progress=progress, meter=meter)
@@ -73,13 +73,6 @@ def run(
         completed = f"{report.recipe.fingerprint}\n"
         storage.write_bytes(storage.join(out, output_folder.COMPLETED), completed.encode())
     return report
-
-
-def _engine_line(engine: Engine) -> str:
-    """Returns what the first line says of the engine, and of how many processes share the work."""
-    number = engine.processes
-    processes = "" if number is None else f", {number} process{'es' if number > 1 else ''}"
-    return f"engine {engine.name}{processes}"
 
 
 def _flush(out: str, files: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from sluice.pipeline.engine.inline import InlineEngine
 from sluice.pipeline.engine.run import Engine
 from sluice.pipeline.engine.workers import Workers
 from sluice.pipeline.phases.job import Job
-from sluice.pipeline.processes.cores import fitting_processes
+from sluice.pipeline.processes.cores import fitting_processes, free_memory, usable_cores
 from sluice.schemas.errors import RecipeError
 
 EngineName = Literal["inline", "beam"]
@@ -46,3 +46,16 @@ def opened(job: Job, *, engine: EngineName | None, flags: Sequence[str]) -> Iter
 def worth_starting(job: Job) -> int:
     """Returns how many processes at most are worth their start, by the size of the input."""
     return max(1, math.ceil(job.input_bytes / BYTES_FOR_PROCESS))
+
+
+def line(job: Job, engine: Engine) -> str:
+    """Returns what the first line says of the engine: how many processes share the work, and why so many."""
+    number, asked = engine.processes, job.recipe.workers.processes
+    if number is None:
+        return f"engine {engine.name}"
+    cores, free = usable_cores(), free_memory()
+    why = f"of {cores} core{'s' * (cores != 1)}"
+    if asked is None and number < cores:
+        small = number == worth_starting(job)
+        why += ", the input is small" if small else f", {(free or 0) / 1e9:.1f} GB of memory free"
+    return f"engine {engine.name}: {number} process{'es' * (number != 1)} {why}"

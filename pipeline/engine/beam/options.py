@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sluice.pipeline.phases.job import Job
     from sluice.pipeline.phases.planned import PhasePlan
 
+LOCAL = "FnApiRunner"
+"""Beam's own runner on one machine."""
 MAX_NAME = 63
 """Dataflow's names of jobs and values of labels are of at most so many characters."""
 _DATAFLOW = ("DataflowRunner", "TestDataflowRunner")
@@ -150,7 +152,7 @@ def beam_options(flags: Sequence[str], *, processes: int = 1) -> PipelineOptions
     if "--runner" not in named:
         check_flags(flags)
         local = {
-            "--runner": "FnApiRunner",
+            "--runner": LOCAL,
             "--direct_running_mode": "multi_processing" if processes > 1 else "multi_threading",
             "--direct_num_workers": processes,
         }

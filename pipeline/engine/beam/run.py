@@ -7,7 +7,13 @@ from apache_beam.runners.runner import PipelineResult
 
 from sluice.pipeline.engine.beam import watchdog
 from sluice.pipeline.engine.beam.graph import build
-from sluice.pipeline.engine.beam.options import beam_options, check_places, phase_flags, send_whole
+from sluice.pipeline.engine.beam.options import (
+    LOCAL,
+    beam_options,
+    check_places,
+    phase_flags,
+    send_whole,
+)
 from sluice.pipeline.engine.beam.quiet import quiet
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan
@@ -22,14 +28,15 @@ class BeamEngine:
     Args:
         job: names the pipelines.
         flags: Beam's.
-        processes: of the local runner; None on a cluster, or where the flags say it.
+        processes: of Beam's local runner, where the flags do not say it.
     """
 
-    def __init__(self, job: Job, flags: Sequence[str], *, processes: int | None):
-        self._job, self._flags, self._processes = job, flags, processes or 1
-        self.processes = processes
-        options = beam_options(flags, processes=self._processes)
-        self.name = f"beam ({options.get_all_options()['runner']})"
+    def __init__(self, job: Job, flags: Sequence[str], *, processes: int):
+        self._job, self._flags, self._processes = job, flags, processes
+        options = beam_options(flags, processes=processes).get_all_options()
+        local = options["runner"] == LOCAL
+        self.processes: int | None = options["direct_num_workers"] if local else None
+        self.name = f"beam ({options['runner']})"
 
     def check(self) -> None:
         """Raises where the workers cannot see the files of a job."""

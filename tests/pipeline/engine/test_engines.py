@@ -42,9 +42,9 @@ def test_both_engines_write_the_same_bytes(
     """Clean, dedup with a history, a trained vocabulary, tokens, and the history that two days leave."""
     write_sample(tmp_path / "sample", num_posts=600, seed=3)
     run_days(tmp_path / "sample", tmp_path / "inline", "--workers", "2")
-    assert "engine inline, 2 processes" in capsys.readouterr().err
+    assert "engine inline: 2 processes of " in capsys.readouterr().err
     run_days(tmp_path / "sample", tmp_path / "beam", "--engine", "beam", "--workers", "1")
-    assert "engine beam (FnApiRunner), 1 process\n" in capsys.readouterr().err
+    assert "engine beam (FnApiRunner): 1 process of " in capsys.readouterr().err
     inline, beam = files_of(tmp_path / "inline"), files_of(tmp_path / "beam")
     assert inline.keys() == beam.keys()
     assert [name for name in inline if inline[name] != beam[name]] == []
