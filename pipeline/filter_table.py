@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from sluice.filters.base import on_grid
+from sluice.filters.base import Filter, on_grid
 from sluice.filters.partition import Verdicts
-from sluice.filters.registry import AnyFilter
 from sluice.pipeline.inputs import arrow_files
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.phases.clean.batches import Clean, cleaner
@@ -100,7 +99,7 @@ def filter_table(
     )
 
 
-def scores_schema(filters: Iterable[AnyFilter]) -> pa.Schema:
+def scores_schema(filters: Iterable[Filter]) -> pa.Schema:
     """Returns the schema of `Partition.scores`."""
     names = ("language_confidence", *(f.name for f in filters if f.name != "language_confidence"))
     return pa.schema(

@@ -4,14 +4,18 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from sluice.filters.registry import AnyFilter
 from sluice.filters.transformers.load import Transformer
 from sluice.schemas.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from sluice.filters.base import Filter as AnyFilter  # a recipe may hold those of others, too
+else:
+    from sluice.filters.registry import AnyFilter
 
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]

@@ -84,6 +84,15 @@ def test_a_recipe_runs_with_it(site: Path, posts: str, tmp_path: Path) -> None:
     assert cli.main(["inspect", str(out), "1"]) == 0
 
 
+def test_its_scores_are_written(site: Path, posts: str, tmp_path: Path) -> None:
+    """`sluice score` has a column for it, and says what its threshold would reject."""
+    out = tmp_path / "out"
+    with on_the_path(site):
+        assert cli.main(["score", RECIPE, "--input", posts, "--output", str(out)]) == 0
+    scores = pq.read_table(out / "scores").to_pylist()
+    assert {row["post_id"]: row["price_count"] for row in scores} == {"0": 0, "1": 3, "2": 1}
+
+
 def test_another_version_does_clean_again(site: Path, posts: str, tmp_path: Path) -> None:
     """The version of the distribution is in the fingerprint of clean, and so in those that follow."""
     about = site / "sluice_prices-1.0.dist-info"
