@@ -8,6 +8,7 @@ import pytest
 import sluice
 import sluice.errors
 from sluice.schemas import errors
+from tests.docs.pages import quoted, table
 
 
 def test_the_import_loads_nothing_heavy() -> None:
@@ -41,6 +42,11 @@ def test_every_name_is_there(name: str) -> None:
     """What `__all__` has can be imported, and `dir` shows it."""
     assert getattr(sluice, name) is not None
     assert name in dir(sluice)
+
+
+def test_the_page_has_every_name() -> None:
+    """docs/python.md lists all that `sluice` has."""
+    assert sorted(name for row in table("python") for name in quoted(row[0])) == sluice.__all__
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
