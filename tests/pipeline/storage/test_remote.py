@@ -26,6 +26,7 @@ from tests.pipeline.runs import Job, contract_bytes, run
 from tests.pipeline.storage.stores import Store
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
+HALF = "posts-0[01].jsonl.gz"
 
 
 @pytest.fixture
@@ -49,6 +50,15 @@ def remote(job: Job, s3: Store) -> str:
 def local(frozen: Job) -> Path:
     """A local output with the tokenizer of the session's run."""
     return frozen.output
+
+
+@pytest.fixture(scope="module")
+def half(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local output of two of the four input files, with that tokenizer: a store is asked less for them."""
+    out = tmp_path_factory.mktemp("half") / "out"
+    frozen = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
+    assert run(job, out, *frozen, inputs=str(job.sample / HALF)) == 0
+    return out
 
 
 @pytest.fixture
@@ -144,22 +154,22 @@ def test_nobody_sees_half(job: Job, s3: Store, remote: str) -> None:
     assert of_output[-1] == "finished/COMPLETED"
 
 
-def command(job: Job, out: str, *more: str) -> list[str]:
+def command(job: Job, out: str, *more: str, inputs: str = "posts-*.jsonl.gz") -> list[str]:
     return [
         *(sys.executable, "-m", "sluice.pipeline.cli", "run", str(job.recipe)),
-        *("--input", str(job.sample / "posts-*.jsonl.gz"), "--output", out, *more),
+        *("--input", str(job.sample / inputs), "--output", out, *more),
     ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["dedup", "tokens"])
 def test_a_killed_run_goes_on(
-    job: Job, s3: Store, local: Path, prefix: str, fast_beats: None, phase: str
+    job: Job, s3: Store, half: Path, prefix: str, fast_beats: None, phase: str
 ) -> None:
     """Killed in a phase: what is visible is whole, the lease is taken over, the bytes are the same."""
     out = f"s3://bucket/{prefix}"
     frozen = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
-    process = subprocess.Popen(command(job, out, *frozen), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(job, out, *frozen, inputs=HALF), stderr=subprocess.DEVNULL)
     while process.poll() is None:
         works = [r.path for r in s3.requests if "/".join([prefix, "work", f"{phase}-"]) in r.path]
         if any(path.count("/") > 5 for path in works):
@@ -168,16 +178,16 @@ def test_a_killed_run_goes_on(
     time.sleep(random.Random(phase).uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    expected = contract_bytes(local, *CONTRACT)
+    expected = contract_bytes(half, *CONTRACT)
     left = s3.objects(prefix)
     assert "COMPLETED" not in left
     assert "work/lease.json" in left
     of_contract = {n: b for n, b in left.items() if n.split("/")[0] in CONTRACT}
     assert {n: expected[n] for n in of_contract} == of_contract
-    assert run(job, out, *frozen) == 0
+    assert run(job, out, *frozen, inputs=str(job.sample / HALF)) == 0
     found = s3.objects(prefix)
     assert {n: b for n, b in found.items() if n.split("/")[0] in CONTRACT} == expected
-    assert found["manifest.json"] == (local / "manifest.json").read_bytes()
+    assert found["manifest.json"] == (half / "manifest.json").read_bytes()
     strangers = [n for n in found if n.startswith("work/") and n not in named_in(found)]
     assert strangers == []
 
