@@ -10,6 +10,7 @@ from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import PhaseRun, Results, run_day
+from sluice.pipeline.phases.tokens.encode import engine_for
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.manifest import contract_files, model_files
@@ -184,7 +185,7 @@ def warnings(job: Job, results: Results) -> Iterator[str]:
         yield reserved
     yield from training_warnings(job, results)
     slow = phases.tokens.encode.engines.get("tokenizers")
-    if slow:
+    if slow and engine_for(results.survivors.text_bytes) == "gigatoken":
         yield (
             f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
             f"gigatoken could not be used, and the log says why"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.pipeline.phases.tokens import encode
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.tokenizer.shards import ShardReader
 from sluice.tokenizer.vocabulary.special import PAD, SPECIAL_TOKENS
@@ -50,18 +51,29 @@ def test_token_counts_are_those_of_the_shards(job: Job) -> None:
 def test_the_report_says_who_encoded(
     job: Job, frozen: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gigatoken does, and where it is missing `tokenizers`, with the same shards and a warning."""
+    """Of a little text `tokenizers`, else gigatoken; where that is missing `tokenizers`, with a warning.
+
+    The shards are the same.
+    """
     kept = job.report()["posts"]["kept"]
-    assert job.report()["encoded_by"] == {"gigatoken": kept}
-    monkeypatch.setitem(sys.modules, "gigatoken", None)
+    assert job.report()["encoded_by"] == {"tokenizers": kept}
+    assert not told_slow(job.report())
+    monkeypatch.setattr(encode, "EXACT_TEXT_BYTES", 0)
     output = linked_output(frozen.output, tmp_path / "out")
-    forget(output, "tokens")
-    assert run(job, output, "--set", f"vocabulary.tokenizer={job.tokenizer}") == 0
-    report = json.loads((output / "report" / "report.json").read_text())
-    assert report["encoded_by"] == {"tokenizers": kept}
-    assert any("gigatoken could not be used" in warning for warning in report["warnings"])
-    for path in sorted(job.output.glob("tokens/*.arrow")):
-        assert (output / "tokens" / path.name).read_bytes() == path.read_bytes()
+    for engine in ("gigatoken", "tokenizers"):
+        if engine == "tokenizers":
+            monkeypatch.setitem(sys.modules, "gigatoken", None)
+        forget(output, "tokens")
+        assert run(job, output, "--set", f"vocabulary.tokenizer={job.tokenizer}") == 0
+        report = json.loads((output / "report" / "report.json").read_text())
+        assert report["encoded_by"] == {engine: kept}
+        assert told_slow(report) == (engine == "tokenizers")
+        for path in sorted(job.output.glob("tokens/*.arrow")):
+            assert (output / "tokens" / path.name).read_bytes() == path.read_bytes()
+
+
+def told_slow(report: dict[str, Any]) -> bool:
+    return any("gigatoken could not be used" in warning for warning in report["warnings"])
 
 
 def test_posts_held_back_are_not_counted_for_training(job: Job) -> None:
