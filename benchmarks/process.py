@@ -44,16 +44,19 @@ class CommandError(RuntimeError):
     """A measured command did not end with 0; the message has the end of what it said."""
 
 
-def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = {}) -> Usage:
+def run_measured(
+    command: Sequence[str], *, log: Path, env: Mapping[str, str] = {}, code: int = 0
+) -> Usage:
     """Runs a command in the repository's root and returns what it cost.
 
     Args:
         command: the program and its arguments.
         log: where its output goes.
         env: is added to the environment.
+        code: the exit status that it must have.
 
     Raises:
-        CommandError: its exit status is not 0.
+        CommandError: it has another.
     """
     load, begun = os.getloadavg()[0], time.monotonic()
     with log.open("wb") as out:
@@ -63,7 +66,7 @@ def run_measured(command: Sequence[str], *, log: Path, env: Mapping[str, str] = 
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begun
-    if process.returncode:
+    if process.returncode != code:
         tail = log.read_text("utf-8", "replace")[-2000:]
         raise CommandError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
     cpu_seconds, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10

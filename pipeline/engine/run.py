@@ -63,10 +63,11 @@ def run_phases(
         SluiceError: a unit failed; the message says which, and why.
     """
     engine.check()
-    load_machines(job.recipe.filters, job.recipe.language.model)
+    of_phase = fingerprints(job)
+    if run_order.finished(job, "clean", of_phase["clean"]) is None:
+        load_machines(job.recipe.filters, job.recipe.language.model)
     keep_units(job)
     results, runs = Results(), {}
-    of_phase = fingerprints(job)
     output_folder.drop_stale_work(job.output, [job.work(p, f) for p, f in of_phase.items()])
     for name in of_phase:
         # What dedup reads of a history is known when clean is done.
