@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +167,18 @@ def process_state() -> dict[str, Any]:
 UNCATCHABLE = (signal.SIGKILL, signal.SIGSTOP)
 
 
-def test_nothing_global_is_touched(posts: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["inline", "beam"])
+def test_nothing_global_is_touched(posts: Path, tmp_path: Path, engine: Any) -> None:
     """Signals, streams, logging, environment, folder and warnings are the same during a run and after it."""
+    for name in ("sluice.pipeline.commands", "sluice.pipeline.engine.beam.run", "awkward"):
+        import_module(name)  # imports of libraries add filters of warnings, whoever imports them
+
     before, during = process_state(), []
     sluice.run(
         "default",
         inputs=posts,
         output=tmp_path / "out",
+        engine=engine,
         progress=lambda _: during.append(process_state()),
     )
     assert len(during) >= 8
