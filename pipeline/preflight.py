@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from sluice.pipeline.engine.progress import clock
+from sluice.pipeline.engine.time_left import posts_in
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
@@ -17,7 +18,6 @@ from sluice.schemas.errors import OutputError
 
 POSTS_PER_CPU_SECOND = 20_000
 """What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
-BYTES_IN_POST = 260
 SAMPLE_BYTE_MEMORY = 2.2
 """Bytes that training the BPE holds for a byte of its sample: distinct words are fewer in more text."""
 WORD_MEMORY = 210
@@ -56,7 +56,7 @@ def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
     output_folder.check_owner(job.output, job.owner("run"))
     tokens.check_tokenizer(job)
     units, of_phase = job.input_units, fingerprints(job)
-    posts = job.input_bytes // BYTES_IN_POST
+    posts = posts_in(job.input_bytes)
     input_bytes = sum(f.bytes for f in job.inventory.files)
     yield f"inputs   {len(job.inventory.files)} files, {size(input_bytes)}, about {posts:,} posts"
     yield f"output   {job.output}"

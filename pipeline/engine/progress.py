@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sluice.pipeline.storage import files as storage
+from sluice.pipeline.units.exchange import num_units
 from sluice.pipeline.units.manifest import Done, UnitManifest, done_units, found_manifests
-from sluice.schemas.counts import ReadCounts
+from sluice.schemas.counts import ReadCounts, Table
 from sluice.schemas.errors import StorageError
 
 if TYPE_CHECKING:
+    from sluice.pipeline.units.exchange import Crossing
     from sluice.pipeline.units.stage import Stage
 
 TICK_SECONDS = 0.5
@@ -32,6 +34,10 @@ class Progress(msgspec.Struct, frozen=True):
         posts: posts that the phase has read so far; 0 where it counts none.
         seconds: since the phase began.
         ended: whether the phase is over; true once for each phase, in its last report.
+        rejected: posts of them that it has rejected; None where it rejects none, or counts none yet.
+        phases: those that the run does, in order; earlier runs did the others.
+        run_share: how much of the run is done, in [0, 1], about; None where that is not known.
+        run_seconds_left: until the run is done, about; None where that is not known.
     """
 
     phase: str
@@ -41,21 +47,34 @@ class Progress(msgspec.Struct, frozen=True):
     posts: int
     seconds: float
     ended: bool = False
+    rejected: int | None = None
+    phases: tuple[str, ...] = ()
+    run_share: float | None = None
+    run_seconds_left: float | None = None
 
     def __str__(self) -> str:
-        """Returns the progress in one line, as the command line shows it."""
-        parts = [f"{self.phase:<10}", f"{self.stage:<10}", self._units()]
-        if not self.posts:
-            parts.append(f"{clock(self.seconds)} so far")
-        if self.posts and self.seconds > 0:
-            parts.append(f"{self.posts:>12,} posts {self.posts / self.seconds:>9,.0f}/s")
-        if self.total and 0 < self.done < self.total:
-            left = self.seconds * (self.total - self.done) / self.done
-            parts.append(f"{clock(left)} left")
-        return "  ".join(parts).rstrip()
+        """Returns the progress in one line, as the command line prints it where there is no terminal."""
+        parts = [f"{self.phase:<10}", f"{self.stage:<10}", f"{self.units:>11}", self.rate]
+        return "  ".join([*parts, self.run_state]).rstrip()
 
-    def _units(self) -> str:
-        return f"{self.done:>5}/{self.total} units" if self.total else f"{self.done:>5} units"
+    @property
+    def units(self) -> str:
+        """How many units are done, and of how many where that is known."""
+        return f"{self.done}/{self.total} units" if self.total else f"{self.done} units"
+
+    @property
+    def rate(self) -> str:
+        """The posts that were read and how many per second, or the time where it counts none."""
+        if not self.posts or not self.seconds:
+            return f"{clock(self.seconds)} so far"
+        return f"{self.posts:>12,} posts {self.posts / self.seconds:>9,.0f}/s"
+
+    @property
+    def run_state(self) -> str:
+        """How much of the whole run is done and how long the rest takes, or nothing."""
+        if self.run_share is None or self.run_seconds_left is None:
+            return ""
+        return f"{self.run_share:.0%} of the run, about {clock(self.run_seconds_left)} left"
 
 
 OnProgress = Callable[[Progress], None]
@@ -81,6 +100,7 @@ class PhaseWatch:
         total: units of the first stage.
         posts: posts that the phase reads, or 0 to count them in the manifests.
         report: is given the progress; None where nobody asks for it.
+        crossings: between the stages: they say how many units a later stage has.
     """
 
     def __init__(
@@ -91,16 +111,19 @@ class PhaseWatch:
         total: int,
         posts: int,
         report: OnProgress | None,
+        crossings: "Sequence[Crossing]" = (),
     ):
         self._phase, self._stages, self._total, self._posts = phase, stages, total, posts
         self._report = report
         self._begun = time.monotonic()
-        remote = any(storage.is_remote(stage.folder) for stage in stages)
-        self._seconds = STORE_SECONDS if remote else TICK_SECONDS
+        self._remote = any(storage.is_remote(stage.folder) for stage in stages)
+        self._seconds = STORE_SECONDS if self._remote else TICK_SECONDS
+        self._crossings = {crossing.target: crossing for crossing in crossings}
+        self._totals: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._raised: BaseException | None = None
-        self._read: dict[str, int] = {}
+        self._read: dict[str, _PostsOfUnit] = {}
         self._at_start = len(done_units(stages[0].folder)) if stages and report else 0
 
     def __enter__(self) -> "PhaseWatch":
@@ -123,23 +146,36 @@ class PhaseWatch:
     def state(self) -> Progress:
         """Returns how far the phase is now."""
         stage, done = self._stages[0], done_units(self._stages[0].folder)
-        posts, total, ended = self._posts_of(done), self._total, len(done) >= self._total
+        (posts, rejected), total = self._posts_of(done), self._total
         for later in self._stages[1:]:
             finished = done_units(later.folder)
-            if finished or ended:
-                stage, done, total, posts = later, finished, 0, 0
-            ended = False
+            if finished or (total and len(done) >= total):
+                stage, done, total, posts = later, finished, self._total_of(later), 0
         name = stage.name.removeprefix(f"{self._phase}_")
-        return Progress(self._phase, name, len(done), total, posts, time.monotonic() - self._begun)
+        seconds = time.monotonic() - self._begun
+        return Progress(
+            *(self._phase, name, len(done), total, posts, seconds), rejected=rejected or None
+        )
 
-    def _posts_of(self, done: list[Done]) -> int:
+    def _total_of(self, stage: "Stage") -> int:
+        """Returns how many units a later stage has; 0 in a store, where to know it is a request per unit."""
+        crossing = self._crossings.get(stage.folder)
+        if crossing is None or self._remote:
+            return 0 if crossing else self._total
+        if stage.folder not in self._totals:
+            self._totals[stage.folder] = num_units(crossing)
+        return self._totals[stage.folder]
+
+    def _posts_of(self, done: list[Done]) -> tuple[int, int]:
+        """Returns the posts that were read, and of them those that were rejected where manifests say so."""
         if self._posts:
             more = len(done) - self._at_start
-            return self._posts * max(more, 0) // max(self._total, 1)
+            return self._posts * max(more, 0) // max(self._total, 1), 0
         new = [unit for unit in done if unit.unit not in self._read]
         for unit, manifest in zip(new, found_manifests(new), strict=True):
-            self._read[unit.unit] = _posts_read(manifest)
-        return sum(self._read.values())
+            self._read[unit.unit] = _posts_of_unit(manifest)
+        units = self._read.values()
+        return sum(unit.read for unit in units), sum(sum(unit.policy.values()) for unit in units)
 
     def _run(self) -> None:
         while self._report is not None and not self._stop.wait(self._seconds):
@@ -160,5 +196,11 @@ class PhaseWatch:
         return self._raised is None
 
 
-def _posts_read(manifest: UnitManifest | None) -> int:
-    return manifest.counted(ReadCounts).read if manifest else 0
+class _PostsOfUnit(ReadCounts):
+    """What a unit of the input says of its posts."""
+
+    policy: Table = {}
+
+
+def _posts_of_unit(manifest: UnitManifest | None) -> _PostsOfUnit:
+    return manifest.counted(_PostsOfUnit) if manifest else _PostsOfUnit()

@@ -1,10 +1,12 @@
 """Runs the phases of a job, in order, on an engine."""
 
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import OnProgress, PhaseWatch
+from sluice.pipeline.engine.time_left import RunClock, posts_in
 from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.clean.batches import load_machines
@@ -69,6 +71,7 @@ def run_phases(
     keep_units(job)
     results, runs = Results(), {}
     output_folder.drop_stale_work(job.output, [job.work(p, f) for p, f in of_phase.items()])
+    run_clock = None if progress is None else _clock(job, engine, progress, phases=of_phase)
     for name in of_phase:
         # What dedup reads of a history is known when clean is done.
         result = run_order.finished(job, name, fingerprints(job)[name])
@@ -77,15 +80,28 @@ def run_phases(
         if result is None:
             output_folder.reopen(job.output)
             plan = run_order.plan(job, results, name)
-            result, reused = run_plan(plan, engine, progress=progress)
+            result, reused = run_plan(plan, engine, progress=run_clock)
             cost = _add_cost(job, result, meter)
         else:
             told.info("%s: done before, reused", name)
+            if run_clock is not None:
+                run_clock.reused(name)
             cost, reused = _cost(job, result), -1
         results.add(result)
         runs[name] = PhaseRun(cost, reused)
         _check_limits(job, results, name)
     return results, runs
+
+
+def _clock(job: Job, engine: Engine, progress: OnProgress, *, phases: Iterable[str]) -> RunClock:
+    """Returns what adds the progress of the run to that of each phase."""
+    return RunClock(
+        progress,
+        phases=phases,
+        posts=posts_in(job.input_bytes),
+        processes=engine.processes,
+        trains=job.recipe.vocabulary.tokenizer is None,
+    )
 
 
 def _check_limits(job: Job, results: Results, phase: str) -> None:
@@ -141,6 +157,7 @@ def run_plan(
                 total=len(plan.elements),
                 posts=plan.posts,
                 report=progress,
+                crossings=plan.crossings,
             ),
             translated_failures(folders),
         ):

@@ -21,6 +21,7 @@ from sluice.pipeline.units.manifest import (
     Range,
     Unit,
     done_units,
+    found_manifests,
     manifests,
     numbered_unit,
 )
@@ -240,6 +241,15 @@ def lost(crossing: Crossing) -> tuple[list[Done], int]:
     given = {m.index: (done, m.arrived) for done, m in zip(units, manifests(units), strict=True)}
     wrong = [done for index, (done, arrived) in given.items() if arrived != written[index]]
     return wrong, len(written.keys() - given.keys())
+
+
+def num_units(crossing: Crossing) -> int:
+    """Returns how many units a stage has, by what was written for it so far."""
+    if crossing.edge is None:
+        return 1
+    done = [d for folder in crossing.sources for d in done_units(folder)]
+    entries = (m.files.get(crossing.edge) for m in found_manifests(done) if m is not None)
+    return len({r.partition for entry in entries if entry is not None for r in entry.ranges})
 
 
 def units_of(way: Exchange | None, given: Iterable[Unit | Done]) -> list[Unit]:
