@@ -1,32 +1,81 @@
 """The command line as a person meets it: help, wrong words, progress."""
 
-import io
+import argparse
+import re
+import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sluice.pipeline import cli
+from sluice.pipeline.arguments import RECIPES
 from sluice.pipeline.engine.progress import PhaseWatch, Progress, clock
+from sluice.pipeline.recipes import loader
 from sluice.pipeline.storage.sealed import write_sealed
-from sluice.pipeline.terminal import ProgressLine
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit, UnitManifest
 from sluice.schemas.counts import CleanCounts, NoCounts
 
-COMMANDS = ("run", "verify", "report", "inspect", "score", "sample", "filters")
+COMMANDS = (*cli.COMMANDS, "completion")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command says what it does and has a line for every argument."""
+    """Each command says what it does, and ends with examples that the parser and the recipes take."""
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
     assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert f"usage: sluice {command}" in out
-    assert "\n\n" in out
+    usage, _, examples = capsys.readouterr().out.partition("\nexamples:\n")
+    assert f"usage: sluice {command}" in usage
+    assert examples.splitlines()
+    for line in examples.splitlines():
+        assert line.startswith("  ")
+        parsed = parsed_example(line)
+        assert parsed.command == command
+        if hasattr(parsed, "recipe"):
+            loader.load(parsed.recipe, sets=tuple(parsed.set))
+
+
+def parsed_example(line: str) -> argparse.Namespace:
+    """Returns the arguments of the command of a line, without what a shell does beside it."""
+    command = re.search(r"sluice [^|&>#)]+", line)
+    assert command is not None, line
+    return cli.parser().parse_args(cli.split_flags(shlex.split(command[0])[1:])[0])
+
+
+def test_examples_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """So are the examples of `sluice --help`."""
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    _, _, rest = capsys.readouterr().out.partition("\nexamples:\n")
+    examples = rest.split("\n\n")[0].splitlines()
+    assert len(examples) >= 6
+    for line in examples:
+        assert parsed_example(re.sub(r"(\S)   +\w.*$", r"\1", line)).command in COMMANDS
+
+
+def test_the_shipped_recipes_are_named() -> None:
+    """Help and completion name the recipes that are in the package, without looking for them."""
+    assert sorted(RECIPES) == loader.shipped_recipes()
+
+
+def test_every_command_has_a_function() -> None:
+    """A command that can be parsed can be run."""
+    parser = cli.parser()
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert set(commands.choices) == {*cli.COMMANDS, "completion"}
+
+
+def test_the_package_is_the_program() -> None:
+    """`python -m sluice` is `sluice`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sluice", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"sluice {version('sluice')}\n"
 
 
 def test_help_names_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,13 +115,25 @@ def test_no_output_to_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert "did not finish" in capsys.readouterr().err
 
 
-def test_help_is_quick_to_import() -> None:
-    """`--help` imports neither Beam nor numba, so that help does not wait for kernels."""
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["run", "--json"],
+        ["doctor"],
+        ["completion", "bash"],
+        ["completion", "--words", "run", "default", "--set", ""],
+    ],
+)
+def test_what_is_quick_to_import(words: list[str]) -> None:
+    """Help, a wrong word, completion and doctor import neither Beam nor numba, Arrow, NumPy or torch."""
     code = (
         "import sys; from sluice.pipeline import cli\n"
-        "try: cli.main(['--help'])\n"
+        f"try: cli.main({words})\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('apache_beam', 'numba', 'pyarrow') if m in sys.modules])"
+        "heavy = ('apache_beam', 'numba', 'pyarrow', 'numpy', 'torch', 'rich')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -107,43 +168,15 @@ def test_progress_counts_manifests(tmp_path: Path) -> None:
 
 
 def test_a_progress_line() -> None:
-    """The line has the phase, units, rate and time left, in columns."""
-    line = str(Progress("clean", "clean", 3, 12, 30_000, 10.0))
+    """The line has the phase, units and rate, and of the run the share and the time left where known."""
+    progress = Progress("clean", "clean", 3, 12, 30_000, 10.0)
+    assert "left" not in str(progress)
+    line = str(msgspec.structs.replace(progress, run_share=0.128, run_seconds_left=90.4))
     assert "3/12 units" in line
     assert "30,000 posts" in line
     assert "3,000/s" in line
-    assert "0:30 left" in line
+    assert "13% of the run, about 1:30 left" in line
     assert clock(3725) == "1:02:05"
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_live_line_on_a_terminal() -> None:
-    """The line is shown at once, and is taken away when the phase is over."""
-    out = Terminal()
-    with ProgressLine(out) as show:
-        show(Progress("clean", "clean", 3, 12, 30_000, 10.0))
-        assert "3/12 units" in out.getvalue()
-        shown = len(out.getvalue())
-        show(Progress("clean", "clean", 12, 12, 30_000, 10.0, ended=True))
-    assert "12/12" not in out.getvalue()[shown:]
-    assert "\x1b[2K" in out.getvalue()[shown:]  # the line is erased
-
-
-def test_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a log file a phase has a line every ten seconds, and a short one none."""
-    now, out = 0.0, io.StringIO()
-    monkeypatch.setattr("sluice.pipeline.terminal.time.monotonic", lambda: now)
-    with ProgressLine(out) as show:
-        for now in (0.0, 5.0, 9.9, 10.0, 15.0, 20.0):
-            show(Progress("clean", "clean", int(now), 100, 0, now))
-        show(Progress("dedup", "candidates", 1, 2, 0, 1.0))
-    assert [line.split()[2] for line in out.getvalue().splitlines()] == ["10/100", "20/100"]
 
 
 @pytest.mark.parametrize("command", [["verify"], ["report"], ["inspect"], ["export"]])

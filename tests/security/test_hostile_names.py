@@ -1,9 +1,11 @@
 """Names that come from files stay inside their folders, and are printed so that they move nothing."""
 
+import io
 import json
 import logging
 import os
 import shutil
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from sluice.pipeline.history import versions as history
 from sluice.pipeline.history.segments import KeysFile, PostsFile
 from sluice.pipeline.report.render import render
 from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
+from sluice.pipeline.terminal import Messages
 from sluice.pipeline.units.manifest import FileEntry
 from sluice.schemas.errors import InputError, OutputError
 from sluice.schemas.names import inside, visible
@@ -156,7 +159,9 @@ def test_a_file_name_cannot_write_to_the_terminal(
 def test_logs_show_escapes_as_text() -> None:
     """A log line of a library, too."""
     record = logging.LogRecord("x", logging.WARNING, "x", 1, "%s", (ESCAPE,), None)
-    assert "\x1b" not in cli._Visible("%(message)s").format(record)
+    with redirect_stderr(io.StringIO()) as out:
+        Messages().handle(record)
+    assert out.getvalue() == "x: " + ascii(ESCAPE)[1:-1] + "\n"
 
 
 def test_the_page_holds_no_html_of_others(job: Job) -> None:

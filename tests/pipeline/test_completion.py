@@ -1,0 +1,132 @@
+"""Completion: what may follow the words that are typed, and the scripts that ask for it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sluice.pipeline import cli
+from sluice.pipeline.completion import FILES, FOLDERS, SCRIPTS, candidates
+
+
+def words(line: str) -> list[str]:
+    """Returns the words that may come at the end of a line; a blank at its end begins a new word."""
+    return [c.word for c in candidates(cli.parser(), line.split(" ")[1:])]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sluice ", [*cli.COMMANDS, "completion"]),
+        ("sluice re", ["report"]),
+        ("sluice --v", ["--version"]),
+        ("sluice run ", ["default", "sample", "gopher", FILES]),
+        ("sluice run de", ["default", FILES]),
+        ("sluice run default --in", ["--input"]),
+        ("sluice run default --input ", [FILES]),
+        ("sluice run default --input a b", [FILES]),
+        ("sluice run default --output ", [FOLDERS]),
+        ("sluice run default --engine ", ["inline", "beam"]),
+        ("sluice run default --engine=b", ["--engine=beam"]),
+        ("sluice run default --engine = b", ["beam"]),
+        ("sluice run default --workers ", []),
+        ("sluice run default --set dedup.th", ["dedup.threshold="]),
+        ("sluice run default --set filters.spam.", ["filters.spam.max_spam="]),
+        ("sluice run default --set dedup.keep = ear", []),
+        ("sluice run default -- --ru", []),
+        ("sluice verify ", [FOLDERS]),
+        ("sluice export out ", ["megatron", "mds"]),
+        ("sluice export --leftover out m", ["megatron", "mds"]),
+        ("sluice export out mds ", [FOLDERS]),
+        ("sluice inspect out ", []),
+        ("sluice completion z", ["zsh"]),
+        ("sluice nonsense ", []),
+    ],
+)
+def test_what_may_follow(line: str, expected: list[str]) -> None:
+    """Commands, options, choices, recipes, keys, files and folders, each in its place."""
+    assert words(line) == expected
+
+
+def test_an_option_is_offered_once_unless_it_repeats() -> None:
+    """`--plan` is not offered again, `--set` is."""
+    offered = words("sluice run default --plan --set seed=2 --")
+    assert "--plan" not in offered
+    assert {"--set", "--input", "--json"} <= set(offered)
+
+
+def test_keys_of_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    """They are read from its file; one that cannot be read offers none."""
+    path = tmp_path / "own.toml"
+    path.write_text('seed = 3\n[[filters]]\nfilter = "min_words"\nmin_words = 4\n')
+    assert words(f"sluice run {path} --set ") == ["seed=", "filters.min_words.min_words="]
+    path.write_text("seed = = 3")
+    assert words(f"sluice run {path} --set ") == []
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_script_is_printed(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`sluice completion SHELL` prints the script, alone."""
+    assert cli.main(["completion", shell]) == 0
+    assert capsys.readouterr().out.strip() == SCRIPTS[shell].strip()
+
+
+@pytest.fixture
+def shell_folder(tmp_path: Path) -> Path:
+    """A folder with a file and a folder, and `sluice` in `bin`."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "sluice"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sluice "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "dump.jsonl").touch()
+    (tmp_path / "deep").mkdir()
+    return tmp_path
+
+
+def answered(shell: list[str], text: str, folder: Path) -> list[str]:
+    program = shutil.which(shell[0])
+    if program is None:
+        pytest.skip(f"{shell[0]} is not installed")
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [program, *shell[1:], text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+BASH_CASES = [
+    ("sluice ver", ["verify"]),
+    ("sluice run d", ["deep", "default", "dump.jsonl"]),
+    ("sluice run default --output d", ["deep"]),
+    ("sluice run default --engine = i", ["inline"]),
+    ("sluice run default --set dedup.th", ["dedup.threshold="]),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), BASH_CASES)
+def test_bash(line: str, expected: list[str], shell_folder: Path) -> None:
+    """Bash reads the script, and its function answers with words, files and folders."""
+    typed = line.split(" ")
+    text = (
+        "source <(sluice completion bash); compopt() { :; }; "
+        "[[ $(complete -p sluice) == *_sluice* ]] || exit 1; "
+        f"COMP_WORDS=({' '.join(typed)}) COMP_CWORD={len(typed) - 1}; "
+        "_sluice; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    assert sorted(answered(["bash", "-c"], text, shell_folder)) == expected
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_read_the_script(shell: str, shell_folder: Path) -> None:
+    """Zsh and fish, where they are installed, find nothing wrong with their script."""
+    (shell_folder / "script").write_text(SCRIPTS[shell].strip() + "\n")
+    answered([shell, "-n"], "script", shell_folder)
