@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -232,7 +231,8 @@ def _root_logger_kept(*, with_beam: bool) -> Iterator[None]:
         yield
         return
     with _root_handler(logging.NullHandler()):
-        import_module("sluice.pipeline.engine.beam.run")
+        from sluice.pipeline.engine.beam import run as engine
+    _log.debug("%s is imported", engine.__name__)
     with _root_handler(logging.lastResort or logging.NullHandler()):
         yield
 
