@@ -4,7 +4,7 @@ Only the standard library is imported here, so that help and a wrong word are an
 """
 
 import argparse
-from importlib.metadata import version
+import sys
 from typing import Any, NoReturn
 
 DESCRIPTION = "Turns social posts into packed token shards for pre-training."
@@ -60,6 +60,17 @@ class CommandParser(argparse.ArgumentParser):
             raise UsageExit(message) from None
 
 
+class ShowVersion(argparse.Action):
+    """Prints the version, which costs more to find than all else of a parser."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Prints it, and ends with 0."""
+        from importlib.metadata import version
+
+        print(f"sluice {version('sluice')}", file=sys.stdout)
+        parser.exit()
+
+
 def split_flags(argv: list[str]) -> tuple[list[str], list[str]]:
     """Returns (our arguments, Beam's flags): what follows `--` is Beam's."""
     if "--" not in argv:
@@ -77,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=HelpText,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"sluice {version('sluice')}")
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True
     )

@@ -172,17 +172,19 @@ complete -F _sluice sluice
 ZSH = r"""#compdef sluice
 _sluice() {
     local line
-    local -a described keys
+    local -a described plain keys
     for line in "${(@f)$($words[1] completion --words "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
         case ${line%%$'\t'*} in
             (:files) _files ;;
             (:folders) _files -/ ;;
             ('') ;;
             (*=) keys+=("${line%%$'\t'*}") ;;
+            ($line) plain+=("$line") ;;
             (*) described+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
         esac
     done
     (( $#keys )) && compadd -S '' -- $keys
+    (( $#plain )) && compadd -- $plain
     (( $#described )) && _describe sluice described
 }
 if [[ $funcstack[1] == _sluice ]]; then _sluice "$@"; else compdef _sluice sluice; fi

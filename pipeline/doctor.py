@@ -43,6 +43,7 @@ TRAINING_BYTES: Final = 3_000_000_000
 """Memory that trains a vocabulary on a gigabyte of text, with a worker beside it."""
 OPEN_FILES: Final = 1024
 DRIVER: Final = Path("/proc/driver/nvidia")
+DEVICES: Final = Path("/dev")
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,6 +233,9 @@ def _disk(name: str, found: str, free: int, *, remedy: str) -> Check:
 
 def _gpu() -> Check:
     names = [_model(path) for path in sorted(DRIVER.glob("gpus/*/information"))]
+    names = names or [
+        "GPU of NVIDIA" for _ in DEVICES.glob("nvidia[0-9]*")
+    ]  # as in some containers
     torch = _version("torch")
     if not names:
         return Check(

@@ -76,7 +76,7 @@ def test_the_script_is_printed(shell: str, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture
 def shell_folder(tmp_path: Path) -> Path:
-    """A folder with a file and a folder, and `sluice` in `bin`."""
+    """A folder with a file, a folder, and the program in `bin`."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "sluice"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m sluice "$@"\n')
@@ -103,30 +103,55 @@ def answered(shell: list[str], text: str, folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-BASH_CASES = [
+def source(shell: str) -> str:
+    return f"source <(sluice completion {shell})"
+
+
+CASES = [
     ("sluice ver", ["verify"]),
     ("sluice run d", ["deep", "default", "dump.jsonl"]),
     ("sluice run default --output d", ["deep"]),
-    ("sluice run default --engine = i", ["inline"]),
     ("sluice run default --set dedup.th", ["dedup.threshold="]),
+    ("sluice export out m", ["mds", "megatron"]),
+    ("sluice run default -- --ru", []),
 ]
+every_case = pytest.mark.parametrize(("line", "expected"), CASES)
 
 
-@pytest.mark.parametrize(("line", "expected"), BASH_CASES)
+@pytest.mark.parametrize(
+    ("line", "expected"), [*CASES, ("sluice run default --engine = i", ["inline"])]
+)
 def test_bash(line: str, expected: list[str], shell_folder: Path) -> None:
     """Bash reads the script, and its function answers with words, files and folders."""
     typed = line.split(" ")
     text = (
-        "source <(sluice completion bash); compopt() { :; }; "
+        f"{source('bash')}; compopt() {{ :; }}; "
         "[[ $(complete -p sluice) == *_sluice* ]] || exit 1; "
         f"COMP_WORDS=({' '.join(typed)}) COMP_CWORD={len(typed) - 1}; "
         "_sluice; printf '%s\\n' \"${COMPREPLY[@]}\""
     )
-    assert sorted(answered(["bash", "-c"], text, shell_folder)) == expected
+    found = answered(["bash", "--norc", "-c"], text, shell_folder)
+    assert sorted(filter(None, found)) == expected
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_read_the_script(shell: str, shell_folder: Path) -> None:
-    """Zsh and fish, where they are installed, find nothing wrong with their script."""
-    (shell_folder / "script").write_text(SCRIPTS[shell].strip() + "\n")
-    answered([shell, "-n"], "script", shell_folder)
+@every_case
+def test_zsh(line: str, expected: list[str], shell_folder: Path) -> None:
+    """Zsh reads the script; its function gives words, and leaves files to zsh (here to functions)."""
+    typed = line.split(" ")
+    text = (
+        'compdef() { registered=$2 }; compadd() { print -l -- "${@:#-*}" }; '
+        "_files() { [[ $1 == -/ ]] && print -l -- d*(N/) || print -l -- d*(N) }; "
+        "_describe() { print -l -- ${described%%:*} }; "
+        f"{source('zsh')}; [[ $registered == sluice ]] || exit 1; "
+        f"words=({' '.join(typed)}) CURRENT={len(typed)}; _sluice || true"
+    )
+    found = answered(["zsh", "-f", "-c"], text, shell_folder)
+    assert sorted(filter(None, found)) == expected
+
+
+@every_case
+def test_fish(line: str, expected: list[str], shell_folder: Path) -> None:
+    """Fish reads the script, and completes the line by it."""
+    text = f"sluice completion fish | source; complete -C '{line}'"
+    found = answered(["fish", "--no-config", "-c"], text, shell_folder)
+    assert sorted(row.split("\t")[0].rstrip("/") for row in found) == expected

@@ -149,6 +149,10 @@ def test_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "gpus" / number / "information").write_text(
             "Model: \t\t NVIDIA H200\nIRQ:   1\n"
         )
+    monkeypatch.setattr(doctor, "DEVICES", tmp_path)
+    for name in ("nvidia0", "nvidia1", "nvidiactl"):
+        (tmp_path / name).touch()
+    assert found("gpu").found == "2 x GPU of NVIDIA"
     monkeypatch.setattr(doctor, "DRIVER", tmp_path)
     monkeypatch.setattr(doctor, "_version", lambda name: "2.13.0")
     assert found("gpu").found == "2 x NVIDIA H200"
