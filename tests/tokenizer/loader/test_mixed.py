@@ -172,7 +172,7 @@ def test_a_state_resumes_the_mixture(
     assert Counter(got) == Counter(order.sequences(np.arange(len(got))).tolist())
 
 
-@pytest.mark.parametrize("num_workers", [1, 3])
+@pytest.mark.parametrize("num_workers", [1, 2])
 def test_workers_do_not_show_in_a_mixture(outputs: list[Path], num_workers: int) -> None:
     """The batches are the same and in the same order with any number of workers."""
     weights = {outputs[0]: 3.0, outputs[1]: 1.0}
