@@ -54,6 +54,8 @@ class ShardSets:
 
     def rows(self, numbers_B: Int64s) -> Rows:
         """Returns sequences by (B,) int64 numbers, in that order; see `ShardSet.rows`."""
+        if len(self.sets) == 1:
+            return self.sets[0].rows(numbers_B)
         set_B = np.searchsorted(self._first_S, numbers_B, side="right") - 1
         if set_B[0] == set_B[-1] and (set_B == set_B[0]).all():
             only = self.sets[int(set_B[0])]
