@@ -1,13 +1,13 @@
 """How far a phase is: units done, posts per second. It counts manifests, whatever engine does the units."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from sluice.pipeline.processes.ticker import Ticker
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.exchange import num_units
 from sluice.pipeline.units.manifest import Done, UnitManifest, done_units, found_manifests
@@ -120,8 +120,7 @@ class PhaseWatch:
         self._seconds = STORE_SECONDS if self._remote else TICK_SECONDS
         self._crossings = {crossing.target: crossing for crossing in crossings}
         self._totals: dict[str, int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._ticker = Ticker(self._look, self._seconds)
         self._raised: BaseException | None = None
         self._read: dict[str, _PostsOfUnit] = {}
         self._at_start = len(done_units(stages[0].folder)) if stages and report else 0
@@ -129,14 +128,13 @@ class PhaseWatch:
     def __enter__(self) -> "PhaseWatch":
         if self._report is not None:
             self._report(self.state())
-            self._thread.start()
+            self._ticker.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._report is None:
             return
-        self._stop.set()
-        self._thread.join()
+        self._ticker.__exit__()
         if kind is not None:
             return
         if self._raised is not None:
@@ -177,23 +175,15 @@ class PhaseWatch:
         units = self._read.values()
         return sum(unit.read for unit in units), sum(sum(unit.policy.values()) for unit in units)
 
-    def _run(self) -> None:
-        while self._report is not None and not self._stop.wait(self._seconds):
-            with contextlib.suppress(
-                StorageError, OSError
-            ):  # files may be out of reach for a while
-                state = self.state()
-                if not self._told(state):
-                    return
-
-    def _told(self, state: Progress) -> bool:
-        """Reports; returns whether that raised nothing."""
-        try:
-            if self._report is not None:
-                self._report(state)
-        except BaseException as raised:  # whatever it is, it is raised where the phase ends
-            self._raised = raised
-        return self._raised is None
+    def _look(self) -> None:
+        """Reports; what that raises is raised where the phase ends, and nothing is reported any more."""
+        with contextlib.suppress(StorageError, OSError):  # files may be out of reach for a while
+            state = self.state()
+            try:
+                if self._report is not None and self._raised is None:
+                    self._report(state)
+            except BaseException as raised:
+                self._raised = raised
 
 
 class _PostsOfUnit(ReadCounts):

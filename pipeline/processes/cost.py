@@ -4,12 +4,13 @@ import glob
 import os
 import re
 import resource
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
+from sluice.pipeline.processes.ticker import Ticker
 
 SAMPLE_SECONDS = 0.2
 
@@ -84,20 +85,17 @@ class Meter:
     def __init__(self) -> None:
         self._seconds, self._cpu = time.monotonic(), 0.0
         self._peak = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory-meter", daemon=True)
+        self._ticker = Ticker(self._watch, SAMPLE_SECONDS)
 
     def __enter__(self) -> "Meter":
-        self._thread.start()
+        self._ticker.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._ticker.__exit__()
 
     def _watch(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
-            self._peak = max(self._peak, anonymous_bytes())
+        self._peak = max(self._peak, anonymous_bytes())
 
     def lap(self) -> Cost:
         """Returns the cost since the last lap, and begins the next."""

@@ -93,7 +93,7 @@ def _phases(output: Path) -> list[str]:
 
 def surroundings() -> dict[str, Any]:
     """Returns the versions, the load of the machine, and the sha256 of every kernel in the cache."""
-    folder = kernel._cache_dir()
+    folder = kernel.kernel_folder()
     files = sorted(p for p in Path(folder or os.devnull).rglob("*") if p.is_file())
     return {
         "python": sys.version,
