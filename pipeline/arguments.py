@@ -32,11 +32,18 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 class UsageExit(SystemExit):
-    """The end of a command with wrong arguments: code 2, after the usage; `message` says what is wrong."""
+    """The end of a command with wrong arguments, with code 2.
 
-    def __init__(self, message: str):
+    Attributes:
+        message: says what is wrong.
+        usage: how the command is used, and the message, as people read them.
+    """
+
+    code: int
+
+    def __init__(self, message: str, usage: str):
         super().__init__(2)
-        self.message = message
+        self.message, self.usage = message, usage
 
 
 class HelpText(argparse.RawDescriptionHelpFormatter):
@@ -50,14 +57,11 @@ class HelpText(argparse.RawDescriptionHelpFormatter):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that says what was wrong to whoever catches its exit."""
+    """A parser that prints nothing of what is wrong: who catches its exit does."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the usage and the message to stderr, and ends with 2."""
-        try:
-            super().error(message)
-        except SystemExit:
-            raise UsageExit(message) from None
+        """Raises UsageExit."""
+        raise UsageExit(message, f"{self.format_usage()}{self.prog}: error: {message}")
 
 
 class ShowVersion(argparse.Action):

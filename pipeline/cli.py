@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.pipeline import api
@@ -51,8 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(arguments)
     except UsageExit as wrong:
+        if "--log-json" in arguments:
+            print(Messages(as_json=True).last_line(wrong.message), file=sys.stderr)
+        else:
+            print(wrong.usage, file=sys.stderr)
         if "--json" in arguments:
-            _print_error("UsageError", wrong.message, 2)
+            _print_error("UsageError", wrong.message, wrong.code)
         raise
     if parsed.command == "completion":
         from sluice.pipeline.completion import script
@@ -124,8 +129,12 @@ def _recipe(parsed: argparse.Namespace) -> "Recipe":
     return loader.load(parsed.recipe, sets=tuple(sets))
 
 
+def _stopped_by_signals(messages: Messages) -> AbstractContextManager[None]:
+    return stopped_by_signals(messages.last_line) if messages.as_json else stopped_by_signals()
+
+
 def _run(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
-    with stopped_by_signals():
+    with _stopped_by_signals(messages):
         if parsed.plan:
             return _plan(parsed, flags)
         with messages.progress() as progress:
@@ -215,7 +224,7 @@ def _export(parsed: argparse.Namespace, flags: list[str], messages: Messages) ->
 
 
 def _score(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
-    with stopped_by_signals(), messages.progress() as progress:
+    with _stopped_by_signals(messages), messages.progress() as progress:
         report = api.score(
             _recipe(parsed),
             inputs=parsed.input,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sluice.pipeline.engine import choice
 from sluice.pipeline.engine.choice import EngineName
 from sluice.pipeline.engine.progress import OnProgress
-from sluice.pipeline.engine.run import run_phases, run_plan, told
+from sluice.pipeline.engine.run import run_clock, run_phases, run_plan, told
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
 from sluice.pipeline.phases.job import Job, keep_units, read_options
@@ -129,7 +129,11 @@ def score_posts(
         keep_units(job)
         plan = score.plan(job)
         output_folder.drop_stale_work(out, [plan.folder])
-        result, _ = run_plan(plan, using, progress=progress)
+        # What transformers cost is not known.
+        clock = (
+            None if job.recipe.transformers else run_clock(job, using, progress, phases=["score"])
+        )
+        result, _ = run_plan(plan, using, progress=clock or progress)
         done = manifests(done_units(storage.join(plan.folder, "score")))
         output_folder.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.counted(ScorePhase).score

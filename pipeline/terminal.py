@@ -50,7 +50,7 @@ class Messages(logging.Handler):
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False):
         super().__init__(logging.ERROR if quiet else logging.INFO)
-        self._quiet, self._as_json = quiet, as_json
+        self._quiet, self.as_json = quiet, as_json
         self._live: Live | None = None
         self._told: Callable[[str], object] | None = None
         self.addFilter(_is_for_the_user)
@@ -61,9 +61,11 @@ class Messages(logging.Handler):
         root, level = logging.getLogger(), _log.level
         root.addHandler(self)
         _log.setLevel(logging.INFO)
+        logging.captureWarnings(self.as_json)
         try:
             yield self
         finally:
+            logging.captureWarnings(False)
             root.removeHandler(self)
             _log.setLevel(level)
 
@@ -76,12 +78,17 @@ class Messages(logging.Handler):
         finally:
             self._told = None
 
+    def last_line(self, text: str) -> str:
+        """Returns an error as a JSON line, of a process that a signal ends."""
+        values = {"name": _log.name, "levelno": logging.ERROR, "levelname": "ERROR", "msg": text}
+        return _json_line(logging.makeLogRecord(values))
+
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record; above the live display, where there is one."""
         if self._told is not None and record.levelno < logging.WARNING:
             self._told(visible(record.getMessage()))
             return
-        line = _json_line(record) if self._as_json else _text_line(record, sys.stderr)
+        line = _json_line(record) if self.as_json else _text_line(record, sys.stderr)
         if self._live is None:
             print(line, file=sys.stderr, flush=True)
         else:
@@ -94,7 +101,7 @@ class Messages(logging.Handler):
         """Gives what shows the progress of a run; None where it is not asked for."""
         if self._quiet:
             yield None
-        elif self._as_json or not is_terminal(sys.stderr):
+        elif self.as_json or not is_terminal(sys.stderr):
             yield ProgressLines()
         else:
             from sluice.pipeline.display import Display

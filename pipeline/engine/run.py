@@ -71,7 +71,7 @@ def run_phases(
     keep_units(job)
     results, runs = Results(), {}
     output_folder.drop_stale_work(job.output, [job.work(p, f) for p, f in of_phase.items()])
-    run_clock = None if progress is None else _clock(job, engine, progress, phases=of_phase)
+    clock = run_clock(job, engine, progress, phases=of_phase)
     for name in of_phase:
         # What dedup reads of a history is known when clean is done.
         result = run_order.finished(job, name, fingerprints(job)[name])
@@ -80,12 +80,12 @@ def run_phases(
         if result is None:
             output_folder.reopen(job.output)
             plan = run_order.plan(job, results, name)
-            result, reused = run_plan(plan, engine, progress=run_clock)
+            result, reused = run_plan(plan, engine, progress=clock)
             cost = _add_cost(job, result, meter)
         else:
             told.info("%s: done before, reused", name)
-            if run_clock is not None:
-                run_clock.reused(name)
+            if clock is not None:
+                clock.reused(name)
             cost, reused = _cost(job, result), -1
         results.add(result)
         runs[name] = PhaseRun(cost, reused)
@@ -93,8 +93,12 @@ def run_phases(
     return results, runs
 
 
-def _clock(job: Job, engine: Engine, progress: OnProgress, *, phases: Iterable[str]) -> RunClock:
-    """Returns what adds the progress of the run to that of each phase."""
+def run_clock(
+    job: Job, engine: Engine, progress: OnProgress | None, *, phases: Iterable[str]
+) -> RunClock | None:
+    """Returns what adds the progress of the run to that of each phase; None where nobody asks for any."""
+    if progress is None:
+        return None
     return RunClock(
         progress,
         phases=phases,

@@ -16,6 +16,9 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _owned = ContextVar("sluice_owns_process", default=False)
+_Form = Callable[[str], str]
+_PLAIN: _Form = "sluice: {}".format
+_form: ContextVar[_Form] = ContextVar("sluice_last_line", default=_PLAIN)
 
 
 class StoppedError(KeyboardInterrupt):
@@ -28,13 +31,16 @@ def owns_process() -> bool:
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals(form: _Form = _PLAIN) -> Iterator[None]:
     """Inside, the process is the command's own: SIGINT and SIGTERM end it at once, with a line.
 
     Threads may be deep in compiled code, and the first stage may have hours to go: there is nothing to
     wait for, because finished units are committed and a run that resumes sweeps the rest.
+
+    Args:
+        form: makes the line of the message.
     """
-    token = _owned.set(True)
+    token, form_token = _owned.set(True), _form.set(form)
     try:
         with handled_by(_stop, *_SIGNALS):
             yield
@@ -42,6 +48,7 @@ def stopped_by_signals() -> Iterator[None]:
         _stop(stopped.args[0], None)
     finally:
         _owned.reset(token)
+        _form.reset(form_token)
 
 
 @contextlib.contextmanager
@@ -77,8 +84,10 @@ def _raise(number: int, _: FrameType | None) -> None:
 
 def _stop(number: int, _: FrameType | None) -> None:
     # Straight to the descriptor: the signal may have come while a line was being printed.
+    form = _form.get()
     show_cursor = "\x1b[?25h" if os.isatty(2) else ""
+    before = f"{show_cursor}\n" if form is _PLAIN else ""  # a line may have been begun
     word = "interrupted" if number == signal.SIGINT else "terminated"
-    line = f"sluice: {word}; finished units are kept: rerun the same command to resume"
-    os.write(2, f"{show_cursor}\n{line}\n".encode())
+    line = form(f"{word}; finished units are kept: rerun the same command to resume")
+    os.write(2, f"{before}{line}\n".encode())
     os._exit(128 + number)

@@ -152,6 +152,9 @@ def test_wrong_words(capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         cli.main(["run"])
     assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--log-json"])
+    assert "required: recipe" in json.loads(capsys.readouterr().err)["message"]
 
 
 def test_quiet_leaves_the_result(job: Job, capsys: Capture) -> None:

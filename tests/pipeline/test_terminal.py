@@ -4,6 +4,10 @@ import io
 import json
 import logging
 import re
+import signal
+import subprocess
+import sys
+import warnings
 from contextlib import redirect_stderr
 
 import msgspec
@@ -132,6 +136,35 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         "run_share": 0.25,
         "run_seconds_left": 90.0,
     }
+
+
+def test_warnings_of_python_and_signals_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """With `--log-json` no line is plain: neither a warning of a library, nor that of a signal."""
+    messages = Messages(as_json=True)
+    with warnings.catch_warnings(), messages.attached():
+        warnings.simplefilter("always")
+        warnings.warn("an old name", DeprecationWarning, stacklevel=1)
+    row = json.loads(capsys.readouterr().err)
+    assert (row["level"], row["logger"]) == ("warning", "py.warnings")
+    assert "an old name" in row["message"]
+    last = json.loads(messages.last_line("interrupted"))
+    assert (last["level"], last["message"]) == ("error", "interrupted")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_in_json(number: signal.Signals) -> None:
+    """The last line of a process that a signal ends has the form that the command gives it."""
+    code = (
+        "import os, signal\n"
+        "from sluice.pipeline.processes.signals import stopped_by_signals\n"
+        "from sluice.pipeline.terminal import Messages\n"
+        "with stopped_by_signals(Messages(as_json=True).last_line):\n"
+        f"    os.kill(os.getpid(), {int(number)}); signal.pause()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + number
+    (line,) = done.stderr.splitlines()
+    assert "finished units are kept" in json.loads(line)["message"]
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
