@@ -58,13 +58,6 @@ class RunAnswer(msgspec.Struct, kw_only=True):
     warnings: list[str]
 
 
-class PlanAnswer(msgspec.Struct, kw_only=True):
-    """`sluice run --plan`: the lines that it prints."""
-
-    output: str
-    plan: list[str]
-
-
 class VerifyAnswer(msgspec.Struct, kw_only=True):
     """`sluice verify`: what is wrong, in words; nothing where the output is valid."""
 
@@ -138,7 +131,6 @@ class ErrorAnswer(msgspec.Struct, kw_only=True):
 
 ANSWERS: dict[str, type[msgspec.Struct]] = {
     "run": RunAnswer,
-    "run --plan": PlanAnswer,
     "verify": VerifyAnswer,
     "inspect": InspectAnswer,
     "score": ScoreAnswer,
@@ -147,7 +139,7 @@ ANSWERS: dict[str, type[msgspec.Struct]] = {
     "doctor": DoctorAnswer,
     "an error": ErrorAnswer,
 }
-"""By command; `report` answers with report.json, and `filters` with a list."""
+"""By command; `run --plan` answers with a `RunPlan`, `report` with report.json, and `filters` with a list."""
 
 
 def json_line(value: Any) -> str:

@@ -163,10 +163,10 @@ def _plan(parsed: argparse.Namespace, flags: list[str]) -> CommandResult:
 
     with local_copies.scope():
         job = load_job(_recipe(parsed), parsed.input, parsed.output, flags=None)
-        from sluice.pipeline import answers, preflight
+        from sluice.pipeline import preflight
 
-        lines = list(preflight.plan_lines(job, flags))
-    return CommandResult(answers.PlanAnswer(output=job.output, plan=lines), map(visible, lines))
+        plan = preflight.plan(job, flags)
+    return CommandResult(plan, map(visible, preflight.plan_lines(plan)))
 
 
 def _verify(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:

@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
 
 from sluice.pipeline.engine.progress import clock
-from sluice.pipeline.engine.time_left import posts_in
+from sluice.pipeline.engine.time_left import posts_in, stage_seconds
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
@@ -16,8 +19,6 @@ from sluice.pipeline.storage import output_folder
 from sluice.pipeline.units.manifest import done_units
 from sluice.schemas.errors import OutputError
 
-POSTS_PER_CPU_SECOND = 20_000
-"""What a core does end to end but for the BPE, by benchmarks/RESULTS.md; plans use it."""
 SAMPLE_BYTE_MEMORY = 2.2
 """Bytes that training the BPE holds for a byte of its sample: distinct words are fewer in more text."""
 WORD_MEMORY = 210
@@ -48,52 +49,132 @@ def transformer_lines(job: Job) -> Iterator[str]:
         yield f"model    {spec.prefix}: {spec.model}, {weights}, over {seen}"
 
 
-def plan_lines(job: Job, flags: Sequence[str] = ()) -> Iterator[str]:
-    """Yields what a run would do: phases and units to run or reuse, time, disk and memory.
+class PlannedInputs(msgspec.Struct, kw_only=True):
+    """The input files; `posts` is about."""
+
+    files: int
+    bytes: int
+    posts: int
+
+
+class PlannedPhase(msgspec.Struct, kw_only=True):
+    """What a run would do with a phase.
+
+    Attributes:
+        units: that it has; None where they follow from the phases before.
+        units_done: by an earlier run that did not finish.
+    """
+
+    name: str
+    action: Literal["run", "reuse"]
+    units: int | None
+    units_done: int
+
+
+class RunPlan(msgspec.Struct, kw_only=True):
+    """What a run would do: all figures but those of files and units are about.
+
+    Attributes:
+        notes: on the history and the transformers; lines.
+        seconds: without transformers.
+        processes: that share the work.
+        disk_bytes: that work and output take.
+        free_bytes: where the output will be; None where there is no bound.
+        training_bytes: memory that training the vocabulary takes at most; 0 with a frozen tokenizer.
+        graphs: what was found of the graphs that Beam would be given; lines.
+    """
+
+    output: str
+    inputs: PlannedInputs
+    notes: list[str]
+    phases: list[PlannedPhase]
+    seconds: float
+    processes: int
+    disk_bytes: int
+    free_bytes: int | None
+    training_bytes: int
+    graphs: list[str]
+
+
+def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
+    """Returns what a run would do: phases and units to run or reuse, time, disk and memory.
 
     With Beam's flags the graphs that the engine would be given are built and checked too.
     """
     output_folder.check_owner(job.output, job.owner("run"))
     tokens.check_tokenizer(job)
-    units, of_phase = job.input_units, fingerprints(job)
-    posts = posts_in(job.input_bytes)
-    input_bytes = sum(f.bytes for f in job.inventory.files)
-    yield f"inputs   {len(job.inventory.files)} files, {size(input_bytes)}, about {posts:,} posts"
-    yield f"output   {job.output}"
-    yield from history_lines(job)
-    yield from transformer_lines(job)
-    for name, fingerprint in of_phase.items():
-        if run_order.finished(job, name, fingerprint) is not None:
-            yield f"{name:<12}reuse"
-            continue
-        done = sum(len(done_units(p)) for p in storage.folders(job.work(name, fingerprint)))
-        total = f"{len(units)} units" if name == "clean" else "units follow from the phases before"
-        yield f"{name:<12}run   {total}{f', {done} done before' if done else ''}"
-    cores = job.recipe.workers.processes or fitting_processes()
-    seconds = clock(posts / POSTS_PER_CPU_SECOND / cores)
-    more = "".join(f", and {spec.prefix}" for spec in job.recipe.transformers)
-    yield f"time     about {seconds} on {cores} cores, and the BPE's training{more}"
-    yield f"disk     about {size(needed_bytes(job))} in {job.output}{_room(job.output)}"
-    sample = min(job.recipe.vocabulary.sample_bytes, job.input_bytes)
-    words = min(SAMPLE_BYTE_MEMORY * sample, WORD_MEMORY * job.recipe.vocabulary.max_words)
+    files, posts = job.inventory.files, posts_in(job.input_bytes)
+    phases = [_planned(job, name, fingerprint) for name, fingerprint in fingerprints(job).items()]
     trained = job.recipe.vocabulary.tokenizer is None
-    training = f"; the BPE's training {size(3e8 + words)} at most" if trained else ""
-    yield f"memory   about 0.6 GB a worker{training}"
+    processes = job.recipe.workers.processes or fitting_processes()
+    timed = [p.name for p in phases if p.action == "run" and (trained or p.name != "vocabulary")]
+    seconds = [stage_seconds(name, posts=posts, processes=processes) for name in timed]
     check_disk(job)
-    if flags:
-        from sluice.pipeline.engine.beam import graph_check
+    return RunPlan(
+        output=job.output,
+        inputs=PlannedInputs(files=len(files), bytes=sum(f.bytes for f in files), posts=posts),
+        notes=[*history_lines(job), *transformer_lines(job)],
+        phases=phases,
+        seconds=round(sum(sum(stages.values()) for stages in seconds), 1),
+        processes=processes,
+        disk_bytes=needed_bytes(job),
+        free_bytes=storage.free_bytes(job.output),
+        training_bytes=_training_bytes(job) if trained else 0,
+        graphs=_graph_lines(job, flags),
+    )
 
-        yield from graph_check.graph_lines(job, flags)
+
+def _planned(job: Job, name: str, fingerprint: str) -> PlannedPhase:
+    if run_order.finished(job, name, fingerprint) is not None:
+        return PlannedPhase(name=name, action="reuse", units=None, units_done=0)
+    done = sum(len(done_units(path)) for path in storage.folders(job.work(name, fingerprint)))
+    units = len(job.input_units) if name == "clean" else None
+    return PlannedPhase(name=name, action="run", units=units, units_done=done)
+
+
+def _training_bytes(job: Job) -> int:
+    section = job.recipe.vocabulary
+    sample = min(section.sample_bytes, job.input_bytes)
+    return int(3e8 + min(SAMPLE_BYTE_MEMORY * sample, WORD_MEMORY * section.max_words))
+
+
+def _graph_lines(job: Job, flags: Sequence[str]) -> list[str]:
+    if not flags:
+        return []
+    from sluice.pipeline.engine.beam import graph_check
+
+    return list(graph_check.graph_lines(job, flags))
+
+
+def plan_lines(plan: RunPlan) -> Iterator[str]:
+    """Yields a plan as lines of the terminal."""
+    inputs = plan.inputs
+    yield f"inputs   {inputs.files} files, {size(inputs.bytes)}, about {inputs.posts:,} posts"
+    yield f"output   {plan.output}"
+    yield from plan.notes
+    yield from map(_phase_line, plan.phases)
+    models = ", without transformers" * any(p.name == "classify" for p in plan.phases)
+    yield f"time     about {clock(plan.seconds)} with {plan.processes} processes{models}"
+    free = "" if plan.free_bytes is None else f"; {size(plan.free_bytes)} free"
+    yield f"disk     about {size(plan.disk_bytes)} in {plan.output}{free}"
+    training = f"; the BPE's training {size(plan.training_bytes)} at most" * bool(
+        plan.training_bytes
+    )
+    yield f"memory   about 0.6 GB a worker{training}"
+    yield from plan.graphs
+
+
+def _phase_line(phase: PlannedPhase) -> str:
+    if phase.action == "reuse":
+        return f"{phase.name:<12}reuse"
+    total = f"{phase.units} units" if phase.units else "units follow from the phases before"
+    done = f", {phase.units_done} done before" if phase.units_done else ""
+    return f"{phase.name:<12}run   {total}{done}"
 
 
 def needed_bytes(job: Job) -> int:
     """Returns the disk that work and output take, about."""
     return int(job.input_bytes * WORK_BYTES_PER_INPUT_BYTE)
-
-
-def _room(out: str) -> str:
-    free = storage.free_bytes(out)
-    return "" if free is None else f"; {size(free)} free"
 
 
 def check_disk(job: Job) -> None:

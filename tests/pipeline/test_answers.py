@@ -11,10 +11,12 @@ import pytest
 
 from sluice.pipeline import cli
 from sluice.pipeline.answers import ANSWERS, json_line
+from sluice.pipeline.preflight import RunPlan
 from sluice.pipeline.sample.write import write_sample
 from tests.docs.pages import quoted, table
 from tests.pipeline.runs import Job, linked_output
 
+KINDS = {**ANSWERS, "run --plan": RunPlan}
 Capture = pytest.CaptureFixture[str]
 
 
@@ -29,14 +31,14 @@ def answer(capsys: Capture, *words: str, code: int = 0) -> Any:
 
 
 def keys_of(command: str) -> set[str]:
-    return {field.name for field in msgspec.structs.fields(ANSWERS[command])}
+    return {field.name for field in msgspec.structs.fields(KINDS[command])}
 
 
 def test_the_page_lists_the_keys() -> None:
     """docs/operations.md has a row for each command, and in it each key and no other."""
     rows = {row[0].strip("`").removeprefix("sluice "): row[1] for row in table("json results")}
     assert {name: set(quoted(keys)) for name, keys in rows.items()} == {
-        name: keys_of(name) for name in ANSWERS
+        name: keys_of(name) for name in KINDS
     }
 
 
@@ -60,7 +62,14 @@ def test_a_run(job: Job, frozen: Job, tmp_path: Path, capsys: Capture) -> None:
     assert posts["rejected"] == sum(report["posts"]["rejected"].values())
     plan = answer(capsys, *words, "--plan")
     assert set(plan) == keys_of("run --plan")
-    assert any(line.startswith("clean") for line in plan["plan"])
+    assert [(phase["name"], phase["action"]) for phase in plan["phases"]] == [
+        (name, "reuse") for name in ("clean", "dedup", "vocabulary", "tokens")
+    ]
+    assert plan["seconds"] == 0.0
+    plan = answer(capsys, *words[:5], str(tmp_path / "new"), "--plan")
+    assert plan["phases"][0] == {"name": "clean", "action": "run", "units": 4, "units_done": 0}
+    assert plan["seconds"] > 0.0
+    assert plan["training_bytes"] > 3e8
 
 
 def test_commands_on_an_output(job: Job, tmp_path: Path, capsys: Capture) -> None:
