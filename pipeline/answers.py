@@ -129,7 +129,7 @@ class ErrorAnswer(msgspec.Struct, kw_only=True):
     error: ErrorTold
 
 
-ANSWERS: dict[str, type[msgspec.Struct]] = {
+ANSWERS: dict[str, type] = {
     "run": RunAnswer,
     "verify": VerifyAnswer,
     "inspect": InspectAnswer,

@@ -6,7 +6,9 @@ recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finish
 
 import argparse
 import contextlib
+import dataclasses
 import gc
+import json
 import logging
 import os
 import sys
@@ -14,8 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.pipeline import api
+from sluice.pipeline import api, doctor
 from sluice.pipeline.arguments import UsageExit, parser, split_flags
+from sluice.pipeline.doctor import DoctorAnswer
 from sluice.pipeline.processes.signals import stopped_by_signals
 from sluice.pipeline.terminal import Messages
 from sluice.schemas.errors import OutputError, SluiceError
@@ -105,12 +108,18 @@ def _described(error: BaseException) -> tuple[str, int]:
 
 def _print(result: CommandResult, *, as_json: bool) -> None:
     if as_json:
-        from sluice.pipeline.answers import json_line
-
-        print(json_line(result.value), flush=True)
+        print(_as_json(result.value), flush=True)
         return
     for line in result.lines:
         print(line)
+
+
+def _as_json(value: Any) -> str:
+    if isinstance(value, DoctorAnswer):  # no package may be there
+        return json.dumps(dataclasses.asdict(value))
+    from sluice.pipeline.answers import json_line
+
+    return json_line(value)
 
 
 def _print_error(kind: str, message: str, code: int) -> None:
@@ -264,11 +273,9 @@ def _filters(parsed: argparse.Namespace, flags: list[str], messages: Messages) -
 
 
 def _doctor(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
-    from sluice.pipeline import doctor
-
     checks = list(doctor.checks(parsed.output))
     bad = [check for check in checks if check.status == "error"]
-    answer = doctor.DoctorAnswer(ready=not bad, checks=checks)
+    answer = DoctorAnswer(ready=not bad, checks=checks)
     lines = (doctor.line(check, sys.stdout) for check in checks)
     return CommandResult(answer, lines, 1 if bad else 0)
 

@@ -1,24 +1,25 @@
 """`sluice doctor`: whether a run would work on this machine, and what to do where it would not.
 
-It looks and loads nothing: versions are read from the metadata of packages, GPUs from the driver's files. No
-network is asked. A check that finds something that would make a run fail is an error; what makes it slow, or
-fails in some runs alone, is a warning.
+It looks and loads nothing: versions are read from the metadata of packages, GPUs from the driver's files. It
+needs no package itself, so that it can say which are missing. No network is asked. A check that finds
+something that would make a run fail is an error; what makes it slow, or fails in some runs alone, is a
+warning.
 """
 
 import fcntl
 import os
 import platform
+import re
 import resource
 import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final, Literal, TextIO
-
-import msgspec
 
 from sluice.pipeline.processes.cores import WORKER_BYTES, free_memory, usable_cores
 from sluice.pipeline.report.figures import size
@@ -46,7 +47,8 @@ DRIVER: Final = Path("/proc/driver/nvidia")
 DEVICES: Final = Path("/dev")
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Check:
     """What was looked at.
 
     Attributes:
@@ -62,7 +64,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-class DoctorAnswer(msgspec.Struct, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class DoctorAnswer:
     """`sluice doctor`: `ready` where no check is an error."""
 
     ready: bool
@@ -126,17 +129,24 @@ def _packages() -> Iterator[Check]:
 
 
 def _package(requirement: str) -> Check:
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(requirement)
-    found = _version(wanted.name)
-    remedy = f"pip install '{wanted.name}{wanted.specifier}'"
+    name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+    versions = re.sub(r"^\[.*?\]", "", requirement.removeprefix(name)).strip()
+    found, remedy = _version(name), f"pip install '{name}{versions}'"
     if found is None:
-        return Check(name=wanted.name, status="error", found="is not installed", remedy=remedy)
-    if not wanted.specifier.contains(found, prereleases=True):
-        text = f"{found}; tested with {wanted.specifier}"
-        return Check(name=wanted.name, status="warning", found=text, remedy=remedy)
-    return Check(name=wanted.name, found=found)
+        return Check(name=name, status="error", found="is not installed", remedy=remedy)
+    if not _is_in(found, versions):
+        text = f"{found}; tested with {versions}"
+        return Check(name=name, status="warning", found=text, remedy=remedy)
+    return Check(name=name, found=found)
+
+
+def _is_in(found: str, versions: str) -> bool:
+    """Returns whether a version is in a range such as `<3,>=2.4`; true where nobody can say."""
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ModuleNotFoundError:
+        return True
+    return SpecifierSet(versions).contains(found, prereleases=True)
 
 
 def _version(package: str) -> str | None:

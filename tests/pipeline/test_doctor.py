@@ -1,8 +1,12 @@
 """`sluice doctor`: what it finds on this machine, and what it says of one where a run would fail."""
 
 import json
+import re
 import resource
+import subprocess
+import sys
 import time
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from typing import Any
 import pytest
 
 from sluice.pipeline import cli, doctor
+from tests.repository import ROOT
 
 
 def found(name: str, output: str = ".") -> doctor.Check:
@@ -75,6 +80,19 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert old.found.startswith("0.1; tested with")
 
 
+def test_a_python_without_packages() -> None:
+    """Where nothing is installed, doctor still answers, and says that Sluice is not."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sluice.pipeline.cli import main; "
+        "main(['doctor', '--json']); sys.exit(main(['doctor']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "error    sluice        there is no metadata of the package" in done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     """An extra that is not installed is no fault; what needs it and how to get it are said."""
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "torch" else "1")
@@ -86,11 +104,6 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_extras_are_those_of_the_project() -> None:
     """What is listed is what a user may install, and its packages are those that the extra brings."""
-    import re
-    import tomllib
-
-    from tests.repository import ROOT
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     assert set(doctor.EXTRAS) == set(extras) - {"dev", "models"}
