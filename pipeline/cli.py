@@ -6,7 +6,6 @@ recipe, input or output folder is wrong; 130 interrupted, 143 terminated (finish
 
 import argparse
 import contextlib
-import dataclasses
 import gc
 import json
 import logging
@@ -16,9 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sluice.pipeline import api, doctor
+from sluice.pipeline import api
 from sluice.pipeline.arguments import UsageExit, parser, split_flags
-from sluice.pipeline.doctor import DoctorAnswer
 from sluice.pipeline.processes.signals import stopped_by_signals
 from sluice.pipeline.terminal import Messages
 from sluice.schemas.errors import OutputError, SluiceError
@@ -115,8 +113,8 @@ def _print(result: CommandResult, *, as_json: bool) -> None:
 
 
 def _as_json(value: Any) -> str:
-    if isinstance(value, DoctorAnswer):  # no package may be there
-        return json.dumps(dataclasses.asdict(value))
+    if isinstance(value, dict):  # of doctor, which needs no package
+        return json.dumps(value)
     from sluice.pipeline.answers import json_line
 
     return json_line(value)
@@ -273,11 +271,15 @@ def _filters(parsed: argparse.Namespace, flags: list[str], messages: Messages) -
 
 
 def _doctor(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
+    from dataclasses import asdict
+
+    from sluice.pipeline import doctor
+
     checks = list(doctor.checks(parsed.output))
-    bad = [check for check in checks if check.status == "error"]
-    answer = DoctorAnswer(ready=not bad, checks=checks)
+    ready = all(check.status != "error" for check in checks)
+    answer = doctor.DoctorAnswer(ready=ready, checks=checks)
     lines = (doctor.line(check, sys.stdout) for check in checks)
-    return CommandResult(answer, lines, 1 if bad else 0)
+    return CommandResult(asdict(answer), lines, 0 if ready else 1)
 
 
 def _complete(words: list[str]) -> int:

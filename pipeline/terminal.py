@@ -102,7 +102,7 @@ class Messages(logging.Handler):
         if self._quiet:
             yield None
         elif self.as_json or not is_terminal(sys.stderr):
-            yield ProgressLines()
+            yield ProgressLines(ends=self.as_json)
         else:
             from sluice.pipeline.display import Display
 
@@ -145,9 +145,14 @@ def _json_line(record: logging.LogRecord) -> str:
 
 
 class ProgressLines:
-    """Logs the progress that it is called with, now and then."""
+    """Logs the progress that it is called with, now and then.
 
-    def __init__(self) -> None:
+    Args:
+        ends: whether the end of each phase is logged as well.
+    """
+
+    def __init__(self, *, ends: bool = False):
+        self._ends = ends
         self._phase, self._shown = "", 0.0
 
     def __call__(self, progress: "Progress") -> None:
@@ -155,7 +160,7 @@ class ProgressLines:
         now = time.monotonic()
         if progress.phase != self._phase:
             self._phase, self._shown = progress.phase, now
-        elif now - self._shown >= LINE_SECONDS and not progress.ended:
+        elif self._ends if progress.ended else now - self._shown >= LINE_SECONDS:
             _log.info("%s", progress, extra={"progress": _values(progress)})
             self._shown = now
 
@@ -164,5 +169,5 @@ def _values(progress: "Progress") -> dict[str, Any]:
     """Returns the progress as the keys of a JSON line."""
     values: dict[str, Any] = {n: getattr(progress, n) for n in progress.__struct_fields__}
     values["phase_seconds"] = values.pop("seconds")
-    del values["ended"], values["phases"]
+    del values["phases"]
     return {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}

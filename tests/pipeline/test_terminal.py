@@ -113,6 +113,7 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         show(HALF)
         now = 10.0
         show(HALF)
+        show(msgspec.structs.replace(HALF, done=12, ended=True))
         ours.error("no such file")
     rows = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(r["level"], r["logger"], r["message"]) for r in rows if "phase" not in r] == [
@@ -120,7 +121,8 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         ("warning", "sluice.units", "a manifest\nis damaged"),
         ("error", "sluice", "no such file"),
     ]
-    (progress,) = (row for row in rows if "phase" in row)
+    progress, last = (row for row in rows if "phase" in row)
+    assert (last["done"], last["ended"]) == (12, True)
     assert progress["time"].endswith("Z")
     del progress["time"], progress["message"]
     assert progress == {
@@ -133,6 +135,7 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         "posts": 30_000,
         "rejected": 4_000,
         "phase_seconds": 10.0,
+        "ended": False,
         "run_share": 0.25,
         "run_seconds_left": 90.0,
     }
