@@ -13,11 +13,12 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NamedTuple, cast
 
 from sluice.pipeline.processes import child
+from sluice.pipeline.processes.threads import Threads
 from sluice.pipeline.units.failure import Failure, UnitError, failure_of
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.stage import Stage, do_unit
@@ -74,7 +75,7 @@ class Worker:
 
     def __init__(self) -> None:
         # The kernel ends the process with the thread that started it: one thread does everything.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
+        self._thread = Threads(1)
         self._stage: bytes | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Task, Answer]
@@ -119,10 +120,7 @@ class Worker:
         """Kills the process, whatever it does: a unit that is not committed is done again."""
         if self._process is not None:
             self._process.kill()
-        self._thread.submit(self._reap)
-        self._thread.shutdown()
-
-    def _reap(self) -> None:
+        self._thread.__exit__()
         if self._process is not None:
             self._process.wait()
             self._connection.close()
@@ -171,7 +169,8 @@ class Workers:
             queue.clear()
             raise
         for future in futures:
-            future.result()
+            if not future.cancel():  # a thread that has not begun has no unit
+                future.result()
 
     def _ready(self, number: int) -> list[Worker]:
         while len(self._others) < number:

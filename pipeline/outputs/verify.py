@@ -1,9 +1,8 @@
 """Reads a whole output again and compares it with its manifest: files, shapes, ids, the ledger."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,18 +29,24 @@ from sluice.tokenizer.shards import ShardReader, verify_shard
 from sluice.tokenizer.vocabulary.load import parsed, text_of
 
 Problems = Iterator[str]
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class Verified(NamedTuple):
-    """What is checked, and the threads that files are read by: hashing and Arrow hold no GIL."""
+    """What is checked, and how many threads read its files: hashing and Arrow hold no GIL."""
 
     output: str
     manifest: Manifest
-    threads: Executor
+    threads: int
 
     def path(self, name: str) -> str:
         """Returns the path of a file of the output."""
         return storage.join(self.output, name)
+
+    def of_each(self, check: Callable[["Verified", _T], _R], items: Sequence[_T]) -> Iterator[_R]:
+        """Yields what a check gives for each item, in their order."""
+        return storage.in_threads(partial(check, self), items, at_once=self.threads)
 
 
 def verify(output: str, *, say: Callable[[str], None], workers: int | None = None) -> list[str]:
@@ -53,8 +58,7 @@ def verify(output: str, *, say: Callable[[str], None], workers: int | None = Non
         workers: threads that read files; by default one for each core that the process may use.
     """
     manifest = read_manifest(output)
-    with ThreadPoolExecutor(workers or usable_cores()) as threads:
-        return _problems(Verified(output, manifest, threads), say)
+    return _problems(Verified(output, manifest, workers or usable_cores()), say)
 
 
 def _problems(of: Verified, say: Callable[[str], None]) -> list[str]:
@@ -73,7 +77,7 @@ def _files(of: Verified) -> Problems:
     if not storage.is_file(of.path(COMPLETED)):
         yield f"{COMPLETED} is missing: the run did not finish"
     files = of.manifest.files
-    for problem in of.threads.map(_file, [of.path(entry.path) for entry in files], files):
+    for problem in of.of_each(_file, files):
         yield from problem
     named = {entry.path for entry in files}
     for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
@@ -82,9 +86,9 @@ def _files(of: Verified) -> Problems:
                 yield f"{folder}/{name}: is not in the manifest"
 
 
-def _file(path: str, entry: ContractFile) -> list[str]:
+def _file(of: Verified, entry: ContractFile) -> list[str]:
     try:
-        size, sha256 = file_digest(path)
+        size, sha256 = file_digest(of.path(entry.path))
     except FileNotFoundError:
         return [f"{entry.path}: is missing"]
     if size != entry.bytes:
@@ -120,7 +124,7 @@ def shard_files(manifest: Manifest, *, leftover: bool = True) -> list[tuple[str,
 
 
 def _shards(of: Verified) -> Problems:
-    for problems in of.threads.map(partial(_shard, of), shard_files(of.manifest)):
+    for problems in of.of_each(_shard, shard_files(of.manifest)):
         yield from problems
     counts = {shard.sequences for shard in of.manifest.shards}
     if len(counts) > 1:
@@ -141,7 +145,7 @@ def _shard(of: Verified, files: tuple[str, str]) -> list[str]:
 def _provenance(of: Verified) -> Problems:
     """The pieces of a sequence follow without a gap, and documents end where pieces do."""
     pieces = 0
-    for of_shard, problems in of.threads.map(partial(_pieces, of), shard_files(of.manifest)):
+    for of_shard, problems in of.of_each(_pieces, shard_files(of.manifest)):
         pieces += of_shard
         yield from problems
     shard = of.manifest.phases.tokens.shard
@@ -195,7 +199,7 @@ def _doc_ends(path: str) -> tuple[Array, Array]:
 
 def _kept_ids(of: Verified) -> Uint64s:
     """Returns the hashes of the post ids in the shards and the leftover, of first pieces, sorted."""
-    hashes = of.threads.map(partial(_first_pieces, of), shard_files(of.manifest))
+    hashes = of.of_each(_first_pieces, shard_files(of.manifest))
     return np.sort(np.concatenate([np.empty(0, np.uint64), *hashes]))
 
 

@@ -13,13 +13,14 @@ import shutil
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
+from sluice.pipeline.processes.threads import Threads
 from sluice.pipeline.storage.filesystems import errors_of, local, located, puts_whole
 from sluice.pipeline.storage.filesystems import is_remote as is_remote
 
@@ -211,18 +212,14 @@ def in_threads(
     do: Callable[[_T], _R], items: Sequence[_T], *, at_once: int = REQUESTS_AT_ONCE
 ) -> Iterator[_R]:
     """Yields what requests give, in the order of the items; some are under way at a time."""
-    with ThreadPoolExecutor(at_once) as pool:
+    with Threads(at_once) as threads:
         waiting: deque[Future[_R]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(do, item))
-                if len(waiting) > at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        for item in items:
+            waiting.append(threads.submit(do, item))
+            if len(waiting) > at_once:
+                yield threads.result(waiting.popleft())
+        while waiting:
+            yield threads.result(waiting.popleft())
 
 
 @functools.lru_cache(maxsize=OPEN_FILES)
