@@ -102,7 +102,7 @@ def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
     With Beam's flags the graphs that the engine would be given are built and checked too.
     """
     output_folder.check_owner(job.output, job.owner("run"))
-    tokens.check_tokenizer(job)
+    tokens.check_tokenizer(job, loads=False)
     files, posts = job.inventory.files, posts_in(job.input_bytes)
     phases = [_planned(job, name, fingerprint) for name, fingerprint in fingerprints(job).items()]
     trained = job.recipe.vocabulary.tokenizer is None

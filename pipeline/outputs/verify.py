@@ -107,7 +107,8 @@ def _ledger(of: Verified) -> Problems:
 
 def _tokenizer(of: Verified) -> Problems:
     size = of.manifest.format.vocabulary_size
-    entries = parsed(text_of(storage.read_bytes(of.path("tokenizer/tokenizer.json")))).size
+    tokenizer = parsed(text_of(storage.read_bytes(of.path("tokenizer/tokenizer.json"))))
+    entries = tokenizer.engine.get_vocab_size(with_added_tokens=True)
     if entries != size:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 

@@ -5,13 +5,13 @@ Two kinds come here: one trained by `sluice.tokenizer.training.train`, and one t
 is checked before a run begins, because an unsuitable one would be noticed hours later or never.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from tokenizers import Tokenizer, pre_tokenizers
 
 from sluice.schemas.errors import RecipeError
@@ -40,12 +40,17 @@ class VocabularyIds(NamedTuple):
 
 
 def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
-    """Returns what a tokenizer.json of any size says; raises RecipeError where it is none."""
-    return _checked(path, vocabulary_size=None)
+    """Returns what a tokenizer.json of any size says; raises RecipeError where it is none.
+
+    The library `tokenizers` is not asked: a tokenizer of ours, or one that `load_frozen` has checked.
+    """
+    return _checked(path, vocabulary_size=None, loads=False)
 
 
-def _checked(path: str | os.PathLike[str], *, vocabulary_size: int | None) -> VocabularyIds:
-    tokenizer = _read(path)
+def _checked(
+    path: str | os.PathLike[str], *, vocabulary_size: int | None, loads: bool
+) -> VocabularyIds:
+    tokenizer = _read(path, loads=loads)
     problems = list(tokenizer.problems)
     if vocabulary_size is not None:
         problems = [*_wrong_size(tokenizer, vocabulary_size), *problems]
@@ -56,7 +61,7 @@ def _checked(path: str | os.PathLike[str], *, vocabulary_size: int | None) -> Vo
 
 
 def load_frozen(
-    path: str | os.PathLike[str], *, vocabulary_size: int = VOCABULARY_SIZE
+    path: str | os.PathLike[str], *, vocabulary_size: int = VOCABULARY_SIZE, loads: bool = True
 ) -> VocabularyIds:
     """Checks a tokenizer.json that the user brings.
 
@@ -64,41 +69,47 @@ def load_frozen(
     as special tokens, and be byte-level BPE without dropout, so that every text has ids, the same
     ones each time, and can be read back.
 
+    Args:
+        path: the file.
+        vocabulary_size: entries that it must have.
+        loads: whether the library `tokenizers` must load it, which takes a second of CPU time, too.
+
     Raises:
         RecipeError: it does not; the message lists everything that is missing.
     """
-    return _checked(path, vocabulary_size=vocabulary_size)
+    return _checked(path, vocabulary_size=vocabulary_size, loads=loads)
 
 
 class ParsedTokenizer:
     """A tokenizer.json; not to be changed, as it is shared.
 
     Attributes:
-        engine: the object of the library `tokenizers`.
         added: the ids of added tokens.
+        size: the number of entries, added tokens included.
+        ids: all of them.
         problems: why later phases cannot use it; empty where they can.
     """
 
     def __init__(self, text: str):
-        self.engine = Tokenizer.from_str(text)
-        spec = json.loads(text)
+        self._text = text
+        spec = msgspec.json.decode(text, type=dict[str, Any])
         self.added = {token["content"]: int(token["id"]) for token in spec.get("added_tokens", ())}
         self.problems = (*_missing_specials(spec), *_not_byte_level(spec))
+        entries = (spec.get("model") or {}).get("vocab") or {}
+        vocabulary = (
+            entries if isinstance(entries, dict) else {}
+        )  # a list in models that are no BPE
+        self.size = len(vocabulary.keys() | self.added.keys())
+        self.ids = frozenset([*vocabulary.values(), *self.added.values()])
 
     @cached_property
-    def size(self) -> int:
-        """The number of entries, added tokens included."""
-        return self.engine.get_vocab_size(with_added_tokens=True)
+    def engine(self) -> Tokenizer:
+        """The object of the library `tokenizers`.
 
-    @cached_property
-    def ids(self) -> frozenset[int]:
-        """All ids."""
-        return frozenset(self.engine.get_vocab(with_added_tokens=True).values())
-
-    @cached_property
-    def highest_id(self) -> int:
-        """The largest id."""
-        return max(self.ids)
+        Raises:
+            Exception: the library does not load it, and raises nothing more exact.
+        """
+        return Tokenizer.from_str(self._text)
 
     @cached_property
     def num_reserved(self) -> int:
@@ -114,17 +125,21 @@ def text_of(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def parsed(text: str) -> ParsedTokenizer:
-    """Returns a tokenizer.json; the last one is kept, for parsing it takes a second of CPU time.
+    """Returns a tokenizer.json; the last one is kept.
 
     Raises:
-        Exception: it is none; `tokenizers` raises nothing more exact.
+        Exception: it is none.
     """
     return ParsedTokenizer(text)
 
 
-def _read(path: str | os.PathLike[str]) -> ParsedTokenizer:
+def _read(path: str | os.PathLike[str], *, loads: bool) -> ParsedTokenizer:
     try:
-        return parsed(text_of(Path(path).read_bytes()))
+        tokenizer = parsed(text_of(Path(path).read_bytes()))
+        size = tokenizer.engine.get_vocab_size(with_added_tokens=True) if loads else tokenizer.size
+        if size != tokenizer.size:
+            raise ValueError(f"it names {tokenizer.size} entries, tokenizers loads {size} of them")
+        return tokenizer
     except OSError as failure:
         raise RecipeError(f"{KEY}: {path}: cannot be read: {failure.strerror}") from failure
     except Exception as failure:  # tokenizers raises bare Exception on a file it cannot parse
@@ -132,7 +147,7 @@ def _read(path: str | os.PathLike[str]) -> ParsedTokenizer:
 
 
 def _wrong_size(tokenizer: ParsedTokenizer, vocabulary_size: int) -> Iterator[str]:
-    size, highest = len(tokenizer.ids), tokenizer.highest_id
+    size, highest = len(tokenizer.ids), max(tokenizer.ids, default=-1)
     if size != vocabulary_size:
         yield f"must have {vocabulary_size} entries, got {size}"
     elif highest != vocabulary_size - 1:

@@ -78,11 +78,17 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     return PhasePlan(PHASE, fingerprint, folder, units, steps, results.survivors.posts)
 
 
-def check_tokenizer(job: Job) -> None:
-    """Raises RecipeError where a frozen tokenizer is not one that the run can use."""
+def check_tokenizer(job: Job, *, loads: bool = True) -> None:
+    """Raises RecipeError where a frozen tokenizer is not one that the run can use.
+
+    Args:
+        job: whose recipe may name one.
+        loads: whether it is loaded, too, which takes a second; a plan reads it alone.
+    """
     if job.recipe.vocabulary.tokenizer is not None:
         with local_copies.scope():
-            _special_tokens(job, load_frozen(local_copies.fetch(job.recipe.vocabulary.tokenizer)))
+            path = local_copies.fetch(job.recipe.vocabulary.tokenizer)
+            _special_tokens(job, load_frozen(path, loads=loads))
 
 
 def _special_tokens(job: Job, made: VocabularyIds) -> DocumentTokens:
