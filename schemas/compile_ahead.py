@@ -8,14 +8,17 @@ beside them.
 
 import contextlib
 import hashlib
+import itertools
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from sluice.schemas import kernel_cache
 from sluice.schemas.kernel import Kernel, kernel_folder
@@ -39,6 +42,8 @@ MODULES = (
     "sluice.pipeline.inputs.jsonl_scan",
 )
 """Our modules that declare kernels, but those that train the shipped models: these need more libraries."""
+MOST_PROCESSES = 4
+"""That compile side by side; each has some 400 MB, and compiles what its kernels call, too."""
 _SAME_PROCESSOR = re.compile(r"(?:vendor_id|model name|flags|CPU part|Features)\s*:.*")
 
 
@@ -54,10 +59,37 @@ def compile_kernels(say: Callable[[str], object]) -> None:
         kernel_cache.mark_used(path)
     else:
         say("compiling kernels (once; a minute or two)")
-        for kernel in kernels():
-            _ = kernel.dispatcher
+        with _other_processes() as others:
+            if others:
+                _compile(0, len(others) + 1)
+        _compile(0, 1)  # what the others compiled is loaded, and what they did not is compiled
         with contextlib.suppress(OSError):
             kernel_cache.write_whole(path, b"")
+
+
+def _compile(part: int, of: int) -> None:
+    for kernel in itertools.islice(kernels(), part, None, of):
+        _ = kernel.dispatcher
+
+
+@contextlib.contextmanager
+def _other_processes() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Compiles a share of the kernels in a process for each other core; the block's end waits for them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    number, others = min(cores, MOST_PROCESSES), []
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for part in range(1, number):
+        command = [sys.executable, "-P", "-m", __spec__.name, str(part), str(number)]
+        quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        others.append(subprocess.Popen(command, env={**os.environ, **paths}, **quiet))
+    try:
+        yield others
+        for process in others:
+            process.wait()
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
 
 
 def kernels() -> Iterator[Kernel]:
@@ -93,5 +125,7 @@ def _processor() -> list[str]:
     return [platform.machine(), platform.processor()]
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:]:
+    _compile(*map(int, sys.argv[1:]))
+elif __name__ == "__main__":
     compile_kernels(lambda line: print(line, file=sys.stderr, flush=True))

@@ -1,5 +1,6 @@
 """All kernels are compiled ahead, once, and the user is told before it begins."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Built]:
     only = Built()
     monkeypatch.setenv("SLUICE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(compile_ahead, "kernels", lambda: iter([only]))
+    monkeypatch.setattr(compile_ahead, "MOST_PROCESSES", 1)
     kernel.kernel_folder.cache_clear()
     yield only
     kernel.kernel_folder.cache_clear()
@@ -64,6 +66,30 @@ def test_it_is_done_once_and_said_before(built: Built) -> None:
     assert said() == ["compiling kernels (once; a minute or two)"]
     assert said() == []
     assert built.times == 1
+
+
+def test_processes_share_the_kernels(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With three there are two others, each with its share; then this one builds what there is left."""
+    every = [Built() for _ in range(7)]
+    started: list[list[str]] = []
+
+    class Process:
+        def __init__(self, command: list[str], **_: object) -> None:
+            started.append(command[-2:])
+            compile_ahead._compile(*map(int, command[-2:]))
+
+        def wait(self) -> None:
+            assert [each.times for each in every] == [1] * 7
+
+        def kill(self) -> None: ...
+
+    monkeypatch.setattr(compile_ahead, "kernels", lambda: iter(every))
+    monkeypatch.setattr(compile_ahead, "MOST_PROCESSES", 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(compile_ahead.subprocess, "Popen", Process)
+    said()
+    assert started == [["1", "3"], ["2", "3"]]
+    assert [each.times for each in every] == [2] * 7
 
 
 def test_it_is_done_again_for_other_sources_and_processors(
