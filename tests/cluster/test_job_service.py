@@ -11,7 +11,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from sluice.pipeline.engine.run import _finish
+from sluice.pipeline.engine.beam.run import _finish
 from sluice.schemas.errors import SluiceError
 from tests.cluster.job_service import STATE, JobService
 from tests.cluster.spark import flags

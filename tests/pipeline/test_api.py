@@ -289,16 +289,25 @@ def test_interrupted_and_resumed(job: Job, frozen: Job, tmp_path: Path) -> None:
     """Ctrl-C in a notebook is a KeyboardInterrupt; the same call, in the same process, resumes."""
     out, files = tmp_path / "out", str(job.sample / "posts-*.jsonl.gz")
     changed = {"vocabulary.tokenizer": str(job.tokenizer)}
-    timers: list[threading.Timer] = []
+    asking, ended = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        # Python drops what a signal raises in a destructor: who presses Ctrl-C does it again.
+        asking.wait()
+        pause = 0.2
+        while not ended.wait(pause):
+            os.kill(os.getpid(), signal.SIGINT)
+            pause = 2.0
 
     def interrupt(progress: sluice.Progress) -> None:
-        if progress.phase == "clean" and not timers:
-            timers.append(threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)))
-            timers[0].start()
+        if progress.phase == "clean":
+            asking.set()
 
+    threading.Thread(target=ask, daemon=True).start()
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         sluice.run(job.recipe, inputs=files, output=out, overrides=changed, progress=interrupt)
+    ended.set()
     assert time.monotonic() - begun < 60
     assert not (out / "COMPLETED").exists()
     sluice.run(job.recipe, inputs=files, output=out, overrides=changed)

@@ -34,16 +34,19 @@ class Meet:
     counts: ClassVar = NoCounts
 
     def do(self, unit: Unit, attempt: Attempt) -> NoCounts:
+        self.meet()
+        path = attempt.path("who", suffix=".txt")
+        Path(path).write_text(str(os.getpid()))
+        attempt.add("who", path)
+        return NoCounts()
+
+    def meet(self) -> None:
         place = Path(self.folder).with_name("met")
         place.mkdir(exist_ok=True)
         (place / str(os.getpid())).touch()
         until = time.monotonic() + MEETING_SECONDS
         while len(list(place.iterdir())) < self.processes and time.monotonic() < until:
             time.sleep(0.01)
-        path = attempt.path("who", suffix=".txt")
-        Path(path).write_text(str(os.getpid()))
-        attempt.add("who", path)
-        return NoCounts()
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class ElsewhereOnly(Meet):
     fate: Callable[[], None] = os.abort
 
     def do(self, unit: Unit, attempt: Attempt) -> NoCounts:
+        self.meet()
         if os.getpid() != self.run:
             self.fate()
         return Meet.do(self, unit, attempt)

@@ -248,7 +248,7 @@ def test_two_transformers_in_turn(
 def test_units_and_workers_do_not_show(
     job: Job, tiny: Tiny, plain: Path, without: Path, tmp_path: Path
 ) -> None:
-    """One worker writes the bytes of two."""
+    """Beam with one worker writes the bytes of this process."""
     path = recipe(job, tmp_path, table(tiny, max_scores={"toxicity": CUT}))
     out = linked_output(without, tmp_path / "out")
     assert run(job, path, out, "--", "--direct_num_workers=1") == 0
@@ -387,7 +387,7 @@ def test_a_failed_run_goes_on(
     linked_output(without, tmp_path / "out")
     with monkeypatch.context() as broken:
         broken.setattr(inference, "score_unit", breaks)
-        assert run(job, path, tmp_path / "out", "--", "--direct_num_workers=1") != 0
+        assert run(job, path, tmp_path / "out") != 0
     told = capsys.readouterr().err
     assert f"classify_{MODEL}, unit-00002" in told
     done = sorted((tmp_path / "out").glob(f"work/classify-*/{MODEL}/unit-*.json"))
