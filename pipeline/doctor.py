@@ -182,12 +182,13 @@ def _memory() -> Check:
     free = free_memory()
     if free is None:
         return Check(name="memory", found="not known: nothing says how much is free")
-    found = f"{size(free)} free, for {max(1, free // WORKER_BYTES)} workers at 0.6 GB each"
+    workers, each = max(1, free // WORKER_BYTES), f"{WORKER_BYTES / 1e9:.1f} GB"
+    found = f"{size(free)} free, for {workers} workers at {each} each"
     if free < WORKER_BYTES:
         return Check(
             name="memory",
             status="error",
-            found=f"{size(free)} free: a worker takes 0.6 GB, and would be killed",
+            found=f"{size(free)} free: a worker takes {each}, and would be killed",
             remedy="end other programs, or raise the limit of the container",
         )
     if free < TRAINING_BYTES:

@@ -12,7 +12,7 @@ from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens import phase as tokens
-from sluice.pipeline.processes.cores import fitting_processes
+from sluice.pipeline.processes.cores import WORKER_BYTES, fitting_processes
 from sluice.pipeline.report.figures import size
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
@@ -160,7 +160,7 @@ def plan_lines(plan: RunPlan) -> Iterator[str]:
     training = f"; the BPE's training {size(plan.training_bytes)} at most" * bool(
         plan.training_bytes
     )
-    yield f"memory   about 0.6 GB a worker{training}"
+    yield f"memory   about {WORKER_BYTES / 1e9:.1f} GB a worker{training}"
     yield from plan.graphs
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-WORKER_BYTES = 600_000_000
+WORKER_BYTES = 800_000_000
 """Memory of a process that does units of `default.toml`, its models and one unit (benchmarks/workers.py)."""
 _CGROUP, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 

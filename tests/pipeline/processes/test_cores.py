@@ -50,7 +50,7 @@ WHOLE_CPU = {"cpu/cpu.cfs_quota_us": "350000", "cpu/cpu.cfs_period_us": "100000"
 def test_a_container_s_limits_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str]
 ) -> None:
-    """Of 16 cores a group with the time of 3.5 has 4; of 4 GB, with 1 held, 3 are free: five processes."""
+    """Of 16 cores a group with the time of 3.5 has 4; of 4 GB, with 1 held, 3 are free."""
     groups(monkeypatch, tmp_path, own, files)
     assert cores.usable_cores() == 4
     assert cores.free_memory() == 3_000_000_000
