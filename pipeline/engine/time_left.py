@@ -32,7 +32,7 @@ IN_FLIGHT_SHARE = 0.9
 
 
 def stage_seconds(phase: str, *, posts: float, processes: int) -> dict[str, float]:
-    """Returns the seconds that each stage of a phase is expected to take; none for one without a table."""
+    """Returns the seconds that each stage of a phase is expected to take; empty for a phase without costs."""
     share = {stage: 1 if stage in ALONE else processes for stage in CPU_SECONDS.get(phase, {})}
     return {s: CPU_SECONDS[phase][s] * posts / 1e6 / n for s, n in share.items()}
 

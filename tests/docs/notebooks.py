@@ -41,8 +41,9 @@ def _outputs(cell: dict[str, Any], names: dict[str, Any]) -> list[dict[str, Any]
 def _executed(source: str, names: dict[str, Any]) -> tuple[str, Any]:
     """Runs a cell; returns what it printed, and the value of its last expression."""
     tree, last = ast.parse(source), None
-    if tree.body and isinstance(tree.body[-1], ast.Expr):
-        last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
+    if tree.body and isinstance(end := tree.body[-1], ast.Expr):
+        tree.body.pop()
+        last = ast.Expression(end.value)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(tree, "cell", "exec"), names)  # our own notebook
         value = eval(compile(last, "cell", "eval"), names) if last is not None else None

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ class Odd(Filter, frozen=True, kw_only=True, tag="odd"):
     max_oddness: float = 0.5
 
     def build(self) -> Scorer:
-        raise NotImplementedError
+        raise NotImplementedError  # tests that need a scorer give one; one test expects this error
 
 
 class OddScreen(Odd, frozen=True, kw_only=True, tag="odd_screen"):
@@ -114,7 +115,7 @@ def test_a_missing_library_is_no_fault_of_a_post() -> None:
     """A scorer that imports what is not there stops the run, rather than lose every post."""
 
     def score(batch: Batch) -> Scores:
-        import no_such_library  # noqa: F401  # type: ignore[import-not-found]
+        import_module("no_such_library")
 
         return ones(batch)
 
@@ -146,7 +147,7 @@ def test_what_build_raises_is_passed_on() -> None:
 
     class Machineless(Odd, frozen=True, kw_only=True, tag="machineless"):
         def build(self) -> Scorer:
-            return None  # type: ignore[return-value]
+            return cast("Scorer", None)
 
     with pytest.raises(InputError, match="no model"):
         built(Unreadable())

@@ -60,7 +60,7 @@ def test_json_and_exit_code(
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less than a worker is an error, less than the training of a vocabulary a warning."""
+    """Too little free memory for a worker is an error; too little to train a vocabulary is a warning."""
     for free, status in ((500_000_000, "error"), (2_000_000_000, "warning"), (9 << 30, "ok")):
         monkeypatch.setattr(doctor, "free_memory", lambda free=free: free)
         assert found("memory").status == status

@@ -146,7 +146,7 @@ def beam_options(flags: Sequence[str], *, processes: int = 1) -> PipelineOptions
 
     Args:
         flags: Beam's; they win over ours.
-        processes: that share the work of the local runner; one has a thread.
+        processes: how many share the work of Beam's local runner; with one, the runner uses a thread of ours.
     """
     named, local = {flag.partition("=")[0] for flag in flags}, {}
     if "--runner" not in named:
