@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sluice.pipeline.inputs.arrow_files import group_layout
+from sluice.pipeline.inputs.formats import FileFormat, format_of_name
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
 from sluice.pipeline.storage.globs import common_folder, find, relative, unreadable
@@ -19,16 +20,6 @@ from sluice.schemas.errors import InputError
 from sluice.schemas.post import ROW_BITS
 
 Identity = Literal["sha256", "listing"]
-Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"]
-
-EXTENSIONS: Final[dict[str, Format]] = {
-    **{f".{name}": "jsonl" for name in ("jsonl", "ndjson", "json")},
-    **{f".{name}.gz": "jsonl.gz" for name in ("jsonl", "ndjson", "json")},
-    **{f".{name}.zst": "jsonl.zst" for name in ("jsonl", "ndjson", "json")},
-    ".parquet": "parquet",
-    **{f".{name}": "arrow" for name in ("arrow", "feather", "ipc")},
-}
-"""How a file's name ends, in any case -> its format."""
 
 UNIT_BYTES: Final = 32_000_000
 """Bytes on disk that a unit of plain JSON lines, row groups or record batches holds at most."""
@@ -44,14 +35,14 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
         bytes: size on disk.
         sha256: hexadecimal, of the bytes on disk; "" where the listing is believed.
         modified_ns: the last change as listed, nanoseconds since 1970; 0 where there is a sha256.
-        format: one of EXTENSIONS.
+        format: what it is.
     """
 
     path: str
     bytes: int
     sha256: str = ""
     modified_ns: int = 0
-    format: Format
+    format: FileFormat
 
     @property
     def identity(self) -> tuple[str, int, str]:
@@ -89,7 +80,7 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
 
     file: int
     path: str
-    format: Format
+    format: FileFormat
     kind: Literal["bytes", "groups", "whole"]
     start: int
     stop: int
@@ -158,12 +149,11 @@ def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit
     return list(chain.from_iterable(storage.in_threads(cut_one, list(enumerate(inventory.files)))))
 
 
-def _format(path: str) -> Format:
-    name = path.rpartition("/")[2].lower()
-    for extension, format_ in EXTENSIONS.items():
-        if name.endswith(extension):
-            return format_
-    raise InputError(f"{path}: unknown extension; known: {', '.join(EXTENSIONS)}")
+def _format(path: str) -> FileFormat:
+    named = format_of_name(path)
+    if named.content is None:
+        raise InputError(f"{path}: unknown extension; known: .jsonl, .parquet, .arrow")
+    return FileFormat(layers=named.layers, content=named.content)
 
 
 def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterator[InputUnit]:
@@ -171,9 +161,9 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
     whole = InputUnit(
         file=index, path=file.path, format=file.format, kind="whole", start=0, stop=size, bytes=size
     )
-    if file.format == "jsonl":
+    if file.format == FileFormat(content="json"):
         return _cut_lines(whole, path, unit_bytes)
-    if file.format in ("parquet", "arrow"):
+    if file.format.has_groups:
         return _cut_groups(whole, path, unit_bytes)
     return iter([whole])
 
@@ -207,7 +197,7 @@ def _cut_after_line(
 
 
 def _cut_groups(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
-    groups = group_layout(path, name=whole.path, format=whole.format)
+    groups = group_layout(path, name=whole.path, format=whole.format.content)
     if groups is None:
         yield whole
         return

@@ -77,9 +77,9 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
 
     def check_one(file: InputFile) -> None:
         path = storage.join(inventory.root, file.path)
-        arrow_files.check_columns(path, name=file.path, format=file.format, mapping=mapping)
+        arrow_files.check_columns(path, name=file.path, format=file.format.content, mapping=mapping)
 
-    with_schemas = [f for f in inventory.files if f.format in ("parquet", "arrow")]
+    with_schemas = [f for f in inventory.files if f.format.has_groups]
     for _ in storage.in_threads(check_one, with_schemas):
         pass
 
@@ -96,9 +96,11 @@ class _Reading:
 
     def batches(self) -> Iterator[ReadBatch]:
         unit, mapping = self._unit, self._mapping
-        if unit.format not in ("parquet", "arrow"):
+        if unit.format.is_text:
             return self._lines()
-        arrow_files.check_columns(self._path, name=unit.path, format=unit.format, mapping=mapping)
+        arrow_files.check_columns(
+            self._path, name=unit.path, format=unit.format.content, mapping=mapping
+        )
         return self._groups()
 
     def _lines(self) -> Iterator[ReadBatch]:
@@ -120,12 +122,12 @@ class _Reading:
 
     def _pieces(self) -> Iterator[bytes]:
         unit, size = self._unit, self._options.block_bytes
-        if unit.format == "jsonl":
+        if not unit.format.layers:
             pieces = byte_streams.plain(
                 self._path, start=unit.start, stop=unit.stop, block_bytes=size
             )
         else:
-            codec = unit.format.removeprefix("jsonl.")
+            (codec,) = unit.format.layers
             pieces = byte_streams.decompressed(self._path, codec=codec, block_bytes=size)
         return byte_streams.without_bom(pieces) if unit.start == 0 else pieces
 
@@ -135,7 +137,11 @@ class _Reading:
         if unit.kind == "whole":
             yield from self._group(arrow_files.stream_batches(self._path, **how), row, None)
             return
-        read = arrow_files.parquet_batches if unit.format == "parquet" else arrow_files.ipc_batches
+        read = (
+            arrow_files.parquet_batches
+            if unit.format.content == "parquet"
+            else arrow_files.ipc_batches
+        )
         for group, num_rows in zip(range(unit.start, unit.stop), unit.group_rows, strict=True):
             yield from self._group(read(self._path, group=group, **how), row, row + num_rows)
             row += num_rows

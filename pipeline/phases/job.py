@@ -31,7 +31,7 @@ FORMAT = 7
 _INPUTS = {"phase": "inputs", "format": 5, "sluice": "0.1.0"}
 """Begins the hash of the inputs, as version 0.1 wrote it: outputs and histories know their inputs by it."""
 
-INPUT_EXPANSION = {"gz": 4.0, "zst": 5.0, "parquet": 3.0}
+INPUT_EXPANSION = {"gz": 4.0, "bz2": 5.0, "xz": 5.0, "zst": 5.0, "parquet": 3.0}
 """Bytes of JSON for a byte of a compressed input, about; only plans and partition counts use it."""
 KEY_PARTITION_BYTES = 32 << 20
 MAX_PARTITIONS = 4096
@@ -67,7 +67,8 @@ class Job:
         """Bytes of JSON that the inputs hold, about."""
         total = 0.0
         for file in self.inventory.files:
-            total += file.bytes * INPUT_EXPANSION.get(str(file.format).rpartition(".")[2], 1.0)
+            packed = (*file.format.layers, file.format.content)
+            total += file.bytes * max(INPUT_EXPANSION.get(part, 1.0) for part in packed)
         return int(total)
 
     @property
