@@ -11,6 +11,7 @@ import pyarrow as pa
 from sluice.filters.base import Filter, on_grid
 from sluice.filters.partition import Verdicts
 from sluice.pipeline.inputs import arrow_files
+from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.phases.clean.batches import Clean, cleaner
 from sluice.pipeline.recipes import loader
@@ -82,7 +83,9 @@ def filter_table(
     """
     settings = loader.load(recipe, overrides=overrides)
     options = ReadOptions(
-        columns=settings.input.columns, max_text_bytes=settings.input.max_text_bytes
+        columns=settings.input.columns,
+        ids=settings.input.ids,
+        max_text_bytes=settings.input.max_text_bytes,
     )
     clean = cleaner(settings.filters, settings.language.model)
     schema = scores_schema(settings.filters)
@@ -130,13 +133,13 @@ def _parts(
     table: pa.Table, options: ReadOptions, clean: Clean
 ) -> Iterator[tuple[pa.RecordBatch, list[Verdicts]]]:
     """Yields the malformed rows and the verdicts of a part of the table, in the order of the rows."""
-    mapping = columns.column_mapping(options.columns)
+    mapping = id_mapping(options.columns, options.ids)
     arrow_files.check_schema(table.schema, name=TABLE, mapping=mapping)
     table = table.select(arrow_files.wanted_columns(table.column_names, mapping=mapping))
     first_row, origin = 0, columns.Origin(0, TABLE)
     for batch in table.to_batches(max_chunksize=options.batch_rows):
         raw, faults = arrow_files.raw_posts(batch, mapping=mapping, first_row=first_row)
-        limit = options.max_text_bytes
+        raw, limit = make_ids(raw, ids=options.ids, path=TABLE), options.max_text_bytes
         posts, malformed = columns.split_rows(raw, faults, origin=origin, max_text_bytes=limit)
         yield malformed, list(clean(posts))
         first_row += batch.num_rows

@@ -90,7 +90,7 @@ def check_schema(schema: pa.Schema, *, name: str, mapping: ColumnMapping) -> Non
     """
     for column, names in mapping.items():
         present = [candidate for candidate in names if candidate in schema.names]
-        if not present and column in _REQUIRED:
+        if names and not present and column in _REQUIRED:
             raise InputError(
                 f"{name}: no column {' or '.join(map(repr, names))} for {column}; it has "
                 f'{", ".join(schema.names) or "none"}: set input.columns.{column} = "..."'

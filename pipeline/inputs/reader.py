@@ -11,6 +11,8 @@ from sluice.pipeline.inputs.byte_streams import OVERLONG, StreamBrokenError, lin
 from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.jsonl_scan import scan_lines
+from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
+from sluice.pipeline.recipes.schema import IdRule
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.globs import unreadable
@@ -20,11 +22,12 @@ from sluice.schemas.post import POST
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How units are read. Only the first three show in what comes out.
+    """How units are read. Only the first four show in what comes out.
 
     Attributes:
         columns: POST column -> input column, "" to leave it out; columns not named here are looked
             for by `sluice.schemas.post.DEFAULT_MAPPING`.
+        ids: where the ids of posts come from.
         max_text_bytes: longer texts are malformed.
         max_line_bytes: longer lines are malformed, and are not held in memory.
         block_bytes: bytes that are read at a time.
@@ -32,6 +35,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     columns: dict[str, str] = {}
+    ids: IdRule = "column"
     max_text_bytes: int = 65_536
     max_line_bytes: int = 8 << 20
     block_bytes: int = 4 << 20
@@ -73,7 +77,7 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
         inventory: the files; only schemas of Parquet and Arrow files are read.
         options: how they will be read.
     """
-    mapping = columns.column_mapping(options.columns)
+    mapping = id_mapping(options.columns, options.ids)
 
     def check_one(file: InputFile) -> None:
         path = storage.join(inventory.root, file.path)
@@ -91,7 +95,7 @@ class _Reading:
         path = storage.join(root, unit.path)
         self._path = local_copies.fetch(path) if unit.kind == "whole" else path
         self._unit, self._options = unit, options
-        self._mapping = columns.column_mapping(options.columns)
+        self._mapping = id_mapping(options.columns, options.ids)
         self._origin = columns.Origin(unit.file, unit.path)
 
     def batches(self) -> Iterator[ReadBatch]:
@@ -168,6 +172,7 @@ class _Reading:
 
     def _split(self, raw: RawPosts, faults: list[Fault]) -> ReadBatch:
         limit = self._options.max_text_bytes
+        raw = make_ids(raw, ids=self._options.ids, path=self._unit.path)
         return ReadBatch(
             *columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
         )

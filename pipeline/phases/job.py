@@ -189,7 +189,11 @@ def key_partitions(job: Job) -> int:
 
 def read_options(recipe: Recipe) -> ReadOptions:
     """Returns how the reader is to read."""
-    return ReadOptions(columns=recipe.input.columns, max_text_bytes=recipe.input.max_text_bytes)
+    return ReadOptions(
+        columns=recipe.input.columns,
+        ids=recipe.input.ids,
+        max_text_bytes=recipe.input.max_text_bytes,
+    )
 
 
 def keep_units(job: Job) -> None:

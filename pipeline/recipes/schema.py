@@ -19,6 +19,9 @@ else:
 
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
+IdRule = Literal["column", "per_file", "file_row", "content"]
+MADE_IDS: Final = ("file_row", "content")
+"""The rules that read no id."""
 MAX_SAMPLE = 1 / 16
 """Of a screen's rejects, clean keeps the texts of so many at most, for the sample of a cascade."""
 
@@ -35,6 +38,8 @@ class InputSection(RecipeSection, frozen=True):
         identity: what tells a file from another of its name: its sha256, for which all bytes are read
             before the run, or the size and the time that its filesystem lists.
         columns: POST column -> the input's name for it, where it is not the default.
+        ids: where ids come from: the input's column; the column, which counts within a file alone, so
+            that the file is put before it; the file and the row; or a hash of the text.
         max_text_bytes: a longer text is malformed (`text_too_long`).
         unit_bytes: plain JSONL and Parquet are cut into units of about this size.
     """
@@ -42,8 +47,15 @@ class InputSection(RecipeSection, frozen=True):
     files: tuple[str, ...] = ()
     identity: Literal["sha256", "listing"] = "sha256"
     columns: dict[str, str] = {}
+    ids: IdRule = "column"
     max_text_bytes: Positive = 65_536
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
+
+    def __post_init__(self) -> None:
+        if self.ids in MADE_IDS and "post_id" in self.columns:
+            raise ValueError(
+                f"columns.post_id has no effect with ids = {self.ids!r}, which makes them: leave one out"
+            )
 
 
 class LimitsSection(RecipeSection, frozen=True):

@@ -25,6 +25,7 @@ def part(job: Job) -> dict[str, Any]:
     return {
         "inputs": [f.identity for f in job.inventory.files],
         "columns": recipe.input.columns,
+        "ids": recipe.input.ids,
         "max_text_bytes": recipe.input.max_text_bytes,
         "unit_bytes": recipe.input.unit_bytes,
         "language": [LANGUAGE_VERSION, job.language_fingerprint],
