@@ -62,7 +62,7 @@ def run(
         for line in history_lines(job):
             told.info("%s", line)
         results, runs = run_phases(job, using, progress=progress, meter=meter)
-        totals.check(results)
+        totals.check(job, results)
         files = [written.entry.name for written in manifest.contract_files(job, results)]
         output_folder.keep_only(out, files)
         write_json(storage.join(out, "manifest.json"), manifest.manifest(job, results))

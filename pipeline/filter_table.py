@@ -140,8 +140,8 @@ def _parts(
     for batch in table.to_batches(max_chunksize=options.batch_rows):
         raw, faults = arrow_files.raw_posts(batch, mapping=mapping, first_row=first_row)
         raw, limit = make_ids(raw, ids=options.ids, path=TABLE), options.max_text_bytes
-        posts, malformed = columns.split_rows(raw, faults, origin=origin, max_text_bytes=limit)
-        yield malformed, list(clean(posts))
+        read = columns.split_rows(raw, faults, origin=origin, max_text_bytes=limit)
+        yield read.rejected, list(clean(read.posts))
         first_row += batch.num_rows
 
 

@@ -144,10 +144,41 @@ class ScreenCounts(Counts):
     bins: Table = {}
 
 
+class ReadTally(Counts):
+    """What readers found: every record gives posts, or is a notice, or is a dead letter.
+
+    Attributes:
+        records: things of the input: JSON values, elements of an array, rows.
+        records_with_posts: those that gave posts.
+        notices: those that are known to hold no post, by kind: a delete, a limit.
+        dead_letters: those that could not be read.
+        posts: in `records_with_posts`.
+        nulled: values that could not be read and are null, by POST column.
+        replaced: characters that are no Unicode text and became U+FFFD, by POST column.
+    """
+
+    records: int = 0
+    records_with_posts: int = 0
+    notices: Table = {}
+    dead_letters: int = 0
+    posts: int = 0
+    nulled: Table = {}
+    replaced: Table = {}
+
+    @property
+    def equation(self) -> str:
+        """The records' equation in figures, as the report and the terminal print it."""
+        return (
+            f"{self.records:,} records = {self.records_with_posts:,} with posts + "
+            f"{sum(self.notices.values()):,} notices + {self.dead_letters:,} dead letters"
+        )
+
+
 class ReadCounts(Counts):
-    """A stage that reads posts of the input."""
+    """A stage that reads posts of the input; `input` is None in units of a version before 0.3."""
 
     read: int = 0
+    input: ReadTally | None = None
 
 
 class CleanCounts(ReadCounts):

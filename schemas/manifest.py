@@ -11,7 +11,7 @@ import msgspec
 from sluice.schemas.counts import PhaseCounts
 from sluice.schemas.names import inside
 from sluice.schemas.origin import FilterOrigin
-from sluice.schemas.report import ModelFile, PostReport, TokenLedger, TokenReport
+from sluice.schemas.report import InputReport, ModelFile, PostReport, TokenLedger, TokenReport
 
 MANIFEST_VERSION: Final = 1
 
@@ -76,6 +76,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     Attributes:
         recipe: the recipe with its defaults and without paths, as JSON.
         filters: in recipe order; none in an output of a version before 0.3.
+        input: None in an output of a version before 0.3.
     """
 
     manifest_version: int
@@ -86,6 +87,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     filters: list[FilterVersion] = []
     models: list[ModelFile]
     phases: PhaseCounts
+    input: InputReport | None = None
     posts: PostReport
     tokens: TokenReport
     token_ledger: TokenLedger

@@ -14,6 +14,7 @@ from sluice.schemas.counts import (
     Counts,
     EntryUse,
     PostTally,
+    ReadTally,
     Table,
     TrainingWords,
 )
@@ -71,6 +72,29 @@ class PostReport(Section):
         missing = self.read - self.kept - dropped - self.malformed - self.errors
         if missing:
             raise LedgerError(f"the ledger does not balance: {self.equation}: off by {missing:,}")
+
+
+class InputReport(ReadTally):
+    """What the files held.
+
+    Attributes:
+        files: of the input, empty ones included.
+        notes: what is odd about a file and costs no post: an extension that does not fit, an empty file.
+    """
+
+    files: int = 0
+    notes: list[str] = []
+
+    def check(self, posts: PostReport) -> None:
+        """Raises LedgerError unless every record is accounted for, once, and every post comes of one."""
+        known = self.records_with_posts + sum(self.notices.values()) + self.dead_letters
+        if self.records != known:
+            raise LedgerError(f"the ledger does not balance: {self.equation}")
+        if (self.posts, self.dead_letters) != (posts.read - posts.malformed, posts.malformed):
+            raise LedgerError(
+                f"the ledger does not balance: the input has {self.posts:,} posts and {self.dead_letters:,} "
+                f"dead letters; {posts.read:,} posts were read, {posts.malformed:,} of them malformed"
+            )
 
 
 class TokenReport(Section):
@@ -220,9 +244,10 @@ class Fairness(Section):
 
 
 class LedgerReport(Section):
-    """Both equations in figures; a run whose ledger does not balance ends without a report."""
+    """The equations in figures; a run whose ledger does not balance ends without a report."""
 
     balanced: bool = False
+    input: str = ""
     posts: str = ""
     tokens: str = ""
 
@@ -472,11 +497,16 @@ class Versions(Section):
 
 
 class Report(Section):
-    """report.json. `report_version` is raised where a key changes its meaning or goes."""
+    """report.json. `report_version` is raised where a key changes its meaning or goes.
+
+    Attributes:
+        input: None in a report of a version before 0.3.
+    """
 
     report_version: int = REPORT_VERSION
     sluice: str = ""
     recipe: RecipeName = msgspec.field(default_factory=RecipeName)
+    input: InputReport | None = None
     posts: PostReport = msgspec.field(default_factory=PostReport)
     filters: list[FilterReport] = []
     transformers: list[TransformerReport] = []

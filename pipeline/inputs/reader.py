@@ -1,7 +1,7 @@
 """One unit of an input file to batches of posts and dead letters; every row comes out once."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -17,7 +17,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.globs import unreadable
 from sluice.schemas.payloads import columns
-from sluice.schemas.payloads.columns import Fault, RawPosts
+from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
 from sluice.schemas.post import POST
 
 
@@ -40,13 +40,6 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_line_bytes: int = 8 << 20
     block_bytes: int = 4 << 20
     batch_rows: int = 16_384
-
-
-class ReadBatch(NamedTuple):
-    """Some rows of a unit, each once: posts (POST), dead letters (REJECT), by ascending row."""
-
-    posts: pa.RecordBatch
-    rejected: pa.RecordBatch
 
 
 def read_unit(root: str, unit: InputUnit, options: ReadOptions) -> Iterator[ReadBatch]:
@@ -174,11 +167,10 @@ class _Reading:
         limit = self._options.max_text_bytes
         raw = make_ids(raw, ids=self._options.ids, path=self._unit.path)
         return ReadBatch(
-            *columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
-        )
+        return columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
 
     def _dead_letters(self, faults: list[Fault]) -> ReadBatch:
-        return ReadBatch(_NO_POSTS, columns.malformed_batch(faults, origin=self._origin))
+        return ReadBatch.of(_NO_POSTS, columns.malformed_batch(faults, origin=self._origin))
 
 
 _NO_POSTS = pa.RecordBatch.from_pylist([], schema=POST)

@@ -97,9 +97,13 @@ def _file(of: Verified, entry: ContractFile) -> list[str]:
 
 
 def _ledger(of: Verified) -> Problems:
-    for balance in (of.manifest.posts, of.manifest.token_ledger):
+    manifest = of.manifest
+    checks = [manifest.posts.check, manifest.token_ledger.check]
+    if manifest.input is not None:
+        checks.append(partial(manifest.input.check, manifest.posts))
+    for check in checks:
         try:
-            balance.check()
+            check()
         except LedgerError as error:
             yield str(error)
     yield from table_problems(of.manifest.posts, of.manifest.tokens)
@@ -302,7 +306,7 @@ def _same(name: str, found: Table, expected: Table) -> Problems:
 
 CHECKS: dict[str, Callable[[Verified], Problems]] = {
     "files: every file of the manifest, its size and SHA-256, and no other": _files,
-    "ledger: posts and tokens balance, every table sums to its total": _ledger,
+    "ledger: records, posts and tokens balance, every table sums to its total": _ledger,
     "tokenizer: loads, with the vocabulary's size": _tokenizer,
     "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
     "provenance: pieces follow without gaps, documents end where pieces do": _provenance,

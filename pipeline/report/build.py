@@ -17,6 +17,7 @@ from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.totals import (
     REASONS,
+    input_report,
     post_report,
     ratio,
     token_ledger,
@@ -57,10 +58,12 @@ def report(
 ) -> Report:
     """Returns the report of a run whose ledger balances; engine and processes are what did the work."""
     posts, ledger, phases = post_report(results), token_ledger(results), results.phases
+    files = input_report(job, results)
     seconds = sum(run.cost.seconds for run in runs.values())
     return Report(
         sluice=version("sluice"),
         recipe=RecipeName(name=job.recipe.name, fingerprint=results.fingerprints["tokens"]),
+        input=files,
         posts=posts,
         filters=filter_reports(job, results),
         transformers=transformer_reports(job, results),
@@ -68,7 +71,12 @@ def report(
         documents=phases.tokens.pack.documents,
         tokens=token_report(results),
         encoded_by=phases.tokens.encode.engines,
-        ledger=LedgerReport(balanced=True, posts=posts.equation, tokens=ledger.equation),
+        ledger=LedgerReport(
+            balanced=True,
+            input=files.equation,
+            posts=posts.equation,
+            tokens=ledger.equation,
+        ),
         token_ledger=ledger,
         vocabulary=vocabulary_report(job, results),
         sequences=sequence_report(job, results),

@@ -14,7 +14,7 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
-from sluice.pipeline.report.totals import post_report, token_ledger, token_report
+from sluice.pipeline.report.totals import input_report, post_report, token_ledger, token_report
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units.manifest import FileEntry, UnitManifest, done_units, manifests
@@ -71,6 +71,7 @@ def manifest(job: Job, results: Results) -> Manifest:
         ],
         models=list(model_files(job)),
         phases=results.phases,
+        input=input_report(job, results),
         posts=post_report(results),
         tokens=token_report(results),
         token_ledger=token_ledger(results),

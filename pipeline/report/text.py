@@ -2,7 +2,7 @@
 
 from sluice.pipeline.ledger.tally import most_first
 from sluice.pipeline.report.figures import digits, large, plural
-from sluice.schemas.report import Report, TrainingReport, TransformerReport
+from sluice.schemas.report import InputReport, Report, TrainingReport, TransformerReport
 
 
 def funnel(report: Report) -> list[str]:
@@ -14,7 +14,7 @@ def funnel(report: Report) -> list[str]:
         share = 100 * n / max(posts.read, 1)
         return f"{indent}{name:<{28 - len(indent)}}{n:>14,}{share:>8.1f} %"
 
-    lines = [row("posts read", posts.read, "")]
+    lines = [*input_lines(report.input), row("posts read", posts.read, "")]
     copies = {f"{kind} duplicates": n for kind, n in posts.duplicates.items()}
     broken = [("malformed", posts.malformed), ("errors", posts.errors)]
     losses = [*most_first(posts.rejected), *most_first(copies), *broken]
@@ -32,6 +32,19 @@ def funnel(report: Report) -> list[str]:
     lines += map(_transformer_line, report.transformers)
     lines += [f"warning: {w}" for w in report.warnings]
     return lines
+
+
+def input_lines(files: InputReport | None) -> list[str]:
+    """Returns what the files held as a line of the terminal; none of an earlier version's report."""
+    if files is None:
+        return []
+    notices = ", ".join(f"{n:,} {kind}" for kind, n in most_first(files.notices))
+    told = f" of them notices ({notices})," if notices else ""
+    return [
+        f"records   {files.records:>14,}   in {files.files:,} {plural('file', files.files)},{told} "
+        f"{files.dead_letters:,} dead {plural('letter', files.dead_letters)}",
+        *(f"note: {note}" for note in files.notes),
+    ]
 
 
 def _transformer_line(row: TransformerReport) -> str:

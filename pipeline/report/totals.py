@@ -12,6 +12,7 @@ from sluice.schemas.errors import LedgerError
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
 from sluice.schemas.report import (
     SPECIAL_TOKENS,
+    InputReport,
     PostReport,
     TokenLedger,
     TokenReport,
@@ -52,6 +53,14 @@ def post_report(results: Results) -> PostReport:
     )
 
 
+def input_report(job: Job, results: Results) -> InputReport:
+    """Returns what the files held."""
+    total = InputReport(files=len(job.inventory.files))
+    if results.phases.clean.clean.input is not None:
+        total += results.phases.clean.clean.input
+    return total
+
+
 def special_tokens(packed: PackCounts) -> dict[str, int]:
     """Returns the special tokens of documents, by kind."""
     return {kind: getattr(packed, kind) for kind in SPECIAL_TOKENS}
@@ -90,9 +99,10 @@ def token_ledger(results: Results) -> TokenLedger:
     )
 
 
-def check(results: Results) -> None:
-    """Raises LedgerError unless posts and tokens balance, and every table sums to its total."""
+def check(job: Job, results: Results) -> None:
+    """Raises LedgerError unless records, posts and tokens balance, and every table sums to its total."""
     posts, tokens = post_report(results), token_report(results)
+    input_report(job, results).check(posts)
     posts.check()
     token_ledger(results).check()
     problems = list(table_problems(posts, tokens))

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Array, Int64s
+from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError, did_you_mean
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, types, utf8_view
 from sluice.schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS, POST, ROW_BITS
@@ -35,6 +36,9 @@ REASONS: Final = {
     "file says how many there were, else one",
 }
 """Reasons of dead letters of kind `malformed` -> what they mean. A row has one, the first found."""
+
+READ_VERSION: Final = 2
+"""Raised where the same bytes give other posts, dead letters or counts."""
 
 PHASE: Final = "clean"
 STAGE: Final = "read"
@@ -77,10 +81,31 @@ class RawPosts(NamedTuple):
         columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media` and string or any
             timestamp or date for `created_at`.
         source_row_N: (N,) int64, ascending.
+        counts: what the reader has counted beside these rows: notices, nulled and replaced values.
     """
 
     columns: dict[str, pa.Array]
     source_row_N: Int64s
+    counts: ReadTally | None = None
+
+
+class ReadBatch(NamedTuple):
+    """Some records, each once: posts (POST), dead letters (REJECT), by ascending row; and their counts."""
+
+    posts: pa.RecordBatch
+    rejected: pa.RecordBatch
+    counts: ReadTally
+
+    @classmethod
+    def of(
+        cls, posts: pa.RecordBatch, rejected: pa.RecordBatch, counts: ReadTally | None = None
+    ) -> "ReadBatch":
+        """Returns a batch of records of one post each, and of what was counted beside them."""
+        total = ReadTally() if counts is None else counts
+        with_posts, dead = posts.num_rows, rejected.num_rows
+        records = with_posts + dead + sum(total.notices.values())
+        total += ReadTally(records, with_posts, {}, dead, with_posts)
+        return cls(posts, rejected, total)
 
 
 def column_mapping(overrides: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -116,8 +141,8 @@ def coalesce(candidates: Sequence[pa.Array]) -> pa.Array:
 
 def split_rows(
     raw: RawPosts, faults: Sequence[Fault], *, origin: Origin, max_text_bytes: int
-) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Returns (POST batch, REJECT batch): every raw row and every fault once, by ascending row.
+) -> ReadBatch:
+    """Returns posts and dead letters: every raw row and every fault once, by ascending row.
 
     Args:
         raw: rows whose columns have the right types.
@@ -135,9 +160,10 @@ def split_rows(
     bad_N = np.logical_or.reduce(list(masks.values()))
     posts = _post_batch({**raw.columns, "created_at": created_at}, raw.source_row_N, origin)
     if not bad_N.any():
-        return posts, malformed_batch(faults, origin=origin)
+        return ReadBatch.of(posts, malformed_batch(faults, origin=origin), raw.counts)
     all_faults = [*faults, *_column_faults(raw, masks, bad_N)]
-    return posts.filter(pa.array(~bad_N)), malformed_batch(all_faults, origin=origin)
+    posts = posts.filter(pa.array(~bad_N))
+    return ReadBatch.of(posts, malformed_batch(all_faults, origin=origin), raw.counts)
 
 
 def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatch:

@@ -17,6 +17,7 @@ from sluice.pipeline.phases.job import Job, installed, key_partitions, read_opti
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
+from sluice.schemas.payloads.columns import READ_VERSION
 
 
 def part(job: Job) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def part(job: Job) -> dict[str, Any]:
     recipe = job.recipe
     return {
         "inputs": [f.identity for f in job.inventory.files],
+        "read": READ_VERSION,
         "columns": recipe.input.columns,
         "ids": recipe.input.ids,
         "max_text_bytes": recipe.input.max_text_bytes,

@@ -78,6 +78,7 @@ class CleanStage:
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:
             for read in read_unit(self.root, input_unit, self.options):
+                outputs.counts += CleanCounts(input=read.counts)
                 outputs.reject(read.rejected)
                 for part in clean(read.posts):
                     outputs.take(part)

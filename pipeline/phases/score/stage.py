@@ -72,7 +72,8 @@ class ScoreStage:
                 self.root, msgspec.convert(unit.payload, InputUnit), self.options
             ):
                 rejects.write(read.rejected)
-                counts.read += read.rejected.num_rows + read.posts.num_rows
+                num_rows = read.rejected.num_rows + read.posts.num_rows
+                counts += ScoreCounts(read=num_rows, input=read.counts)
                 for part in isolate_failures(Batch(read.posts), apply, phase=PHASE, stage=PHASE):
                     rejects.write(part.rejected)
                 for rows in scored:
