@@ -166,7 +166,6 @@ class _Reading:
     def _split(self, raw: RawPosts, faults: list[Fault]) -> ReadBatch:
         limit = self._options.max_text_bytes
         raw = make_ids(raw, ids=self._options.ids, path=self._unit.path)
-        return ReadBatch(
         return columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
 
     def _dead_letters(self, faults: list[Fault]) -> ReadBatch:
