@@ -6,7 +6,7 @@ decoded costs its own rows and no others, because the layout says how many it ha
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,14 @@ from sluice.schemas.errors import InputError
 from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
 from sluice.schemas.post import MEDIA
 
-_IPC_FILE_MAGIC = b"ARROW1"
-
-
 DECODED_BYTES: Final = 64 << 20
 """Text bytes of a batch at most, but for one row: a few bytes of dictionary may stand for any number."""
 MAX_ROWS_A_BYTE: Final = 64
 """A file that claims more rows for its size is refused: each would become a dead letter."""
+
+
+Place: TypeAlias = Any
+"""Where a file is: its path, or its bytes as a pyarrow Buffer."""
 
 
 class Group(NamedTuple):
@@ -39,13 +40,13 @@ class BrokenGroupError(Exception):
     """The rest of a group cannot be decoded."""
 
 
-def group_layout(path: str, *, name: str, format: str) -> list[Group] | None:
+def group_layout(path: Place, *, name: str, format: str) -> list[Group] | None:
     """Returns the groups of a file in order, or None for an Arrow stream, which has no index.
 
     Args:
         path: where the file is.
         name: what errors call it.
-        format: parquet or arrow.
+        format: parquet, arrow or arrow_stream.
 
     Raises:
         InputError: the file's footer cannot be read, or claims more rows than the file can hold.
@@ -55,7 +56,7 @@ def group_layout(path: str, *, name: str, format: str) -> list[Group] | None:
         if format == "parquet":
             metadata = pq.ParquetFile(source).metadata
             groups = [_parquet_group(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
-        elif _is_ipc_file(path):
+        elif format == "arrow":
             rows = _ipc_batch_rows(source)
             groups = [Group(num_rows, num_bytes // len(rows)) for num_rows in rows]
         else:
@@ -66,13 +67,13 @@ def group_layout(path: str, *, name: str, format: str) -> list[Group] | None:
     return groups
 
 
-def check_columns(path: str, *, name: str, format: str, mapping: ColumnMapping) -> None:
+def check_columns(path: Place, *, name: str, format: str, mapping: ColumnMapping) -> None:
     """Raises InputError where a file lacks a required column or has one of a type no post can have.
 
     Args:
         path: where the file is.
         name: what errors call it.
-        format: parquet or arrow.
+        format: parquet, arrow or arrow_stream.
         mapping: POST column -> names in the input.
     """
     with _explained(name, format):
@@ -108,7 +109,7 @@ def wanted_columns(names: Sequence[str], *, mapping: ColumnMapping) -> list[str]
 
 
 def parquet_batches(
-    path: str, *, group: int, mapping: ColumnMapping, batch_rows: int
+    path: Place, *, group: int, mapping: ColumnMapping, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yields the rows of a Parquet row group, `batch_rows` at a time, only mapped columns.
 
@@ -129,7 +130,7 @@ def parquet_batches(
 
 
 def ipc_batches(
-    path: str, *, group: int, mapping: ColumnMapping, batch_rows: int
+    path: Place, *, group: int, mapping: ColumnMapping, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yields the rows of a batch of an Arrow file, `batch_rows` at a time, only mapped columns.
 
@@ -148,15 +149,23 @@ def ipc_batches(
 
 
 def stream_batches(
-    path: str, *, mapping: ColumnMapping, batch_rows: int
+    path: Any, *, name: str, mapping: ColumnMapping, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Yields the rows of an Arrow stream, `batch_rows` at a time, only mapped columns.
 
+    Args:
+        path: where it is, or something to read it from.
+        name: what errors call it.
+        mapping: POST column -> names in the input.
+        batch_rows: the most rows of a batch.
+
     Raises:
+        InputError: a column is missing or of another type.
         BrokenGroupError: what follows cannot be decoded.
     """
     with _broken_group(), _opened(path) as source:
         reader = pa.ipc.open_stream(source)
+        check_schema(reader.schema, name=name, mapping=mapping)
         names = wanted_columns(reader.schema.names, mapping=mapping)
         for batch in reader:
             batch = batch.select(names)
@@ -304,14 +313,13 @@ def _parquet_group(group: Any) -> Group:
     return Group(group.num_rows, sum(column.total_compressed_size for column in columns))
 
 
-def _opened(path: str) -> Any:
+def _opened(path: Any) -> Any:
     """Returns a file open for reading at any place: a local one mapped, so that nothing is copied."""
+    if isinstance(path, pa.Buffer):
+        return pa.BufferReader(path)
+    if not isinstance(path, str):
+        return pa.PythonFile(path, mode="r")
     return storage.open_input(path) if storage.is_remote(path) else pa.memory_map(path)
-
-
-def _is_ipc_file(path: str) -> bool:
-    with storage.open_input(path) as file:
-        return bool(file.read(len(_IPC_FILE_MAGIC)) == _IPC_FILE_MAGIC)
 
 
 def _ipc_batch_rows(source: Any) -> list[int]:
@@ -321,11 +329,11 @@ def _ipc_batch_rows(source: Any) -> list[int]:
     return [reader.get_batch(index).num_rows for index in range(reader.num_record_batches)]
 
 
-def _schema(path: str, format: str) -> pa.Schema:
+def _schema(path: Place, format: str) -> pa.Schema:
     with _opened(path) as source:
         if format == "parquet":
             return pq.ParquetFile(source).schema_arrow
-        opened = pa.ipc.open_file if _is_ipc_file(path) else pa.ipc.open_stream
+        opened = pa.ipc.open_file if format == "arrow" else pa.ipc.open_stream
         return opened(source).schema
 
 

@@ -1,35 +1,22 @@
-"""The bytes of input files, plain or compressed, cut into blocks of whole lines.
+"""The bytes of input files as UTF-8 text without marks, cut into blocks of whole lines."""
 
-A compressed file that breaks off or is damaged gives every byte that can be decoded before the
-break, then `StreamBrokenError`: the decoder is run again and goes in small steps near the break, so
-that nothing it had already decoded is lost with the call that failed.
-"""
-
+import codecs
+import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-import pyarrow as pa
-from isal import igzip_lib
-
+from sluice.pipeline.inputs.formats import Encoding
+from sluice.pipeline.inputs.sources import Source, StreamBrokenError
 from sluice.pipeline.storage import files as storage
 from sluice.schemas.errors import InputError
 
-_INPUT_BYTES = 1 << 20
-_SALVAGE_STEPS = (1024, 1)
-_BOM = b"\xef\xbb\xbf"
-
-_DAMAGED: Any = igzip_lib.IsalError  # its stub takes the class for an instance
+MARK: Final = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
+_MARKED_LINE = b"\n" + MARK
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 OVERLONG: Final = None
 """Stands in `line_blocks` for one line of more than the allowed bytes."""
-
-
-class StreamBrokenError(Exception):
-    """A compressed file ends early or is damaged: `reason` is truncated_input or corrupt_input."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
 
 
 def plain(path: str, *, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:
@@ -47,42 +34,85 @@ def plain(path: str, *, start: int, stop: int, block_bytes: int) -> Iterator[byt
         raise InputError(f"{path}: has become shorter since it was cut into units")
 
 
-def decompressed(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
-    """Yields the bytes of a gzip (any number of members) or Zstandard (any frames) file.
-
-    Args:
-        path: the file.
-        codec: gz or zst.
-        block_bytes: what a piece holds at least, but for the last, and at most twice.
+def blocks(source: Source, *, block_bytes: int) -> Iterator[bytes]:
+    """Yields all bytes of a source: at least `block_bytes` at a time, but for the last, at most twice.
 
     Raises:
-        StreamBrokenError: after all that could be decoded.
+        StreamBrokenError: after all bytes before the break.
     """
-    held = bytearray()
+    held: list[bytes] = []
+    num_held = 0
     try:
-        for piece in _decoded(path, codec=codec, block_bytes=block_bytes):
-            held += piece
-            if len(held) >= block_bytes:
-                yield bytes(held)
-                held.clear()
+        while data := source.read(block_bytes):
+            held.append(data)
+            num_held += len(data)
+            if num_held >= block_bytes:
+                yield b"".join(held)
+                held, num_held = [], 0
     except StreamBrokenError:
         if held:
-            yield bytes(held)
+            yield b"".join(held)
         raise
     if held:
-        yield bytes(held)
+        yield b"".join(held)
 
 
-def without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields the same bytes without a byte order mark at their start."""
+def as_utf8(pieces: Iterator[bytes], *, encoding: Encoding) -> Iterator[bytes]:
+    """Yields a text in UTF-8; half of a surrogate pair of UTF-16 becomes U+FFFD.
+
+    Raises:
+        StreamBrokenError: a UTF-16 text ends in the middle of a character.
+    """
+    if encoding == "utf-8":
+        yield from pieces
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    for piece in pieces:
+        if text := decoder.decode(piece):
+            yield _encoded(text)
+    if decoder.getstate()[0]:
+        raise StreamBrokenError("truncated_input")
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("\ufffd", text).encode()
+
+
+def without_mark(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yields the same bytes without byte order marks at their start."""
     head = b""
     for piece in pieces:
         head += piece
-        if len(head) >= len(_BOM):
+        while head.startswith(MARK):
+            head = head.removeprefix(MARK)
+        if len(head) >= len(MARK):
             break
-    if head := head.removeprefix(_BOM):
+    if head:
         yield head
     yield from pieces
+
+
+def without_marks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yields JSON text without byte order marks at the start of lines, where joined files leave them."""
+    held = b""
+    try:
+        for piece in without_mark(pieces):
+            piece = held + piece if held else piece
+            keep = next((n for n in (3, 2, 1) if piece.endswith(_MARKED_LINE[:n])), 0)
+            held, piece = (piece[-keep:], piece[:-keep]) if keep else (b"", piece)
+            while MARK in piece and _MARKED_LINE in piece:
+                piece = piece.replace(_MARKED_LINE, b"\n")
+            if piece:
+                yield piece
+    except StreamBrokenError:
+        if held:
+            yield held
+        raise
+    if held:
+        yield held
 
 
 def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[bytes | None]:
@@ -112,86 +142,3 @@ def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[byt
         yield OVERLONG
     elif rest:
         yield rest
-
-
-def _decoded(path: str, *, codec: str, block_bytes: int) -> Iterator[bytes]:
-    """Yields pieces of at most `block_bytes`; near a break, small ones."""
-    if storage.size(path) == 0:
-        raise StreamBrokenError("truncated_input")
-    decode = _gunzip if codec == "gz" else _unzstd
-    num_bytes = intact_bytes = 0  # bytes yielded; compressed bytes that are known to be intact
-    broken = None
-    with storage.open_input(path) as file:
-        for step in (block_bytes, *_SALVAGE_STEPS):
-            file.seek(0)
-            source = _Source(file, coarse_bytes=intact_bytes, step=step)
-            position = 0
-            try:
-                for piece in decode(source, block_bytes, coarse_bytes=num_bytes, step=step):
-                    position += len(piece)
-                    if position > num_bytes:
-                        yield piece[num_bytes - position :]
-                        num_bytes = position
-                return
-            except StreamBrokenError as error:
-                broken = error
-                intact_bytes = max(0, source.position - step)
-    assert broken is not None
-    raise broken
-
-
-class _Source:
-    """A file that gives `step` bytes at a time from a position on; no decoder closes it."""
-
-    closed = False
-
-    def __init__(self, file: Any, *, coarse_bytes: int, step: int):
-        self._file = file
-        self._coarse_bytes = coarse_bytes
-        self._step = step
-        self.position = 0
-
-    def read(self, num_bytes: int) -> bytes:
-        coarse = self._coarse_bytes - self.position
-        data: bytes = self._file.read(min(num_bytes, coarse if coarse > 0 else self._step))
-        self.position += len(data)
-        return data
-
-    def close(self) -> None:
-        """Does nothing."""
-
-
-def _gunzip(file: _Source, block_bytes: int, *, coarse_bytes: int, step: int) -> Iterator[bytes]:
-    """Yields what each read of the source decodes to, at most `block_bytes` at a time."""
-    data = file.read(_INPUT_BYTES)
-    while data:
-        if not data.startswith(b"\x1f"):
-            raise StreamBrokenError("corrupt_input")
-        decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        while not decoder.eof:
-            if decoder.needs_input and not data and not (data := file.read(_INPUT_BYTES)):
-                raise StreamBrokenError("truncated_input")
-            try:
-                piece = decoder.decompress(data, block_bytes)
-            except _DAMAGED:
-                raise StreamBrokenError("corrupt_input") from None
-            data = b""
-            if piece:
-                yield piece
-        data = decoder.unused_data.lstrip(b"\0")  # gzip files may be padded with zeros
-        while not data and (data := file.read(_INPUT_BYTES)):
-            data = data.lstrip(b"\0")
-
-
-def _unzstd(file: _Source, block_bytes: int, *, coarse_bytes: int, step: int) -> Iterator[bytes]:
-    """Yields blocks up to `coarse_bytes`, then `step` bytes at a time: a failed read gives none."""
-    stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
-    try:
-        while piece := stream.read(min(block_bytes, coarse_bytes) if coarse_bytes > 0 else step):
-            coarse_bytes -= len(piece)
-            yield piece
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        truncated = "runcated" in str(error)
-        raise StreamBrokenError("truncated_input" if truncated else "corrupt_input") from None

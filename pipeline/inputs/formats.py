@@ -43,6 +43,11 @@ class FileFormat(msgspec.Struct, frozen=True, kw_only=True):
         return self.content in TEXTS
 
     @property
+    def has_schema(self) -> bool:
+        """Whether the file is Arrow's, and says what its columns are, with no layer around it."""
+        return not self.layers and self.content in ("parquet", "arrow", "arrow_stream")
+
+    @property
     def has_groups(self) -> bool:
         """Whether the file has an index of its groups of rows that can be read where they are."""
         return not self.layers and self.content in ("parquet", "arrow")

@@ -5,16 +5,21 @@ read: rows are numbered by their place in the file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from sluice.pipeline.inputs.arrow_files import group_layout
+from sluice.pipeline.inputs.file_notes import NoData, file_notes, no_data
+from sluice.pipeline.inputs.first_bytes import Found, look_into
 from sluice.pipeline.inputs.formats import FileFormat, format_of_name
+from sluice.pipeline.inputs.names import is_data_name
+from sluice.pipeline.inputs.sources import file_source
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
-from sluice.pipeline.storage.globs import common_folder, find, relative, unreadable
+from sluice.pipeline.storage.globs import Matches, common_folder, find, relative, unreadable
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.errors import InputError
 from sluice.schemas.post import ROW_BITS
@@ -24,6 +29,8 @@ Identity = Literal["sha256", "listing"]
 UNIT_BYTES: Final = 32_000_000
 """Bytes on disk that a unit of plain JSON lines, row groups or record batches holds at most."""
 
+LOOKED_AT_BYTES: Final = 1 << 20
+"""Bytes on disk that are looked at to tell what a file is: a block of bzip2 takes up to 900 kB."""
 _SEARCH_BYTES = 1 << 20
 
 
@@ -36,6 +43,7 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
         sha256: hexadecimal, of the bytes on disk; "" where the listing is believed.
         modified_ns: the last change as listed, nanoseconds since 1970; 0 where there is a sha256.
         format: what it is.
+        window_bytes: memory that decoding it takes beyond what any file takes, about.
     """
 
     path: str
@@ -43,6 +51,7 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     modified_ns: int = 0
     format: FileFormat
+    window_bytes: int = 0
 
     @property
     def identity(self) -> tuple[str, int, str]:
@@ -56,10 +65,17 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """All files of a run by relative path; `root` is their longest common folder: absolute, or a URI."""
+    """All files of a run by relative path.
+
+    Attributes:
+        root: their longest common folder: absolute, or a URI.
+        files: by path.
+        notes: what is odd about files and costs no post, for people.
+    """
 
     root: str
     files: tuple[InputFile, ...]
+    notes: tuple[str, ...] = ()
 
 
 class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,35 +110,102 @@ def find_inputs(patterns: Sequence[str], *, identity: Identity = "sha256") -> In
 
     Args:
         patterns: files, glob patterns (`**` for any depth) or folders, as paths or URIs of one
-            filesystem. In a folder, at any depth, names that start with `.` or `_` (`_SUCCESS`,
-            `_temporary`) are left out.
+            filesystem. Of a folder, at any depth, the data files are taken; names that start with `.`
+            or `_` (`_SUCCESS`, `_temporary`), documentation, checksums and what is no data by its first
+            bytes are left out, with a note.
         identity: sha256 reads all bytes of all files once; listing believes the size and the time of
-            the last change that the filesystem lists, and reads nothing.
+            the last change that the filesystem lists, and reads the first bytes of each, which say what
+            it is.
 
     Raises:
-        InputError: a pattern finds no file, a file cannot be read, or its extension is unknown.
+        InputError: a pattern finds no file, a file cannot be read, or one that is named outright is no data.
     """
     if not patterns:
         raise InputError("no input: give at least one file, folder or pattern")
-    found = find(patterns)
-    formats = {file.path: _format(file.path) for file in found}
-    root = common_folder(list(formats))
-    if len(found) > 1 << (64 - ROW_BITS):
-        raise InputError(f"{len(found)} input files: at most {1 << (64 - ROW_BITS)} in one run")
+    matches = find(patterns)
+    looked = list(storage.in_threads(partial(_looked_at, matches), matches.files))
+    described = [file for file in looked if isinstance(file, _Described)]
+    left_out = [file for file in looked if isinstance(file, NoData)]
+    if not described:
+        raise InputError(f"no posts in the input: {no_data(left_out, matches.hidden)}")
+    if len(described) > 1 << (64 - ROW_BITS):
+        raise InputError(f"{len(described)} input files: at most {1 << (64 - ROW_BITS)} in one run")
+    root = common_folder([file.entry.path for file in described])
+    files = sorted(
+        storage.in_threads(partial(_input_file, root, identity), described),
+        key=lambda file: file.path,
+    )
+    notes = file_notes(
+        [(relative(file.entry.path, root), file.found) for file in described],
+        left_out=left_out,
+        hidden=matches.hidden,
+    )
+    return Inventory(root=root, files=tuple(files), notes=tuple(notes))
 
-    def described(file: Entry) -> InputFile:
-        name, format_ = relative(file.path, root), formats[file.path]
-        if identity == "listing":
-            size, modified_ns = file.bytes, file.mtime_ns
-            return InputFile(path=name, bytes=size, modified_ns=modified_ns, format=format_)
+
+class _Described(NamedTuple):
+    entry: Entry
+    found: Found
+
+
+def _looked_at(matches: Matches, entry: Entry) -> "_Described | NoData":
+    """Returns what a file is by its first bytes, or why it is no data.
+
+    Raises:
+        InputError: it is none and was named outright, or it cannot be read.
+    """
+    outright = entry.path in matches.outright
+    if not (
+        outright or is_data_name(entry.path.rpartition("/")[2], beside=_beside(entry, matches))
+    ):
+        return NoData(entry.path)
+    found = _found(entry)
+    if found.format is not None:
+        return _Described(entry, found)
+    if outright:
+        raise InputError(
+            f"{entry.path}: {found.reason}; read are JSON, CSV, TSV, Parquet and Arrow, in "
+            f"gz, bz2, xz, zst and tar"
+        )
+    return NoData(entry.path, found.reason)
+
+
+def _beside(entry: Entry, matches: Matches) -> frozenset[str]:
+    """Returns the names of the folder of a `state.json`; none of other files, whose names say enough."""
+    folder, _, name = entry.path.rpartition("/")
+    if name != "state.json":
+        return frozenset()
+    return frozenset(f.path.rpartition("/")[2] for f in matches.files if f.path.startswith(folder))
+
+
+def _found(entry: Entry) -> Found:
+    if entry.bytes == 0:
+        content = format_of_name(entry.path).content or "json"
+        return Found(FileFormat(content=content), is_empty=True)
+    try:
+        with storage.open_input(entry.path) as file:
+            return look_into(file_source(file, num_bytes=LOOKED_AT_BYTES), entry.path)[0]
+    except OSError as error:
+        raise unreadable(entry.path, error) from None
+
+
+def _input_file(root: str, identity: Identity, described: _Described) -> InputFile:
+    entry, found = described
+    size, sha256, modified_ns = entry.bytes, "", entry.mtime_ns
+    if identity == "sha256":
         try:
-            size, sha256 = file_digest(file.path)
+            (size, sha256), modified_ns = file_digest(entry.path), 0
         except OSError as error:
-            raise unreadable(file.path, error) from None
-        return InputFile(path=name, bytes=size, sha256=sha256, format=format_)
-
-    files = sorted(storage.in_threads(described, found), key=lambda file: file.path)
-    return Inventory(root=root, files=tuple(files))
+            raise unreadable(entry.path, error) from None
+    assert found.format is not None
+    return InputFile(
+        path=relative(entry.path, root),
+        bytes=size,
+        sha256=sha256,
+        modified_ns=modified_ns,
+        format=found.format,
+        window_bytes=found.window_bytes,
+    )
 
 
 def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit]:
@@ -149,13 +232,6 @@ def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit
     return list(chain.from_iterable(storage.in_threads(cut_one, list(enumerate(inventory.files)))))
 
 
-def _format(path: str) -> FileFormat:
-    named = format_of_name(path)
-    if named.content is None:
-        raise InputError(f"{path}: unknown extension; known: .jsonl, .parquet, .arrow")
-    return FileFormat(layers=named.layers, content=named.content)
-
-
 def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterator[InputUnit]:
     size = file.bytes
     whole = InputUnit(
@@ -163,6 +239,8 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
     )
     if file.format == FileFormat(content="json"):
         return _cut_lines(whole, path, unit_bytes)
+    if not size:
+        return iter(())
     if file.format.has_groups:
         return _cut_groups(whole, path, unit_bytes)
     return iter([whole])

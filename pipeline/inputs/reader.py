@@ -1,17 +1,20 @@
 """One unit of an input file to batches of posts and dead letters; every row comes out once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from sluice.pipeline.inputs import arrow_files, byte_streams
-from sluice.pipeline.inputs.byte_streams import OVERLONG, StreamBrokenError, line_blocks
+from sluice.pipeline.inputs.byte_streams import OVERLONG, line_blocks
+from sluice.pipeline.inputs.formats import Content
 from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.jsonl_scan import scan_lines
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
+from sluice.pipeline.inputs.parts import LeftOut, Part, held, parts
+from sluice.pipeline.inputs.sources import StreamBrokenError, file_source
 from sluice.pipeline.recipes.schema import IdRule
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
@@ -76,7 +79,7 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
         path = storage.join(inventory.root, file.path)
         arrow_files.check_columns(path, name=file.path, format=file.format.content, mapping=mapping)
 
-    with_schemas = [f for f in inventory.files if f.format.has_groups]
+    with_schemas = [f for f in inventory.files if f.format.has_schema and f.bytes]
     for _ in storage.in_threads(check_one, with_schemas):
         pass
 
@@ -88,80 +91,129 @@ class _Reading:
         path = storage.join(root, unit.path)
         self._path = local_copies.fetch(path) if unit.kind == "whole" else path
         self._unit, self._options = unit, options
+        self._row = unit.first_row
         self._mapping = id_mapping(options.columns, options.ids)
         self._origin = columns.Origin(unit.file, unit.path)
 
     def batches(self) -> Iterator[ReadBatch]:
-        unit, mapping = self._unit, self._mapping
-        if unit.format.is_text:
-            return self._lines()
-        arrow_files.check_columns(
-            self._path, name=unit.path, format=unit.format.content, mapping=mapping
-        )
-        return self._groups()
-
-    def _lines(self) -> Iterator[ReadBatch]:
-        reader, row, options = JsonLines(self._mapping), self._unit.first_row, self._options
-        try:
-            for block in line_blocks(self._pieces(), max_line_bytes=options.max_line_bytes):
-                if block is OVERLONG:
-                    yield self._dead_letters([Fault(row, "line_too_long")])
-                    row += 1
-                    continue
-                lines = scan_lines(block, max_line_bytes=options.max_line_bytes)
-                num_lines = len(lines.starts_L)
-                for first in range(0, num_lines, options.batch_rows):
-                    stop = min(first + options.batch_rows, num_lines)
-                    yield self._split(*reader.read(lines, first=first, stop=stop, first_row=row))
-                row += num_lines
-        except StreamBrokenError as broken:
-            yield self._dead_letters([Fault(row, broken.reason)])
-
-    def _pieces(self) -> Iterator[bytes]:
-        unit, size = self._unit, self._options.block_bytes
-        if not unit.format.layers:
-            pieces = byte_streams.plain(
-                self._path, start=unit.start, stop=unit.stop, block_bytes=size
-            )
+        """Yields the rows of the unit."""
+        unit = self._unit
+        if unit.format.has_schema:
+            self._check_columns(self._path, unit.format.content)
+            yield from self._groups()
+        elif unit.kind == "bytes":
+            yield from self._text(self._plain(), unit.format.content)
         else:
-            (codec,) = unit.format.layers
-            pieces = byte_streams.decompressed(self._path, codec=codec, block_bytes=size)
-        return byte_streams.without_bom(pieces) if unit.start == 0 else pieces
+            yield from self._parts()
+
+    def _plain(self) -> Iterator[bytes]:
+        unit, size = self._unit, self._options.block_bytes
+        return byte_streams.plain(self._path, start=unit.start, stop=unit.stop, block_bytes=size)
+
+    def _parts(self) -> Iterator[ReadBatch]:
+        """Yields the rows of a compressed file or an archive: a dead letter for each break."""
+        with storage.open_input(self._path) as file:
+            found = parts(file_source(file), self._unit.format)
+            while True:
+                try:
+                    part = next(found, None)
+                except StreamBrokenError as broken:
+                    yield self._broken(broken)
+                    return
+                if part is None:
+                    return
+                if not isinstance(part, LeftOut):
+                    yield from self._part(part)
+
+    def _part(self, part: Part) -> Iterator[ReadBatch]:
+        format, size = part.format, self._options.block_bytes
+        try:
+            if format.is_text:
+                pieces = byte_streams.blocks(part.source, block_bytes=size)
+                pieces = byte_streams.as_utf8(pieces, encoding=format.encoding)
+                yield from self._text(pieces, format.content)
+            elif format.content == "arrow_stream":
+                yield from self._stream(part.source)
+            else:
+                yield from self._held(part)
+        except StreamBrokenError as broken:
+            yield self._broken(broken)
+
+    def _held(self, part: Part) -> Iterator[ReadBatch]:
+        """Yields the rows of a Parquet or Arrow file that is in memory."""
+        data, content = held(part, name=self._unit.path), part.format.content
+        self._check_columns(data, content)
+        groups = arrow_files.group_layout(data, name=self._unit.path, format=content)
+        rows = [group.rows for group in groups or ()]
+        yield from self._group_rows(data, content, range(len(rows)), rows)
+
+    def _check_columns(self, source: arrow_files.Place, content: Content) -> None:
+        arrow_files.check_columns(
+            source, name=self._unit.path, format=content, mapping=self._mapping
+        )
+
+    def _broken(self, broken: StreamBrokenError) -> ReadBatch:
+        self._row += 1
+        return self._dead_letters([Fault(self._row - 1, broken.reason, broken.detail)])
+
+    def _text(self, pieces: Iterator[bytes], content: Content) -> Iterator[ReadBatch]:
+        """Yields the rows of a text of JSON lines."""
+        reader, options = JsonLines(self._mapping), self._options
+        pieces = byte_streams.without_marks(pieces)
+        for block in line_blocks(pieces, max_line_bytes=options.max_line_bytes):
+            if block is OVERLONG:
+                yield self._dead_letters([Fault(self._row, "line_too_long")])
+                self._row += 1
+                continue
+            lines = scan_lines(block, max_line_bytes=options.max_line_bytes)
+            num_lines = len(lines.starts_L)
+            for first in range(0, num_lines, options.batch_rows):
+                stop = min(first + options.batch_rows, num_lines)
+                yield self._split(*reader.read(lines, first=first, stop=stop, first_row=self._row))
+            self._row += num_lines
 
     def _groups(self) -> Iterator[ReadBatch]:
-        unit, row = self._unit, self._unit.first_row
-        how: dict[str, Any] = {"mapping": self._mapping, "batch_rows": self._options.batch_rows}
+        unit = self._unit
         if unit.kind == "whole":
-            yield from self._group(arrow_files.stream_batches(self._path, **how), row, None)
+            yield from self._stream(self._path)
             return
-        read = (
-            arrow_files.parquet_batches
-            if unit.format.content == "parquet"
-            else arrow_files.ipc_batches
-        )
-        for group, num_rows in zip(range(unit.start, unit.stop), unit.group_rows, strict=True):
-            yield from self._group(read(self._path, group=group, **how), row, row + num_rows)
-            row += num_rows
+        groups = range(unit.start, unit.stop)
+        yield from self._group_rows(self._path, unit.format.content, groups, unit.group_rows)
 
-    def _group(
-        self, batches: Iterator[pa.RecordBatch], row: int, stop: int | None
+    def _stream(self, source: Any) -> Iterator[ReadBatch]:
+        how: dict[str, Any] = {"mapping": self._mapping, "batch_rows": self._options.batch_rows}
+        yield from self._group(
+            arrow_files.stream_batches(source, name=self._unit.path, **how), None
+        )
+
+    def _group_rows(
+        self,
+        source: arrow_files.Place,
+        content: Content,
+        groups: Sequence[int],
+        rows: Sequence[int],
     ) -> Iterator[ReadBatch]:
-        """Yields a group's rows: `row` is the first, `stop` the one after the last, where it is known."""
+        read = arrow_files.parquet_batches if content == "parquet" else arrow_files.ipc_batches
+        how: dict[str, Any] = {"mapping": self._mapping, "batch_rows": self._options.batch_rows}
+        for group, num_rows in zip(groups, rows, strict=True):
+            yield from self._group(read(source, group=group, **how), self._row + num_rows)
+
+    def _group(self, batches: Iterator[pa.RecordBatch], stop: int | None) -> Iterator[ReadBatch]:
+        """Yields a group's rows: `stop` is the one after the last, where it is known."""
         broken = None
         try:
             for batch in batches:
-                batch = batch if stop is None else batch.slice(0, stop - row)
-                yield self._split(
-                    *arrow_files.raw_posts(batch, mapping=self._mapping, first_row=row)
-                )
-                row += batch.num_rows
+                batch = batch if stop is None else batch.slice(0, stop - self._row)
+                raw = arrow_files.raw_posts(batch, mapping=self._mapping, first_row=self._row)
+                yield self._split(*raw)
+                self._row += batch.num_rows
         except arrow_files.BrokenGroupError as error:
             broken = str(error)
-            stop = row + 1 if stop is None else stop
-        while stop is not None and row < stop:
-            lost = range(row, min(row + self._options.batch_rows, stop))
+            stop = self._row + 1 if stop is None else stop
+        while stop is not None and self._row < stop:
+            lost = range(self._row, min(self._row + self._options.batch_rows, stop))
             yield self._dead_letters([Fault(i, "corrupt_input", broken) for i in lost])
-            row = lost.stop
+            self._row = lost.stop
 
     def _split(self, raw: RawPosts, faults: list[Fault]) -> ReadBatch:
         limit = self._options.max_text_bytes

@@ -9,6 +9,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
@@ -18,8 +19,23 @@ from sluice.schemas.errors import InputError
 _WILD = re.compile(r"[*?\[]")
 
 
-def find(patterns: Iterable[str]) -> list[Entry]:
-    """Returns the files that patterns name, each once, by path.
+class Matches(NamedTuple):
+    """What patterns name.
+
+    Attributes:
+        files: each once, by path.
+        outright: the paths that a file or a pattern names, and not just a folder above them or a pattern
+            that ends in `*` alone.
+        hidden: paths that are left out of folders, because a name starts with `.` or `_`.
+    """
+
+    files: list[Entry]
+    outright: frozenset[str]
+    hidden: list[str]
+
+
+def find(patterns: Iterable[str]) -> Matches:
+    """Returns the files that patterns name.
 
     Args:
         patterns: files, glob patterns (`**` for any depth) or folders; paths or URIs. In a folder, at
@@ -28,8 +44,17 @@ def find(patterns: Iterable[str]) -> list[Entry]:
     Raises:
         InputError: a pattern finds no file, or a file cannot be asked for its size.
     """
-    files = {f.path: f for p in patterns for f in (_remote(p) if is_remote(p) else _local(p))}
-    return [files[path] for path in sorted(files)]
+    files: dict[str, Entry] = {}
+    outright: set[str] = set()
+    hidden: set[str] = set()
+    for pattern in patterns:
+        named, left_out, is_folder = _remote(pattern) if is_remote(pattern) else _local(pattern)
+        files |= {file.path: file for file in named}
+        hidden |= set(left_out)
+        if not is_folder and pattern.rpartition("/")[2] not in ("*", "**"):
+            outright |= {file.path for file in named}
+    found = [files[path] for path in sorted(files)]
+    return Matches(found, frozenset(outright), sorted(hidden - files.keys()))
 
 
 def common_folder(paths: Sequence[str]) -> str:
@@ -60,8 +85,20 @@ def _is_hidden(name: str) -> bool:
 # --- local -----------------------------------------------------------------------------------
 
 
-def _local(pattern: str) -> list[Entry]:
-    return [_entry(os.path.abspath(path)) for path in _local_paths(local(pattern))]
+class _Named(NamedTuple):
+    """The files that one pattern names, the paths that it leaves out, and whether it is a folder."""
+
+    files: list[Entry]
+    hidden: list[str]
+    is_folder: bool
+
+
+def _local(pattern: str) -> _Named:
+    paths, hidden, is_folder = _local_paths(local(pattern))
+    absolute = [os.path.abspath(path) for path in paths]
+    return _Named(
+        [_entry(path) for path in absolute], list(map(os.path.abspath, hidden)), is_folder
+    )
 
 
 def _entry(path: str) -> Entry:
@@ -81,17 +118,22 @@ def unreadable(path: str, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be read: {os.strerror(error.errno)} (errno {error.errno})")
 
 
-def _local_paths(pattern: str) -> list[str]:
-    if os.path.isdir(pattern):
-        everything = glob.glob(os.path.join(glob.escape(pattern), "**"), recursive=True)
-        paths = [path for path in everything if not _is_hidden(relative(path, pattern))]
+def _local_paths(pattern: str) -> tuple[list[str], list[str], bool]:
+    """Returns (the paths that a pattern names, those that it leaves out, whether it is a folder)."""
+    hidden: list[str] = []
+    is_folder = os.path.isdir(pattern)
+    if is_folder:
+        below = os.path.join(glob.escape(pattern), "**")
+        paths = glob.glob(below, recursive=True, include_hidden=True)
+        hidden = [path for path in paths if _is_hidden(relative(path, pattern))]
+        paths = [path for path in paths if not _is_hidden(relative(path, pattern))]
     elif os.path.lexists(pattern):
-        return [pattern]
+        return [pattern], [], False
     else:
         paths = glob.glob(pattern, recursive=True)
     files = [path for path in paths if not os.path.isdir(path)]
     if files:
-        return files
+        return files, [path for path in hidden if not os.path.isdir(path)], is_folder
     if paths:
         raise InputError(f"{pattern}: only folders there; add /** to read what is in them")
     raise InputError(f"no file matches {pattern}{_neighbours(pattern)}")
@@ -118,7 +160,7 @@ def _instead(name: str, names: list[str]) -> str:
 # --- remote ----------------------------------------------------------------------------------
 
 
-def _remote(pattern: str) -> list[Entry]:
+def _remote(pattern: str) -> _Named:
     parts = pattern.split("/")
     plain = list(itertools.takewhile(lambda part: not _WILD.search(part), parts))
     base, wild = "/".join(plain).rstrip("/"), parts[len(plain) :]
@@ -127,11 +169,12 @@ def _remote(pattern: str) -> list[Entry]:
             f"{pattern}: name the bucket or host; wildcards can only be in what follows it"
         )
     if not wild and (file := storage.entry(base)) is not None:
-        return [file]
+        return _Named([file], [], False)
     files = {file.path[len(base) + 1 :]: file for file in storage.listing(base, recursive=True)}
     names = [n for n in files if (matches(n, "/".join(wild)) if wild else not _is_hidden(n))]
     if names:
-        return [files[name] for name in names]
+        hidden = [] if wild else [files[name].path for name in files if _is_hidden(name)]
+        return _Named([files[name] for name in names], hidden, not wild)
     if not wild:
         raise InputError(f"no file matches {base}: no such file, and no folder with files in it")
     there = sorted({name.split("/")[0] for name in files})

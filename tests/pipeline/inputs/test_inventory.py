@@ -45,8 +45,8 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
         "b/a.ndjson.gz": "json.gz",
         "a/2.parquet": "parquet",
         "a/10.JSON.ZST": "json.zst",
-        "c.arrow": "arrow",
-        "b/deep/er/x.feather": "arrow",
+        "c.arrow": "arrow_stream",
+        "b/deep/er/x.feather": "arrow_stream",
     }
 
 
@@ -82,7 +82,10 @@ def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("bb/*.jsonl", "no file matches bb/*.jsonl: no bb in {}; did you mean 'b'?"),
         ("empty/*", "no file matches empty/*: no * in {}/empty; it is empty"),
         ("b/dee*", "b/dee*: only folders there; add /** to read what is in them"),
-        ("note.txt", "{}/note.txt: unknown extension; known: .jsonl, "),
+        (
+            "note.txt",
+            "{}/note.txt: neither JSON nor CSV, and no other format that is read; read are ",
+        ),
     ],
 )
 def test_pattern_errors(
