@@ -92,7 +92,7 @@ def resolve(
         place_N = np.cumsum(speaker_N == row_N) - 1
         found = cluster(
             texts.take(pa.array(post_C)),
-            id_code_N=ids.codes(post_C) if ids else np.arange(len(post_C)),
+            post_code_N=ids.codes(post_C) if ids else np.arange(len(post_C)),
             content_hash_N=content_N[post_C],
             band_keys_NK=key_FK[place_N[speaker_N[post_C]]],
             threshold=threshold,

@@ -19,7 +19,7 @@ from sluice.filters.origin import Claims, own_origin, point_origin
 from sluice.filters.registry import AnyFilter
 from sluice.schemas.errors import FilterError
 from sluice.schemas.post import POST
-from sluice.schemas.reject import EMPTY_TEXT, EXACT, NEAR, REDELIVERED
+from sluice.schemas.reject import EMPTY_TEXT, EXACT, ID_CONFLICT, NEAR, REDELIVERED
 
 SHIPPED: Final[dict[str, type[Filter]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyFilter)
@@ -29,7 +29,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 """What names of filters and reasons look like: they are columns, keys and parts of file names."""
 TAKEN: Final = frozenset({*POST.names, "language", "language_group", "normalize", "clean", "score"})
 """Names of columns and stages, which no filter can have."""
-TAKEN_REASONS: Final = frozenset({EMPTY_TEXT, EXACT, NEAR, REDELIVERED})
+TAKEN_REASONS: Final = frozenset({EMPTY_TEXT, EXACT, ID_CONFLICT, NEAR, REDELIVERED})
 
 
 def find(name: str, claims: Claims) -> type[Filter] | None:

@@ -220,12 +220,20 @@ class CandidateCounts(Counts):
 
 
 class ResolveCounts(Counts):
-    """Stage dedup_settle: how components were resolved; sizes are ranges such as `5-8`."""
+    """Stage dedup_settle: how components were resolved; sizes are ranges such as `5-8`.
+
+    Attributes:
+        id_conflicts: posts with the id of another post and an unlike text: kept ones, or dropped ones where
+            the recipe wants one of an id.
+        shared_ids: kept posts beyond the first of their id in this run.
+    """
 
     unverified: int = 0
     slices: int = 0
     cluster_sizes: Table = {}
     component_sizes: Table = {}
+    id_conflicts: int = 0
+    shared_ids: int = 0
 
 
 class DropCounts(Counts):

@@ -14,6 +14,7 @@ our code failed."""
 REDELIVERED: Final = "redelivered"
 EXACT: Final = "exact"
 NEAR: Final = "near"
+ID_CONFLICT: Final = "id_conflict"
 EMPTY_TEXT: Final = "empty_text"
 
 REJECT = pa.schema(

@@ -38,12 +38,18 @@ class RecipeName(Section):
 
 
 class PostReport(Section):
-    """Where every post went."""
+    """Where every post went.
+
+    Attributes:
+        id_conflicts: posts with the id of another post and an unlike text. They are among the kept ones, or
+            rejected later; where the recipe drops them, they are among the duplicates.
+    """
 
     read: int = 0
     kept: int = 0
     rejected: Table = {}
     duplicates: Table = {}
+    id_conflicts: int = 0
     malformed: int = 0
     errors: int = 0
     malformed_by_reason: Table = {}

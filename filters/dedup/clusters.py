@@ -2,7 +2,7 @@
 
 Rows are looked at once, the most preferred first:
 
-1. Rows of one post id are one post. The first represents it; the others are `redelivered`.
+1. Rows of one `post_code` are deliveries of one post. The first represents it; the others are `redelivered`.
 2. A post whose text is an earlier post's, byte for byte, shares its fate: `exact` if that one was
    kept, else `near`, with its leader and its similarity.
 3. A post is compared with the kept posts that share a band key with it, the most preferred first
@@ -11,8 +11,8 @@ Rows are looked at once, the most preferred first:
 4. Any other post is kept, and leads from here on.
 
 A fixed row is a post that an earlier run kept. It stays whatever it resembles, even another fixed row
-of the same id or text: it is never compared, names itself, and leads from its place. If it is
-the first row of its id, it represents it; a later post that has its text is `exact`, with the first
+of the same post or text: it is never compared, names itself, and leads from its place. If it is
+the first row of its post, it represents it; a later post that has its text is `exact`, with the first
 such row for leader. The caller gives the fixed rows of a component before its other rows.
 
 So a leader is always a kept row, never a link of a chain, and every similarity is exact: no post
@@ -42,7 +42,7 @@ from sluice.filters.dedup.kernels import LeaderBuckets, LeaderShingles, Outcome
 from sluice.filters.dedup.minhash import shingle_sets
 from sluice.filters.dedup.sharing import first_of, shared_keys
 from sluice.schemas.arrays import Bools, Float32s, Int32s, Int64s, Uint8s, Uint64s
-from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
+from sluice.schemas.reject import EXACT, ID_CONFLICT, NEAR, REDELIVERED
 
 Rows = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
@@ -50,8 +50,10 @@ KEPT_CODE: Final = 0
 REDELIVERED_CODE: Final = 1
 EXACT_CODE: Final = 2
 NEAR_CODE: Final = 3
-REASONS: Final = ("kept", REDELIVERED, EXACT, NEAR)
-"""What the codes say; the last three are reasons of REJECT."""
+ID_CONFLICT_CODE: Final = 4
+REASONS: Final = ("kept", REDELIVERED, EXACT, NEAR, ID_CONFLICT)
+"""What the codes say; all but the first are reasons of REJECT. The last is for those who know ids: no
+row here has it."""
 
 _BLOCK_ROWS = 8192
 """Rows, or pairs, whose shingles are held at a time beside those of the leaders."""
@@ -99,7 +101,7 @@ class Clusters(NamedTuple):
 def cluster(
     texts: pa.StringArray,
     *,
-    id_code_N: Int64s,
+    post_code_N: Int64s,
     content_hash_N: Uint64s,
     band_keys_NK: Uint64s,
     threshold: float,
@@ -112,7 +114,7 @@ def cluster(
 
     Args:
         texts: (N,) string, the text that duplicates are compared by; the most preferred row first.
-        id_code_N: (N,) int64, equal for rows of one post id and only for them.
+        post_code_N: (N,) int64, equal for deliveries of one post and only for them.
         content_hash_N: (N,) uint64, equal for equal texts; the texts are compared as well.
         band_keys_NK: (N, K) uint64, of `sluice.filters.dedup.minhash`.
         threshold: the least Jaccard index of a near duplicate, in (0, 1]; compared as float32.
@@ -125,7 +127,7 @@ def cluster(
     """
     row_N = np.arange(len(texts), dtype=np.int32)
     fixed_N = np.zeros(len(texts), np.bool_) if fixed_N is None else fixed_N
-    first_of_id_N = np.where(fixed_N, row_N, first_of(id_code_N))
+    first_of_id_N = np.where(fixed_N, row_N, first_of(post_code_N))
     twin_N = np.where(fixed_N, row_N, first_of_text(texts, first_of(content_hash_N), first_of_id_N))
     fresh_F = np.flatnonzero((first_of_id_N == row_N) & (twin_N == row_N)).astype(np.int32)
     checks = Checks.of(len(texts), max_checks=max_checks) if checks is None else checks

@@ -117,7 +117,7 @@ class Inspection:
 
     @property
     def copies(self) -> int:
-        """How often the kept post is in the shards: more than once by a mixture."""
+        """How often the id is in the shards: more than once by a mixture, or where several posts bear it."""
         return sum(place.piece == 0 for place in self.placements)
 
 
@@ -196,7 +196,7 @@ def lines(post: Inspection) -> Iterator[str]:
     yield from map(_rejected_line, post.rejections)
     yield from map(_placed_line, post.placements)
     if post.copies > 1:
-        yield f"repeats  {post.copies} times, by the mixture"
+        yield f"repeats  {post.copies} times, by the mixture or as posts that share the id"
     for cleaned in post.cleaned:
         yield f"language  {cleaned.language}  confidence {cleaned.confidence:.4f}"
         yield from (f"score  {name:<24} {value:.4g}" for name, value in cleaned.scores.items())

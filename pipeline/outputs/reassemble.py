@@ -41,6 +41,7 @@ class Sources:
         provenance: path of each shard's provenance.
         first_sequence: number of each shard's first sequence in all of them.
         sequence_length: L.
+        share_ids: whether several kept posts have one id.
         num_tokens: tokens that are not padding, by the manifest.
     """
 
@@ -54,6 +55,7 @@ class Sources:
             [_whole(output, name, sizes[name]) for name in pair]
             for pair in shard_files(manifest, leftover=leftover)
         ]
+        self.share_ids = manifest.phases.dedup.resolve.shared_ids > 0
         self.num_tokens = sum(shard.tokens for shard in manifest.shards)
         self.num_tokens += leftover * manifest.phases.tokens.shard.leftover.tokens
         self.shards = [ShardReader(tokens) for tokens, _ in whole]
@@ -181,13 +183,15 @@ def find_links(sources: Sources) -> Links:
     A piece whose predecessor is not read, because it is left over, begins an item of its own.
 
     Raises:
-        OutputError: copies of a post were cut at different places, so that nothing says which pieces
-            belong together.
+        OutputError: copies of a post were cut at different places, or several posts of one id were cut, so
+            that nothing says which pieces belong together.
     """
     posts = _cut_posts(sources)
     if not len(posts):
         return Links(np.empty(0, np.int64), np.empty(0, np.int64))
-    post_R, copy_R, piece_R, begin_R, end_R = _by_copy(posts, _pieces_of(posts, sources))
+    post_R, copy_R, piece_R, begin_R, end_R = _by_copy(
+        posts, _pieces_of(posts, sources), share_ids=sources.share_ids
+    )
     continues_R = (np.diff(post_R) == 0) & (np.diff(copy_R) == 0) & (np.diff(piece_R) == 1)
     ends_C, begins_C = end_R[:-1][continues_R], begin_R[1:][continues_R]
     ascending_C = np.argsort(ends_C)
@@ -225,19 +229,20 @@ def _pieces_of(posts: pa.StringArray, sources: Sources) -> Int64s:
     return np.concatenate(found)
 
 
-def _by_copy(posts: pa.StringArray, rows_R4: Int64s) -> Int64s:
+def _by_copy(posts: pa.StringArray, rows_R4: Int64s, *, share_ids: bool) -> Int64s:
     """Returns (5, R) int64 rows: post, copy, piece, begin and end, in the order of the first three.
 
-    The n-th copies of pieces are taken for those of one document: equal cuts make them equal.
+    The n-th copies of pieces are taken for those of one document: equal cuts make them equal, unless
+    several posts share an id.
     """
     post_R, piece_R, begin_R, length_R = rows_R4[np.lexsort(rows_R4.T[[2, 1, 0]])].T
     copy_R = _numbered(post_R, piece_R)
-    differing_R = (copy_R > 0) & (length_R != np.roll(length_R, 1))
+    differing_R = (copy_R > 0) & (share_ids | (length_R != np.roll(length_R, 1)))
     if differing_R.any():
         post_id = posts[int(post_R[differing_R][0])].as_py()
         raise OutputError(
-            f"post {post_id!r} is in several documents that are cut at different places, so that "
-            f"its pieces cannot be told apart; export --items sequences"
+            f"post {post_id!r} is in several documents that are cut at different places, or of several "
+            f"posts with this id, so that its pieces cannot be told apart; export --items sequences"
         )
     order_R = np.lexsort((piece_R, copy_R, post_R))
     return np.stack([post_R, copy_R, piece_R, begin_R, begin_R + length_R])[:, order_R]

@@ -161,7 +161,9 @@ class RunOutput:
 
 
 def _first_copy(post: Inspection, path: str) -> list[Placement]:
-    """Returns the pieces of one copy of a post, in their order."""
+    """Returns the pieces of one copy of a post, in their order; the first, where none was cut."""
+    if all(place.piece == 0 for place in post.placements):
+        return [post.placements[0]]
     by_piece: dict[int, list[Placement]] = {}
     for place in post.placements:
         by_piece.setdefault(place.piece, []).append(place)

@@ -94,6 +94,8 @@ class DedupSection(RecipeSection, frozen=True):
         max_copies: copies of a cluster that stay, the most preferred first.
         count_copies: provenance gets a column `copies`, the posts of each one's cluster.
         max_checks: kept posts that one post is compared with, at most; what is left is counted.
+        id_conflicts: rows of one id whose texts differ, without a word of their platform that the post was
+            edited: all are kept as posts of their own, or one of them is, and the others are dropped.
         memory_bytes: what a worker of the phase holds for the posts it resolves, about; a component
             that needs more goes through files. Changes no byte of the output.
         history: folder of the index of posts that earlier runs kept; read, and extended at the end.
@@ -110,6 +112,7 @@ class DedupSection(RecipeSection, frozen=True):
     max_copies: Positive = 1
     count_copies: bool = False
     max_checks: Positive = 64
+    id_conflicts: Literal["keep", "drop"] = "keep"
     memory_bytes: Annotated[int, Meta(ge=16 << 20)] = 512 << 20
     history: str | None = None
     history_days: Positive = 30

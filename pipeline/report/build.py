@@ -7,6 +7,7 @@ from importlib.metadata import version
 from msgspec.structs import asdict
 
 from sluice.pipeline.phases import run_order
+from sluice.pipeline.phases.dedup.conflicts import conflict_warning
 from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import PhaseRun, Results, run_day
@@ -16,7 +17,7 @@ from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.totals import (
-    REASONS,
+    by_reason,
     input_report,
     post_report,
     ratio,
@@ -136,7 +137,7 @@ def dedup_report(job: Job, results: Results) -> DedupReport:
     d, counts = job.recipe.dedup, results.phases.dedup
     stays = (
         f"of each cluster {d.max_copies} stay{'s' if d.max_copies == 1 else ''}: {STAYS[d.keep]} first, "
-        f"ties in input order; of one post id, the delivery with the latest created_at, then the last "
+        f"ties in input order; of the deliveries of a post, that with the latest created_at, then the last "
         f"in input order"
     )
     return DedupReport(
@@ -160,7 +161,7 @@ def history_report(job: Job, results: Results) -> HistoryReport | None:
         day=run_day(job, results.phases.clean.clean).isoformat(),
         days=job.recipe.dedup.history_days,
         read=HistoryRead(segments=len(segments), posts=sum(s.rows for s in segments)),
-        duplicates={reason: earlier.get(reason, 0) for reason in REASONS},
+        duplicates=by_reason(earlier),
         added=HistoryAdded(posts=added.publish.posts, bytes=added.publish.bytes),
         bytes_per_post=ratio(added.publish.bytes, added.publish.posts),
     )
@@ -192,6 +193,9 @@ def warnings(job: Job, results: Results) -> Iterator[str]:
     if reserved:
         yield reserved
     yield from training_warnings(job, results)
+    conflicts = conflict_warning(job, results)
+    if conflicts:
+        yield conflicts
     slow = phases.tokens.encode.engines.get("tokenizers")
     if slow and engine_for(results.survivors.text_bytes) == "gigatoken":
         yield (

@@ -26,7 +26,7 @@ from sluice.schemas.report import PhaseCost, Report
 
 LISTED_DAYS, MAX_DAYS = 14, 62
 """Up to so many days are listed; up to so many are drawn, more as months, or as years."""
-DUPLICATES = ("redelivered", "exact", "near")
+DUPLICATES = ("redelivered", "exact", "near", "id_conflict")
 
 
 def render(report: Report) -> str:
@@ -70,7 +70,7 @@ def _losses(report: Report) -> Iterator[tuple[str, str, int]]:
     for reason in ordered:
         yield reason, "rule", posts.rejected.get(reason, 0)
     for kind, count in _duplicate_counts(report).items():
-        yield f"{kind} duplicate" if kind != "redelivered" else kind, "copy", count
+        yield f"{kind} duplicate" if kind in ("exact", "near") else kind, "copy", count
     for reason, count in posts.rejected.items():  # of later phases: transformers, mixture
         if reason not in ordered:
             yield reason, "rule", count

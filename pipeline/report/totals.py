@@ -7,7 +7,7 @@ from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens import mixture
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.stage import total_times
-from sluice.schemas.counts import PackCounts, PostTally, amounts
+from sluice.schemas.counts import PackCounts, PostTally, Table, amounts
 from sluice.schemas.errors import LedgerError
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
 from sluice.schemas.report import (
@@ -37,12 +37,12 @@ def post_report(results: Results) -> PostReport:
     if mixed.posts:
         rejected[mixture.REASON] += mixed.posts
     kept = results.survivors - mixed
-    duplicates = results.phases.dedup.drop.duplicates
     return PostReport(
         read=counts.read,
         kept=kept.posts,
         rejected=dict(sorted(rejected.items())),
-        duplicates={reason: duplicates.get(reason, 0) for reason in REASONS},
+        duplicates=by_reason(results.phases.dedup.drop.duplicates),
+        id_conflicts=results.phases.dedup.resolve.id_conflicts,
         malformed=sum(counts.malformed.values()),
         errors=errors.total(),
         malformed_by_reason=dict(sorted(counts.malformed.items())),
@@ -59,6 +59,11 @@ def input_report(job: Job, results: Results) -> InputReport:
     if results.phases.clean.clean.input is not None:
         total += results.phases.clean.clean.input
     return total
+
+
+def by_reason(duplicates: Table) -> Table:
+    """Returns duplicates by reason: the three that every run has, and those of conflicts of ids if any."""
+    return dict.fromkeys(REASONS, 0) | duplicates
 
 
 def special_tokens(packed: PackCounts) -> dict[str, int]:

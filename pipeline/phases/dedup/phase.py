@@ -29,7 +29,7 @@ from sluice.pipeline.phases.planned import PhasePlan, Step
 from sluice.pipeline.phases.results import Results, read_result, run_day
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
-from sluice.pipeline.units.manifest import done_units, manifests
+from sluice.pipeline.units.manifest import Done, done_units, manifests
 from sluice.schemas.counts import CleanCounts, CleanPhase
 
 POSTS_IN_PARTITION = 250_000
@@ -38,7 +38,7 @@ POSTS_IN_PARTITION = 250_000
 def part(job: Job) -> list[Any]:
     """Returns what the phase depends on, beside what clean depends on."""
     d = job.recipe.dedup
-    rules = [d.threshold, d.keep, d.max_copies, d.count_copies, d.max_checks]
+    rules = [d.threshold, d.keep, d.max_copies, d.count_copies, d.max_checks, d.id_conflicts]
     return rules if d.history is None else [*rules, [s.name for s in history_read(job)]]
 
 
@@ -60,7 +60,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase, over the finished clean units."""
     folder = job.work(PHASE, fingerprint)
     cleaned = done_units(job.work("clean", results.fingerprints["clean"], "clean"))
-    posts, d = _dense(job, cleaned), job.recipe.dedup
+    posts, d = candidate_numbers(job, cleaned), job.recipe.dedup
 
     def at(stage: str) -> str:
         return storage.join(folder, stage)
@@ -84,7 +84,8 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     )
 
 
-def _dense(job: Job, cleaned: Sequence[Any]) -> CandidateNumbers:
+def candidate_numbers(job: Job, cleaned: Sequence[Done]) -> CandidateNumbers:
+    """Returns the dense numbers of what finished clean units kept, and of what the run reads of a history."""
     first = [0]
     for manifest in manifests(cleaned):
         first.append(first[-1] + manifest.counted(CleanCounts).kept.posts)

@@ -1,14 +1,14 @@
 """Resolves components of candidates into clusters: keeps one leader of each, drops the rest.
 
 The rows of a partition are put in order: by component, then the most preferred first, every redelivered row
-behind the one that represents its post id. They are resolved in slices that a worker can hold. Slices end
+behind the one that represents its post. They are resolved in slices that a worker can hold. Slices end
 between components where they can. A component that does not fit is cut: its leaders are spilled to files, one
 piece per slice, and the rows of a later slice are compared with those that share a key with them, piece by
 piece, before they are compared with each other. So the result is that of one slice, but the memory is that of
-a slice and a piece, and some 60 bytes per row, however large a component is.
+a slice and a piece, and some 80 bytes per row, however large a component is.
 
 Shape suffixes: R rows of the partition, N rows of a slice, L leaders, M members of clusters or rows that
-found a leader, D posts that are dropped, G redeliveries, K keys.
+found a leader, D posts that are dropped, G redeliveries, C conflicts of ids, K keys.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from sluice.filters.dedup.clusters import (
     EXACT_CODE,
+    ID_CONFLICT_CODE,
     KEPT_CODE,
     NEAR_CODE,
     REDELIVERED_CODE,
@@ -42,7 +43,7 @@ from sluice.pipeline.phases.dedup.slicing import (
     slices_of,
 )
 from sluice.pipeline.phases.dedup.spilled_leaders import LeaderRows, SpilledLeaders
-from sluice.pipeline.phases.edges import exchanged_edge, rows_of
+from sluice.pipeline.phases.edges import exchanged_edge, rows_of, written_edge
 from sluice.pipeline.recipes.schema import DedupSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
@@ -63,6 +64,9 @@ FOUND = pa.schema(
 """The outcome of a post: a duplicate of a post, in which `segment` of the history if not of this run, or
 (reason KEPT_CODE) one that is kept, with `copies` posts in its cluster, itself included."""
 
+CONFLICT = pa.schema([("post", pa.uint32()), ("of", pa.uint32()), ("segment", pa.int16())])
+"""A post with the id, but not the text, of the post `of`; in which `segment` of the history, if there."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -82,10 +86,12 @@ class Resolved(NamedTuple):
 
     Attributes:
         found: FOUND batches.
+        conflict: the first conflict of ids in input order, a CONFLICT row; none where there is none.
         counts: clusters include the post that leads them; sizes are by `size_bins`.
     """
 
     found: list[pa.RecordBatch]
+    conflict: pa.RecordBatch
     counts: ResolveCounts
 
 
@@ -97,7 +103,7 @@ def resolve(read: Read, rules: Rules, *, scratch: str) -> Resolved:
         rules: what counts as a duplicate.
         scratch: path that temporary files may begin with; none is left behind.
     """
-    order = in_order(read())
+    order = in_order(read(), one_of_id=rules.dedup.id_conflicts == "drop")
     cuts = cuts_of(order, rules.dedup.memory_bytes)
     with _Partition(order, rules, scratch) as partition:
         for start, rows in zip(cuts, slices_of(read, order, cuts, scratch), strict=False):
@@ -209,7 +215,7 @@ class _Partition:
         place_N = part.start + own_N
         found = cluster(
             part.text.take(pa.array(own_N)),
-            id_code_N=self._order.speaker_R[place_N],
+            post_code_N=self._order.speaker_R[place_N],
             content_hash_N=part.key_NK1[own_N, -1],
             band_keys_NK=part.key_NK1[own_N, :-1],
             threshold=self._rules.dedup.threshold,
@@ -256,10 +262,12 @@ class _Partition:
         own_N = self._order.segment_R[part.places] == THIS_RUN
         gone_D = np.flatnonzero(own_N & ~self._stays_R[part.places])
         place_D = part.start + gone_D
+        reason_D = self._reason_R[place_D]
+        reason_D[(reason_D == REDELIVERED_CODE) & self._order.unlike_R[place_D]] = ID_CONFLICT_CODE
         rows = rows_of(
             FOUND,
             self._order.post_R[place_D],
-            self._reason_R[place_D],
+            reason_D,
             part.similarity_N[gone_D],
             part.names(gone_D),
             self._order.segment_R[self._leader_R[place_D]],
@@ -297,8 +305,37 @@ class _Partition:
         starts = np.flatnonzero(np.diff(order.component_R, prepend=-1))
         component_sizes = np.diff(starts, append=len(order.component_R))
         clusters, components = size_bins(size_R[size_R > 1]), size_bins(component_sizes)
-        counts = ResolveCounts(self._num_unverified, num_slices, clusters, components)
-        return Resolved(self._found, counts)
+        place_C, of_C = self._conflicts()
+        again_C = order.segment_R[of_C] == THIS_RUN
+        counts = ResolveCounts(
+            *(self._num_unverified, num_slices, clusters, components),
+            id_conflicts=len(place_C),
+            shared_ids=int((again_C & self._stays_R[place_C]).sum()),
+        )
+        return Resolved(self._found, self._first_conflict(place_C, of_C), counts)
+
+    def _conflicts(self) -> tuple[Array, Array]:
+        """Returns (place_C, of_C): posts of this run that have the id, but not the text, of another one.
+
+        They are all but the first of the posts of one id that stay; or, where one of an id stays, the
+        dropped ones.
+        """
+        order, own_R = self._order, self._order.segment_R == THIS_RUN
+        if self._rules.dedup.id_conflicts == "drop":
+            place_C = np.flatnonzero(own_R & order.unlike_R)
+            return place_C, order.speaker_R[place_C]
+        place_C = np.flatnonzero(self._stays_R)
+        _, first_V, id_C = np.unique(order.id_R[place_C], return_index=True, return_inverse=True)
+        of_C = place_C[first_V][id_C]
+        again_C = own_R[place_C] & (of_C != place_C)
+        return place_C[again_C], of_C[again_C]
+
+    def _first_conflict(self, place_C: Array, of_C: Array) -> pa.RecordBatch:
+        post_C = self._order.post_R[place_C]
+        first = np.argsort(post_C)[:1]
+        of = of_C[first]
+        columns = post_C[first], self._order.post_R[of], self._order.segment_R[of]
+        return rows_of(CONFLICT, *columns)
 
     def _count_copies(self, size_R: Array) -> None:
         own_R = self._order.segment_R == THIS_RUN
@@ -387,4 +424,6 @@ class ResolveComponents(DedupStage):
             for found in resolved.found:
                 post_D = np.asarray(found.column("post"))
                 writer.write(found, np.searchsorted(first_U, post_D, side="right") - 1)
+        with written_edge(attempt, "conflict", CONFLICT) as file:
+            file.write_batch(resolved.conflict)
         return resolved.counts

@@ -15,7 +15,7 @@ from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.views import dedup_text
 from sluice.pipeline.history import segments
 from sluice.pipeline.phases.dedup.candidates import DedupStage, HistoryFile, history_files
-from sluice.pipeline.phases.dedup.slicing import CANDIDATE, THIS_RUN
+from sluice.pipeline.phases.dedup.slicing import CANDIDATE, NEVER, THIS_RUN
 from sluice.pipeline.phases.edges import exchanged_edge, rows_of, take_kept
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
@@ -71,9 +71,10 @@ def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.Re
             rank = pc.negate(pc.utf8_length(text).cast(pa.int64()))
         else:
             rank = pa.array(-num_shingles(compared, ngram=stage.ngram))
-        newest = pc.fill_null(time, np.iinfo(np.int64).min)
+        newest = pc.fill_null(time, NEVER)
         some = found.slice(first, rows.num_rows)
-        yield _candidates(some, THIS_RUN, rank, newest, rows.column("post_id"), compared)
+        edited = pa.repeat(pa.scalar(NEVER, pa.int64()), rows.num_rows)
+        yield _candidates(some, THIS_RUN, rank, newest, edited, rows.column("post_id"), compared)
         first += rows.num_rows
 
 
@@ -89,9 +90,9 @@ def _entries_of(
         rows = segments.take(
             view.folder, file.name, file.file, row_C[start : start + some.num_rows]
         )
-        first = pa.repeat(pa.scalar(np.iinfo(np.int64).min, pa.int64()), some.num_rows)
+        first = pa.repeat(pa.scalar(NEVER, pa.int64()), some.num_rows)
         yield _candidates(
-            some, file.segment, first, first, rows.column("post_id"), rows.column("text")
+            some, file.segment, first, first, first, rows.column("post_id"), rows.column("text")
         )
 
 
@@ -100,6 +101,7 @@ def _candidates(
     segment: int,
     rank: pa.Array,
     time: pa.Array,
+    edited: pa.Array,
     post_id: pa.StringArray,
     text: pa.StringArray,
 ) -> pa.RecordBatch:
@@ -110,6 +112,7 @@ def _candidates(
         np.full(found.num_rows, segment, np.int16),
         rank,
         time,
+        edited,
         id_hash(post_id),
         hash_texts(post_id, seed=ID_SEED + 1),
         post_id,

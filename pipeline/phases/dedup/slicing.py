@@ -1,6 +1,6 @@
 """Candidates in the order in which they are resolved, and the slices that a worker can hold.
 
-Shape suffixes: R rows of a partition, N rows of a batch.
+Shape suffixes: R rows of a partition, N rows of a batch, M rows whose id another row has.
 """
 
 import os
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.filters.dedup.exact_hash import content_hash
 from sluice.pipeline.phases.dedup.spilled_leaders import SPILLED
 from sluice.pipeline.units import exchange
 from sluice.schemas.arrays import Array
@@ -30,14 +31,18 @@ CANDIDATE = pa.schema(
         ("segment", pa.int16()),
         ("rank", pa.int64()),
         ("time", pa.int64()),
+        ("edited", pa.int64()),
         ("id_high", pa.uint64()),
         ("id_low", pa.uint64()),
         ("post_id", pa.string()),
         ("text", pa.string()),
     ]
 )
-"""`post` is a dense number, `rank` is low for the one to keep, `time` tells the newest delivery of an
-id, `id_high` and `id_low` are two hashes of it, and `text` is what duplicates are compared by."""
+"""`post` is a dense number, `rank` is low for the one to keep, `time` tells the newest delivery of a post,
+`edited` when its platform says that it was edited (NEVER where it does not), `id_high` and `id_low` are two
+hashes of the id, and `text` is what duplicates are compared by."""
+NEVER = int(np.iinfo(np.int64).min)
+"""The `time` of a post without one, and of all posts of the history; the `edited` of most posts."""
 
 
 class SortedRows(NamedTuple):
@@ -47,25 +52,32 @@ class SortedRows(NamedTuple):
     component_R: Array
     post_R: Array
     segment_R: Array
-    speaker_R: Array  # the place of the row that represents the same post id
+    speaker_R: Array  # the place of the row that represents the same post
     cost_R: Array  # bytes that a slice holds for it
+    id_R: Array  # equal for rows of one id and only for them
+    unlike_R: Array  # whether the row that represents it has another text, and no edit explains it
 
 
-def in_order(batches: Iterator[pa.RecordBatch]) -> SortedRows:
+def in_order(batches: Iterator[pa.RecordBatch], *, one_of_id: bool = False) -> SortedRows:
     """Returns the order of CANDIDATE rows: by component, the most preferred first.
 
-    Redelivered rows follow the row that represents their id, and posts of the history
+    Redelivered rows follow the row that represents their post, and posts of the history
     before all others.
+
+    Args:
+        batches: the rows.
+        one_of_id: rows of one id are one post whatever their texts are.
     """
     names = [n for n in CANDIDATE.names if n not in ("post_id", "text")]
-    parts: dict[str, list[Array]] = {n: [] for n in [*names, "cost"]}
+    parts: dict[str, list[Array]] = {n: [] for n in [*names, "content", "cost"]}
     for batch in batches:
         for name in names:
             parts[name].append(np.array(batch.column(name)))
         length_N = np.asarray(pc.binary_length(batch.column("text")), np.int64)
         parts["cost"].append(ROW_BYTES + TEXT_BYTES * length_N)
+        parts["content"].append(content_hash(batch.column("text")))
     table = {name: np.concatenate(found) for name, found in parts.items()}
-    speaker_R = _speakers(table)
+    id_R, speaker_R, unlike_R = _deliveries(table, one_of_id=one_of_id)
     post_R, self_R = table["post"], np.arange(len(table["post"]))
     keys = (post_R, speaker_R != self_R, post_R[speaker_R], table["rank"][speaker_R])
     row_R = np.lexsort((*keys, table["component"]))
@@ -73,24 +85,72 @@ def in_order(batches: Iterator[pa.RecordBatch]) -> SortedRows:
     place_R[row_R] = self_R
     component_R, post_R, segment_R = (table[n][row_R] for n in ("component", "post", "segment"))
     speaker_R = place_R[speaker_R[row_R]]
-    return SortedRows(row_R, component_R, post_R, segment_R, speaker_R, table["cost"][row_R])
+    of_rows = table["cost"][row_R], id_R[row_R], unlike_R[row_R]
+    return SortedRows(row_R, component_R, post_R, segment_R, speaker_R, *of_rows)
 
 
-def _speakers(table: dict[str, Array]) -> Array:
-    """Returns (R,) the row that represents each row's post id: history first, else the newest.
+def _deliveries(table: dict[str, Array], *, one_of_id: bool) -> tuple[Array, Array, Array]:
+    """Returns (id_R, speaker_R, unlike_R): see `SortedRows`, but by row. Ids are told by 128 bits of hash.
 
-    Newest is the latest `time`, then the last in input order. Ids are told by 128 bits of hash.
+    A row represents itself unless another with its id delivers its post again; with `one_of_id` all do.
     """
-    same = [table[n] for n in ("component", "id_high", "id_low")]
-    order_R = np.lexsort((table["post"], table["time"], table["segment"] >= 0, *same))
-    last_R = np.ones(len(order_R), np.bool_)
-    for column_R in same:
-        equal_R = column_R[order_R][1:] == column_R[order_R][:-1]
-        last_R[:-1] = ~equal_R if column_R is same[0] else last_R[:-1] | ~equal_R
-    group_R: Array = np.cumsum(last_R) - last_R
-    speaker_R = np.empty(len(order_R), np.int64)
-    speaker_R[order_R] = order_R[np.flatnonzero(last_R)][group_R]
-    return speaker_R
+    id_R = _numbered([table[n] for n in ("component", "id_high", "id_low")])
+    speaker_R, unlike_R = np.arange(len(id_R)), np.zeros(len(id_R), np.bool_)
+    again_M = np.flatnonzero(np.bincount(id_R)[id_R] > 1)
+    rows = {n: table[n][again_M] for n in ("post", "time", "edited", "segment", "content")}
+    version_M = _versions(rows, id_R[again_M])
+    same = [id_R[again_M]] if one_of_id else [id_R[again_M], version_M]
+    earlier_M = rows["segment"] >= 0
+    order_M = np.lexsort((rows["post"], rows["time"], rows["edited"], earlier_M, *same[::-1]))
+    at_M = _last_of_each(order_M, same)
+    speaker_R[again_M] = again_M[at_M]
+    unlike_R[again_M] = version_M != version_M[at_M]
+    return id_R, speaker_R, unlike_R
+
+
+def _versions(rows: dict[str, Array], id_M: Array) -> Array:
+    """Returns (M,) uint64, equal for the deliveries of one post among rows of one id.
+
+    It is the hash of the text; but where one of the rows of an id and a time says that it was edited, that of
+    the last edit, or of what the history has of the id: texts that are unlike are one post then.
+    """
+    content_M, earlier_M = rows["content"], rows["segment"] >= 0
+    if not (rows["edited"] != NEVER).any():
+        return content_M
+    by_time = [id_M, earlier_M, rows["time"]]
+    order_M = np.lexsort((rows["post"], rows["edited"], *by_time[::-1]))
+    last_M = _last_of_each(order_M, by_time)
+    edited_M = rows["edited"][last_M] != NEVER
+    version_M = np.where(edited_M, content_M[last_M], content_M)
+    order_M = np.lexsort((rows["post"], earlier_M, id_M))
+    known_M = _last_of_each(order_M, [id_M])
+    return np.where(edited_M & earlier_M[known_M], content_M[known_M], version_M)
+
+
+def _numbered(columns: list[Array]) -> Array:
+    """Returns (R,) int64, a number that rows of equal columns have, and no others."""
+    order_R = np.lexsort(columns)
+    number_R = np.empty(len(order_R), np.int64)
+    number_R[order_R] = np.cumsum(_begins(order_R, columns)) - 1
+    return number_R
+
+
+def _last_of_each(order_M: Array, columns: list[Array]) -> Array:
+    """Returns (M,) the last row, in an order by these columns first, of those with equal columns."""
+    begins_M = _begins(order_M, columns)
+    last_M = order_M[np.append(begins_M[1:], np.True_)[: len(order_M)]]
+    found_M = np.empty(len(order_M), np.int64)
+    found_M[order_M] = last_M[np.cumsum(begins_M) - 1]
+    return found_M
+
+
+def _begins(order_M: Array, columns: list[Array]) -> Array:
+    """Returns (M,) bool: whether a row differs in a column from the one before it in an order."""
+    begins_M = np.ones(len(order_M), np.bool_)
+    begins_M[1:] = False
+    for column_M in columns:
+        begins_M[1:] |= column_M[order_M][1:] != column_M[order_M][:-1]
+    return begins_M
 
 
 def cuts_of(order: SortedRows, memory_bytes: int) -> list[int]:

@@ -52,7 +52,7 @@ def run(
     array = pa.array(["before"] * before + list(texts), pa.string()).slice(before)
     return cluster(
         array,
-        id_code_N=np.array(range(len(texts)) if ids is None else ids, np.int64),
+        post_code_N=np.array(range(len(texts)) if ids is None else ids, np.int64),
         content_hash_N=np.zeros(len(texts), np.uint64) if collide else content_hash(array),
         band_keys_NK=text_band_keys(array, spec),
         threshold=threshold,
@@ -435,7 +435,7 @@ def peak_bytes(texts: list[str]) -> int:
     """The most that NumPy holds at once while texts are resolved, beside the arguments."""
     array = pa.array(texts)
     arguments: dict[str, Any] = {
-        "id_code_N": np.arange(len(texts)),
+        "post_code_N": np.arange(len(texts)),
         "content_hash_N": content_hash(array),
         "band_keys_NK": text_band_keys(array, MinHashSpec()),
     }

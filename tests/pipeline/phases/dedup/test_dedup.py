@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import sluice
 from sluice.pipeline import cli
 from sluice.pipeline.phases.dedup import phase as dedup_phase
 from sluice.pipeline.phases.dedup.send import partition_of
@@ -15,6 +16,8 @@ from tests.pipeline.runs import Job, reject_rows
 
 BASE = "the lighthouse keeper counts forty seven boats before breakfast on a calm day"
 LONGER = BASE + " again"
+BREAD = "bread rises slowly in a cold kitchen and nobody minds waiting for it"
+RAIN = "rain falls on the tin roof of the market while the children sleep"
 RECIPE = 'name = "copies"\n[dedup]\nthreshold = 0.7\n[training]\nsequence_length = 256\n'
 
 
@@ -76,15 +79,47 @@ def test_the_most_informative_stays(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_redelivered_id_is_one_post(job: Job, tmp_path: Path) -> None:
-    """The same id twice is one post whatever its text: the newest stays, with the exact similarity."""
-    other = "bread rises slowly in a cold kitchen and nobody minds waiting for it"
-    rows = resolve(job, tmp_path, [post("a", BASE, 1), post("a", BASE, 3), post("a", other, 2)])
+    """The same id and text twice is one post, and the newest stays; an unlike text of the id stays too."""
+    rows = resolve(job, tmp_path, [post("a", BASE, 1), post("a", BASE, 3), post("a", BREAD, 2)])
     assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
-        0: ("redelivered", "a"),
-        2: ("redelivered", "a"),
+        0: ("redelivered", "a")
     }
     assert rows[0]["score"] == 1.0
-    assert rows[2]["score"] < 0.2
+
+
+def test_a_conflict_of_ids_is_told(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unlike texts of one id are counted, with one example of where they are and without their texts."""
+    posts = [post("a", BASE, 1), post("b", BREAD, 3), post("a", RAIN, 2), post("b", RAIN + "!", 4)]
+    assert resolve(job, tmp_path, posts, "--set", "dedup.threshold=0.99") == {}
+    out = tmp_path / "out"
+    report = json.loads((out / "report" / "report.json").read_text())
+    assert (report["posts"]["kept"], report["posts"]["id_conflicts"]) == (4, 2)
+    told = [
+        w for w in report["warnings"] if w.startswith("ids: 2 posts have the id of another post")
+    ]
+    assert "as 'a' at posts.jsonl row 0 and at posts.jsonl row 2" in told[0]
+    assert 'input.ids = "per_file"' in told[0]
+    assert not any(word in told[0] for word in ("rain", "lighthouse"))
+    found = sluice.open_output(out)
+    assert len(found.post("a").placements) == len(found.post("a").cleaned) == 2
+    assert found.text("b") in (BREAD, RAIN + "!")
+
+
+def test_conflicts_of_ids_are_dropped(job: Job, tmp_path: Path) -> None:
+    """With dedup.id_conflicts = "drop" the newest of an id stays, and the reason of the others says why."""
+    posts = [post("a", BASE, 1), post("a", RAIN, 2), post("a", RAIN, 1)]
+    rows = resolve(job, tmp_path, posts, "--set", "dedup.id_conflicts=drop")
+    assert {r: row["reason"] for r, row in rows.items()} == {0: "id_conflict", 2: "redelivered"}
+    report = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
+    assert report["posts"]["duplicates"] == {
+        "redelivered": 1,
+        "exact": 0,
+        "near": 0,
+        "id_conflict": 1,
+    }
+    assert report["posts"]["id_conflicts"] == 1
 
 
 def test_copies_stay_and_are_counted(job: Job, tmp_path: Path) -> None:

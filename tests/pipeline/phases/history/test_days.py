@@ -76,8 +76,7 @@ def three_days(folder: Path, job: Job) -> Days:
     bread = "bread rises slowly in a cold kitchen and nobody minds"
     rain = "a new text about rain that falls on the second day only"
     made.write(1, {"a": BASE, "b": bread, "n": "no"})
-    edited = "bread rises slowly, edited since"
-    made.write(2, {"c": BASE.upper(), "d": BASE + " again", "b": edited, "e": rain, "n2": "no"})
+    made.write(2, {"c": BASE.upper(), "d": BASE + " again", "b": bread, "e": rain, "n2": "no"})
     made.write(3, {"f": BASE, "g": rain + "!"})
     return made
 
