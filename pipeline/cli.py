@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "parser", "program", "split_flags"]
 
+GARBAGE_OBJECTS = 100_000
+"""New objects after which the command's process looks for cycles; Python's own number is 700."""
+
 _log = logging.getLogger("sluice")
 
 
@@ -307,8 +310,10 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str], Messages], CommandR
 def program() -> int:
     """Runs the command as a process of its own; returns the exit code.
 
-    Objects that live to the end are not searched for cycles once more at the exit: 0.8 CPU seconds.
+    What imports leave lives to the end. It is searched for cycles seldom, which saves 0.3 CPU seconds of a
+    start, and not once more at the exit, which saves 0.8.
     """
+    gc.set_threshold(GARBAGE_OBJECTS)
     code = main()
     gc.freeze()
     return code

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.schemas import kernel_cache
+from sluice.schemas.cache_folder import mark_used, read_whole, write_whole
 from sluice.schemas.kernel import Kernel, kernel_folder
 
 MODULES = (
@@ -55,8 +56,8 @@ def compile_kernels(say: Callable[[str], object]) -> None:
     path = _mark()
     if path is None:
         say("compiling kernels (at each start: there is no folder to keep them in)")
-    elif kernel_cache.read_whole(path) is not None:
-        kernel_cache.mark_used(path)
+    elif read_whole(path) is not None:
+        mark_used(path)
     else:
         say("compiling kernels (once; a minute or two)")
         with _other_processes() as others:
@@ -64,7 +65,7 @@ def compile_kernels(say: Callable[[str], object]) -> None:
                 _compile(0, len(others) + 1)
         _compile(0, 1)  # what the others compiled is loaded, and what they did not is compiled
         with contextlib.suppress(OSError):
-            kernel_cache.write_whole(path, b"")
+            write_whole(path, b"")
 
 
 def _compile(part: int, of: int) -> None:

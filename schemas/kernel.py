@@ -7,12 +7,8 @@ numba is imported by the first one. `sluice.schemas.compile_ahead` compiles all 
 read-only, hence the read-only array types of `sluice.schemas.kernel_types`.
 """
 
-import contextlib
 import functools
 import hashlib
-import logging
-import os
-import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.schemas.arrays import Array, Int32s, Uint8s
+from sluice.schemas.cache_folder import private_folder
 from sluice.schemas.kernel_cache import KernelCache, source_digest
 from sluice.schemas.kernel_types import BYTES, OFFSETS, read_only, resolved, types
 
@@ -56,31 +53,14 @@ def kernel_folder() -> str | None:
     What is there is executed: a folder that others can write to is not used.
     """
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    home = os.path.abspath(os.environ.get("SLUICE_CACHE_DIR") or os.path.join(caches, "sluice"))
-    folder = os.path.join(home, "kernels", f"{version('sluice')}-{digest}")
+    folder = private_folder("kernels", f"{version('sluice')}-{digest}")
+    if folder is None:
+        return None
     try:
-        os.makedirs(os.path.dirname(home), exist_ok=True)
-        if not all(map(_made_private, (home, os.path.dirname(folder), folder))):
-            return None
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
         return None
-
-
-def _made_private(folder: str) -> bool:
-    """Makes a folder for us alone, where there is none; returns whether only we can write to it."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    status = os.stat(folder)
-    if status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return True
-    logging.getLogger(__name__).warning(
-        "%s: kernels are compiled at each start: others may write to the folder (chmod go-w), or own it",
-        folder,
-    )
-    return False
 
 
 class _MachineCode(NamedTuple):

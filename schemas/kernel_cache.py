@@ -3,9 +3,8 @@
 The name is a digest of the source of the module that declares the kernel, and of every module of ours that
 it imports, directly or not; of the kernel's bytecode, signature and options; of the compiler's versions; and
 of the processor that is compiled for. So a file is never out of date: what has changed has another name, and
-no time of a source is looked at. A file is written under another name and renamed, and begins with a
-checksum: what was cut, changed or put under a wrong name counts as missing, and the kernel is compiled again.
-A process that writes one deletes those that no process has loaded for UNUSED_DAYS, of other versions too.
+no time of a source is looked at. One that is not whole is compiled again (`sluice.schemas.cache_folder`). A
+process that writes one deletes those that no process has loaded for UNUSED_DAYS, of other versions too.
 
 numba's own cache promises less: it keeps an index and numbered data files, and writes the index first. Killed
 between the two, it leaves an index of the new source that names the machine code of an older one.
@@ -13,12 +12,9 @@ between the two, it leaves an index of the new source that names the machine cod
 
 import contextlib
 import hashlib
-import os
 import pickle
 import re
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.machinery import ModuleSpec
@@ -26,12 +22,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from sluice.schemas.cache_folder import delete_unused, mark_used, read_whole, write_whole
+
 PACKAGE: Final = "sluice"
 """Our package. The sources of other packages are not read: their versions are in the name."""
-UNUSED_DAYS: Final = 30
-"""Days after which a file that was not loaded is deleted."""
 
-_MAGIC: Final = b"sluice kernel 2\n"
 _SETTINGS: Final = (
     *("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT"),
     "EXTEND_VARIABLE_LIFETIMES",
@@ -40,7 +35,6 @@ _SETTINGS: Final = (
 _IMPORT: Final = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+(\([^)]*\)|(?:\\\n|[^\n\\;])*)", re.MULTILINE
 )
-_DAY_SECONDS: Final = 86_400
 
 
 class KernelCache:
@@ -199,52 +193,6 @@ def _compiler() -> tuple[Any, ...]:
         sys.implementation.cache_tag,
         *settings,
     )
-
-
-def mark_used(path: Path) -> None:
-    """Sets the time of a file to now, if it is not of today: `delete_unused` goes by it."""
-    with contextlib.suppress(OSError):
-        if path.stat().st_mtime < time.time() - _DAY_SECONDS:
-            os.utime(path)
-
-
-@cache
-def delete_unused(kernels: Path) -> None:
-    """Deletes the files of kernels, of all versions, that no process has loaded for UNUSED_DAYS.
-
-    It does so once in a process. A process that reads one at that moment has it open, or compiles again.
-    """
-    oldest = time.time() - UNUSED_DAYS * _DAY_SECONDS
-    for path in kernels.glob("*/*"):
-        with contextlib.suppress(OSError):
-            if path.suffix in (".kernel", ".tmp") and path.stat().st_mtime < oldest:
-                path.unlink()
-
-
-def write_whole(path: Path, payload: bytes) -> None:
-    """Writes a payload so that a reader sees all of it or none; raises OSError where it cannot."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(_MAGIC + _checksum(path.name, payload) + payload)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def read_whole(path: Path) -> bytes | None:
-    """Returns the payload of a file, or None where it is missing or not as it was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    payload = content[len(_MAGIC) + 32 :]
-    return payload if content == _MAGIC + _checksum(path.name, payload) + payload else None
-
-
-def _checksum(name: str, payload: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\0" + payload).digest()
 
 
 @cache

@@ -1,9 +1,10 @@
 """Text columns to ids, exactly as `tokenizers` would, at 0.7 to 2.3 us per post.
 
 The fast engine is gigatoken on Arrow's own buffers, reached through awkward without a copy. It is
-young, so it is never trusted: every encoder compares it with `tokenizers` on tricky texts before
-the first post, and where they differ, or gigatoken is missing, refuses the tokenizer or fails, the
-encoder uses `tokenizers` (45 us per post) and says so in the log and in `Encoder.engine`. A text with a
+young, so it is never trusted: before the first post it is compared with `tokenizers` on tricky texts
+(once for a tokenizer, their versions and the machine), and where they differ, or gigatoken is missing,
+refuses the tokenizer or fails, the encoder uses `tokenizers` (45 us per post) and says so in the log and in
+`Encoder.engine`. A text with a
 code point that Unicode 16.0 has not assigned goes to `tokenizers` in any case: gigatoken seems to follow
 a later version, and takes some of them for letters or marks.
 
@@ -23,28 +24,35 @@ What was measured of gigatoken 0.10 (526,000 real posts, 61 MB; one core):
 """
 
 import itertools
-import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer
 
 from sluice.schemas.arrays import Int32s, Int64s
+from sluice.schemas.cache_folder import remembered
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types, utf8_view
-from sluice.tokenizer.vocabulary.load import parsed, text_of
+from sluice.schemas.kernel_cache import source_digest
+from sluice.tokenizer.vocabulary.load import libraries_identity, parsed
 from sluice.tokenizer.vocabulary.pattern import unassigned
 from sluice.tokenizer.vocabulary.tricky_texts import TRICKY
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Engine = Literal["gigatoken", "tokenizers"]
 
 CACHE_TEXT_BYTES = 512 << 20
 """Text between two renewals of gigatoken's memory: 5 M posts, at worst 2.7 GB of random words."""
+
+LITTLE_TEXT_BYTES = 1 << 20
+"""Text that gigatoken encodes row by row: to hand it columns, awkward is imported, which takes 0.4 s."""
 
 _ROWS_AT_ONCE = 4096
 """Texts that `tokenizers` gets in one call; its encodings take about 1 KB per post."""
@@ -103,18 +111,22 @@ class Encoder:
         engine: Engine = "gigatoken",
         cache_text_bytes: int = CACHE_TEXT_BYTES,
     ):
-        """Loads the vocabulary into both engines and compares them: about 1 s for 131,072 entries.
+        """Loads the vocabulary: 0.1 s for 131,072 entries; 0.8 s where engines are to be compared.
 
         Args:
             tokenizer_json: the file; `vocabulary.load_frozen` has checked it if it is the user's.
             engine: the engine to prefer; "tokenizers" never falls back.
             cache_text_bytes: see CACHE_TEXT_BYTES.
         """
-        text = text_of(Path(tokenizer_json).read_bytes())
-        self._exact = _exact(text)
+        self._json = Path(tokenizer_json).read_bytes()
         self._fast: _Gigatoken | None = None
         if engine == "gigatoken":
-            self._fast = _checked_gigatoken(text, cache_text_bytes)
+            self._fast = _checked_gigatoken(self._json, cache_text_bytes)
+
+    @cached_property
+    def _exact(self) -> "_Exact":
+        """What encodes where gigatoken does not: most processes never load it."""
+        return _exact(self._json)
 
     @property
     def engine(self) -> Engine:
@@ -160,7 +172,7 @@ class Encoder:
 class _Exact:
     """The `tokenizers` library: what the ids mean, and the fallback."""
 
-    def __init__(self, tokenizer_json: str):
+    def __init__(self, tokenizer_json: bytes):
         self.tokenizer = parsed(tokenizer_json).engine
         self.tokenizer.encode_special_tokens = True  # a typed <|eod|> is text
         self.tokenizer.no_truncation()
@@ -178,18 +190,27 @@ class _Exact:
         return Encoded(np.fromiter(tokens, np.int32, int(offsets_N1[-1])), offsets_N1)
 
 
-class _Gigatoken:
-    """gigatoken on Arrow buffers."""
+class _DiffersError(Exception):
+    """gigatoken gives other ids than `tokenizers`."""
 
-    def __init__(self, tokenizer_json: str, cache_text_bytes: int):
-        import awkward
+
+class _Gigatoken:
+    """gigatoken: row by row as long as there is little text, then on Arrow buffers.
+
+    Raises:
+        _DiffersError: it is wrong on texts of the check, which is made of each way before its first text.
+    """
+
+    def __init__(self, tokenizer_json: bytes, cache_text_bytes: int):
         import gigatoken
 
-        self._awkward = awkward
         self._make = gigatoken.Tokenizer.from_json
+        self._whole_json = tokenizer_json
         self._json = without_special_tokens(tokenizer_json)
         self._cache_text_bytes = cache_text_bytes
+        self._num_bytes = 0  # of text since the first
         self._renew()
+        self._check(self._rows)
 
     def _renew(self) -> None:
         self._tokenizer = self._make(self._json)
@@ -198,74 +219,97 @@ class _Gigatoken:
     def encode(self, texts: pa.StringArray) -> Encoded:
         if self._text_bytes > self._cache_text_bytes:
             self._renew()
-        data_B, offsets_N1 = utf8_view(texts)
-        self._text_bytes += int(offsets_N1[-1] - offsets_N1[0])
+        offsets_N1 = utf8_view(texts).offsets_N1
+        num_bytes = int(offsets_N1[-1] - offsets_N1[0])
+        self._text_bytes += num_bytes
+        if self._num_bytes + num_bytes < LITTLE_TEXT_BYTES:
+            self._num_bytes += num_bytes
+            return self._rows(texts)
+        if self._num_bytes < LITTLE_TEXT_BYTES:
+            self._check(self._columns)
+            self._num_bytes = LITTLE_TEXT_BYTES
+        return self._columns(texts)
+
+    def _rows(self, texts: pa.StringArray) -> Encoded:
+        rows = [self._tokenizer.encode(text or "") for text in texts.to_pylist()]
+        offsets_N1 = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets_N1[1:])
+        tokens_T = np.concatenate([np.empty(0, np.uint32), *rows])
+        return Encoded(tokens_T.view(np.int32), offsets_N1)
+
+    def _columns(self, texts: pa.StringArray) -> Encoded:
         # parallel=False stays on this thread: the workers of a pipeline share the cores already.
-        rows = self._tokenizer.encode_batch(
-            self._strings(data_B, offsets_N1), parallel=False
-        ).layout
+        rows = self._tokenizer.encode_batch(_strings(*utf8_view(texts)), parallel=False).layout
         row_offsets_N1 = np.asarray(rows.offsets.data).astype(np.int64, copy=False)
         first, last = row_offsets_N1[0], row_offsets_N1[-1]
         tokens_T = np.ascontiguousarray(rows.content.data[first:last]).view(np.int32)
         return Encoded(tokens_T, row_offsets_N1 - first if first else row_offsets_N1)
 
-    def _strings(self, data_B: Any, offsets_N1: Any) -> Any:
-        """Returns the texts as awkward strings: views of the buffers; it wants int64 offsets."""
-        contents, index = self._awkward.contents, self._awkward.index
-        characters = contents.NumpyArray(data_B, parameters={"__array__": "char"})
-        offsets = index.Index64(offsets_N1.astype(np.int64))
-        layout = contents.ListOffsetArray(offsets, characters, parameters={"__array__": "string"})
-        return self._awkward.Array(layout)
+    def _check(self, encode: Callable[[pa.StringArray], Encoded]) -> None:
+        """Compares one way with `tokenizers`, where nobody did so before."""
+
+        def agrees() -> bool:
+            texts, expected = _expected(self._whole_json)
+            pairs = zip(encode(texts).rows(), expected.rows(), strict=True)
+            differing = sum(not np.array_equal(a_T, b_T) for a_T, b_T in pairs)
+            if differing:
+                raise _DiffersError(f"differs on {differing} of {len(texts)} texts of its check")
+            return True
+
+        libraries = libraries_identity(self._whole_json, "gigatoken", "tokenizers", "awkward")
+        identity = libraries, source_digest(__name__)
+        remembered(f"gigatoken{encode.__name__}", identity, bool, agrees)
+
+
+def _strings(data_B: Any, offsets_N1: Any) -> Any:
+    """Returns texts as awkward strings: views of the buffers; it wants int64 offsets."""
+    import awkward
+
+    contents, index = awkward.contents, awkward.index
+    characters = contents.NumpyArray(data_B, parameters={"__array__": "char"})
+    offsets = index.Index64(offsets_N1.astype(np.int64))
+    layout = contents.ListOffsetArray(offsets, characters, parameters={"__array__": "string"})
+    return awkward.Array(layout)
 
 
 @lru_cache(maxsize=1)
-def without_special_tokens(tokenizer_json: str) -> str:
+def without_special_tokens(tokenizer_json: bytes) -> bytes:
     """Returns the tokenizer.json less its special tokens, so that no text can give their ids.
 
     It equals `encode_special_tokens=True` of `tokenizers`. Added tokens that are not special stay:
     a text that holds them has their ids.
     """
-    spec = json.loads(tokenizer_json)
-    spec["added_tokens"] = [t for t in spec.get("added_tokens", []) if not t.get("special")]
-    return json.dumps(spec, ensure_ascii=False)
+    spec = msgspec.json.decode(tokenizer_json, type=dict[str, msgspec.Raw])
+    added = msgspec.json.decode(spec.get("added_tokens", b"[]"), type=list[dict[str, Any]])
+    kept = [token for token in added if not token.get("special")]
+    return msgspec.json.encode({**spec, "added_tokens": kept})
 
 
 @lru_cache(maxsize=1)
-def _exact(tokenizer_json: str) -> _Exact:
+def _exact(tokenizer_json: bytes) -> _Exact:
     """Returns the exact engine of a vocabulary, one for all threads: it keeps no state."""
     return _Exact(tokenizer_json)
 
 
 @lru_cache(maxsize=1)
-def _expected(tokenizer_json: str) -> tuple[pa.StringArray, Encoded]:
+def _expected(tokenizer_json: bytes) -> tuple[pa.StringArray, Encoded]:
     """Returns the texts of the check and their ids, worked out once for all threads."""
     exact = _exact(tokenizer_json)
     texts = pa.array([*TRICKY, *_imitations(exact.tokenizer)], pa.string())
     return texts, exact.encode(texts)
 
 
-def _checked_gigatoken(text: str, cache_text_bytes: int) -> _Gigatoken | None:
+def _checked_gigatoken(data: bytes, cache_text_bytes: int) -> _Gigatoken | None:
     """Returns the fast engine, or None and a line in the log where it cannot be used."""
     try:
-        fast = _Gigatoken(text, cache_text_bytes)
-        texts, expected = _expected(text)
-        pairs = zip(fast.encode(texts).rows(), expected.rows(), strict=True)
-        differing = sum(not np.array_equal(a_T, b_T) for a_T, b_T in pairs)
+        return _Gigatoken(data, cache_text_bytes)
     except BaseException as failure:
         _reraise_if_ours(failure)
         _log.warning("gigatoken cannot be used (%s): tokenizers encodes", _name(failure))
         return None
-    if differing:
-        _log.warning(
-            "gigatoken differs from tokenizers on %d of %d texts of its check: tokenizers encodes",
-            differing,
-            len(texts),
-        )
-        return None
-    return fast
 
 
-def _imitations(tokenizer: Tokenizer) -> list[str]:
+def _imitations(tokenizer: "Tokenizer") -> list[str]:
     """Returns texts that hold the names of added tokens; of thousands of fillers, a few."""
     added: Sequence[Any] = list(tokenizer.get_added_tokens_decoder().values())[:128]
     names = [token.content for token in added]
@@ -281,4 +325,5 @@ def _reraise_if_ours(failure: BaseException) -> None:
 
 
 def _name(failure: BaseException) -> str:
-    return type(failure).__name__
+    """Returns what failed without the text that it failed on."""
+    return str(failure) if isinstance(failure, _DiffersError) else type(failure).__name__

@@ -30,6 +30,7 @@ LOSSES: dict[int, Loss] = {1: "hs", 2: "ns", 3: "softmax", 4: "ova"}
 LABEL_PREFIX = b"__label__"
 CENTROIDS = 256
 NOT_PRUNED = -1
+_ENTRY = struct.Struct("<qb")  # what follows the name of a dictionary's entry: its count, its kind
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,14 +126,18 @@ class _Reader:
         kind = np.dtype(dtype)
         return np.frombuffer(self._take(count * kind.itemsize), kind).copy()
 
-    def word(self) -> bytes:
-        """Returns bytes up to the next zero byte, which is passed over."""
-        end = self._data.find(b"\0", self._at)
-        if end < 0:
-            raise _UnreadableError("the model is cut short inside its dictionary")
-        word = self._data[self._at : end]
-        self._at = end + 1
-        return word
+    def entries(self, count: int) -> tuple[list[bytes], list[int]]:
+        """Returns what each entry of a dictionary is, up to a zero byte, and how often it was seen."""
+        names, counts, at = [], [], self._at
+        for _ in range(count):
+            end = self._data.find(b"\0", at)
+            if end < 0 or end + 1 + _ENTRY.size > len(self._data):
+                raise _UnreadableError("the model is cut short inside its dictionary")
+            names.append(self._data[at:end])
+            counts.append(_ENTRY.unpack_from(self._data, end + 1)[0])
+            at = end + 1 + _ENTRY.size
+        self._at = at
+        return names, counts
 
     def _take(self, size: int) -> memoryview:
         left = len(self._data) - self._at
@@ -223,10 +228,7 @@ def _dictionary(reader: _Reader) -> _Dictionary:
     _, pruned = reader.numbers("qq")
     if size != num_words + num_labels or num_words < 0 or num_labels <= 0:
         raise _DamagedModelError(f"{size} entries, {num_words} words, {num_labels} labels")
-    names, counts = [], []
-    for _ in range(size):
-        names.append(reader.word())
-        counts.append(reader.numbers("qb")[0])
+    names, counts = reader.entries(size)
     kept = None if pruned == NOT_PRUNED else reader.array("<i4", 2 * pruned).reshape(-1, 2)
     return _Dictionary(
         tuple(names[:num_words]),

@@ -26,7 +26,7 @@ from sluice.schemas.manifest import ContractFile, Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
-from sluice.tokenizer.vocabulary.load import parsed, text_of
+from sluice.tokenizer.vocabulary.load import parsed
 
 Problems = Iterator[str]
 _T = TypeVar("_T")
@@ -111,7 +111,7 @@ def _ledger(of: Verified) -> Problems:
 
 def _tokenizer(of: Verified) -> Problems:
     size = of.manifest.format.vocabulary_size
-    tokenizer = parsed(text_of(storage.read_bytes(of.path("tokenizer/tokenizer.json"))))
+    tokenizer = parsed(storage.read_bytes(of.path("tokenizer/tokenizer.json")))
     entries = tokenizer.engine.get_vocab_size(with_added_tokens=True)
     if entries != size:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"

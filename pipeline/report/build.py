@@ -11,7 +11,6 @@ from sluice.pipeline.phases.dedup.conflicts import conflict_warning
 from sluice.pipeline.phases.dedup.phase import history_read
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import PhaseRun, Results, run_day
-from sluice.pipeline.phases.tokens.encode import engine_for
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.manifest import contract_files, model_files
@@ -197,7 +196,7 @@ def warnings(job: Job, results: Results) -> Iterator[str]:
     if conflicts:
         yield conflicts
     slow = phases.tokens.encode.engines.get("tokenizers")
-    if slow and engine_for(results.survivors.text_bytes) == "gigatoken":
+    if slow:
         yield (
             f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
             f"gigatoken could not be used, and the log says why"

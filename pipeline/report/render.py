@@ -21,6 +21,7 @@ from sluice.pipeline.report.figures import (
     size,
     width,
 )
+from sluice.schemas.cache_folder import private_folder
 from sluice.schemas.counts import UNKNOWN, Table
 from sluice.schemas.report import PhaseCost, Report
 
@@ -44,8 +45,10 @@ def render(report: Report) -> str:
 
 @cache
 def _template() -> jinja2.Template:
+    compiled = private_folder("templates", f"jinja2-{jinja2.__version__}")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        bytecode_cache=jinja2.FileSystemBytecodeCache(compiled) if compiled else None,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

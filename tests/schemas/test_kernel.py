@@ -17,7 +17,7 @@ import numba
 import numpy as np
 import pytest
 
-from sluice.schemas import kernel, kernel_cache
+from sluice.schemas import cache_folder, kernel, kernel_cache
 from sluice.schemas.kernel import BYTES, load8, types
 
 
@@ -246,7 +246,7 @@ def test_a_damaged_file_is_compiled_again(program: Program) -> None:
         file.write_bytes(damaged)
         assert program.ask() == (11, False)
         assert file.read_bytes() != damaged
-        assert kernel_cache.read_whole(file) is not None
+        assert cache_folder.read_whole(file) is not None
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_programs_that_compile_at_once_agree(program: Program) -> None:
     started = [program.start() for _ in range(3)]
     assert [p.communicate()[0].split()[0] for p in started] == ["11"] * 3
     (file,) = program.files
-    assert kernel_cache.read_whole(file) is not None
+    assert cache_folder.read_whole(file) is not None
 
 
 @pytest.mark.slow
@@ -265,20 +265,6 @@ def test_a_program_without_a_cache_works(program: Program) -> None:
     program.cache.chmod(0o777)
     assert program.ask() == (11, False)
     assert program.files == []
-
-
-def test_a_file_is_whole_or_missing(tmp_path: Path) -> None:
-    """What is read is what was written under this name; a write that fails leaves nothing behind."""
-    path = tmp_path / "a.kernel"
-    kernel_cache.write_whole(path, b"payload")
-    assert kernel_cache.read_whole(path) == b"payload"
-    path.rename(tmp_path / "b.kernel")
-    assert kernel_cache.read_whole(path) is None
-    assert kernel_cache.read_whole(tmp_path / "b.kernel") is None
-    (tmp_path / "c.kernel").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        kernel_cache.write_whole(tmp_path / "c.kernel", b"payload")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.kernel", "c.kernel"]
 
 
 def test_what_a_module_is_made_from() -> None:
@@ -324,24 +310,6 @@ def test_imports_of_a_source() -> None:
         *(("a", []), ("b.c", ["d", "e"]), ("f", []), ("g", []), ("h", []), ("i", ["j"]), ("l", [])),
         *(("n", []), ("o", ["p", "q"]), ("s.t", []), ("v", []), ("w", ["x"]), ("y", [])),
     ]
-
-
-def test_files_that_nobody_loads_are_deleted(tmp_path: Path) -> None:
-    """After 30 days without use, in the folders of all versions; what is loaded counts as used."""
-    old = time.time() - 31 * 86_400
-    folders = [tmp_path / "7.0-aaaa", tmp_path / "7.1-bbbb"]
-    for folder in folders:
-        folder.mkdir()
-        for name in ("old.kernel", "loaded.kernel", "new.kernel", ".cut.tmp", "mine.txt"):
-            kernel_cache.write_whole(folder / name, b"payload")
-            os.utime(folder / name, (old, old))
-        os.utime(folder / "new.kernel")
-        kernel_cache.mark_used(folder / "loaded.kernel")
-    kernel_cache.delete_unused(tmp_path)
-    for folder in folders:
-        left = sorted(path.name for path in folder.iterdir())
-        assert left == ["loaded.kernel", "mine.txt", "new.kernel"]
-        assert kernel_cache.read_whole(folder / "loaded.kernel") == b"payload"
 
 
 @pytest.mark.slow

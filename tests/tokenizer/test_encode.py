@@ -29,12 +29,34 @@ EDGES = [
 ATOMS = [*MARKS, *EDGES, *"abszABSZ019é中かกа١", "'s", "'LL", "<|eod|>", "http://", "  ", "\r\n"]
 
 
-@pytest.fixture(scope="module")
-def encoder(tokenizer_json: Path) -> Encoder:
-    """The encoder of the small vocabulary."""
+@pytest.fixture(scope="module", params=["columns", "rows"])
+def encoder(tokenizer_json: Path, request: pytest.FixtureRequest) -> Encoder:
+    """The encoder of the small vocabulary, as it is with much text and with little."""
     made = Encoder(tokenizer_json)
     assert made.engine == "gigatoken"
+    assert made._fast is not None
+    made._fast._num_bytes = bpe.LITTLE_TEXT_BYTES if request.param == "columns" else -(1 << 40)
     return made
+
+
+def test_the_check_is_made_once(
+    tokenizer_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tokenizer that was compared before is not loaded by `tokenizers` again; another one is."""
+    monkeypatch.setenv("SLUICE_CACHE_DIR", str(tmp_path / "cache"))
+    loads = []
+
+    def expected(data: bytes, worked_out: Any = bpe._expected.__wrapped__) -> Any:
+        loads.append(data)
+        return worked_out(data)
+
+    monkeypatch.setattr(bpe, "_expected", expected)
+    for _ in range(2):
+        assert Encoder(tokenizer_json).engine == "gigatoken"
+    assert len(loads) == 1
+    (tmp_path / "other.json").write_text(tokenizer_json.read_text() + " ")
+    assert Encoder(tmp_path / "other.json").engine == "gigatoken"
+    assert len(loads) == 2
 
 
 @pytest.fixture(scope="module")
@@ -243,11 +265,17 @@ def test_refused_tokenizer_falls_back(
     assert decoded(tmp_path / "tokenizer.json", encoded) == ["abcdef"]
 
 
+@pytest.mark.parametrize("way", ["_rows", "_columns"])
 def test_difference_in_the_self_check_falls_back(
-    tokenizer_json: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tokenizer_json: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    way: str,
 ) -> None:
-    """An engine that is wrong on one text of the check is not used."""
-    honest = bpe._Gigatoken.encode
+    """An engine that is wrong on one text of the check, row by row or by columns, gives no id."""
+    monkeypatch.setenv("SLUICE_CACHE_DIR", str(tmp_path / "cache"))
+    honest = getattr(bpe._Gigatoken, way)
 
     def wrong_once(self: bpe._Gigatoken, texts: pa.StringArray) -> Encoded:
         tokens_T, offsets_N1 = honest(self, texts)
@@ -255,9 +283,16 @@ def test_difference_in_the_self_check_falls_back(
         tokens_T[-1] ^= 1
         return Encoded(tokens_T, offsets_N1)
 
-    monkeypatch.setattr(bpe._Gigatoken, "encode", wrong_once)
-    assert Encoder(tokenizer_json).engine == "tokenizers"
-    assert "gigatoken differs from tokenizers on 1 of" in caplog.text
+    monkeypatch.setattr(bpe, "LITTLE_TEXT_BYTES", 10)
+    right = Encoder(tokenizer_json, engine="tokenizers")
+    for _ in range(2):  # what failed is not remembered
+        monkeypatch.setattr(bpe._Gigatoken, way, wrong_once)
+        encoder = Encoder(tokenizer_json)
+        for texts in (pa.array(["short"]), pa.array(["a text that is long"])):
+            assert rows(encoder.encode(texts)) == rows(right.encode(texts))
+        assert encoder.engine == "tokenizers"
+        assert "differs on 1 of" in caplog.text
+        caplog.clear()
 
 
 class PanicException(BaseException):

@@ -31,7 +31,7 @@ from sluice.schemas.errors import LimitError, SluiceError
 from sluice.tokenizer.training.merges import learn_merges
 from sluice.tokenizer.training.words_files import WEIGHT_OF_ONE, gather
 from sluice.tokenizer.vocabulary import special
-from sluice.tokenizer.vocabulary.load import load_frozen, parsed, text_of
+from sluice.tokenizer.vocabulary.load import load_frozen, read_facts
 from sluice.tokenizer.vocabulary.pattern import SPLIT
 from sluice.tokenizer.vocabulary.special import NUM_BYTES, NUM_LINKS, NUM_SPECIAL, VOCABULARY_SIZE
 
@@ -118,14 +118,13 @@ def freeze(
         RecipeError: as `vocabulary.load_frozen`.
     """
     vocabulary = load_frozen(tokenizer_json, vocabulary_size=vocabulary_size)
-    data = Path(tokenizer_json).read_bytes()
-    tokenizer = parsed(text_of(data))
-    added, reserved = tokenizer.added.keys(), tokenizer.num_reserved
-    links = len(added & set(special.LINK_TOKENS))
-    merges = vocabulary.size - len(added) - NUM_BYTES
-    counts = EntryCounts(merges, len(added) - reserved - links, links, NUM_BYTES, reserved)
-    named = {role: token for role, token in _NAMED.items() if token in added}
-    _save(data, named, counts, Path(output))
+    facts = read_facts(tokenizer_json, loads=False)
+    links = len(facts.named.keys() & set(special.LINK_TOKENS))
+    merges = vocabulary.size - facts.num_added - NUM_BYTES
+    others = facts.num_added - facts.num_reserved - links
+    counts = EntryCounts(merges, others, links, NUM_BYTES, facts.num_reserved)
+    named = {role: token for role, token in _NAMED.items() if token in facts.named}
+    _save(Path(tokenizer_json).read_bytes(), named, counts, Path(output))
     return counts
 
 

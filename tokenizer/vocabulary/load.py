@@ -5,17 +5,33 @@ Two kinds come here: one trained by `sluice.tokenizer.training.train`, and one t
 is checked before a run begins, because an unsuitable one would be noticed hours later or never.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from tokenizers import Tokenizer, pre_tokenizers
 
+from sluice.schemas.cache_folder import remembered
 from sluice.schemas.errors import RecipeError
-from sluice.tokenizer.vocabulary.special import BOD, EOD, PAD, TURN, VOCABULARY_SIZE, fillers
+from sluice.schemas.kernel_cache import source_digest
+from sluice.tokenizer.vocabulary.special import (
+    BOD,
+    EOD,
+    LINK_TOKENS,
+    PAD,
+    SPECIAL_TOKENS,
+    TURN,
+    VOCABULARY_SIZE,
+    byte_symbols,
+    fillers,
+)
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 KEY = "vocabulary.tokenizer"
 """The recipe key that names a frozen vocabulary; its errors begin with it."""
@@ -50,14 +66,14 @@ def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
 def _checked(
     path: str | os.PathLike[str], *, vocabulary_size: int | None, loads: bool
 ) -> VocabularyIds:
-    tokenizer = _read(path, loads=loads)
-    problems = list(tokenizer.problems)
+    facts = read_facts(path, loads=loads)
+    problems = facts.problems
     if vocabulary_size is not None:
-        problems = [*_wrong_size(tokenizer, vocabulary_size), *problems]
+        problems = (*_wrong_size(facts, vocabulary_size), *problems)
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
-    ids = tokenizer.added
-    return VocabularyIds(tokenizer.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
+    ids = facts.named
+    return VocabularyIds(facts.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
 
 
 def load_frozen(
@@ -80,99 +96,145 @@ def load_frozen(
     return _checked(path, vocabulary_size=vocabulary_size, loads=loads)
 
 
-class ParsedTokenizer:
-    """A tokenizer.json; not to be changed, as it is shared.
+class TokenizerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What later phases ask of a tokenizer.json.
 
     Attributes:
-        added: the ids of added tokens.
         size: the number of entries, added tokens included.
-        ids: all of them.
+        num_ids: the number of different ids.
+        highest_id: of all entries; -1 where there are none.
+        num_added: added tokens.
+        num_reserved: added tokens that are named as the fillers of a vocabulary of this size.
+        named: the ids of the special and link tokens of ours that it has.
         problems: why later phases cannot use it; empty where they can.
     """
 
-    def __init__(self, text: str):
-        self._text = text
-        spec = msgspec.json.decode(text, type=dict[str, Any])
-        self.added = {token["content"]: int(token["id"]) for token in spec.get("added_tokens", ())}
-        self.problems = (*_missing_specials(spec), *_not_byte_level(spec))
-        entries = (spec.get("model") or {}).get("vocab") or {}
-        vocabulary = (
-            entries if isinstance(entries, dict) else {}
-        )  # a list in models that are no BPE
-        self.size = len(vocabulary.keys() | self.added.keys())
-        self.ids = frozenset([*vocabulary.values(), *self.added.values()])
+    size: int
+    num_ids: int
+    highest_id: int
+    num_added: int
+    num_reserved: int
+    named: dict[str, int]
+    problems: tuple[str, ...]
+
+
+class ParsedTokenizer:
+    """A tokenizer.json; not to be changed, as it is shared."""
+
+    def __init__(self, data: bytes):
+        self._data = data
 
     @cached_property
-    def engine(self) -> Tokenizer:
+    def engine(self) -> "Tokenizer":
         """The object of the library `tokenizers`.
 
         Raises:
             Exception: the library does not load it, and raises nothing more exact.
         """
-        return Tokenizer.from_str(self._text)
+        from tokenizers import Tokenizer
 
-    @cached_property
-    def num_reserved(self) -> int:
-        """The number of added tokens that are named as the fillers of a vocabulary of this size."""
-        return len(self.added.keys() & set(fillers(self.size)))
+        return Tokenizer.from_buffer(self._data)
+
+    def facts(self) -> TokenizerFacts:
+        """Returns what the file says of itself; its merges are not looked at."""
+        spec = msgspec.json.decode(self._data, type=dict[str, msgspec.Raw])
+        tokens = _part(spec, "added_tokens", list[dict[str, Any]] | None) or []
+        model = _part(spec, "model", dict[str, msgspec.Raw] | None) or {}
+        entries = _part(model, "vocab", Any)
+        vocabulary = (
+            entries if isinstance(entries, dict) else {}
+        )  # a list in models that are no BPE
+        added = {token["content"]: int(token["id"]) for token in tokens}
+        ids = {*vocabulary.values(), *added.values()}
+        size = len(vocabulary.keys() | added.keys())
+        ours = {*SPECIAL_TOKENS, *LINK_TOKENS} & added.keys()
+        return TokenizerFacts(
+            size=size,
+            num_ids=len(ids),
+            highest_id=max(ids, default=-1),
+            num_added=len(added),
+            num_reserved=len(added.keys() & set(fillers(size))),
+            named={name: added[name] for name in sorted(ours)},
+            problems=(*_missing_specials(tokens), *_not_byte_level(spec, model, vocabulary)),
+        )
+
+
+def _part(spec: dict[str, msgspec.Raw], name: str, kind: Any) -> Any:
+    """Returns a part of JSON that is not decoded yet; None where there is none."""
+    return msgspec.json.decode(spec[name], type=kind) if name in spec else None
+
+
+def libraries_identity(data: bytes, *libraries: str) -> tuple[Any, ...]:
+    """Returns all that decides what libraries make of a tokenizer.json: it, their versions, this machine."""
+    return _digest(data), [*map(version, libraries)], os.uname()
 
 
 @lru_cache(maxsize=1)
-def text_of(data: bytes) -> str:
-    """Returns a tokenizer.json as text; the last one is kept: what was made of it is found at once."""
-    return data.decode()
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def parsed(text: str) -> ParsedTokenizer:
-    """Returns a tokenizer.json; the last one is kept.
+def read_facts(path: str | os.PathLike[str], *, loads: bool) -> TokenizerFacts:
+    """Returns the facts of a tokenizer.json, remembered of the same bytes.
+
+    Args:
+        path: the file.
+        loads: whether the library `tokenizers` must load it and find as many entries.
 
     Raises:
-        Exception: it is none.
+        RecipeError: it cannot be read, or is none.
     """
-    return ParsedTokenizer(text)
-
-
-def _read(path: str | os.PathLike[str], *, loads: bool) -> ParsedTokenizer:
     try:
-        tokenizer = parsed(text_of(Path(path).read_bytes()))
-        size = tokenizer.engine.get_vocab_size(with_added_tokens=True) if loads else tokenizer.size
-        if size != tokenizer.size:
-            raise ValueError(f"it names {tokenizer.size} entries, tokenizers loads {size} of them")
-        return tokenizer
+        data = Path(path).read_bytes()
+        tokenizer, source = parsed(data), source_digest(__name__)
+        facts = remembered("tokenizer", (_digest(data), source), TokenizerFacts, tokenizer.facts)
+        if loads:
+            identity = libraries_identity(data, "tokenizers")
+            size = remembered("entries", identity, int, lambda: tokenizer.engine.get_vocab_size())
+            if size != facts.size:
+                raise ValueError(f"it names {facts.size} entries, tokenizers loads {size} of them")
+        return facts
     except OSError as failure:
         raise RecipeError(f"{KEY}: {path}: cannot be read: {failure.strerror}") from failure
     except Exception as failure:  # tokenizers raises bare Exception on a file it cannot parse
         raise RecipeError(f"{KEY}: {path}: must be a tokenizer.json: {failure}") from failure
 
 
-def _wrong_size(tokenizer: ParsedTokenizer, vocabulary_size: int) -> Iterator[str]:
-    size, highest = len(tokenizer.ids), max(tokenizer.ids, default=-1)
-    if size != vocabulary_size:
-        yield f"must have {vocabulary_size} entries, got {size}"
-    elif highest != vocabulary_size - 1:
+@lru_cache(maxsize=1)
+def parsed(data: bytes) -> ParsedTokenizer:
+    """Returns what a tokenizer.json becomes when it is asked; the last one is kept."""
+    return ParsedTokenizer(data)
+
+
+def _wrong_size(facts: TokenizerFacts, vocabulary_size: int) -> Iterator[str]:
+    if facts.num_ids != vocabulary_size:
+        yield f"must have {vocabulary_size} entries, got {facts.num_ids}"
+    elif facts.highest_id != vocabulary_size - 1:
+        highest = facts.highest_id
         yield f"must have the ids 0 to {vocabulary_size - 1}, the highest is {highest}"
 
 
-def _missing_specials(spec: dict[str, Any]) -> Iterator[str]:
-    special = {token["content"] for token in spec.get("added_tokens", []) if token.get("special")}
+def _missing_specials(tokens: list[dict[str, Any]]) -> Iterator[str]:
+    special = {token["content"] for token in tokens if token.get("special")}
     for token in (PAD, EOD):
         if token not in special:
             yield f"must have the special token {token}"
 
 
-def _not_byte_level(spec: dict[str, Any]) -> Iterator[str]:
-    model = spec.get("model") or {}
-    if model.get("type") != "BPE":
-        yield f"must be a BPE model, got {model.get('type')}"
+def _not_byte_level(
+    spec: dict[str, msgspec.Raw], model: dict[str, msgspec.Raw], vocabulary: dict[str, int]
+) -> Iterator[str]:
+    kind = _part(model, "type", Any)
+    if kind != "BPE":
+        yield f"must be a BPE model, got {kind}"
         return
-    if model.get("dropout"):
+    if _part(model, "dropout", Any):
         yield "must have no dropout, which would give a text other ids each time"
-    missing = set(pre_tokenizers.ByteLevel.alphabet()) - model.get("vocab", {}).keys()
+    missing = set(byte_symbols()) - vocabulary.keys()
     if missing:
         yield f"must have the symbols of all 256 bytes, {len(missing)} are missing"
     for part in ("pre_tokenizer", "decoder"):
-        if "ByteLevel" not in _kinds(spec.get(part)):
+        if "ByteLevel" not in _kinds(_part(spec, part, Any)):
             yield f"must have a ByteLevel {part}"
 
 

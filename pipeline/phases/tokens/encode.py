@@ -23,7 +23,7 @@ from sluice.pipeline.units.manifest import Unit
 from sluice.schemas.arrays import Array, Uint64s
 from sluice.schemas.counts import EncodeCounts, HoldoutTally, TokenTally
 from sluice.schemas.hashing import partition_of
-from sluice.tokenizer.encode import Encoded, Encoder, Engine
+from sluice.tokenizer.encode import Encoded, Encoder
 
 ENCODER_CACHE_BYTES = 64 << 20
 """Text between two renewals of the fast encoder's memory: bounds what a worker holds."""
@@ -46,15 +46,6 @@ CONVERSATION_TOKENS = POST_TOKENS.append(pa.field("conversation_id", pa.string()
 )
 
 
-EXACT_TEXT_BYTES = 1 << 20
-"""Text of a whole run that `tokenizers` encodes while gigatoken would still be loaded and checked."""
-
-
-def engine_for(text_bytes: int) -> Engine:
-    """Returns what encodes a run's text: both give the same ids."""
-    return "tokenizers" if text_bytes < EXACT_TEXT_BYTES else "gigatoken"
-
-
 @dataclass(frozen=True)
 class Encode:
     """A unit's survivors -> token ids, by partition.
@@ -65,7 +56,6 @@ class Encode:
         documents: what a document is made of.
         holdout: share of the posts that the vocabulary was not trained on; they are counted apart.
         mixture: how often each post is in the shards; None where each is there once.
-        engine: what encodes.
     """
 
     folder: str
@@ -76,14 +66,13 @@ class Encode:
     documents: DocumentsOf
     holdout: float = 0.0
     mixture: RepeatRates | None = None
-    engine: Engine = "gigatoken"
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
     @cached_property
     def _encoder(self) -> Encoder:
         path = local_copies.fetch(self.tokenizer)
-        return Encoder(path, engine=self.engine, cache_text_bytes=ENCODER_CACHE_BYTES)
+        return Encoder(path, cache_text_bytes=ENCODER_CACHE_BYTES)
 
     def do(self, unit: Unit, attempt: Attempt) -> EncodeCounts:
         """Encodes a unit."""

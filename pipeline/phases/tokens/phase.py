@@ -7,7 +7,7 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens.deal import Deal
-from sluice.pipeline.phases.tokens.encode import Encode, engine_for
+from sluice.pipeline.phases.tokens.encode import Encode
 from sluice.pipeline.phases.tokens.mixture import RepeatRates, plan_mixture
 from sluice.pipeline.phases.tokens.pack import Pack
 from sluice.pipeline.phases.tokens.shard import WriteShard
@@ -50,7 +50,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.documents,
         0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
         mixture_of(job, results),
-        engine_for(results.survivors.text_bytes),
     )
     pack = Pack(
         at("pack"),

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.pipeline.phases.tokens import encode
 from sluice.pipeline.phases.vocabulary.holdout import holdout_mask
 from sluice.tokenizer.shards import ShardReader
 from sluice.tokenizer.vocabulary.special import PAD, SPECIAL_TOKENS
@@ -51,14 +50,10 @@ def test_token_counts_are_those_of_the_shards(job: Job) -> None:
 def test_the_report_says_who_encoded(
     job: Job, frozen: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a little text `tokenizers`, else gigatoken; where that is missing `tokenizers`, with a warning.
-
-    The shards are the same.
-    """
+    """It is gigatoken; where that is missing `tokenizers`, with a warning, and the shards are the same."""
     kept = job.report()["posts"]["kept"]
-    assert job.report()["encoded_by"] == {"tokenizers": kept}
+    assert job.report()["encoded_by"] == {"gigatoken": kept}
     assert not told_slow(job.report())
-    monkeypatch.setattr(encode, "EXACT_TEXT_BYTES", 0)
     output = linked_output(frozen.output, tmp_path / "out")
     for engine in ("gigatoken", "tokenizers"):
         if engine == "tokenizers":
