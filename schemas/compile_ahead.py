@@ -25,7 +25,7 @@ from sluice.schemas.cache_folder import mark_used, read_whole, write_whole
 from sluice.schemas.kernel import Kernel, kernel_folder
 
 MODULES = (
-    "sluice.schemas.payloads.columns",
+    "sluice.schemas.payloads.times",
     "sluice.filters.text.hashing",
     "sluice.filters.text.kernels",
     "sluice.filters.text.nfc",
