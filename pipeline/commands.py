@@ -45,13 +45,15 @@ def run(
     """
     out, owner = job.output, job.owner("run")
     output_folder.check_owner(out, owner)
-    check_inputs(job.inventory, read_options(job.recipe))
+    notes = check_inputs(job.inventory, read_options(job.recipe))
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
     tokens.check_tokenizer(job)
     compile_kernels(told.info)
     num_bytes = sum(file.bytes for file in job.inventory.files)
     told.info("%d input files, %s", len(job.inventory.files), size(num_bytes))
+    for note in notes:
+        told.info("note: %s", note)
     with (
         Meter() as meter,
         _holding(job),
@@ -66,7 +68,9 @@ def run(
         files = [written.entry.name for written in manifest.contract_files(job, results)]
         output_folder.keep_only(out, files)
         write_json(storage.join(out, "manifest.json"), manifest.manifest(job, results))
-        report = build.report(job, results, runs, engine=using.name, processes=using.processes)
+        report = build.report(
+            job, results, runs, engine=using.name, processes=using.processes, notes=notes
+        )
         write_json(storage.join(out, "report", "report.json"), report)
         write_page(out, report)
         _flush(out, files)
@@ -122,6 +126,8 @@ def score_posts(
     """Scores every post; returns how scores are distributed and what would be rejected."""
     out, owner = job.output, job.owner("score")
     output_folder.check_owner(out, owner)
+    for note in check_inputs(job.inventory, read_options(job.recipe)):
+        told.info("note: %s", note)
     compile_kernels(told.info)
     with _holding(job), choice.opened(job, engine=engine, flags=flags) as using:
         using.check()

@@ -12,7 +12,7 @@ from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
 from sluice.pipeline.phases.tokens import phase as tokens
-from sluice.pipeline.processes.cores import WORKER_BYTES, fitting_processes
+from sluice.pipeline.processes.cores import fitting_processes
 from sluice.pipeline.report.figures import size
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
@@ -80,6 +80,7 @@ class RunPlan(msgspec.Struct, kw_only=True):
         processes: that share the work.
         disk_bytes: that work and output take.
         free_bytes: where the output will be; None where there is no bound.
+        worker_bytes: memory that a process takes.
         training_bytes: memory that training the vocabulary takes at most; 0 with a frozen tokenizer.
         graphs: what was found of the graphs that Beam would be given; lines.
     """
@@ -92,6 +93,7 @@ class RunPlan(msgspec.Struct, kw_only=True):
     processes: int
     disk_bytes: int
     free_bytes: int | None
+    worker_bytes: int
     training_bytes: int
     graphs: list[str]
 
@@ -106,7 +108,7 @@ def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
     files, posts = job.inventory.files, posts_in(job.input_bytes)
     phases = [_planned(job, name, fingerprint) for name, fingerprint in fingerprints(job).items()]
     trained = job.recipe.vocabulary.tokenizer is None
-    processes = job.recipe.workers.processes or fitting_processes()
+    processes = job.recipe.workers.processes or fitting_processes(job.worker_bytes)
     timed = [p.name for p in phases if p.action == "run" and (trained or p.name != "vocabulary")]
     seconds = [stage_seconds(name, posts=posts, processes=processes) for name in timed]
     check_disk(job)
@@ -119,6 +121,7 @@ def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
         processes=processes,
         disk_bytes=needed_bytes(job),
         free_bytes=storage.free_bytes(job.output),
+        worker_bytes=job.worker_bytes,
         training_bytes=_training_bytes(job) if trained else 0,
         graphs=_graph_lines(job, flags),
     )
@@ -160,7 +163,7 @@ def plan_lines(plan: RunPlan) -> Iterator[str]:
     training = f"; the BPE's training {size(plan.training_bytes)} at most" * bool(
         plan.training_bytes
     )
-    yield f"memory   about {WORKER_BYTES / 1e9:.1f} GB a worker{training}"
+    yield f"memory   about {plan.worker_bytes / 1e9:.1f} GB a worker{training}"
     yield from plan.graphs
 
 

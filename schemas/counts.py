@@ -155,6 +155,7 @@ class ReadTally(Counts):
         posts: in `records_with_posts`.
         nulled: values that could not be read and are null, by POST column.
         replaced: characters that are no Unicode text and became U+FFFD, by POST column.
+        left_out: members of archives that are no data, and no records, by why they are none.
     """
 
     records: int = 0
@@ -164,6 +165,7 @@ class ReadTally(Counts):
     posts: int = 0
     nulled: Table = {}
     replaced: Table = {}
+    left_out: Table = {}
 
     @property
     def equation(self) -> str:

@@ -37,9 +37,10 @@ def opened(job: Job, *, engine: EngineName | None, flags: Sequence[str]) -> Iter
     if flags or engine == "beam":
         from sluice.pipeline.engine.beam.run import BeamEngine  # costs two CPU seconds
 
-        yield BeamEngine(job, flags, processes=asked or fitting_processes())
+        yield BeamEngine(job, flags, processes=asked or fitting_processes(job.worker_bytes))
         return
-    with Workers(asked or min(fitting_processes(), worth_starting(job))) as workers:
+    fitting = fitting_processes(job.worker_bytes)
+    with Workers(asked or min(fitting, worth_starting(job))) as workers:
         yield InlineEngine(workers)
 
 

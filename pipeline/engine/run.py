@@ -21,7 +21,8 @@ from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.pipeline.units.manifest import done_units, invalidate
 from sluice.pipeline.units.recovery import sweep
-from sluice.schemas.errors import LedgerError
+from sluice.schemas.counts import ReadTally
+from sluice.schemas.errors import InputError, LedgerError
 
 TRIES = 3
 """How often a phase is run where the engine loses what it carries."""
@@ -115,10 +116,21 @@ def _check_limits(job: Job, results: Results, phase: str) -> None:
         by_file = run_order.counts_by_file(job, results)
         check_malformed(by_file, max_malformed_ratio=limits.max_malformed_ratio)
         counts = results.phases.clean.clean
+        _check_posts(job, counts.input or ReadTally(records=counts.read))
         check_errors(counts.errors, read=counts.read, max_error_ratio=limits.max_error_ratio)
     if phase == "classify":
         for stage in results.phases.classify.values():
             check_errors(stage.errors, read=stage.posts, max_error_ratio=limits.max_error_ratio)
+
+
+def _check_posts(job: Job, found: ReadTally) -> None:
+    """Raises InputError where no file holds a post or a row that might be one."""
+    if found.records > sum(found.notices.values()):
+        return
+    files = len(job.inventory.files)
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(found.notices.items()))
+    held = f"{found.records:,} records, all of them notices ({kinds})" if kinds else "no record"
+    raise InputError(f"no posts in the input: {files:,} files with {held}")
 
 
 def _cost(job: Job, result: Result) -> Cost:

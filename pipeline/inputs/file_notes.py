@@ -43,12 +43,12 @@ def no_data(left_out: Sequence[NoData], hidden: Sequence[str]) -> str:
     """Returns a line on the files of folders that are not read."""
     by_name = [storage.name_of(file.path) for file in left_out if not file.reason]
     named = sorted({*by_name, *map(storage.name_of, hidden)})
-    kinds = [f"{some(named)} by name"] if named else []
+    kinds = [some(named)] if named else []
     for reason in sorted({file.reason for file in left_out if file.reason}):
         paths = sorted(storage.name_of(file.path) for file in left_out if file.reason == reason)
         kinds.append(f"{some(paths)}: {reason}")
     total = len(left_out) + len(hidden)
-    return f"{total:,} {'file is' if total == 1 else 'files are'} no data: {'; '.join(kinds)}"
+    return f"{total:,} {'file' if total == 1 else 'files'} left out, as no data: {'; '.join(kinds)}"
 
 
 def _misnamed(files: Sequence[tuple[str, Found]]) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _misnamed(files: Sequence[tuple[str, Found]]) -> Iterator[str]:
     for (said, read), paths in kinds.items():
         is_wrong = said and not read.endswith(f".{said}")
         told = f"named as {said}" if is_wrong else "whose name does not say what is in it"
-        yield f"{_count(paths, 'file')} {told} and read as {read}, which the first bytes say: {some(paths)}"
+        yield f"{_count(paths, 'file')} {told}, read as {read} by the first bytes: {some(paths)}"
 
 
 def _count(paths: Sequence[str], noun: str) -> str:

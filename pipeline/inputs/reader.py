@@ -19,6 +19,8 @@ from sluice.pipeline.recipes.schema import IdRule
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.globs import unreadable
+from sluice.schemas.counts import ReadTally
+from sluice.schemas.errors import InputError
 from sluice.schemas.payloads import columns
 from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
 from sluice.schemas.post import POST
@@ -66,13 +68,18 @@ def read_unit(root: str, unit: InputUnit, options: ReadOptions) -> Iterator[Read
         raise unreadable(unit.path, error) from None
 
 
-def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
-    """Raises InputError, before any work, for what `read_unit` would refuse of a file as a whole.
+def check_inputs(inventory: Inventory, options: ReadOptions) -> tuple[str, ...]:
+    """Returns what is odd about the files and costs no post, in lines for people.
 
     Args:
         inventory: the files; only schemas of Parquet and Arrow files are read.
         options: how they will be read.
+
+    Raises:
+        InputError: `read_unit` would refuse a file as a whole, or no file holds a byte.
     """
+    if not any(file.bytes for file in inventory.files):
+        raise InputError(f"no posts in the input: {'; '.join(inventory.notes)}")
     mapping = id_mapping(options.columns, options.ids)
 
     def check_one(file: InputFile) -> None:
@@ -82,6 +89,7 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> None:
     with_schemas = [f for f in inventory.files if f.format.has_schema and f.bytes]
     for _ in storage.in_threads(check_one, with_schemas):
         pass
+    return inventory.notes
 
 
 class _Reading:
@@ -122,7 +130,9 @@ class _Reading:
                     return
                 if part is None:
                     return
-                if not isinstance(part, LeftOut):
+                if isinstance(part, LeftOut):
+                    yield self._nothing(ReadTally(left_out={part.reason: 1}))
+                else:
                     yield from self._part(part)
 
     def _part(self, part: Part) -> Iterator[ReadBatch]:
@@ -219,6 +229,9 @@ class _Reading:
         limit = self._options.max_text_bytes
         raw = make_ids(raw, ids=self._options.ids, path=self._unit.path)
         return columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
+
+    def _nothing(self, counts: ReadTally) -> ReadBatch:
+        return ReadBatch.of(_NO_POSTS, columns.malformed_batch([], origin=self._origin), counts)
 
     def _dead_letters(self, faults: list[Fault]) -> ReadBatch:
         return ReadBatch.of(_NO_POSTS, columns.malformed_batch(faults, origin=self._origin))

@@ -20,6 +20,7 @@ from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions
+from sluice.pipeline.processes.cores import WORKER_BYTES
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import Owner
@@ -70,6 +71,11 @@ class Job:
             packed = (*file.format.layers, file.format.content)
             total += file.bytes * max(INPUT_EXPANSION.get(part, 1.0) for part in packed)
         return int(total)
+
+    @property
+    def worker_bytes(self) -> int:
+        """Memory of a process that does units: more where a file's decoder needs a long window."""
+        return WORKER_BYTES + max((f.window_bytes for f in self.inventory.files), default=0)
 
     @property
     def minhash(self) -> MinHashSpec:

@@ -30,10 +30,14 @@ def free_memory() -> int | None:
     return int(free) if math.isfinite(free) else None
 
 
-def fitting_processes() -> int:
-    """Returns how many processes share the work of a run by default: one a core, as far as memory goes."""
+def fitting_processes(each: int = WORKER_BYTES) -> int:
+    """Returns how many processes share the work of a run by default: one a core, as far as memory goes.
+
+    Args:
+        each: the bytes that a process may take.
+    """
     free, cores = free_memory(), usable_cores()
-    return cores if free is None else max(1, min(cores, free // WORKER_BYTES))
+    return cores if free is None else max(1, min(cores, free // each))
 
 
 def _cgroups() -> Iterator[Path]:

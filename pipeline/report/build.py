@@ -1,7 +1,7 @@
 """Makes report.json out of the phases' results: what the manifest holds, and what is asked beside it."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 from msgspec.structs import asdict
@@ -13,6 +13,7 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import PhaseRun, Results, run_day
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
+from sluice.pipeline.report.figures import plural
 from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.totals import (
@@ -34,6 +35,7 @@ from sluice.schemas.report import (
     HistoryAdded,
     HistoryRead,
     HistoryReport,
+    InputReport,
     LedgerReport,
     PhaseCost,
     RecipeName,
@@ -48,6 +50,11 @@ MAX_UNVERIFIED_RATIO = 0.01
 """More posts than this, of those kept, with comparisons left out make a warning."""
 
 
+def _left_out(files: InputReport) -> Iterator[str]:
+    for reason, number in sorted(files.left_out.items()):
+        yield f"{number:,} {plural('member', number)} of archives left out: {reason}"
+
+
 def report(
     job: Job,
     results: Results,
@@ -55,10 +62,21 @@ def report(
     *,
     engine: str = "",
     processes: int | None = None,
+    notes: Sequence[str] = (),
 ) -> Report:
-    """Returns the report of a run whose ledger balances; engine and processes are what did the work."""
+    """Returns the report of a run whose ledger balances.
+
+    Args:
+        job: the job.
+        results: of its phases.
+        runs: what each phase cost.
+        engine: what did the work.
+        processes: that shared it.
+        notes: what was found to be odd about the input files before the run.
+    """
     posts, ledger, phases = post_report(results), token_ledger(results), results.phases
     files = input_report(job, results)
+    files.notes = [*notes, *_left_out(files)]
     seconds = sum(run.cost.seconds for run in runs.values())
     return Report(
         sluice=version("sluice"),

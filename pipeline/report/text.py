@@ -43,7 +43,6 @@ def input_lines(files: InputReport | None) -> list[str]:
     return [
         f"records   {files.records:>14,}   in {files.files:,} {plural('file', files.files)},{told} "
         f"{files.dead_letters:,} dead {plural('letter', files.dead_letters)}",
-        *(f"note: {note}" for note in files.notes),
     ]
 
 

@@ -78,14 +78,14 @@ def test_patterns_on_a_bucket(tree: Path, bucket: str) -> None:
         find_inputs([f"{bucket}/nothing"])
 
 
-def test_a_listing_is_an_identity_that_reads_nothing(
+def test_a_listing_is_an_identity_that_reads_only_first_bytes(
     tree: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With identity = listing no byte of a compressed input is read before the run, and a change shows."""
+    """With identity = listing a compressed input is looked at first, not read, and a change shows."""
     upload(tree / "day-1", f"{bucket}/in")
+    inventory = find_inputs([f"{bucket}/in"], identity="listing")
     with monkeypatch.context() as patch:
         patch.setattr(storage, "open_input", lambda path: pytest.fail(f"{path} was opened"))
-        inventory = find_inputs([f"{bucket}/in"], identity="listing")
         cut(inventory)
         check_inputs(inventory, OPTIONS)
     assert all(f.sha256 == "" and f.modified_ns > 0 for f in inventory.files)
