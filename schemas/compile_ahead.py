@@ -40,6 +40,7 @@ MODULES = (
     "sluice.tokenizer.shards",
     "sluice.tokenizer.packing.plan",
     "sluice.tokenizer.training.kernels",
+    "sluice.pipeline.inputs.json_values",
     "sluice.pipeline.inputs.jsonl_scan",
 )
 """Our modules that declare kernels, but those that train the shipped models: these need more libraries."""

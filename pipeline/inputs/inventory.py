@@ -15,6 +15,14 @@ from sluice.pipeline.inputs.arrow_files import group_layout
 from sluice.pipeline.inputs.file_notes import NoData, file_notes, no_data
 from sluice.pipeline.inputs.first_bytes import Found, look_into
 from sluice.pipeline.inputs.formats import FileFormat, format_of_name
+from sluice.pipeline.inputs.json_records import (
+    HEAD_BYTES,
+    MAX_LINE_BYTES,
+    JsonPlace,
+    JsonRecords,
+    json_place,
+)
+from sluice.pipeline.inputs.jsonl_scan import records_in_lines
 from sluice.pipeline.inputs.names import is_data_name
 from sluice.pipeline.inputs.sources import file_source
 from sluice.pipeline.storage import files as storage
@@ -89,7 +97,8 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
             groups or record batches of an Arrow file; whole, bytes of a file that is read whole.
         start: first byte or group.
         stop: the byte or group after the last.
-        first_row: `source_row` of the first line or row.
+        first_row: `source_row` of the first record.
+        place: where the piece of a JSON text begins; None for the whole of one.
         group_rows: rows of each group, for kind groups.
         bytes: about what is read from disk.
     """
@@ -101,6 +110,7 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     stop: int
     first_row: int = 0
+    place: JsonPlace | None = None
     group_rows: tuple[int, ...] = ()
     bytes: int
 
@@ -212,7 +222,8 @@ def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit
     """Cuts every file into units, in the order of rows; an empty plain file has none.
 
     Plain JSON lines are cut after the last line feed within `unit_bytes` (a longer line has a unit
-    of its own), Parquet and Arrow files between groups; compressed files and Arrow streams never.
+    of its own), other plain JSON between records, Parquet and Arrow files between groups;
+    compressed files and Arrow streams never.
 
     Args:
         inventory: the files.
@@ -238,7 +249,7 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
         file=index, path=file.path, format=file.format, kind="whole", start=0, stop=size, bytes=size
     )
     if file.format == FileFormat(content="json"):
-        return _cut_lines(whole, path, unit_bytes)
+        return _cut_json(whole, path, unit_bytes)
     if not size:
         return iter(())
     if file.format.has_groups:
@@ -246,32 +257,82 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
     return iter([whole])
 
 
-def _cut_lines(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
-    start = row = 0
+def _cut_json(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
+    if not whole.stop:
+        return
     with storage.open_input(path) as file:
-        while start < whole.stop:
-            stop, num_lines = _cut_after_line(file, start, whole.stop, unit_bytes, name=whole.path)
-            piece = {"start": start, "stop": stop, "first_row": row, "bytes": stop - start}
-            yield msgspec.structs.replace(whole, kind="bytes", **piece)
-            start, row = stop, row + num_lines
+        place = json_place(file.read(HEAD_BYTES))
+        cut_pieces = _cut_lines if place.layout == "lines" else _cut_values
+        yield from cut_pieces(whole, file, place, unit_bytes)
 
 
-def _cut_after_line(
-    file: Any, start: int, end: int, unit_bytes: int, *, name: str
-) -> tuple[int, int]:
-    """Returns (where the unit that begins at `start` stops, the line feeds in it)."""
+def _cut_lines(
+    whole: InputUnit, file: Any, place: JsonPlace, unit_bytes: int
+) -> Iterator[InputUnit]:
+    start = row = 0
+    while start < whole.stop:
+        lines = _lines_from(file, start, whole.stop, unit_bytes, name=whole.path)
+        piece = {"start": start, "stop": lines.stop, "first_row": row, "place": place}
+        yield msgspec.structs.replace(whole, kind="bytes", bytes=lines.stop - start, **piece)
+        start, row = lines.stop, row + lines.num_records
+        place = msgspec.structs.replace(place, line=place.line + lines.num_lines)
+
+
+class _LinesRead(NamedTuple):
+    """Where lines stop, and how many records and line feeds are in them."""
+
+    stop: int
+    num_records: int
+    num_lines: int
+
+
+def _lines_from(file: Any, start: int, end: int, unit_bytes: int, *, name: str) -> _LinesRead:
+    """Returns the lines of the unit that begins at `start`: as many as fit, at least one."""
     file.seek(start)
     data = file.read(min(unit_bytes, end - start))
     if not data:
         raise InputError(f"{name}: has become shorter since its checksum was taken")
-    if start + len(data) >= end:
-        return end, data.count(b"\n")
-    if stop := data.rfind(b"\n") + 1:
-        return start + stop, data.count(b"\n", 0, stop)
-    while block := file.read(_SEARCH_BYTES):
-        if (place := block.find(b"\n")) >= 0:
-            return min(end, file.tell() - len(block) + place + 1), 1
-    return end, 0
+    stop = len(data) if start + len(data) >= end else data.rfind(b"\n") + 1
+    if stop:
+        counts = records_in_lines(data, stop=stop, max_line_bytes=MAX_LINE_BYTES)
+        return _LinesRead(start + stop, *counts)
+    return _long_line(file, data, start, end)
+
+
+def _long_line(file: Any, data: bytes, start: int, end: int) -> _LinesRead:
+    """Returns the line that begins with `data` at `start`, held only as far as a line may be long."""
+    size, ended = len(data), False
+    while not ended and (block := file.read(_SEARCH_BYTES)):
+        stop = block.find(b"\n") + 1
+        ended = stop > 0
+        block = block[:stop] if ended else block
+        size += len(block)
+        data = b"" if size > MAX_LINE_BYTES + 1 else data + block
+    stop = min(end, start + size)
+    if not data:
+        return _LinesRead(stop, 1, int(ended))
+    counts = records_in_lines(data, stop=len(data), max_line_bytes=MAX_LINE_BYTES)
+    return _LinesRead(stop, *counts)
+
+
+def _cut_values(
+    whole: InputUnit, file: Any, place: JsonPlace, unit_bytes: int
+) -> Iterator[InputUnit]:
+    """Cuts a text between records, as the reader finds them."""
+    size = max(1, min(_SEARCH_BYTES, unit_bytes))
+    file.seek(0)
+    records = JsonRecords(iter(lambda: file.read(size), b""), place=place)
+    start, row, first_row = 0, 0, 0
+    for block in records:
+        row += 1 if isinstance(block, str) else len(block.starts_L)
+        stop = records.position
+        if stop - start + size > unit_bytes and stop < whole.stop:
+            place = msgspec.structs.replace(place, goes_on=True)
+            piece = {"start": start, "stop": stop, "first_row": first_row, "place": place}
+            yield msgspec.structs.replace(whole, kind="bytes", bytes=stop - start, **piece)
+            start, first_row, place = stop, row, records.place
+    piece = {"start": start, "first_row": first_row, "place": place}
+    yield msgspec.structs.replace(whole, kind="bytes", bytes=whole.stop - start, **piece)
 
 
 def _cut_groups(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:

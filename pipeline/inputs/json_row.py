@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sluice.pipeline.inputs.jsonl_scan import DEEP, MAX_DEPTH, NOT_UTF8, TOO_LONG
+from sluice.pipeline.inputs.record_shapes import DEEP, MAX_DEPTH, NOT_UTF8, TOO_LONG
 from sluice.schemas.payloads.columns import ID_COLUMNS
 from sluice.schemas.post import MEDIA
 

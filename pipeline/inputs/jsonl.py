@@ -17,7 +17,8 @@ import pyarrow.json as pa_json
 
 from sluice.pipeline.inputs import json_row
 from sluice.pipeline.inputs.json_row import BadLineError, Repeating
-from sluice.pipeline.inputs.jsonl_scan import OBJECT, Lines
+from sluice.pipeline.inputs.jsonl_scan import Lines
+from sluice.pipeline.inputs.record_shapes import OBJECT
 from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
 from sluice.schemas.post import MEDIA

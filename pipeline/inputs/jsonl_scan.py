@@ -1,17 +1,27 @@
-"""The lines of a block of JSON lines, and what each looks like: one pass over its bytes."""
+"""The records of a block of JSON lines, and what each looks like: one pass over its bytes.
 
-from typing import Any, Final, NamedTuple
+A line is a record, but for blank lines, which are none, and for lines of several objects, with white space or
+byte order marks around them, of which each is a record.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from sluice.schemas.arrays import Int64s, Uint8s
-from sluice.schemas.kernel import BYTES, kernel, types
+from sluice.pipeline.inputs import json_values
+from sluice.pipeline.inputs.record_shapes import (
+    BLANK,
+    DEEP,
+    MAX_DEPTH,
+    NOT_UTF8,
+    OBJECT,
+    ODD,
+    TOO_LONG,
+)
+from sluice.schemas.arrays import Bools, Int64s, Uint8s
+from sluice.schemas.kernel import BYTES, kernel, load8, types
 
-MAX_DEPTH: Final = 200
-"""Brackets and braces that may be open at once: the standard library's reader recurses."""
-BLANK, OBJECT, ODD, DEEP, NOT_UTF8, TOO_LONG = range(6)
-"""Shapes of a line. OBJECT: one balanced object, no NaN or Infinity in it; ODD: all others."""
 _OTHER, _SPACE, _OPEN, _CLOSE, _QUOTE, _NAN, _LINE_FEED = range(7)
 _CLASS = np.zeros(256, np.uint8)
 for _bytes, _class in (
@@ -25,34 +35,41 @@ for _bytes, _class in (
     _CLASS[list(_bytes)] = _class
 _ENDS_RUN = np.zeros(256, np.uint8)
 _ENDS_RUN[list(b'"\\\n')] = 1
+_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_LINE_FEEDS, _BRACES = _ONES * np.uint64(0x0A), _ONES * np.uint64(0x7D)
+_MAY_PART = np.zeros(256, np.uint8)
+_MAY_PART[list(b"}\n")] = 1
 
 
 class Lines(NamedTuple):
-    """L physical lines of a block.
+    """L records of a block; between them is nothing but white space.
 
     Attributes:
-        data: the block, UTF-8 where no line says otherwise.
-        starts_L: (L,) int64, first byte of each line.
+        data: the block, UTF-8 where no record says otherwise.
+        starts_L: (L,) int64, first byte of each record.
         stops_L: (L,) int64, the byte after its last, line feed not counted.
-        shapes_L: (L,) uint8, BLANK to TOO_LONG.
+        shapes_L: (L,) uint8, OBJECT to TOO_LONG.
+        numbers_L: (L,) int64, the line of the file that each begins in, from 0.
     """
 
     data: bytes
     starts_L: Int64s
     stops_L: Int64s
     shapes_L: Uint8s
+    numbers_L: Int64s
 
     def line(self, index: int) -> bytes:
-        """Returns one line without its line feed."""
+        """Returns one record without its line feed."""
         return self.data[self.starts_L[index] : self.stops_L[index]]
 
 
-def scan_lines(data: bytes, *, max_line_bytes: int) -> Lines:
-    """Finds the lines of a block and what each looks like, in one pass over the bytes.
+def scan_lines(data: bytes, *, max_line_bytes: int, first_line: int = 0) -> Lines:
+    """Finds the records of a block and what each looks like, in one pass over the bytes.
 
     Args:
         data: whole lines; the last may lack its line feed.
         max_line_bytes: longer lines are TOO_LONG, whatever they hold.
+        first_line: number of the block's first line in its file.
     """
     if not data.endswith(b"\n"):
         data += b"\n"
@@ -61,13 +78,58 @@ def scan_lines(data: bytes, *, max_line_bytes: int) -> Lines:
     starts_L, stops_L = np.empty(num_lines, np.int64), np.empty(num_lines, np.int64)
     shapes_L = np.empty(num_lines, np.uint8)
     _scan(data_B, starts_L, stops_L, shapes_L)
-    lines = Lines(data, starts_L, stops_L, shapes_L)
-    if not _is_utf8(data):
-        for index in np.flatnonzero(shapes_L != BLANK).tolist():
-            if not _is_utf8(lines.line(index)):
-                shapes_L[index] = NOT_UTF8
     shapes_L[stops_L - starts_L > max_line_bytes] = TOO_LONG
-    return lines
+    lines = Lines(data, starts_L, stops_L, shapes_L, np.arange(first_line, first_line + num_lines))
+    mark_not_utf8(lines, data)
+    if (blank_L := shapes_L == BLANK).any():
+        lines = Lines(data, *(values_L[~blank_L] for values_L in lines[1:]))
+    return _of_one_object(lines, np.flatnonzero(lines.shapes_L == ODD))
+
+
+def records_in_lines(data: bytes, *, stop: int, max_line_bytes: int) -> tuple[int, int]:
+    """Returns (how many records `scan_lines` finds, line feeds) in the first bytes of a block.
+
+    It is faster than the scan where no line is blank or of several objects.
+    """
+    line_feeds = data.count(b"\n", 0, stop)
+    if not _is_tidy(data, stop):
+        found = scan_lines(data[:stop], max_line_bytes=max_line_bytes)
+        return len(found.starts_L), line_feeds
+    return line_feeds + (not data.endswith(b"\n", 0, stop)), line_feeds
+
+
+def mark_not_utf8(lines: Lines, data: bytes) -> None:
+    """Sets the shape of records that are not UTF-8; `data` holds all of them."""
+    if _is_utf8(data):
+        return
+    for index in np.flatnonzero(lines.shapes_L < TOO_LONG).tolist():
+        if not _is_utf8(lines.line(index)):
+            lines.shapes_L[index] = NOT_UTF8
+
+
+def _of_one_object(lines: Lines, odd_N: Int64s) -> Lines:
+    """Returns the records where lines that hold several whole objects are as many records."""
+    found = {}
+    for index in odd_N[_may_be_several(lines, odd_N)].tolist():
+        values = json_values.objects_of(lines.line(index))
+        if values is not None:
+            found[index] = values
+    if not found:
+        return lines
+    data = bytearray(lines.data)
+    counts_L = np.ones(len(lines.starts_L), np.int64)
+    for index, values in found.items():
+        counts_L[index] = len(values.starts_R)
+        data[lines.starts_L[index] : lines.stops_L[index]] = values.data
+    starts_L, stops_L = np.repeat(lines.starts_L, counts_L), np.repeat(lines.stops_L, counts_L)
+    shapes_L, numbers_L = np.repeat(lines.shapes_L, counts_L), np.repeat(lines.numbers_L, counts_L)
+    first_L = np.cumsum(counts_L) - counts_L
+    for index, values in found.items():
+        at = slice(first_L[index], first_L[index] + counts_L[index])
+        stops_L[at] = starts_L[at] + values.stops_R
+        starts_L[at] += values.starts_R
+        shapes_L[at] = OBJECT
+    return Lines(bytes(data), starts_L, stops_L, shapes_L, numbers_L)
 
 
 @kernel()
@@ -122,6 +184,64 @@ def _scan(data_B: Any, starts_L: Any, stops_L: Any, shapes_L: Any) -> None:
             shapes_L[line] = DEEP
         else:
             shapes_L[line] = ODD if odd or depth != 0 else OBJECT
+
+
+def _may_be_several(lines: Lines, odd_N: Int64s) -> Bools:
+    """Returns (N,) bool, false where a line surely is not objects alone, or only one."""
+    data_B = np.frombuffer(lines.data, np.uint8)
+    may_N = np.zeros(len(odd_N), np.bool_)
+    _untidy(data_B, lines.starts_L[odd_N], lines.stops_L[odd_N], may_N)
+    return may_N
+
+
+def _is_tidy(data: bytes, stop: int) -> bool:
+    """Returns whether each line surely is a record: none is blank, of several objects, or has a mark."""
+    whole, found_1 = np.array([0, stop], np.int64), np.zeros(1, np.bool_)
+    _untidy(np.frombuffer(data, np.uint8), whole[:1], whole[1:], found_1)
+    return not found_1[0]
+
+
+@kernel()
+def _behind_blanks(data_B: Any, i: Any, stop: Any) -> Any:
+    """Returns the first byte behind white space of a line, at i or later; a line feed at the end."""
+    while i < stop and (data_B[i] == 0x20 or data_B[i] == 0x09 or data_B[i] == 0x0D):
+        i += 1
+    return data_B[i] if i < stop else np.uint8(0x0A)
+
+
+@kernel()
+def _has_part(word: Any) -> Any:
+    """Returns whether one of 8 bytes is a line feed or a closing brace."""
+    a, b = word ^ _LINE_FEEDS, word ^ _BRACES
+    return (((a - _ONES) & ~a) | ((b - _ONES) & ~b)) & _HIGHS != 0
+
+
+@kernel()
+def _begins_oddly(c: Any) -> Any:
+    """Returns whether a line that begins with a byte is blank, or may have a mark."""
+    return c == 0x0A or c == 0xEF or c == 0x1E
+
+
+@kernel(types.void(BYTES, types.int64[::1], types.int64[::1], types.boolean[::1]))
+def _untidy(data_B: Any, starts_N: Any, stops_N: Any, found_N: Any) -> None:
+    """Tells of each stretch of bytes whether a line may be blank, or of several objects, or have a mark."""
+    for index in range(len(starts_N)):
+        i, stop = starts_N[index], stops_N[index]
+        found = _begins_oddly(_behind_blanks(data_B, i, stop))
+        while not found and i < stop:
+            if i + 8 <= stop and not _has_part(load8(data_B, i)):
+                i += 8
+                continue
+            c = data_B[i]
+            i += 1
+            if _MAY_PART[c] == 0:
+                continue
+            if c == 0x0A:
+                found = i < stop and _begins_oddly(_behind_blanks(data_B, i, stop))
+            else:
+                following = _behind_blanks(data_B, i, stop)
+                found = following == 0x7B or following == 0xEF or following == 0x1E
+        found_N[index] = found
 
 
 def _is_utf8(data: bytes) -> bool:

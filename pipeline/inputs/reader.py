@@ -7,11 +7,10 @@ import msgspec
 import pyarrow as pa
 
 from sluice.pipeline.inputs import arrow_files, byte_streams
-from sluice.pipeline.inputs.byte_streams import OVERLONG, line_blocks
 from sluice.pipeline.inputs.formats import Content
 from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
+from sluice.pipeline.inputs.json_records import MAX_LINE_BYTES, JsonPlace, JsonRecords
 from sluice.pipeline.inputs.jsonl import JsonLines
-from sluice.pipeline.inputs.jsonl_scan import scan_lines
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
 from sluice.pipeline.inputs.parts import LeftOut, Part, held, parts
 from sluice.pipeline.inputs.sources import StreamBrokenError, file_source
@@ -42,7 +41,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, str] = {}
     ids: IdRule = "column"
     max_text_bytes: int = 65_536
-    max_line_bytes: int = 8 << 20
+    max_line_bytes: int = MAX_LINE_BYTES
     block_bytes: int = 4 << 20
     batch_rows: int = 16_384
 
@@ -56,8 +55,8 @@ def read_unit(root: str, unit: InputUnit, options: ReadOptions) -> Iterator[Read
         options: how to read it.
 
     Yields:
-        Batches of at most `batch_rows` rows, in the order of the rows. Blank lines are no rows, but
-        count in `source_row`. Deterministic; where batches end depends on the cut and the options.
+        Batches of at most `batch_rows` rows, in the order of the rows. Deterministic; where batches
+        end depends on the cut and the options.
 
     Raises:
         InputError: the file cannot be opened, or lacks a column that a post must have.
@@ -110,7 +109,7 @@ class _Reading:
             self._check_columns(self._path, unit.format.content)
             yield from self._groups()
         elif unit.kind == "bytes":
-            yield from self._text(self._plain(), unit.format.content)
+            yield from self._text(self._plain(), unit.format.content, place=unit.place)
         else:
             yield from self._parts()
 
@@ -166,21 +165,21 @@ class _Reading:
         self._row += 1
         return self._dead_letters([Fault(self._row - 1, broken.reason, broken.detail)])
 
-    def _text(self, pieces: Iterator[bytes], content: Content) -> Iterator[ReadBatch]:
-        """Yields the rows of a text of JSON lines."""
+    def _text(
+        self, pieces: Iterator[bytes], content: Content, *, place: JsonPlace | None = None
+    ) -> Iterator[ReadBatch]:
+        """Yields the records of a text; `place` is where its bytes begin, None for its beginning."""
         reader, options = JsonLines(self._mapping), self._options
-        pieces = byte_streams.without_marks(pieces)
-        for block in line_blocks(pieces, max_line_bytes=options.max_line_bytes):
-            if block is OVERLONG:
-                yield self._dead_letters([Fault(self._row, "line_too_long")])
+        for block in JsonRecords(pieces, place=place, max_line_bytes=options.max_line_bytes):
+            if isinstance(block, str):
+                yield self._dead_letters([Fault(self._row, block)])
                 self._row += 1
                 continue
-            lines = scan_lines(block, max_line_bytes=options.max_line_bytes)
-            num_lines = len(lines.starts_L)
-            for first in range(0, num_lines, options.batch_rows):
-                stop = min(first + options.batch_rows, num_lines)
-                yield self._split(*reader.read(lines, first=first, stop=stop, first_row=self._row))
-            self._row += num_lines
+            num_records = len(block.starts_L)
+            for first in range(0, num_records, options.batch_rows):
+                stop = min(first + options.batch_rows, num_records)
+                yield self._split(*reader.read(block, first=first, stop=stop, first_row=self._row))
+            self._row += num_records
 
     def _groups(self) -> Iterator[ReadBatch]:
         unit = self._unit

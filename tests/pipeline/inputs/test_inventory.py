@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
+from sluice.pipeline.inputs.jsonl_scan import scan_lines
 from sluice.schemas.errors import InputError
 
 
@@ -145,7 +146,10 @@ def test_cuts_of_lines(
     for unit in units:
         piece = data[unit.start : unit.stop]
         assert piece.endswith(b"\n") or unit.stop == len(data)
-        assert unit.first_row == data.count(b"\n", 0, unit.start)
+        assert unit.place is not None
+        assert unit.place.line == data.count(b"\n", 0, unit.start)
+        before = scan_lines(data[: unit.start], max_line_bytes=99).starts_L
+        assert unit.first_row == len(before)
         assert len(piece) <= unit_bytes or piece.count(b"\n") <= 1
         assert unit.bytes == len(piece)
 

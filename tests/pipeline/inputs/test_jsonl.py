@@ -10,16 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.pipeline.inputs.jsonl import JsonLines
-from sluice.pipeline.inputs.jsonl_scan import (
-    BLANK,
-    DEEP,
-    NOT_UTF8,
-    OBJECT,
-    ODD,
-    TOO_LONG,
-    Lines,
-    scan_lines,
-)
+from sluice.pipeline.inputs.jsonl_scan import Lines, records_in_lines, scan_lines
+from sluice.pipeline.inputs.record_shapes import DEEP, NOT_UTF8, OBJECT, ODD, TOO_LONG
 from sluice.schemas.payloads.columns import Fault, RawPosts, column_mapping
 
 MAPPING = column_mapping({})
@@ -162,8 +154,9 @@ def test_every_line_comes_out_once(texts: list[str]) -> None:
     raw, faults = _read(lines)
     rows = raw.source_row_N.tolist()
     assert rows == sorted(rows)
-    expected = [i for i, text in enumerate(texts) if text.replace("\n", " ").strip(" \t\r")]
-    assert sorted(rows + [fault.source_row for fault in faults]) == expected
+    assert sorted(rows + [fault.source_row for fault in faults]) == list(range(len(lines.starts_L)))
+    numbers = [i for i, text in enumerate(texts) if text.replace("\n", " ").strip(" \t\r\ufeff")]
+    assert sorted(set(lines.numbers_L.tolist())) == numbers
 
 
 @given(st.lists(SOUND, min_size=1, max_size=60))
@@ -183,17 +176,16 @@ def test_values_are_those_of_the_standard_library(texts: list[str]) -> None:
     [
         (b'{"a":"b"}', OBJECT),
         (b' {"a":[{"b":"\\"}"}]} \r', OBJECT),
-        (b" \t\r", BLANK),
-        (b"", BLANK),
         (b"null", ODD),
         (b'{"a":1} null', ODD),
-        (b'{"a":1}{"a":2}', ODD),
+        (b'{"a":1}{"a":', ODD),
+        (b'{"a":1},{"a":2}', ODD),
         (b'{"a":"b}', ODD),
         (b'{"a":"b\\', ODD),
         (b'{"a":1', ODD),
         (b'{"a":NaN}', ODD),
         (b'{"a":"NaN"}', OBJECT),
-        (b"\xef\xbb\xbf{}", ODD),
+        (b"\xef\xbb\xbf1", ODD),
         (b"[" * 201, DEEP),
         (b'{"a":"\xff"}', NOT_UTF8),
         (b'{"a":"' + b"b" * 93 + b'"}', OBJECT),
@@ -204,12 +196,46 @@ def test_shapes(line: bytes, shape: int) -> None:
     """The scan tells a line that is one object from every other, and never lets two lines run together."""
     limit = 250 if len(line) > 150 else 101
     for data in (line, line + b"\n", b"{}\n" + line + b"\n{}\n"):
-        lines = scan_lines(data, max_line_bytes=limit) if data else None
-        if lines is not None:
-            position = 1 if data.startswith(b"{}\n") else 0
-            assert lines.shapes_L[position] == shape
-            assert lines.line(position) == line
-            assert len(lines.starts_L) == (3 if position else 1)
+        lines = scan_lines(data, max_line_bytes=limit)
+        position = 1 if data.startswith(b"{}\n") else 0
+        assert lines.shapes_L[position] == shape
+        assert lines.line(position) == line
+        assert lines.numbers_L.tolist() == list(range(3 if position else 1))
+
+
+@pytest.mark.parametrize(
+    ("line", "objects"),
+    [
+        (b"", []),
+        (b" \t\r", []),
+        (b"\xef\xbb\xbf \x1e", []),
+        (b'{"a":1}{"a":2}', [b'{"a":1}', b'{"a":2}']),
+        (b"\xef\xbb\xbf{}", [b"{}"]),
+        (b'{"a":"}{"} \xef\xbb\xbf\t{} \r', [b'{"a":"}{"}', b"{}"]),
+    ],
+)
+def test_a_line_of_other_than_one_record(line: bytes, objects: list[bytes]) -> None:
+    """A blank line is no record, and each object of a line of nothing else is one, without the marks."""
+    for data in (line, line + b"\n", b"{}\n" + line + b"\n{}\n"):
+        lines = scan_lines(data, max_line_bytes=99, first_line=7)
+        around = [b"{}"] * data.startswith(b"{}\n")
+        found = [lines.line(index) for index in range(len(lines.starts_L))]
+        assert found == [*around, *objects, *around]
+        assert (lines.shapes_L == OBJECT).all()
+        assert lines.numbers_L.tolist()[len(around) :][: len(objects)] == [7 + len(around)] * len(
+            objects
+        )
+        counts = records_in_lines(data, stop=len(data), max_line_bytes=99)
+        assert counts == (len(found), data.count(b"\n"))
+
+
+@given(LINES, st.booleans())
+def test_records_are_counted_as_they_are_read(texts: list[str], last: bool) -> None:
+    """The quick count of a block's records is that of the scan."""
+    data = _block(texts)[: None if last else -1]
+    records = scan_lines(data, max_line_bytes=1 << 20).starts_L
+    counts = records_in_lines(data + b"{}\n", stop=len(data), max_line_bytes=1 << 20)
+    assert counts == (len(records), data.count(b"\n"))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +243,7 @@ def test_shapes(line: bytes, shape: int) -> None:
     [
         ('{"id":"7","text":"x"', "not_json", "Expecting ',' delimiter at character 20", None),
         ("hello", "not_json", "Expecting value at character 0", None),
-        ('{"id":"7"} {"id":"8"}', "not_json", "Extra data at character 11", None),
+        ('{"id":"7"} "id":"8"}', "not_json", "Extra data at character 11", None),
         (
             '{"id":"7","z":' + "[" * 200 + "]" * 200 + "}",
             "not_json",
@@ -337,8 +363,8 @@ def test_parts_do_not_matter(texts: list[str], size: int) -> None:
     whole, faults = _read(lines)
     reader = JsonLines(MAPPING)
     parts = [
-        reader.read(lines, first=i, stop=min(i + size, len(texts)), first_row=0)
-        for i in range(0, len(texts), size)
+        reader.read(lines, first=i, stop=min(i + size, len(lines.starts_L)), first_row=0)
+        for i in range(0, max(1, len(lines.starts_L)), size)
     ]
     assert sorted(fault for _, found in parts for fault in found) == faults
     for name, values in whole.columns.items():
