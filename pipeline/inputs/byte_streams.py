@@ -101,10 +101,10 @@ def without_marks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
         for piece in without_mark(pieces):
             piece = held + piece if held else piece
-            keep = next((n for n in (3, 2, 1) if piece.endswith(_MARKED_LINE[:n])), 0)
-            held, piece = (piece[-keep:], piece[:-keep]) if keep else (b"", piece)
             while MARK in piece and _MARKED_LINE in piece:
                 piece = piece.replace(_MARKED_LINE, b"\n")
+            keep = next((n for n in (3, 2, 1) if piece.endswith(_MARKED_LINE[:n])), 0)
+            held, piece = (piece[-keep:], piece[:-keep]) if keep else (b"", piece)
             if piece:
                 yield piece
     except StreamBrokenError:

@@ -91,13 +91,13 @@ def look_into(source: Source, name: str) -> tuple[Found, Source]:
             return Found(None, f"more than {MAX_LAYERS} layers of compression"), source
         layers.append(layer)
         if layer == "zst":
-            window = max(window, window_bytes(source.peek(HEAD_BYTES)))
+            size = window_bytes(source.peek(HEAD_BYTES))
+            window = max(window, size if size > ORDINARY_WINDOW else 0)
         source = pieces_source(decoded(source, codec=layer, block_bytes=HEAD_BYTES))
     head = source.peek(HEAD_BYTES)
     content, encoding, reason = _content(head, named)
     is_empty = not head.removeprefix(MARK).strip()
     format = content and FileFormat(layers=tuple(layers), content=content, encoding=encoding)
-    window = window if window > ORDINARY_WINDOW else 0
     return Found(format, reason, is_empty, window), source
 
 

@@ -69,6 +69,7 @@ def _file(source: Source, header: _TarHeader, pax: dict[str, str]) -> Iterator[T
         nonlocal left
         data = source.read(min(num_bytes, left)) if left else b""
         if left and not data and not source.broken:
+            source.broken = True  # so that it is said once
             raise StreamBrokenError("truncated_input", "the archive ends inside a member")
         left -= len(data)
         return data
