@@ -42,6 +42,7 @@ MODULES = (
     "sluice.tokenizer.training.kernels",
     "sluice.pipeline.inputs.json_values",
     "sluice.pipeline.inputs.jsonl_scan",
+    "sluice.pipeline.inputs.notices",
 )
 """Our modules that declare kernels, but those that train the shipped models: these need more libraries."""
 MOST_PROCESSES = 4

@@ -12,6 +12,7 @@ from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
 from sluice.pipeline.inputs.json_records import MAX_LINE_BYTES, JsonPlace, JsonRecords
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
+from sluice.pipeline.inputs.notices import without_notices
 from sluice.pipeline.inputs.parts import LeftOut, Part, held, parts
 from sluice.pipeline.inputs.sources import StreamBrokenError, file_source
 from sluice.pipeline.recipes.schema import IdRule
@@ -178,7 +179,9 @@ class _Reading:
             num_records = len(block.starts_L)
             for first in range(0, num_records, options.batch_rows):
                 stop = min(first + options.batch_rows, num_records)
-                yield self._split(*reader.read(block, first=first, stop=stop, first_row=self._row))
+                raw, faults = reader.read(block, first=first, stop=stop, first_row=self._row)
+                raw = without_notices(raw, block, first_row=self._row)
+                yield self._split(raw, faults)
             self._row += num_records
 
     def _groups(self) -> Iterator[ReadBatch]:
