@@ -1,4 +1,4 @@
-"""The bytes of input files as UTF-8 text without marks, cut into blocks of whole lines."""
+"""The bytes of input files as UTF-8 text, cut into blocks of whole lines."""
 
 import codecs
 import re
@@ -10,9 +10,6 @@ from sluice.pipeline.inputs.sources import Source, StreamBrokenError
 from sluice.pipeline.storage import files as storage
 from sluice.schemas.errors import InputError
 
-MARK: Final = b"\xef\xbb\xbf"
-"""The byte order mark of UTF-8."""
-_MARKED_LINE = b"\n" + MARK
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 OVERLONG: Final = None
@@ -79,40 +76,6 @@ def _encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return _SURROGATE.sub("\ufffd", text).encode()
-
-
-def without_mark(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields the same bytes without byte order marks at their start."""
-    head = b""
-    for piece in pieces:
-        head += piece
-        while head.startswith(MARK):
-            head = head.removeprefix(MARK)
-        if len(head) >= len(MARK):
-            break
-    if head:
-        yield head
-    yield from pieces
-
-
-def without_marks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields JSON text without byte order marks at the start of lines, where joined files leave them."""
-    held = b""
-    try:
-        for piece in without_mark(pieces):
-            piece = held + piece if held else piece
-            while MARK in piece and _MARKED_LINE in piece:
-                piece = piece.replace(_MARKED_LINE, b"\n")
-            keep = next((n for n in (3, 2, 1) if piece.endswith(_MARKED_LINE[:n])), 0)
-            held, piece = (piece[-keep:], piece[:-keep]) if keep else (b"", piece)
-            if piece:
-                yield piece
-    except StreamBrokenError:
-        if held:
-            yield held
-        raise
-    if held:
-        yield held
 
 
 def line_blocks(pieces: Iterator[bytes], *, max_line_bytes: int) -> Iterator[bytes | None]:
