@@ -8,7 +8,8 @@ from sluice.filters.screens.screen import ScreenFilter, calibration
 class Spam(ScreenFilter, frozen=True, kw_only=True, tag="spam"):
     """Drops advertising, scams and giveaways. Score: a calibrated probability in [0, 1], higher is worse.
 
-    The shipped model reads the words, and counts of links, digits, capitals and the like.
+    The shipped model reads the words, and counts of links, digits, capitals and the like; of a long post,
+    those that 280 characters of it have on average.
 
     Attributes:
         max_spam: the default drops clear cases only; `filters/models/spam.md` says what it costs.
@@ -19,6 +20,7 @@ class Spam(ScreenFilter, frozen=True, kw_only=True, tag="spam"):
     2017, arXiv:1607.04606).
     """
 
+    version: ClassVar[int] = 3
     reason: ClassVar[str] = "spam"
     bound: ClassVar[str] = "max_spam"
 

@@ -7,7 +7,9 @@ from sluice.filters.rules.bounds import Count, Ratio, ratio
 
 
 class UppercaseRatio(Filter, frozen=True, kw_only=True, tag="uppercase_ratio"):
-    """Drops a post in capitals. Score: upper-case letters / letters that have a case, of own text.
+    """Drops a post in capitals. Score: upper-case letters / letters of own text, those without a case too.
+
+    A few Latin capitals in a Thai or Chinese post so do not make it shout.
 
     Attributes:
         max_ratio: in [0, 1].
@@ -16,6 +18,7 @@ class UppercaseRatio(Filter, frozen=True, kw_only=True, tag="uppercase_ratio"):
     Source: ours.
     """
 
+    version: ClassVar[int] = 2
     reason: ClassVar[str] = "too_much_upper_case"
     bound: ClassVar[str] = "max_ratio"
 
@@ -26,5 +29,5 @@ class UppercaseRatio(Filter, frozen=True, kw_only=True, tag="uppercase_ratio"):
         """Returns the scorer: (N,) float32, in [0, 1]."""
         return lambda batch: ratio(
             batch.features.num_upper * (batch.features.num_cased >= self.min_cased),
-            batch.features.num_cased,
+            batch.features.num_letters,
         )

@@ -48,10 +48,14 @@ class TextFeatures:
         num_words: words, see above.
         num_known_tokens: pieces with a letter, a digit or an emoji.
         num_alphabetic_tokens: pieces with a letter.
-        num_repeated_tokens: pieces whose letters, digits and emoji, ASCII letters in lower case, are
-            those of an earlier one.
+        num_repeated_tokens: pieces that repeat another: their letters, digits and emoji, ASCII letters in
+            lower case, are those of an earlier one of the same hundred; or they end a run of eight that
+            stood in the text before. The hundreds are those of `num_known_tokens` from the first on, so that
+            a long text repeats itself no more than its parts do.
         num_lines: lines that are not blank.
         num_duplicate_lines: lines equal to an earlier one, white space at both ends apart.
+        num_line_chars: code points of these lines, white space at both ends apart.
+        num_duplicate_line_chars: code points of those equal to an earlier one.
         num_bullet_lines: lines that begin with one of - * – · • ‣ ▪ ● ◦.
         num_ellipsis_lines: lines that end with "…" or "...".
         num_truncated: 1 where the last visible character ends an ellipsis, else 0.
@@ -81,6 +85,8 @@ class TextFeatures:
     num_repeated_tokens: Annotated[Int32s, k.REPEATED]
     num_lines: Annotated[Int32s, k.LINES]
     num_duplicate_lines: Annotated[Int32s, k.DUPLICATE_LINES]
+    num_line_chars: Annotated[Int32s, k.LINE_CHARS]
+    num_duplicate_line_chars: Annotated[Int32s, k.DUPLICATE_LINE_CHARS]
     num_bullet_lines: Annotated[Int32s, k.BULLET_LINES]
     num_ellipsis_lines: Annotated[Int32s, k.ELLIPSIS_LINES]
     num_truncated: Annotated[Int32s, k.CUT_SHORT]

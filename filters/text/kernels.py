@@ -25,13 +25,21 @@ URLS, URL_CHARS, MENTIONS, MARK_CHARS, RETWEET, CUT_SHORT = 12, 13, 14, 15, 16, 
 HASH_SIGNS, HASHTAGS, ELLIPSES, FLAGS, LONGEST_RUN = 18, 19, 20, 21, 22
 TOKENS, KNOWN, WORDS, ALPHABETIC, REPEATED = 23, 24, 25, 26, 27
 LINES, DUPLICATE_LINES, BULLET_LINES, ELLIPSIS_LINES = 28, 29, 30, 31
-NUM_COUNTERS = 32
+LINE_CHARS, DUPLICATE_LINE_CHARS = 32, 33
+NUM_COUNTERS = 34
+
+WINDOW = 100
+"""Words among which one is repeated: of a long text every hundred are looked at alone, like a short post."""
+PHRASE = 8
+"""Words that are repeated wherever they stood in the text before; a power of two."""
 
 ZWJ, ELLIPSIS = 0x200D, 0x2026
 _INT, _COUNTS = types.int64, types.int32[::1]
 _HASHES, _RATIOS = types.uint64[::1], types.float64[::1]
 _HTTP, _WWW, _SLASHES = (104, 116, 116, 112), (119, 119, 119, 46), (58, 47, 47)
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_SPREAD = np.uint64(0xD6E8FEB86659FD93)
+_LEAVING = np.uint64(pow(int(_PRIME), PHRASE, 2**64))
 
 
 @kernel()
@@ -212,14 +220,38 @@ def _seen_before(seen_S, stamps_S, last_slot, stamp, h):
 
 
 @kernel()
-def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h):
+def _phrase_before(phrases, last_slot, stamp, index, h):
+    """Takes a word; returns whether it and the ones before it, PHRASE in all, stood in the row before.
+
+    The hash of a phrase rolls: the last words are kept in a ring, and the one that leaves weighs _LEAVING.
+    """
+    seen_S, stamps_S, ring_W, rolling_1 = phrases
+    at = index & (PHRASE - 1)
+    leaves = ring_W[at] if index >= PHRASE else np.uint64(0)
+    ring_W[at] = h
+    rolling = np.uint64(0) if index == 0 else rolling_1[0]
+    rolling = rolling * _PRIME + h - leaves * _LEAVING
+    rolling_1[0] = rolling
+    if index < PHRASE - 1:
+        return False
+    mixed = (rolling ^ (rolling >> np.uint64(29))) * _SPREAD
+    return _seen_before(seen_S, stamps_S, last_slot, stamp, mixed)
+
+
+@kernel()
+def _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h, phrases):
     """Counts a piece of own text; `known` is how many letters, digits and emoji it had."""
     row[TOKENS] += 1
     if known > 0:
+        index = np.int64(row[KNOWN])
         row[KNOWN] += 1
         row[WORDS] += max(1, words)
         row[ALPHABETIC] += letters > 0
-        row[REPEATED] += _seen_before(seen_S, stamps_S, last_slot, stamp, h)
+        window = np.int32(stamp + index // WINDOW)
+        repeated = _seen_before(seen_S, stamps_S, last_slot, window, h)
+        if len(phrases[0]) > 0:
+            repeated |= _phrase_before(phrases, last_slot, stamp, index, h)
+        row[REPEATED] += repeated
 
 
 @kernel()
@@ -243,7 +275,7 @@ def _begin_tag(cp, before, classes_U):
 
 
 @kernel()
-def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row):
+def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row, phrases):
     """Counts the characters and words of own text.
 
     `before` is the character before, a blank outside words. `tag` is 1 after the # of what may be a
@@ -272,7 +304,9 @@ def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp
         if kind == SPACE:
             if before != 32:
                 words = tags + spaced + quarters // 4
-                _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h)
+                _end_word(
+                    row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h, phrases
+                )
                 known, tag, tags, spaced, quarters, letters, h = 0, 0, 0, 0, 0, 0, _SEED
                 last, before = before, np.int64(32)
             continue
@@ -299,7 +333,7 @@ def _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp
         before = cp
     if before != 32:
         words = tags + spaced + quarters // 4
-        _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h)
+        _end_word(row, known, words, letters, seen_S, stamps_S, last_slot, stamp, h, phrases)
         last = before
     row[CUT_SHORT] = last == ELLIPSIS or (last == 46 and dots >= 3)
 
@@ -322,6 +356,7 @@ def _ends_cut(data_B, last):
 def _count_line(data_B, first, last, row):
     """Counts the line of the bytes [first, last), which are not blank at either end."""
     row[LINES] += 1
+    row[LINE_CHARS] += _num_chars(data_B, first, last)
     cp, _ = decode_at(data_B, first, last)
     row[BULLET_LINES] += _is_bullet(cp)
     if last - first >= 3:
@@ -362,7 +397,9 @@ def _count_lines(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, sta
             h = _SEED
             for m in range(first, last):
                 h = (h ^ np.uint64(data_B[m])) * _PRIME
-            row[DUPLICATE_LINES] += _seen_before(seen_S, stamps_S, last_slot, stamp, ~h)
+            if _seen_before(seen_S, stamps_S, last_slot, stamp, ~h):
+                row[DUPLICATE_LINES] += 1
+                row[DUPLICATE_LINE_CHARS] += _num_chars(data_B, first, last)
 
 
 @kernel(types.void(BYTES, OFFSETS, BYTES, types.uint64[::1], types.int32[::1], types.int32[:, ::1]))
@@ -371,8 +408,12 @@ def count_features(data_B, offsets_N1, classes_U, seen_S, stamps_S, out_NK):
 
     `seen_S` is an open-addressing set of word and line hashes, with a power of two of slots and more
     than the longest text has bytes; a row uses as many as its length asks for. `stamps_S`, filled with
-    -1, says for which row a slot was used.
+    -1, says for which window of a row, or for whose lines, a slot was used. Phrases have a set of their own.
     """
+    ring_W, rolling_1 = np.empty(PHRASE, np.uint64), np.empty(1, np.uint64)
+    no_phrases = seen_S[:0], stamps_S[:0], ring_W, rolling_1
+    phrases = no_phrases
+    stamp = np.int32(0)
     for i in range(len(out_NK)):
         row = out_NK[i]
         begin, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
@@ -383,8 +424,16 @@ def count_features(data_B, offsets_N1, classes_U, seen_S, stamps_S, out_NK):
         last_slot = np.int64(63)
         while last_slot < end - begin + 2:  # a word takes two bytes, and so does a line
             last_slot = 2 * last_slot + 1
-        _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, np.int32(i), row)
-        _count_lines(data_B, begin, end, classes_U, seen_S, stamps_S, last_slot, np.int32(i), row)
+        of_row = no_phrases
+        if end - begin >= 2 * WINDOW:  # shorter texts have one window
+            if len(phrases[0]) == 0:
+                stamps = np.full(len(stamps_S), -1, np.int32)
+                phrases = np.empty(len(seen_S), np.uint64), stamps, ring_W, rolling_1
+            of_row = phrases
+        _count_own(data_B, start, end, classes_U, seen_S, stamps_S, last_slot, stamp, row, of_row)
+        stamp += np.int32(row[KNOWN] // WINDOW + 1)
+        _count_lines(data_B, begin, end, classes_U, seen_S, stamps_S, last_slot, stamp, row)
+        stamp += np.int32(1)
 
 
 @kernel()

@@ -41,7 +41,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     columns: dict[str, str] = {}
     ids: IdRule = "column"
-    max_text_bytes: int = 65_536
+    max_text_bytes: int = 262_144
     max_line_bytes: int = MAX_LINE_BYTES
     block_bytes: int = 4 << 20
     batch_rows: int = 16_384

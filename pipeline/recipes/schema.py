@@ -40,7 +40,8 @@ class InputSection(RecipeSection, frozen=True):
         columns: POST column -> the input's name for it, where it is not the default.
         ids: where ids come from: the input's column; the column, which counts within a file alone, so
             that the file is put before it; the file and the row; or a hash of the text.
-        max_text_bytes: a longer text is malformed (`text_too_long`).
+        max_text_bytes: a longer text is malformed (`text_too_long`): a bound of memory, above any limit of
+            characters that a filter sets, in every script.
         unit_bytes: plain JSONL and Parquet are cut into units of about this size.
     """
 
@@ -48,7 +49,7 @@ class InputSection(RecipeSection, frozen=True):
     identity: Literal["sha256", "listing"] = "sha256"
     columns: dict[str, str] = {}
     ids: IdRule = "column"
-    max_text_bytes: Positive = 65_536
+    max_text_bytes: Positive = 262_144
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
 
     def __post_init__(self) -> None:

@@ -24,6 +24,9 @@ def keeps(spec: Filter, text: str) -> bool:
     return bool(spec.accepts(spec.build()(Batch(post_batch([text]))))[0])
 
 
+STORY = " ".join(f"word{i}" for i in range(100))
+"""A hundred words."""
+
 SCORES = [
     (f.MinChars(), "中é😂", 3),
     (f.MaxChars(), "", 0),
@@ -42,11 +45,16 @@ SCORES = [
     (f.UppercaseRatio(), "SHOUT", 0),
     (f.UppercaseRatio(), "http://t.co/ABCDEFGH quiet words", 0),
     (f.UppercaseRatio(min_cased=1), "SHOUT", 1),
+    (f.UppercaseRatio(), "ABCDEFGHIJ" + "天" * 30, 0.25),
     (f.DigitRatio(), "call 12345678", 8 / 12),
     (f.PunctuationRatio(), "!?!?ab #b", 4 / 8),
     (f.RepeatedChars(), "soooo http://wwwww.aaaaaaaa", 4),
+    (f.RepeatedChars(), "s" + "o" * 24 + " go" * 227, 24),
+    (f.RepeatedChars(), "s" + "o" * 24 + " go" * 228, 0),
     (f.RepeatedWords(), "Buy buy BUY! now - -", 0.5),
+    (f.RepeatedWords(), f"{STORY} {STORY}", 93 / 200),
     (f.RepeatedLines(), "a\n a \n\nb\na", 0.5),
+    (f.RepeatedLines(), "it rains\n-\nagain\n-\n", 1 / 15),
     (f.OwnText(), "RT @bob: http://t.co/x ...", 0),
     (f.OwnText(), "RT @bob: ok 👍", 3),
     (f.TruncatedRetweet(), "RT @bob: and then we… http://t.co/x", 1),

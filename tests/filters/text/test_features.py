@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from sluice.filters.text import kernels as k
 from sluice.filters.text.char_classes import PICTOGRAPHS, char_classes
@@ -135,6 +136,16 @@ def key_of(word: str) -> str:
     return "".join(c.lower() if c.isascii() else c for c in kept)
 
 
+def num_repeated(known: list[str]) -> int:
+    """Words that stood before in their hundred, or end eight words that stood in the text before."""
+    phrases = [tuple(known[i - 7 : i + 1]) for i in range(7, len(known))]
+    ends = {i + 7 for i in range(len(phrases)) if phrases[i] in phrases[:i]}
+    return sum(
+        word in known[i // 100 * 100 : i] or (len(known) > 100 and i in ends)
+        for i, word in enumerate(known)
+    )
+
+
 def plain_features(text: str) -> dict[str, int]:
     """Every counter of one post, with string methods and regular expressions."""
     own, urls, handles, retweet = split_marks(text)
@@ -174,9 +185,11 @@ def plain_features(text: str) -> dict[str, int]:
         "num_words": sum(map(num_words, words)),
         "num_known_tokens": len(known),
         "num_alphabetic_tokens": sum(any(map(is_letter, w)) for w in words),
-        "num_repeated_tokens": len(known) - len(set(known)),
+        "num_repeated_tokens": num_repeated(known),
         "num_lines": len(lines),
         "num_duplicate_lines": len(lines) - len(set(lines)),
+        "num_line_chars": sum(map(len, lines)),
+        "num_duplicate_line_chars": sum(map(len, lines)) - sum(map(len, set(lines))),
         "num_bullet_lines": sum(line[0] in "-*–·•‣▪●◦" for line in lines),
         "num_ellipsis_lines": sum(line.endswith(("…", "...")) for line in lines),
         "num_truncated": int(own.rstrip().endswith(("…", "..."))),
@@ -198,6 +211,19 @@ def test_every_counter_equals_the_plain_reference(text: str) -> None:
     assert row == plain_features(text)
 
 
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=90, max_size=230),
+    st.integers(2, 26),
+)
+def test_repeated_words_of_long_texts_equal_the_reference(letters: list[str], kinds: int) -> None:
+    """Across hundreds of words, repeats in a hundred and repeated runs of eight are found, each once."""
+    words = [chr(97 + ord(c) % kinds) * 2 for c in letters]
+    rows = [" ".join(words), " ".join(words + words), "short"]
+    counted = text_features(pa.array(rows)).num_repeated_tokens.tolist()
+    assert counted == [num_repeated(row.split()) for row in rows]
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_every_counter_of_a_single_word(word: str) -> None:
     """Each awkward word alone, doubled, and twice in a line, is counted as the reference counts it."""
@@ -216,7 +242,9 @@ def test_long_text_is_counted_exactly() -> None:
     """A text of more than 64 KiB with many distinct words overflows no counter and no set."""
     text = " ".join(f"w{i}" for i in range(30_000)) + " w7 W8"
     (row,) = rows_of(text_features(pa.array(["a", text])))[1:]
-    assert (row["num_words"], row["num_repeated_tokens"]) == (30_002, 2)
+    assert (row["num_words"], row["num_repeated_tokens"]) == (30_002, 0)
+    (again,) = rows_of(text_features(pa.array([f"{text} {text}"])))
+    assert again["num_repeated_tokens"] == 30_002 - 7
 
 
 def test_columns_are_int32_and_filtered_together() -> None:
