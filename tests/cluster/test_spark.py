@@ -53,10 +53,14 @@ def test_workers_have_the_wheel(cluster: Cluster) -> None:
     assert Path(done.stdout.strip()).is_relative_to(SOFTWARE)
 
 
+@pytest.mark.nightly
 def test_spark_writes_the_bytes_of_the_local_run(
     folder: Path, cluster: Cluster, posts: int
 ) -> None:
-    """All files of the contract and the ledger are those of the local run; both workers did units."""
+    """All files of the contract and the ledger are those of the local run; both workers did units.
+
+    With each commit the next test says so, of a run whose workers die.
+    """
     run_job("sample", sample(folder, posts), folder / "spark", cluster.flags)
     compared = compare(folder / "local", folder / "spark")
     assert compared.files > 10
@@ -86,7 +90,10 @@ def has_units(output: Path, stage: str) -> Callable[[], bool]:
 
 
 def test_killed_workers_do_not_show(folder: Path, cluster: Cluster, posts: int) -> None:
-    """A Python worker dies in clean, an executor in tokens: Spark tries again, no byte is another."""
+    """A Python worker dies in clean, an executor in tokens: Spark tries again, and writes the local run's bytes.
+
+    Those are all files of the contract and the ledger; both workers did units.
+    """
     output, before = folder / "killed", failed_tasks(cluster.logs)
     killers = [
         kill_once(has_units(output, "clean"), cluster.python_workers),
@@ -96,7 +103,10 @@ def test_killed_workers_do_not_show(folder: Path, cluster: Cluster, posts: int) 
     for killer in killers:
         killer.join(1)
         assert not killer.is_alive(), "no process was killed"
-    assert compare(folder / "local", output).differences == ()
+    compared = compare(folder / "local", output)
+    assert compared.files > 10
+    assert compared.differences == ()
+    assert len(records_by_worker(cluster.logs)) >= 2
     failed = failed_tasks(cluster.logs) - before
     assert failed["ExceptionFailure"] > 0, "the Python worker's task did not fail"
     assert failed["ExecutorLostFailure"] > 0
