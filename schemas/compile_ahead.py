@@ -40,6 +40,7 @@ MODULES = (
     "sluice.tokenizer.shards",
     "sluice.tokenizer.packing.plan",
     "sluice.tokenizer.training.kernels",
+    "sluice.pipeline.inputs.csv_scan",
     "sluice.pipeline.inputs.json_values",
     "sluice.pipeline.inputs.jsonl_scan",
     "sluice.pipeline.inputs.notices",

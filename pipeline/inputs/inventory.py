@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from sluice.pipeline.inputs.arrow_files import group_layout
+from sluice.pipeline.inputs.csv_records import CsvPlace, CsvRecords, headed_csv
 from sluice.pipeline.inputs.file_notes import NoData, file_notes, no_data
 from sluice.pipeline.inputs.first_bytes import Found, look_into
 from sluice.pipeline.inputs.formats import FileFormat, format_of_name
@@ -86,6 +87,10 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+TextPlace = JsonPlace | CsvPlace
+"""Where the piece of a text begins, and how its records are written."""
+
+
 class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of a file.
 
@@ -98,7 +103,7 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
         start: first byte or group.
         stop: the byte or group after the last.
         first_row: `source_row` of the first record.
-        place: where the piece of a JSON text begins; None for the whole of one.
+        place: where the piece of a text begins; None for the whole of one.
         group_rows: rows of each group, for kind groups.
         bytes: about what is read from disk.
     """
@@ -110,7 +115,7 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     stop: int
     first_row: int = 0
-    place: JsonPlace | None = None
+    place: TextPlace | None = None
     group_rows: tuple[int, ...] = ()
     bytes: int
 
@@ -250,6 +255,8 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
     )
     if file.format == FileFormat(content="json"):
         return _cut_json(whole, path, unit_bytes)
+    if size and file.format in (FileFormat(content="csv"), FileFormat(content="tsv")):
+        return _cut_csv(whole, path, unit_bytes)
     if not size:
         return iter(())
     if file.format.has_groups:
@@ -322,12 +329,34 @@ def _cut_values(
     size = max(1, min(_SEARCH_BYTES, unit_bytes))
     file.seek(0)
     records = JsonRecords(iter(lambda: file.read(size), b""), place=place)
-    start, row, first_row = 0, 0, 0
-    for block in records:
-        row += 1 if isinstance(block, str) else len(block.starts_L)
-        stop = records.position
-        if stop - start + size > unit_bytes and stop < whole.stop:
-            place = msgspec.structs.replace(place, goes_on=True)
+    counts = (1 if isinstance(block, str) else len(block.starts_L) for block in records)
+    for unit in _cut_records(whole, records, counts, max(0, unit_bytes - size)):
+        assert isinstance(unit.place, JsonPlace)
+        goes_on = unit.stop < whole.stop
+        place = msgspec.structs.replace(unit.place, goes_on=goes_on)
+        yield msgspec.structs.replace(unit, place=place)
+
+
+def _cut_csv(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
+    size, content = max(1, min(_SEARCH_BYTES, unit_bytes)), whole.format.content
+    with storage.open_input(path) as file:
+        pieces = iter(lambda: file.read(size), b"")
+        place, pieces = headed_csv(pieces, content=content, name=whole.path)
+        if place is None:
+            return
+        records = CsvRecords(pieces, place=place)
+        counts = (1 if isinstance(block, str) else block.num_records for block in records)
+        yield from _cut_records(whole, records, counts, max(0, unit_bytes - size))
+
+
+def _cut_records(
+    whole: InputUnit, records: JsonRecords | CsvRecords, counts: Iterator[int], enough_bytes: int
+) -> Iterator[InputUnit]:
+    """Yields units that end between records, once they have enough bytes."""
+    start, row, first_row, place = 0, 0, 0, records.place
+    for count in counts:
+        row, stop = row + count, records.position
+        if stop - start > enough_bytes and stop < whole.stop:
             piece = {"start": start, "stop": stop, "first_row": first_row, "place": place}
             yield msgspec.structs.replace(whole, kind="bytes", bytes=stop - start, **piece)
             start, first_row, place = stop, row, records.place

@@ -26,7 +26,7 @@ _BLANKS = b" \t\r\n\xef\xbb\xbf"
 Layout = Literal["lines", "values"]
 
 
-class JsonPlace(msgspec.Struct, frozen=True, kw_only=True):
+class JsonPlace(msgspec.Struct, frozen=True, kw_only=True, tag="json"):
     """Where reading begins in a JSON text, and how its records are written.
 
     Attributes:
@@ -106,7 +106,7 @@ class JsonRecords:
     ):
         self._max_bytes = max_line_bytes
         if place is None:
-            head, pieces = _headed(pieces)
+            head, pieces = headed(pieces)
             place = json_place(head)
         self.place, self._pieces, self.position = place, pieces, 0
 
@@ -209,7 +209,7 @@ class JsonRecords:
         return rest[found:]
 
 
-def _headed(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+def headed(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Returns the first `HEAD_BYTES` of a text, or more, and all its pieces."""
     head, size = [], 0
     try:

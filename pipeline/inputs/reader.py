@@ -5,10 +5,18 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sluice.pipeline.inputs import arrow_files, byte_streams
+from sluice.pipeline.inputs.csv_records import (
+    CsvBlock,
+    CsvPlace,
+    CsvRecords,
+    csv_schema,
+    headed_csv,
+)
 from sluice.pipeline.inputs.formats import Content
-from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory
+from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory, TextPlace
 from sluice.pipeline.inputs.json_records import MAX_LINE_BYTES, JsonPlace, JsonRecords
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
@@ -167,9 +175,49 @@ class _Reading:
         return self._dead_letters([Fault(self._row - 1, broken.reason, broken.detail)])
 
     def _text(
-        self, pieces: Iterator[bytes], content: Content, *, place: JsonPlace | None = None
+        self, pieces: Iterator[bytes], content: Content, *, place: TextPlace | None = None
     ) -> Iterator[ReadBatch]:
         """Yields the records of a text; `place` is where its bytes begin, None for its beginning."""
+        if content == "json":
+            assert place is None or isinstance(place, JsonPlace)
+            return self._json(pieces, place)
+        if place is None:
+            place, pieces = headed_csv(pieces, content=content, name=self._unit.path)
+        return iter(()) if place is None else self._csv(pieces, place)
+
+    def _csv(self, pieces: Iterator[bytes], place: TextPlace) -> Iterator[ReadBatch]:
+        assert isinstance(place, CsvPlace)
+        mapping, options, name = self._mapping, self._options, self._unit.path
+        arrow_files.check_schema(csv_schema(place), name=name, mapping=mapping)
+        records = CsvRecords(
+            pieces,
+            place=place,
+            wanted=arrow_files.wanted_columns(place.names, mapping=mapping),
+            max_line_bytes=options.max_line_bytes,
+            max_records=options.batch_rows,
+        )
+        for block in records:
+            if isinstance(block, str):
+                yield self._dead_letters([Fault(self._row, block)])
+                self._row += 1
+                continue
+            yield self._csv_rows(block)
+            self._row += block.num_records
+
+    def _csv_rows(self, block: CsvBlock) -> ReadBatch:
+        raw, faults = arrow_files.raw_posts(block.rows, mapping=self._mapping, first_row=0)
+        row_M = block.at_M + self._row
+        texts = pc.fill_null(
+            raw.columns["text"], ""
+        )  # an empty field: no other is to be told from it
+        raw = raw._replace(
+            columns=raw.columns | {"text": texts}, source_row_N=row_M[raw.source_row_N]
+        )
+        of_values = [f._replace(source_row=int(row_M[f.source_row])) for f in faults]
+        of_records = [f._replace(source_row=f.source_row + self._row) for f in block.faults]
+        return self._split(raw, of_values + of_records)
+
+    def _json(self, pieces: Iterator[bytes], place: JsonPlace | None) -> Iterator[ReadBatch]:
         reader, options = JsonLines(self._mapping), self._options
         for block in JsonRecords(pieces, place=place, max_line_bytes=options.max_line_bytes):
             if isinstance(block, str):

@@ -25,6 +25,8 @@ REASONS: Final = {
     "not_utf8": "bytes that are not UTF-8",
     "not_json": "not JSON (RFC 8259, and NaN where it is not read), or nested too deeply",
     "not_object": "JSON, but not an object",
+    "not_csv": "a record of CSV or TSV with a quote that is not closed, text behind a closing quote, or "
+    "another number of fields than the header",
     "repeated_key": "a key that is read is in the object twice",
     "lone_surrogate": "half of a surrogate pair in a string that is read: no Unicode text",
     "wrong_type": "a column that is read has another type than POST wants",
