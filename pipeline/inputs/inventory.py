@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from sluice.pipeline.inputs.arrow_files import group_layout
+from sluice.pipeline.inputs.compressed_cuts import Blocks, can_be_cut, pieces_of
 from sluice.pipeline.inputs.csv_records import CsvPlace, CsvRecords, headed_csv
 from sluice.pipeline.inputs.file_notes import NoData, file_notes, no_data
 from sluice.pipeline.inputs.first_bytes import Found, look_into
@@ -38,6 +39,10 @@ Identity = Literal["sha256", "listing"]
 UNIT_BYTES: Final = 32_000_000
 """Bytes on disk that a unit of plain JSON lines, row groups or record batches holds at most."""
 
+LARGE_UNITS: Final = 2
+"""A compressed file is cut where it has more than so many units' bytes on the disk"""
+LARGE_SHARE: Final = 16
+"""and this part of the bytes of the input: cutting decodes a file once more, which many files need not."""
 LOOKED_AT_BYTES: Final = 1 << 20
 """Bytes on disk that are looked at to tell what a file is: a block of bzip2 takes up to 900 kB."""
 _SEARCH_BYTES = 1 << 20
@@ -99,24 +104,27 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
         path: relative to the inventory's root.
         format: the file's.
         kind: what `start` and `stop` count: bytes of plain JSON lines; groups, that is Parquet row
-            groups or record batches of an Arrow file; whole, bytes of a file that is read whole.
+            groups or record batches of an Arrow file; blocks, bytes of a compressed file of which
+            `blocks` are read; whole, bytes of a file that is read whole.
         start: first byte or group.
         stop: the byte or group after the last.
         first_row: `source_row` of the first record.
         place: where the piece of a text begins; None for the whole of one.
         group_rows: rows of each group, for kind groups.
+        blocks: what is decoded of a compressed file, for kind blocks.
         bytes: about what is read from disk.
     """
 
     file: int
     path: str
     format: FileFormat
-    kind: Literal["bytes", "groups", "whole"]
+    kind: Literal["bytes", "groups", "blocks", "whole"]
     start: int
     stop: int
     first_row: int = 0
     place: TextPlace | None = None
     group_rows: tuple[int, ...] = ()
+    blocks: Blocks | None = None
     bytes: int
 
 
@@ -227,8 +235,9 @@ def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit
     """Cuts every file into units, in the order of rows; an empty plain file has none.
 
     Plain JSON lines are cut after the last line feed within `unit_bytes` (a longer line has a unit
-    of its own), other plain JSON between records, Parquet and Arrow files between groups;
-    compressed files and Arrow streams never.
+    of its own), other plain JSON between records, Parquet and Arrow files between groups; large
+    files of JSON lines between blocks of bzip2 or frames of Zstandard; other compressed files and
+    Arrow streams never.
 
     Args:
         inventory: the files.
@@ -237,18 +246,23 @@ def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit
     Raises:
         InputError: a file cannot be read, or a Parquet or Arrow file has no readable layout.
     """
+    total = sum(file.bytes for file in inventory.files)
 
     def cut_one(numbered: tuple[int, InputFile]) -> list[InputUnit]:
         index, file = numbered
+        path = storage.join(inventory.root, file.path)
+        is_large = file.bytes > LARGE_UNITS * unit_bytes and file.bytes * LARGE_SHARE >= total
         try:
-            return list(_cut_file(index, file, storage.join(inventory.root, file.path), unit_bytes))
+            return list(_cut_file(index, file, path, unit_bytes, is_large=is_large))
         except OSError as error:
             raise unreadable(file.path, error) from None
 
     return list(chain.from_iterable(storage.in_threads(cut_one, list(enumerate(inventory.files)))))
 
 
-def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterator[InputUnit]:
+def _cut_file(
+    index: int, file: InputFile, path: str, unit_bytes: int, *, is_large: bool
+) -> Iterator[InputUnit]:
     size = file.bytes
     whole = InputUnit(
         file=index, path=file.path, format=file.format, kind="whole", start=0, stop=size, bytes=size
@@ -259,9 +273,26 @@ def _cut_file(index: int, file: InputFile, path: str, unit_bytes: int) -> Iterat
         return _cut_csv(whole, path, unit_bytes)
     if not size:
         return iter(())
+    if is_large and can_be_cut(file.format):
+        return _cut_compressed(whole, path, unit_bytes)
     if file.format.has_groups:
         return _cut_groups(whole, path, unit_bytes)
     return iter([whole])
+
+
+def _cut_compressed(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
+    (codec,) = whole.format.layers
+    pieces = pieces_of(path, codec=codec, num_bytes=whole.bytes, piece_bytes=unit_bytes)
+    if pieces is None:
+        yield whole
+        return
+    for piece in pieces:
+        bits = 8 if codec == "bz2" else 1
+        start, stop = piece.blocks.spans[0][0] // bits, -(-piece.blocks.spans[-1][1] // bits)
+        of_piece = {"first_row": piece.first_row, "place": piece.place, "blocks": piece.blocks}
+        yield msgspec.structs.replace(
+            whole, kind="blocks", start=start, stop=stop, bytes=stop - start, **of_piece
+        )
 
 
 def _cut_json(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:

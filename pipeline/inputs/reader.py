@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.inputs import arrow_files, byte_streams
+from sluice.pipeline.inputs.compressed_cuts import Blocks, decoded_piece
 from sluice.pipeline.inputs.csv_records import (
     CsvBlock,
     CsvPlace,
@@ -119,8 +120,19 @@ class _Reading:
             yield from self._groups()
         elif unit.kind == "bytes":
             yield from self._text(self._plain(), unit.format.content, place=unit.place)
+        elif unit.blocks is not None:
+            yield from self._blocks(unit.blocks)
         else:
             yield from self._parts()
+
+    def _blocks(self, blocks: Blocks) -> Iterator[ReadBatch]:
+        """Yields the records of a piece of a compressed file."""
+        unit, (codec,) = self._unit, self._unit.format.layers
+        try:
+            pieces = decoded_piece(self._path, codec=codec, blocks=blocks)
+            yield from self._text(pieces, unit.format.content, place=unit.place)
+        except StreamBrokenError as broken:
+            yield self._broken(broken)
 
     def _plain(self) -> Iterator[bytes]:
         unit, size = self._unit, self._options.block_bytes
