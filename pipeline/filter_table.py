@@ -84,6 +84,7 @@ def filter_table(
     settings = loader.load(recipe, overrides=overrides)
     options = ReadOptions(
         columns=settings.input.columns,
+        time_format=settings.input.time_format,
         ids=settings.input.ids,
         max_text_bytes=settings.input.max_text_bytes,
     )
@@ -135,12 +136,18 @@ def _parts(
     """Yields the malformed rows and the verdicts of a part of the table, in the order of the rows."""
     mapping = id_mapping(options.columns, options.ids)
     arrow_files.check_schema(table.schema, name=TABLE, mapping=mapping)
-    table = table.select(arrow_files.wanted_columns(table.column_names, mapping=mapping))
+    table = table.select(arrow_files.wanted_fields(table.schema, mapping=mapping))
     first_row, origin = 0, columns.Origin(0, TABLE)
     for batch in table.to_batches(max_chunksize=options.batch_rows):
         raw, faults = arrow_files.raw_posts(batch, mapping=mapping, first_row=first_row)
         raw, limit = make_ids(raw, ids=options.ids, path=TABLE), options.max_text_bytes
-        read = columns.split_rows(raw, faults, origin=origin, max_text_bytes=limit)
+        read = columns.split_rows(
+            raw,
+            faults,
+            origin=origin,
+            max_text_bytes=limit,
+            time_format=options.time_format,
+        )
         yield read.rejected, list(clean(read.posts))
         first_row += batch.num_rows
 

@@ -42,6 +42,7 @@ MODULES = (
     "sluice.tokenizer.training.kernels",
     "sluice.pipeline.inputs.csv_scan",
     "sluice.pipeline.inputs.json_values",
+    "sluice.pipeline.inputs.json_fields",
     "sluice.pipeline.inputs.jsonl_scan",
     "sluice.pipeline.inputs.notices",
 )

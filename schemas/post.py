@@ -49,6 +49,21 @@ INPUT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_
 DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in INPUT_COLUMNS},
     "post_id": ("post_id", "id"),
+    "text": (
+        *("note_tweet.text", "note_tweet.note_tweet_results.result.text"),
+        *("extended_tweet.full_text", "full_text", "text", "body"),
+    ),
+    "created_at": ("created_at", "created_utc", "createdAt", "timestamp", "published_at", "date"),
+    "author_id": ("author_id", "author.id", "user_id", "user.id_str", "user.id", "author"),
     "declared_lang": ("declared_lang", "lang"),
+    "in_reply_to_id": (
+        *("in_reply_to_id", "in_reply_to_status_id_str", "in_reply_to_status_id", "parent_id"),
+        "referenced_tweets.replied_to.id",
+    ),
+    "conversation_id": ("conversation_id", "link_id"),
 }
-"""POST column -> names it is looked for under, first found wins."""
+"""POST column -> names it is looked for under; the first that is not null gives a row's value.
+
+A name with points is inside another (or stands so in the input). The whole text of a long post of X comes
+before the `text` that X cuts; `body`, `created_utc`, `author`, `parent_id` and `link_id` are Reddit's.
+"""

@@ -4,7 +4,7 @@ A group is a Parquet row group or a record batch of an Arrow IPC file. A group t
 decoded costs its own rows and no others, because the layout says how many it has.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -14,9 +14,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sluice.pipeline.storage import files as storage
-from sluice.schemas.arrays import Bools, Int64s
+from sluice.schemas.arrays import Int64s
+from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
-from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
+from sluice.schemas.payloads.columns import Fault, RawPosts
+from sluice.schemas.payloads.conversions import (
+    PLAIN_TEXTS,
+    TEXTS,
+    WANTED,
+    Converted,
+    converted,
+    is_usable,
+    is_valid,
+)
+from sluice.schemas.payloads.mapping import (
+    REQUIRED,
+    ColumnMapping,
+    Source,
+    constant_of,
+    is_by_name,
+    source_names,
+)
+from sluice.schemas.payloads.times import read_times
 from sluice.schemas.post import MEDIA
 
 DECODED_BYTES: Final = 64 << 20
@@ -67,45 +86,108 @@ def group_layout(path: Place, *, name: str, format: str) -> list[Group] | None:
     return groups
 
 
-def check_columns(path: Place, *, name: str, format: str, mapping: ColumnMapping) -> None:
-    """Raises InputError where a file lacks a required column or has one of a type no post can have.
+def check_columns(path: Place, *, name: str, format: str, mapping: ColumnMapping) -> list[str]:
+    """Returns a note on each column of a file that is left out, as `check_schema` does.
 
     Args:
         path: where the file is.
         name: what errors call it.
         format: parquet, arrow or arrow_stream.
-        mapping: POST column -> names in the input.
+        mapping: POST column -> where it is read from.
+
+    Raises:
+        InputError: the file lacks a required column, or has one of a type no post can have.
     """
     with _explained(name, format):
-        schema = _schema(path, format)
-    check_schema(schema, name=name, mapping=mapping)
+        schema, is_empty = _schema(path, format)
+    return [] if is_empty else check_schema(schema, name=name, mapping=mapping)
 
 
-def check_schema(schema: pa.Schema, *, name: str, mapping: ColumnMapping) -> None:
-    """Raises InputError where columns lack a required one or have one of a type no post can have.
+def check_schema(schema: pa.Schema, *, name: str, mapping: ColumnMapping) -> list[str]:
+    """Returns a note on each column that is found by its name, and left out as no post can have its type.
 
     Args:
         schema: of a file or a table.
         name: what errors call it.
-        mapping: POST column -> names in the input.
+        mapping: POST column -> where it is read from.
+
+    Raises:
+        InputError: a required column is missing, or the recipe names one of a type no post can have.
     """
-    for column, names in mapping.items():
-        present = [candidate for candidate in names if candidate in schema.names]
-        if names and not present and column in _REQUIRED:
-            raise InputError(
-                f"{name}: no column {' or '.join(map(repr, names))} for {column}; it has "
-                f'{", ".join(schema.names) or "none"}: set input.columns.{column} = "..."'
-            )
-        for candidate in present:
-            if len(schema.get_all_field_indices(candidate)) > 1:
-                raise InputError(f"{name}: more than one column is called {candidate!r}")
-            _check_type(name, column, candidate, schema.field(candidate).type)
+    notes = []
+    for column, sources in mapping.items():
+        found = {source: _type_at(schema, source) for source in source_names(sources)}
+        present = {source: kind for source, kind in found.items() if kind is not None}
+        odd = {source: kind for source, kind in present.items() if not is_usable(column, kind)}
+        if not present and column in REQUIRED and sources and constant_of(sources) is None:
+            raise InputError(_missing(schema, name, column, sources))
+        for source in present:
+            if len(schema.get_all_field_indices(source)) > 1:
+                raise InputError(f"{name}: more than one column is called {source!r}")
+        for source, kind in odd.items():
+            is_needed = column in REQUIRED and len(odd) == len(present)
+            if is_needed or not is_by_name(column, sources):
+                raise InputError(f"{name}: {_wrong_type(column, source, kind)}")
+            if column not in REQUIRED:
+                notes.append(f"column {source!r} left out: {_wrong_type(column, source, kind)}")
+    return notes
 
 
-def wanted_columns(names: Sequence[str], *, mapping: ColumnMapping) -> list[str]:
-    """Returns the columns of a file that a mapping reads, in the file's order."""
-    wanted = {name for candidates in mapping.values() for name in candidates}
-    return [name for name in names if name in wanted]
+def _missing(schema: pa.Schema, name: str, column: str, sources: Sequence[Source]) -> str:
+    names = [source for source in source_names(tuple(sources)) if "." not in source]
+    made = ', or make ids with input.ids = "file_row" or "content"' if column == "post_id" else ""
+    return (
+        f"{name}: no column {' or '.join(map(repr, names or sources))} for {column}; it has "
+        f'{", ".join(schema.names) or "none"}: set input.columns.{column} = "..."{made}'
+    )
+
+
+def _wrong_type(column: str, source: str, kind: pa.DataType) -> str:
+    left_out = (
+        f', or leave it out with input.columns.{column} = ""' if column not in REQUIRED else ""
+    )
+    return (
+        f"column {source!r} for {column} must be {WANTED.get(column, 'a string')}, got {kind}: "
+        f'set input.columns.{column} = "..."{left_out}'
+    )
+
+
+def _type_at(schema: pa.Schema, source: str) -> pa.DataType | None:
+    """Returns the type of a column, or of a field inside one; None where there is none."""
+    if source in schema.names:
+        return schema.field(schema.get_all_field_indices(source)[0]).type
+    head, *keys = source.split(".")
+    if not keys or head not in schema.names:
+        return None
+    kind = schema.field(schema.get_all_field_indices(head)[0]).type
+    for key in keys:
+        if not pa.types.is_struct(kind) or kind.get_field_index(key) < 0:
+            return None
+        kind = kind.field(key).type
+    return kind
+
+
+def wanted_columns(schema: pa.Schema, *, mapping: ColumnMapping) -> list[str]:
+    """Returns what a mapping reads of a file, in the file's order: columns, and fields as `column.field`."""
+    wanted = [
+        source
+        for column, sources in mapping.items()
+        for source in source_names(sources)
+        if (kind := _type_at(schema, source)) is not None and is_usable(column, kind)
+    ]
+    places = {name: place for place, name in enumerate(schema.names)}
+    return sorted(set(wanted), key=lambda name: places[_top(schema, name)])
+
+
+def _top(schema: pa.Schema, source: str) -> str:
+    """Returns the column that a source is, or is inside of."""
+    return source if source in schema.names else source.partition(".")[0]
+
+
+def wanted_fields(schema: pa.Schema, *, mapping: ColumnMapping) -> list[str]:
+    """Returns the whole columns that a mapping reads of a file, in the file's order."""
+    wanted = wanted_columns(schema, mapping=mapping)
+    return list(dict.fromkeys(_top(schema, name) for name in wanted))
 
 
 def parquet_batches(
@@ -118,8 +200,9 @@ def parquet_batches(
     """
     with _broken_group(), _opened(path) as source:
         schema = pq.ParquetFile(source).schema_arrow
-        columns = wanted_columns(schema.names, mapping=mapping)
-        texts = [name for name in columns if schema.field(name).type in _PLAIN_TEXTS]
+        columns = wanted_columns(schema, mapping=mapping)
+        named = [name for name in columns if name in schema.names]
+        texts = [name for name in named if schema.field(name).type in PLAIN_TEXTS]
         file = pq.ParquetFile(
             source, page_checksum_verification=True, pre_buffer=True, read_dictionary=texts
         )
@@ -139,9 +222,7 @@ def ipc_batches(
     """
     with _broken_group(), _opened(path) as source:
         schema = pa.ipc.open_file(source).schema
-        fields = [
-            schema.get_field_index(name) for name in wanted_columns(schema.names, mapping=mapping)
-        ]
+        fields = [schema.get_field_index(name) for name in wanted_fields(schema, mapping=mapping)]
         options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
         batch = pa.ipc.open_file(source, options=options).get_batch(group)
         _check_structure(batch)
@@ -166,7 +247,7 @@ def stream_batches(
     with _broken_group(), _opened(path) as source:
         reader = pa.ipc.open_stream(source)
         check_schema(reader.schema, name=name, mapping=mapping)
-        names = wanted_columns(reader.schema.names, mapping=mapping)
+        names = wanted_fields(reader.schema, mapping=mapping)
         for batch in reader:
             batch = batch.select(names)
             _check_structure(batch)
@@ -174,135 +255,89 @@ def stream_batches(
 
 
 def raw_posts(
-    batch: pa.RecordBatch, *, mapping: ColumnMapping, first_row: int
+    batch: pa.RecordBatch, *, mapping: ColumnMapping, first_row: int, untyped: bool = False
 ) -> tuple[RawPosts, list[Fault]]:
-    """Returns a batch as POST columns, and its rows whose strings are not UTF-8 as faults.
+    """Returns a batch as POST columns; its rows whose id or text is no string are faults.
 
     Args:
-        batch: N rows of types that `check_columns` lets pass.
-        mapping: POST column -> names in the input.
+        batch: N rows; columns of types that no post can have are not looked at.
+        mapping: POST column -> where it is read from.
         first_row: `source_row` of row 0.
+        untyped: the texts may stand for numbers, as those of CSV do.
     """
     source_row_N = np.arange(first_row, first_row + batch.num_rows, dtype=np.int64)
-    columns = {column: _post_column(batch, column, names) for column, names in mapping.items()}
-    bad = {column: _not_utf8(values) for column, values in columns.items()}
-    bad_N = np.logical_or.reduce(list(bad.values()))
+    found = {c: _post_column(batch, c, sources, untyped) for c, sources in mapping.items()}
+    nulled = {
+        name: int(column.bad_N.sum())
+        for name, column in found.items()
+        if name not in REQUIRED and column.bad_N.any()
+    }
+    columns = {name: column.values for name, column in found.items()}
+    raw = RawPosts(columns, source_row_N, ReadTally(nulled=nulled))
+    bad_N = found["post_id"].bad_N | found["text"].bad_N
     if not bad_N.any():
-        return RawPosts(columns, source_row_N), []
-    faults = [
-        Fault(
-            int(source_row_N[row]),
-            "not_utf8",
-            next(name for name in bad if bad[name][row]),
-            None if bad["post_id"][row] else columns["post_id"][row].as_py(),
-        )
-        for row in np.flatnonzero(bad_N)
-    ]
-    keep = pa.array(~bad_N)
-    kept = {column: values.filter(keep) for column, values in columns.items()}
-    return RawPosts(kept, source_row_N[~bad_N]), faults
+        return raw, []
+    faults = [_fault(found, int(source_row_N[i]), i) for i in np.flatnonzero(bad_N).tolist()]
+    kept = {column: values.filter(pa.array(~bad_N)) for column, values in columns.items()}
+    return RawPosts(kept, source_row_N[~bad_N], raw.counts), faults
 
 
-# --- types -----------------------------------------------------------------------------------
+def _fault(found: Mapping[str, Converted], row: int, i: int) -> Fault:
+    name = "post_id" if found["post_id"].bad_N[i] else "text"
+    column = found[name]
+    post_id = None if name == "post_id" else found["post_id"].values[i].as_py()
+    if column.inexact_N[i]:
+        return Fault(row, "inexact_id", "post_id is a float of 2**53 or more")
+    if column.not_utf8_N[i]:
+        return Fault(row, "not_utf8", name, post_id)
+    return Fault(row, "wrong_type", f"{name} is a number that is not whole", post_id)
 
 
-def _check_type(name: str, column: str, candidate: str, kind: pa.DataType) -> None:
-    if _is_usable(column, kind):
-        return
-    optional = column not in _REQUIRED
-    left_out = f', or leave it out with input.columns.{column} = ""' if optional else ""
-    wanted = _WANTED.get(column, "a string")
-    raise InputError(
-        f"{name}: column {candidate!r} for {column} must be {wanted}, got {kind}: "
-        f'set input.columns.{column} = "..."{left_out}'
+def _post_column(
+    batch: pa.RecordBatch, column: str, sources: tuple[Source, ...], untyped: bool
+) -> Converted:
+    """Returns a POST column: row by row the first source that is not null, or that is bad."""
+    n, none_N = batch.num_rows, np.zeros(batch.num_rows, np.bool_)
+    kind = MEDIA if column == "media" else pa.string()
+    whole = Converted(pa.nulls(n, kind), none_N, none_N, none_N)
+    for source in source_names(sources):
+        at = _type_at(batch.schema, source)
+        if at is None or pa.types.is_null(at) or not is_usable(column, at):
+            continue
+        whole = _or_else(whole, converted(column, _values_at(batch, source), untyped=untyped))
+    constant = constant_of(sources)
+    if constant is None:
+        return whole
+    return _or_else(whole, converted(column, pa.repeat(pa.scalar(constant), n)))
+
+
+def _or_else(first: Converted, other: Converted) -> Converted:
+    """Returns, row by row, the first of two that is there, sound or bad."""
+    if first.values.null_count == len(first.values) and not first.bad_N.any():
+        return other
+    open_N = np.asarray(first.values.is_null().to_numpy(zero_copy_only=False)) & ~first.bad_N
+    if not open_N.any():
+        return first
+    values = first.values, other.values
+    if values[0].type != values[1].type:  # times, one as text and one as another type
+        values = read_times(values[0])[0], read_times(values[1])[0]
+    return Converted(
+        pc.if_else(pa.array(open_N), values[1], values[0]),
+        first.bad_N | (open_N & other.bad_N),
+        first.not_utf8_N | (open_N & other.not_utf8_N),
+        first.inexact_N | (open_N & other.inexact_N),
     )
 
 
-_REQUIRED = ("post_id", "text")
-_PLAIN_TEXTS = (pa.string(), pa.large_string())
-_TEXTS = (*_PLAIN_TEXTS, pa.string_view())
-_WANTED = {
-    **dict.fromkeys(ID_COLUMNS, "a string or an integer"),
-    "created_at": "a timestamp, a date or an ISO 8601 string",
-    "media": "a list of structs of strings",
-}
-
-
-def _is_usable(column: str, kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if column == "media":
-        return _is_media(kind)
-    if pa.types.is_null(kind):
-        return column not in _REQUIRED
-    if column in ID_COLUMNS and _is_whole(kind):
-        return True
-    if column == "created_at" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-        return True
-    return kind in _TEXTS
-
-
-def _is_whole(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
-
-
-def _is_media(kind: pa.DataType) -> bool:
-    if pa.types.is_null(kind):
-        return True
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if not (is_list and pa.types.is_struct(kind.value_type)):
-        return False
-    known = {field.name for field in MEDIA.value_type}
-    return all(f.type in (*_TEXTS, pa.null()) for f in kind.value_type if f.name in known)
-
-
-def _post_column(batch: pa.RecordBatch, column: str, names: Sequence[str]) -> pa.Array:
-    present = [batch.column(name) for name in names if name in batch.schema.names]
-    if not present:
-        return pa.nulls(batch.num_rows, MEDIA if column == "media" else pa.string())
-    return coalesce([_converted(column, values) for values in present])
-
-
-def _converted(column: str, values: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if column == "media":
-        return values.cast(MEDIA) if pa.types.is_null(values.type) else _as_media(values)
-    if column == "created_at" and values.type not in _TEXTS and not pa.types.is_null(values.type):
-        return values
-    return values.cast(pa.string())
-
-
-def _as_media(values: pa.Array) -> pa.Array:
-    """Returns lists of structs with MEDIA's fields, missing ones null, others left out."""
-    items = values.flatten()
-    fields = [
-        items.field(field.name).cast(field.type)
-        if items.type.get_field_index(field.name) >= 0
-        else pa.nulls(len(items), field.type)
-        for field in MEDIA.value_type
-    ]
-    structs = pa.StructArray.from_arrays(
-        fields, fields=list(MEDIA.value_type), mask=items.is_null()
-    )
-    lengths_N = pc.list_value_length(values).fill_null(0).to_numpy()
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths_N)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, structs, type=MEDIA, mask=values.is_null())
-
-
-def _not_utf8(values: pa.Array) -> Bools:
-    """Returns (N,) bool, true where a row's strings are not UTF-8; one call where all are."""
-    if _is_valid(values):
-        return np.zeros(len(values), np.bool_)
-    return np.array([not _is_valid(values.take([row])) for row in range(len(values))])
-
-
-def _is_valid(values: pa.Array) -> bool:
-    try:
-        values.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _values_at(batch: pa.RecordBatch, source: str) -> pa.Array:
+    """Returns a column, or a field inside one; null where what it is inside of is null."""
+    if source in batch.schema.names:
+        return batch.column(source)
+    head, *keys = source.split(".")
+    values = batch.column(head)
+    for key in keys:
+        values = pc.struct_field(values, key)
+    return values
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -329,12 +364,16 @@ def _ipc_batch_rows(source: Any) -> list[int]:
     return [reader.get_batch(index).num_rows for index in range(reader.num_record_batches)]
 
 
-def _schema(path: Place, format: str) -> pa.Schema:
+def _schema(path: Place, format: str) -> tuple[pa.Schema, bool]:
+    """Returns (the columns of a file, whether its footer says that it has no rows)."""
     with _opened(path) as source:
         if format == "parquet":
-            return pq.ParquetFile(source).schema_arrow
-        opened = pa.ipc.open_file if format == "arrow" else pa.ipc.open_stream
-        return opened(source).schema
+            file = pq.ParquetFile(source)
+            return file.schema_arrow, file.metadata.num_rows == 0
+        if format == "arrow":
+            reader = pa.ipc.open_file(source)
+            return reader.schema, reader.num_record_batches == 0
+        return pa.ipc.open_stream(source).schema, False
 
 
 def _slices(batch: pa.RecordBatch, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -352,9 +391,9 @@ def _text_bytes(batch: pa.RecordBatch) -> Int64s:
     """Returns (N,) int64, the bytes of each row's strings one after the other."""
     total_N = np.zeros(batch.num_rows, np.int64)
     for values in batch.columns:
-        if pa.types.is_dictionary(values.type) and values.type.value_type in _TEXTS:
+        if pa.types.is_dictionary(values.type) and values.type.value_type in TEXTS:
             lengths = pc.binary_length(values.dictionary).take(values.indices)
-        elif values.type in _PLAIN_TEXTS:
+        elif values.type in PLAIN_TEXTS:
             lengths = pc.binary_length(values)
         else:
             continue
@@ -365,16 +404,18 @@ def _text_bytes(batch: pa.RecordBatch) -> Int64s:
 def _check_structure(batch: pa.RecordBatch) -> None:
     """Raises ArrowInvalid unless offsets and indices are in bounds; strings need not be UTF-8."""
     batch.validate()
-    if not _is_valid(batch) and not all(map(_is_in_bounds, batch.columns)):
+    if not is_valid(batch) and not all(map(_is_in_bounds, batch.columns)):
         raise pa.ArrowInvalid("offsets or indices out of bounds")
 
 
 def _is_in_bounds(values: pa.Array) -> bool:
     kind = values.type
     if pa.types.is_string(kind):
-        return _is_valid(values.view(pa.binary()))
+        return is_valid(values.view(pa.binary()))
+    if pa.types.is_string_view(kind):
+        return is_valid(values.view(pa.binary_view()))
     if pa.types.is_large_string(kind):
-        return _is_valid(values.view(pa.large_binary()))
+        return is_valid(values.view(pa.large_binary()))
     if pa.types.is_dictionary(kind):
         limits = pc.min_max(values.indices).as_py()
         within = limits["min"] is None or 0 <= limits["min"] <= limits["max"] < len(
@@ -387,7 +428,7 @@ def _is_in_bounds(values: pa.Array) -> bool:
         return ascending and offsets_N1[-1] <= len(values.values) and _is_in_bounds(values.values)
     if pa.types.is_struct(kind):
         return all(_is_in_bounds(values.field(i)) for i in range(kind.num_fields))
-    return _is_valid(values)
+    return is_valid(values)
 
 
 def _explained(name: str, format: str) -> AbstractContextManager[None]:

@@ -1,14 +1,10 @@
-"""One line of JSON, read with the standard library, where the fast reader of `jsonl.py` cannot take it."""
+"""One line of JSON, read with the standard library, where the compiled reader refuses it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from sluice.pipeline.inputs.record_shapes import DEEP, MAX_DEPTH, NOT_UTF8, TOO_LONG
-from sluice.schemas.payloads.columns import ID_COLUMNS
-from sluice.schemas.post import MEDIA
 
 _BLANKS = b" \t\r\n"  # JSON's white space
 
@@ -22,8 +18,8 @@ class BadLineError(Exception):
         self.detail = detail
 
 
-class _Integer(str):
-    """The digits of a JSON integer: exact at any length."""
+class _Number(str):
+    """A number as it stands in the line: exact at any length."""
 
     __slots__ = ()
 
@@ -44,7 +40,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeating
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_Integer)
+def _constant(name: str) -> Any:
+    return None if name == "NaN" else _Number(name)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_constant
+)
 
 
 def check_shape(shape: int) -> None:
@@ -61,7 +63,7 @@ _BAD_SHAPES = {
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """Returns the object of a line, integers as their digits.
+    """Returns the object of a line, numbers as they stand.
 
     Raises:
         BadLineError: the line is not one JSON object.
@@ -77,67 +79,77 @@ def decode(line: bytes) -> dict[str, Any]:
     return row
 
 
-def first_of(row: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """Returns the first value that is not null among keys of an object, or None."""
-    return next((row[name] for name in names if row.get(name) is not None), None)
+def plain_line(row: dict[str, Any], names: Sequence[str], *, required: Collection[str]) -> bytes:
+    """Returns a line that the compiled reader takes: an object with the values of some names.
 
+    A value whose key is in its object twice becomes one that no column takes.
 
-def string_of(column: str, value: Any) -> str | None:
-    """Returns the text of a value for a POST column; ids may be integers.
+    Args:
+        row: a decoded line.
+        names: as a mapping has them.
+        required: those whose keys must not be repeated.
 
     Raises:
-        BadLineError: the value is no text.
+        BadLineError: the key of a required one is.
     """
-    if isinstance(value, _Integer) and column in ID_COLUMNS:
-        return "0" if value == "-0" else str(value)
-    if value is not None and type(value) is not str:
-        reason = "bad_time" if column == "created_at" else "wrong_type"
-        raise BadLineError(reason, f"{column} is {_kind(value)}")
-    try:
-        (value or "").encode()
-    except UnicodeEncodeError:
-        raise BadLineError("lone_surrogate", column) from None
+    pairs = []
+    for name in names:
+        value, repeated = _found(row, name)
+        if repeated and name in required:
+            raise BadLineError("repeated_key", name)
+        text = "true" if repeated else _text(value)
+        pairs.append(f"{json.dumps(name, ensure_ascii=False)}:{text}")
+    return ("{" + ",".join(pairs) + "}").encode()
+
+
+def id_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """Returns the id of a line that is a dead letter, where it has a sound one."""
+    found = (_found(row, name) for name in names)
+    value, repeated = next(((v, r) for v, r in found if v is not None or r), (None, False))
+    if repeated or not isinstance(value, str) or not value.isprintable():
+        return None
     return value
 
 
-def media_of(value: Any) -> list[dict[str, str | None] | None] | None:
-    """Returns the media of a post with the fields of POST.
+def _found(row: Mapping[str, Any], name: str) -> tuple[Any, bool]:
+    """Returns (the value of a name as it stands or as keys of nested objects, whether a key was repeated)."""
+    if row.get(name) is not None:
+        return row[name], isinstance(row, Repeating) and name in row.repeated
+    value: Any = row
+    for key in name.split("."):
+        if not isinstance(value, dict):
+            return None, False
+        if isinstance(value, Repeating) and key in value.repeated:
+            return None, True
+        value = value.get(key)
+    return value, False
 
-    Raises:
-        BadLineError: the value is not a list of objects, or a field is no text.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise BadLineError("wrong_type", f"media is {_kind(value)}")
-    return [None if item is None else _medium(item) for item in value]
+
+def _text(value: Any) -> str:
+    """Returns a value as JSON; objects outside arrays are empty, as no column takes them."""
+    if isinstance(value, list):
+        return "[" + ",".join(map(_item, value)) + "]"
+    if isinstance(value, dict):
+        return "{}"
+    return str(value) if isinstance(value, _Number) else json.dumps(value)
 
 
-def _medium(item: Any) -> dict[str, str | None]:
+def _item(item: Any) -> str:
+    """Returns an item of an array as JSON, an object with what is simple in it."""
     if not isinstance(item, dict):
-        raise BadLineError("wrong_type", f"media[] is {_kind(item)}")
-    for field in MEDIA.value_type:
-        if isinstance(item, Repeating) and field.name in item.repeated:
-            raise BadLineError("repeated_key", f"media[].{field.name}")
-    return {
-        field.name: string_of(f"media[].{field.name}", item.get(field.name))
-        for field in MEDIA.value_type
-    }
+        return _text(item) if not isinstance(item, list) else "[]"
+    if isinstance(item, Repeating):
+        return "true"
+    pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_simple(v)}" for key, v in item.items())
+    return "{" + ",".join(pairs) + "}"
+
+
+def _simple(value: Any) -> str:
+    return "[]" if isinstance(value, list) else _text(value)
 
 
 def _kind(value: Any) -> str:
-    kinds = {bool: "a boolean", _Integer: "an integer", float: "a number", str: "a string"}
-    kinds |= {list: "an array", type(None): "null"}
+    kinds = {bool: "a boolean", str: "a string", list: "an array", type(None): "null"}
+    if isinstance(value, _Number):
+        return "an integer" if value.lstrip("-").isdigit() else "a number"
     return kinds.get(type(value), "an object")
-
-
-def id_type(value: Any) -> pa.DataType:
-    """Returns the type that Arrow's reader is to read an id column with, by one of its values."""
-    if not isinstance(value, _Integer):
-        return pa.string()
-    return pa.int64() if len(value) < 19 or value.startswith("-") else pa.uint64()
-
-
-def type_of(column: str) -> pa.DataType:
-    """Returns the type of a POST column as it is read."""
-    return MEDIA if column == "media" else pa.string()

@@ -1,48 +1,87 @@
-"""JSON lines to columns: blocks at once where they are valid, line by line where they are not.
+"""JSON lines to POST columns: the compiled reader where it can, line by line where it refuses.
 
-The fast path is Arrow's JSON reader on a block. It takes more than JSON lines (two objects in a
-line, an object over two lines) and crashes on a bare `null`, so a scan of the bytes first sets
-aside every line that is not one object from its first byte to its last. Those, and the lines of a
-block that Arrow refuses, narrowed down to a few, are read one by one with the standard library.
-Both ways give the same columns for the same line; a test holds them to it.
+The compiled reader takes every line that is one object in valid JSON. What it refuses is damaged (and the
+standard library says how), or has keys that are repeated or written with escapes: such a line is written
+again with plain keys, and read by the same kernels, so that a value is converted in one way only.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json as pa_json
+import pyarrow.compute as pc
 
 from sluice.pipeline.inputs import json_row
-from sluice.pipeline.inputs.json_row import BadLineError, Repeating
+from sluice.pipeline.inputs.json_fields import (
+    ARRAY,
+    ESCAPED,
+    INFINITE,
+    INTEGER,
+    KIND_NAMES,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Fields,
+    FieldValues,
+    array_items,
+    first_values,
+    paths_of,
+    read_fields,
+    strings,
+)
+from sluice.pipeline.inputs.json_row import BadLineError
 from sluice.pipeline.inputs.jsonl_scan import Lines
-from sluice.pipeline.inputs.record_shapes import OBJECT
-from sluice.schemas.arrays import Array, Int64s
-from sluice.schemas.payloads.columns import ID_COLUMNS, ColumnMapping, Fault, RawPosts, coalesce
+from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
+from sluice.pipeline.inputs.record_shapes import ODD
+from sluice.schemas.arrays import Array, Bools, Int64s
+from sluice.schemas.counts import ReadTally
+from sluice.schemas.payloads.columns import ID_COLUMNS, Fault, RawPosts, coalesce
+from sluice.schemas.payloads.ids import ids_of_floats
+from sluice.schemas.payloads.mapping import (
+    REQUIRED,
+    ColumnMapping,
+    constant_of,
+    names_of,
+    source_names,
+)
 from sluice.schemas.post import MEDIA
 
-_LINE_BY_LINE = 32  # so few lines are not worth another call of Arrow
-_SAMPLE_LINES = 4  # lines of a part that are looked at for the type of its ids
+_MEDIA_NAMES = tuple(field.name for field in MEDIA.value_type)
+_MEDIA_PATHS = paths_of(_MEDIA_NAMES)
+
+
+class _Column(NamedTuple):
+    """A POST column of N lines: its values, where one is there that it cannot take, and why not.
+
+    Attributes:
+        bad_N: (N,) bool.
+        inexact_N: (N,) bool, true where it is a float that names no id any more.
+        kinds_N: (N,) uint8, of the values that were found.
+        replaced: halves of surrogate pairs that became U+FFFD.
+    """
+
+    values: pa.Array
+    bad_N: Bools
+    inexact_N: Bools
+    kinds_N: Array
+    replaced: int
 
 
 class JsonLines:
-    """Reads parts of blocks as columns; remembers which id columns of a unit hold integers.
+    """Reads parts of blocks as columns.
 
     Args:
-        mapping: POST column -> names in the input.
+        mapping: POST column -> where it is read from.
     """
 
     def __init__(self, mapping: ColumnMapping):
         self._mapping = mapping
-        names = dict.fromkeys(name for column in mapping for name in mapping[column])
-        self._types = {name: pa.string() for name in names}
-        for name in mapping["media"]:
-            self._types[name] = MEDIA
-        ids = {name for column in ID_COLUMNS for name in mapping[column]}
-        others = {name for column in mapping.keys() - ID_COLUMNS for name in mapping[column]}
-        self._id_names = ids - others
+        self._names = names_of(mapping)
+        self._paths = paths_of(self._names)
+        self._places = {name: place for place, name in enumerate(self._names)}
+        self._required = {name for column in REQUIRED for name in source_names(mapping[column])}
 
     def read(
         self, lines: Lines, *, first: int, stop: int, first_row: int
@@ -56,151 +95,164 @@ class JsonLines:
             first_row: `source_row` of line 0 of the block.
         """
         shapes_L = lines.shapes_L[first:stop]
-        whole_N = np.flatnonzero(shapes_L == OBJECT) + first
-        odd_N = np.flatnonzero(shapes_L > OBJECT) + first
-        pieces: list[RawPosts] = []  # with the numbers of their lines in the block
-        faults: list[Fault] = []
-        refused = [odd_N]
-        for lines_N, columns in self._fast(lines, whole_N):
-            if columns is None:
-                refused.append(lines_N)
-            else:
-                pieces.append(RawPosts(columns, lines_N))
-        if any(map(len, refused)) or not pieces:
-            piece, faults = self._slow(lines, np.sort(np.concatenate(refused)))
-            pieces.append(piece)
-        read = _joined(pieces)
+        whole_N = np.flatnonzero((shapes_L == ONE_OBJECT) | (shapes_L == ODD)) + first
+        fields = self._fields(lines.data, lines.starts_L[whole_N], lines.stops_L[whole_N])
+        raw, faults = self._rows(fields.of_lines(fields.read_N), whole_N[fields.read_N])
+        others_N = np.flatnonzero(shapes_L > ODD) + first
+        refused_N = np.sort(np.concatenate([others_N, whole_N[~fields.read_N]]))
+        if len(refused_N):
+            again, more = self._one_by_one(lines, refused_N)
+            raw, faults = _joined([raw, again]), faults + more
         faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
-        return RawPosts(read.columns, read.source_row_N + first_row), faults
+        return raw._replace(source_row_N=raw.source_row_N + first_row), faults
 
-    def _fast(
-        self, lines: Lines, lines_N: Int64s
-    ) -> Iterator[tuple[Int64s, dict[str, pa.Array] | None]]:
-        """Reads lines of shape OBJECT at once; yields (lines, their columns or None if refused).
+    def _fields(self, data: bytes, starts_N: Int64s, stops_N: Int64s) -> Fields:
+        return read_fields(data, starts_N, stops_N, self._paths, len(self._names))
 
-        Where Arrow names the row that it refuses, that row goes (with its neighbours, if it is one
-        of the first, so that a block of bad lines does not take a call per line); where it does not,
-        the lines are halved until few are left. What Arrow says only decides how fast it goes.
-        """
-        while len(lines_N):
-            self._look_at_ids(lines, lines_N[:_SAMPLE_LINES])
-            try:
-                yield lines_N, self._parse(_only(lines, lines_N), len(lines_N))
-                return
-            except pa.ArrowInvalid as error:
-                intact, stop = _refused_rows(str(error), len(lines_N))
-            yield from self._fast(lines, lines_N[:intact])
-            yield lines_N[intact:stop], None
-            lines_N = lines_N[stop:]
-
-    def _parse(self, data: memoryview, num_rows: int) -> dict[str, pa.Array]:
-        table = pa_json.read_json(
-            pa.BufferReader(data),
-            read_options=pa_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-            parse_options=pa_json.ParseOptions(
-                explicit_schema=pa.schema(self._types), unexpected_field_behavior="ignore"
-            ),
-        )
-        if table.num_rows != num_rows:
-            raise pa.ArrowInvalid(f"{table.num_rows} rows in {num_rows} lines")
-        by_name = {}
-        for name in self._types:
-            values = table.column(name).combine_chunks()
-            by_name[name] = values.cast(pa.string()) if pa.types.is_integer(values.type) else values
-        return {
-            column: coalesce([by_name[name] for name in names])
-            if names
-            else pa.nulls(num_rows, json_row.type_of(column))
-            for column, names in self._mapping.items()
-        }
-
-    def _look_at_ids(self, lines: Lines, sample: Array) -> None:
-        """Sets the type of each id column to that of its first value in a few lines, if any."""
-        unseen = set(self._id_names)
-        for index in sample:
-            try:
-                row = json_row.decode(lines.line(index))
-            except BadLineError:
-                continue
-            for name in [name for name in unseen if row.get(name) is not None]:
-                self._types[name] = json_row.id_type(row[name])
-                unseen.discard(name)
-
-    def _slow(self, lines: Lines, lines_N: Int64s) -> tuple[RawPosts, list[Fault]]:
-        rows, kept, faults = [], [], []
+    def _one_by_one(self, lines: Lines, lines_N: Int64s) -> tuple[RawPosts, list[Fault]]:
+        """Reads lines that the compiled reader refuses; those that hold a post are written again for it."""
+        written, kept, faults = [], [], []
         for index in lines_N.tolist():
             row: dict[str, Any] = {}
             try:
                 json_row.check_shape(lines.shapes_L[index])
                 row = json_row.decode(lines.line(index))
-                rows.append(self._checked(row))
+                written.append(json_row.plain_line(row, self._names, required=self._required))
                 kept.append(index)
             except BadLineError as bad:
-                faults.append(Fault(index, bad.reason, bad.detail, self._post_id(row)))
-        columns = {
-            column: pa.array([row[column] for row in rows], json_row.type_of(column))
-            for column in self._mapping
+                post_id = json_row.id_of(row, source_names(self._mapping["post_id"]))
+                faults.append(Fault(index, bad.reason, bad.detail, post_id))
+        ends_N = np.cumsum([len(line) + 1 for line in written], dtype=np.int64)
+        data = b"".join(line + b"\n" for line in written) or b"\n"
+        starts_N = np.concatenate([[0], ends_N])[:-1].astype(np.int64)
+        raw, more = self._rows(self._fields(data, starts_N, ends_N - 1), np.array(kept, np.int64))
+        return raw, faults + more
+
+    def _rows(self, fields: Fields, lines_N: Int64s) -> tuple[RawPosts, list[Fault]]:
+        """Returns lines as POST columns; those whose id or text is of another type are faults."""
+        columns = {column: self._column(fields, column) for column in self._mapping}
+        replaced = {name: column.replaced for name, column in columns.items() if column.replaced}
+        nulled = {
+            name: int(column.bad_N.sum())
+            for name, column in columns.items()
+            if name not in REQUIRED and column.bad_N.any()
         }
-        return RawPosts(columns, np.array(kept, np.int64)), faults
+        values = {name: column.values for name, column in columns.items()}
+        raw = RawPosts(values, lines_N, ReadTally(nulled=nulled, replaced=replaced))
+        bad_N = columns["post_id"].bad_N | columns["text"].bad_N
+        if not bad_N.any():
+            return raw, []
+        keep = pa.array(~bad_N)
+        kept = {name: array.filter(keep) for name, array in values.items()}
+        faults = [_fault(columns, int(lines_N[i]), i) for i in np.flatnonzero(bad_N).tolist()]
+        return RawPosts(kept, lines_N[~bad_N], raw.counts), faults
 
-    def _checked(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Returns POST column -> value of a decoded line, or raises what is wrong with it."""
-        if isinstance(row, Repeating):
-            for name in self._types:
-                if name in row.repeated:
-                    raise BadLineError("repeated_key", name)
-        values = {column: json_row.first_of(row, names) for column, names in self._mapping.items()}
-        return {
-            column: json_row.media_of(value)
-            if column == "media"
-            else json_row.string_of(column, value)
-            for column, value in values.items()
-        }
-
-    def _post_id(self, row: dict[str, Any]) -> str | None:
-        """Returns the id of a line that is a dead letter, where it has a valid one."""
-        try:
-            if isinstance(row, Repeating) and row.repeated & set(self._mapping["post_id"]):
-                return None
-            return (
-                json_row.string_of("post_id", json_row.first_of(row, self._mapping["post_id"]))
-                or None
-            )
-        except BadLineError:
-            return None
+    def _column(self, fields: Fields, column: str) -> _Column:
+        sources = self._mapping[column]
+        places = [self._places[name] for name in source_names(sources)]
+        n = fields.kinds_PN.shape[1]
+        if not places:
+            none_N = np.zeros(n, np.bool_)
+            found = _Column(pa.nulls(n, _type_of(column)), none_N, none_N, np.zeros(n, np.uint8), 0)
+        else:
+            found = _converted(column, fields.data, first_values(fields, places))
+        constant = constant_of(sources)
+        if constant is None:
+            return found
+        filled = pc.if_else(pa.array(found.kinds_N == NULL), constant, found.values)
+        return found._replace(values=filled)
 
 
-def _refused_rows(message: str, num_rows: int) -> tuple[int, int]:
-    """Returns the rows to give up on, by what Arrow's JSON reader says; (half, half) where nothing."""
-    named = re.search(r" in row (\d+)$", message)
-    row = int(named[1]) if named else num_rows
-    if row < _LINE_BY_LINE or num_rows <= _LINE_BY_LINE:
-        return 0, _LINE_BY_LINE
-    return (row, row + 1) if row < num_rows else (num_rows // 2, num_rows // 2)
+def _fault(columns: dict[str, _Column], line: int, i: int) -> Fault:
+    name = "post_id" if columns["post_id"].bad_N[i] else "text"
+    found = columns[name]
+    post_id = None if name == "post_id" else columns["post_id"].values[i].as_py() or None
+    if found.inexact_N[i]:
+        return Fault(line, "inexact_id", "post_id is a float of 2**53 or more")
+    return Fault(line, "wrong_type", f"{name} is {KIND_NAMES[found.kinds_N[i]]}", post_id)
 
 
-def _only(lines: Lines, lines_N: Int64s) -> memoryview:
-    """Returns the bytes from the first to the last of some lines, all other lines blanked."""
-    first, stop = int(lines_N[0]), int(lines_N[-1]) + 1
-    begin, end = int(lines.starts_L[first]), int(lines.stops_L[stop - 1])
-    others = np.flatnonzero(lines.shapes_L[first:stop] > OBJECT) + first
-    if len(others) == 0:
-        return memoryview(lines.data)[begin:end]
-    data_B = bytearray(memoryview(lines.data)[begin:end])
-    for start, stop in zip(lines.starts_L[others], lines.stops_L[others], strict=True):
-        data_B[start - begin : stop - begin] = b" " * int(stop - start)
-    return memoryview(data_B)
+def _type_of(column: str) -> pa.DataType:
+    return MEDIA if column == "media" else pa.string()
+
+
+def _converted(column: str, data: bytes, values: FieldValues) -> _Column:
+    if column == "media":
+        return _media(data, values)
+    kinds_N = values.kinds_N
+    wanted_N = (kinds_N == STRING) | (kinds_N == ESCAPED)
+    if column == "created_at":
+        wanted_N |= (kinds_N == INTEGER) | (kinds_N == NUMBER)
+    if column in ID_COLUMNS:
+        return _ids(data, values, wanted_N)
+    texts = strings(data, values, wanted_N)
+    bad_N = (kinds_N != NULL) & ~wanted_N
+    return _Column(texts.texts, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, texts.replaced)
+
+
+def _ids(data: bytes, values: FieldValues, is_text_N: Bools) -> _Column:
+    """Returns ids; integers are their digits, other numbers are taken where they are whole and exact."""
+    kinds_N = values.kinds_N
+    whole_N = kinds_N == INTEGER
+    texts = strings(data, values, is_text_N | whole_N)
+    ids, inexact_N = texts.texts, np.zeros(len(kinds_N), np.bool_)
+    bad_N = (kinds_N != NULL) & ~is_text_N & ~whole_N
+    if whole_N.any():
+        zero_N = whole_N & np.asarray(pc.equal(ids, "-0").fill_null(False))
+        ids = pc.if_else(pa.array(zero_N), "0", ids) if zero_N.any() else ids
+    number_N = (kinds_N == NUMBER) | (kinds_N == INFINITE)
+    if number_N.any():
+        digits = strings(data, values, kinds_N == NUMBER).texts.cast(pa.float64())
+        floats_N = digits.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        others, odd_N, inexact_N = ids_of_floats(floats_N)
+        ids, bad_N = coalesce([ids, others]), bad_N & ~number_N | odd_N | inexact_N
+        bad_N |= kinds_N == INFINITE
+    return _Column(ids, bad_N, inexact_N, kinds_N, texts.replaced)
+
+
+def _media(data: bytes, values: FieldValues) -> _Column:
+    """Returns lists of objects with MEDIA's fields; a list with anything else in it is bad."""
+    n = len(values.kinds_N)
+    bad_N = (values.kinds_N != NULL) & (values.kinds_N != ARRAY)
+    none_N = np.zeros(n, np.bool_)
+    if not (values.kinds_N == ARRAY).any():
+        return _Column(pa.nulls(n, MEDIA), bad_N, none_N, values.kinds_N, 0)
+    lengths_N, items = array_items(data, values)
+    row_M = np.repeat(np.arange(n), lengths_N)
+    fields = read_fields(data, items.starts_N, items.stops_N, _MEDIA_PATHS, len(_MEDIA_NAMES))
+    is_object_M = items.kinds_N == OBJECT
+    columns = [
+        _converted("source", data, first_values(fields, [place]))
+        for place in range(len(_MEDIA_NAMES))
+    ]
+    odd_M = np.logical_or.reduce([column.bad_N for column in columns])
+    odd_M = (is_object_M & (odd_M | ~fields.read_N)) | (~is_object_M & (items.kinds_N != NULL))
+    bad_N[row_M[odd_M]] = True
+    keep_M = ~bad_N[row_M]
+    kept = pa.array(keep_M)
+    structs = pa.StructArray.from_arrays(
+        [column.values.filter(kept) for column in columns],
+        fields=list(MEDIA.value_type),
+        mask=pa.array(~is_object_M[keep_M]),
+    )
+    there_N = (values.kinds_N == ARRAY) & ~bad_N
+    offsets = np.concatenate([[0], np.cumsum(np.where(there_N, lengths_N, 0))]).astype(np.int32)
+    lists = pa.ListArray.from_arrays(
+        pa.array(offsets), structs, type=MEDIA, mask=pa.array(~there_N)
+    )
+    replaced = sum(column.replaced for column in columns)
+    return _Column(lists, bad_N, none_N, values.kinds_N, replaced)
 
 
 def _joined(pieces: Sequence[RawPosts]) -> RawPosts:
     """Returns the rows of all pieces in the order of their lines."""
-    if len(pieces) == 1:
-        return pieces[0]
     lines_N = np.concatenate([piece.source_row_N for piece in pieces])
     order_N = np.argsort(lines_N)
-    order = pa.array(order_N)
     columns = {
-        name: pa.concat_arrays([piece.columns[name] for piece in pieces]).take(order)
+        name: pa.concat_arrays([piece.columns[name] for piece in pieces]).take(pa.array(order_N))
         for name in pieces[0].columns
     }
-    return RawPosts(columns, lines_N[order_N])
+    counts = ReadTally()
+    for piece in pieces:
+        counts += piece.counts or ReadTally()
+    return RawPosts(columns, lines_N[order_N], counts)

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.recipes.schema import MADE_IDS, IdRule
-from sluice.schemas.payloads.columns import ColumnMapping, RawPosts, column_mapping
+from sluice.schemas.payloads.columns import RawPosts
+from sluice.schemas.payloads.mapping import ColumnMapping, Sources, column_mapping
 
 OF_POSTS: Final = ("post_id", "in_reply_to_id", "conversation_id")
 """Columns that name posts, so that where ids count within a file they do so in all of them."""
@@ -23,7 +24,7 @@ CONTENT_SEEDS: Final = (3, 4)
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
-def id_mapping(columns: Mapping[str, str], ids: IdRule) -> ColumnMapping:
+def id_mapping(columns: Mapping[str, Sources], ids: IdRule) -> ColumnMapping:
     """Returns the column mapping of a recipe; where ids are made, no column is read for them.
 
     >>> id_mapping({"text": "body"}, "content")["post_id"], id_mapping({}, "column")["post_id"]

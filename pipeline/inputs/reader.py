@@ -32,15 +32,17 @@ from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads import columns
 from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
+from sluice.schemas.payloads.mapping import Sources
 from sluice.schemas.post import POST
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How units are read. Only the first four show in what comes out.
+    """How units are read. Only the first five show in what comes out.
 
     Attributes:
-        columns: POST column -> input column, "" to leave it out; columns not named here are looked
+        columns: POST column -> where it is read from, "" to leave it out; columns not named here are looked
             for by `sluice.schemas.post.DEFAULT_MAPPING`.
+        time_format: what `created_at` looks like (`sluice.schemas.payloads.times`).
         ids: where the ids of posts come from.
         max_text_bytes: longer texts are malformed.
         max_line_bytes: longer lines are malformed, and are not held in memory.
@@ -48,7 +50,8 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
         batch_rows: the most rows of a batch.
     """
 
-    columns: dict[str, str] = {}
+    columns: dict[str, Sources] = {}
+    time_format: str = "auto"
     ids: IdRule = "column"
     max_text_bytes: int = 262_144
     max_line_bytes: int = MAX_LINE_BYTES
@@ -91,14 +94,16 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> tuple[str, ...]:
         raise InputError(f"no posts in the input: {'; '.join(inventory.notes)}")
     mapping = id_mapping(options.columns, options.ids)
 
-    def check_one(file: InputFile) -> None:
+    def check_one(file: InputFile) -> list[str]:
         path = storage.join(inventory.root, file.path)
-        arrow_files.check_columns(path, name=file.path, format=file.format.content, mapping=mapping)
+        notes = arrow_files.check_columns(
+            path, name=file.path, format=file.format.content, mapping=mapping
+        )
+        return [f"{file.path}: {note}" for note in notes]
 
     with_schemas = [f for f in inventory.files if f.format.has_schema and f.bytes]
-    for _ in storage.in_threads(check_one, with_schemas):
-        pass
-    return inventory.notes
+    notes = [note for found in storage.in_threads(check_one, with_schemas) for note in found]
+    return (*inventory.notes, *notes)
 
 
 class _Reading:
@@ -200,11 +205,12 @@ class _Reading:
     def _csv(self, pieces: Iterator[bytes], place: TextPlace) -> Iterator[ReadBatch]:
         assert isinstance(place, CsvPlace)
         mapping, options, name = self._mapping, self._options, self._unit.path
-        arrow_files.check_schema(csv_schema(place), name=name, mapping=mapping)
+        schema = csv_schema(place)
+        arrow_files.check_schema(schema, name=name, mapping=mapping)
         records = CsvRecords(
             pieces,
             place=place,
-            wanted=arrow_files.wanted_columns(place.names, mapping=mapping),
+            wanted=arrow_files.wanted_columns(schema, mapping=mapping),
             max_line_bytes=options.max_line_bytes,
             max_records=options.batch_rows,
         )
@@ -217,7 +223,9 @@ class _Reading:
             self._row += block.num_records
 
     def _csv_rows(self, block: CsvBlock) -> ReadBatch:
-        raw, faults = arrow_files.raw_posts(block.rows, mapping=self._mapping, first_row=0)
+        raw, faults = arrow_files.raw_posts(
+            block.rows, mapping=self._mapping, first_row=0, untyped=True
+        )
         row_M = block.at_M + self._row
         texts = pc.fill_null(
             raw.columns["text"], ""
@@ -290,7 +298,13 @@ class _Reading:
     def _split(self, raw: RawPosts, faults: list[Fault]) -> ReadBatch:
         limit = self._options.max_text_bytes
         raw = make_ids(raw, ids=self._options.ids, path=self._unit.path)
-        return columns.split_rows(raw, faults, origin=self._origin, max_text_bytes=limit)
+        return columns.split_rows(
+            raw,
+            faults,
+            origin=self._origin,
+            max_text_bytes=limit,
+            time_format=self._options.time_format,
+        )
 
     def _nothing(self, counts: ReadTally) -> ReadBatch:
         return ReadBatch.of(_NO_POSTS, columns.malformed_batch([], origin=self._origin), counts)

@@ -197,6 +197,7 @@ def read_options(recipe: Recipe) -> ReadOptions:
     """Returns how the reader is to read."""
     return ReadOptions(
         columns=recipe.input.columns,
+        time_format=recipe.input.time_format,
         ids=recipe.input.ids,
         max_text_bytes=recipe.input.max_text_bytes,
     )

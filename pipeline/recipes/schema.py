@@ -11,6 +11,8 @@ from msgspec import Meta
 
 from sluice.filters.transformers.load import Transformer
 from sluice.schemas.errors import did_you_mean
+from sluice.schemas.payloads.mapping import Sources
+from sluice.schemas.payloads.times import check_time_format
 
 if TYPE_CHECKING:
     from sluice.filters.base import Filter as AnyFilter  # a recipe may hold those of others, too
@@ -37,7 +39,10 @@ class InputSection(RecipeSection, frozen=True):
         files: globs, as paths or URIs; `--input` replaces them.
         identity: what tells a file from another of its name: its sha256, for which all bytes are read
             before the run, or the size and the time that its filesystem lists.
-        columns: POST column -> the input's name for it, where it is not the default.
+        columns: POST column -> the input's name for it, where it is not the default: `user.screen_name` is
+            inside another; of several the first that is not null counts; or `{ constant = "forum" }`.
+        time_format: what `created_at` looks like: auto, iso8601, rfc2822, x, s, ms, us, ns (numbers since
+            1970), or a pattern of strptime.
         ids: where ids come from: the input's column; the column, which counts within a file alone, so
             that the file is put before it; the file and the row; or a hash of the text.
         max_text_bytes: a longer text is malformed (`text_too_long`): a bound of memory, above any limit of
@@ -47,12 +52,14 @@ class InputSection(RecipeSection, frozen=True):
 
     files: tuple[str, ...] = ()
     identity: Literal["sha256", "listing"] = "sha256"
-    columns: dict[str, str] = {}
+    columns: dict[str, Sources] = {}
+    time_format: str = "auto"
     ids: IdRule = "column"
     max_text_bytes: Positive = 262_144
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
 
     def __post_init__(self) -> None:
+        check_time_format(self.time_format)
         if self.ids in MADE_IDS and "post_id" in self.columns:
             raise ValueError(
                 f"columns.post_id has no effect with ids = {self.ids!r}, which makes them: leave one out"

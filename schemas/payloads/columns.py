@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.counts import ReadTally
-from sluice.schemas.errors import InputError, did_you_mean
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.times import read_times
-from sluice.schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS, POST, ROW_BITS
+from sluice.schemas.post import POST, ROW_BITS
 from sluice.schemas.reject import MALFORMED, reject_batch
 
 REASONS: Final = {
@@ -27,9 +26,9 @@ REASONS: Final = {
     "not_object": "JSON, but not an object",
     "not_csv": "a record of CSV or TSV with a quote that is not closed, text behind a closing quote, or "
     "another number of fields than the header",
-    "repeated_key": "a key that is read is in the object twice",
-    "lone_surrogate": "half of a surrogate pair in a string that is read: no Unicode text",
-    "wrong_type": "a column that is read has another type than POST wants",
+    "repeated_key": "the key of post_id or text is in the object twice",
+    "wrong_type": "post_id is neither a string nor a whole number, or text no string",
+    "inexact_id": "post_id was a float of 2**53 or more: which post it names is lost",
     "missing_post_id": "no post_id, or null or the empty string",
     "missing_text": "no text, or null",
     "text_too_long": "a text of more than max_text_bytes UTF-8 bytes",
@@ -47,9 +46,6 @@ STAGE: Final = "read"
 
 ID_COLUMNS: Final = ("post_id", "author_id", "in_reply_to_id", "conversation_id")
 """Columns where an integer is taken for its decimal digits."""
-
-ColumnMapping = Mapping[str, tuple[str, ...]]
-"""POST column -> names of input columns; the first that is not null gives a row's value."""
 
 
 class Origin(NamedTuple):
@@ -100,29 +96,6 @@ class ReadBatch(NamedTuple):
         records = with_posts + dead + sum(total.notices.values())
         total += ReadTally(records, with_posts, {}, dead, with_posts)
         return cls(posts, rejected, total)
-
-
-def column_mapping(overrides: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Returns DEFAULT_MAPPING with columns replaced; an empty name means that it is not read.
-
-    Args:
-        overrides: POST column -> input column, as in the recipe's `input.columns`.
-
-    Raises:
-        InputError: a name is no POST column, or a required column is switched off.
-    """
-    mapping = dict(DEFAULT_MAPPING)
-    for column, name in overrides.items():
-        if column not in INPUT_COLUMNS:
-            hint = did_you_mean(column, INPUT_COLUMNS)
-            raise InputError(f"input.columns.{column}: not a column of a post{hint}")
-        if not name and column in ("post_id", "text"):
-            raise InputError(f"input.columns.{column}: must name a column, got an empty string")
-        mapping[column] = (name,) if name else ()
-    for column, names in mapping.items():
-        if column != "media" and set(names) & set(mapping["media"]):
-            raise InputError(f"input.columns: {column} and media cannot be the same column")
-    return mapping
 
 
 def coalesce(candidates: Sequence[pa.Array]) -> pa.Array:

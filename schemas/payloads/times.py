@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Array, Bools
-from sluice.schemas.errors import InputError, did_you_mean
+from sluice.schemas.errors import did_you_mean
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, read_only, types, utf8_view
 from sluice.schemas.post import POST
 
@@ -35,7 +35,7 @@ _BINARIES = (pa.binary(), pa.large_binary(), pa.binary_view())
 
 
 def check_time_format(time_format: str) -> None:
-    """Raises InputError for what is neither one of TIME_FORMATS nor a pattern of strptime.
+    """Raises ValueError for what is neither one of TIME_FORMATS nor a pattern of strptime.
 
     >>> check_time_format("%d/%m/%Y %H:%M")
     """
@@ -44,12 +44,12 @@ def check_time_format(time_format: str) -> None:
     if "%" not in time_format:
         names = ", ".join(TIME_FORMATS)
         hint = did_you_mean(time_format, TIME_FORMATS)
-        raise InputError(
-            f"input.time_format: {time_format!r} is none of {names}, and no pattern with %{hint}"
+        raise ValueError(
+            f"time_format: {time_format!r} is none of {names}, and no pattern with %{hint}"
         )
     if "%z" in time_format.replace("%%", "") or "%Z" in time_format.replace("%%", ""):
-        raise InputError(
-            f"input.time_format: {time_format!r}: a pattern cannot read zones; its times are UTC"
+        raise ValueError(
+            f"time_format: {time_format!r}: a pattern cannot read zones; its times are UTC"
         )
 
 
@@ -515,6 +515,8 @@ def _looks_like_number(data_B: Any, j: Any, end: Any) -> Any:
 @kernel(types.int64(BYTES, types.int64, types.int64))
 def _any_time(data_B: Any, j: Any, end: Any) -> Any:
     """Returns the microseconds of a time of any format, or _NONE."""
+    if end - j >= 10 and data_B[j + 4] == 0x2D and 0x30 <= data_B[j + 3] <= 0x39:  # 2023-
+        return _iso(data_B, j, end)
     if _looks_like_number(data_B, j, end):
         if _is_compact_date(data_B, j, end):
             return _iso(data_B, j, end)

@@ -148,7 +148,7 @@ def test_what_can_be_no_post() -> None:
     table = pa.table(
         {
             "id": ["0", None, "2", "3", "4", "5"],
-            "text": [TEXT, TEXT, None, "x" * 70_000, TEXT, " \n "],
+            "text": [TEXT, TEXT, None, "x" * 300_000, TEXT, " \n "],
             "created_at": [None, None, None, None, "yesterday", None],
         }
     )

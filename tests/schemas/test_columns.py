@@ -1,15 +1,12 @@
-"""Columns: the mapping, and what a column can say against a row."""
+"""Columns: what a column can say against a row."""
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
-from sluice.schemas.errors import InputError
 from sluice.schemas.payloads.columns import (
     Fault,
     Origin,
     RawPosts,
-    column_mapping,
     split_rows,
 )
 from sluice.schemas.post import INPUT_COLUMNS, MEDIA, POST
@@ -59,18 +56,3 @@ def test_a_long_text_says_how_long() -> None:
     _, rejected, _ = split_rows(raw, [], origin=Origin(0, "f"), max_text_bytes=3)
     assert rejected.column("reason").to_pylist() == ["text_too_long"]
     assert rejected.column("detail").to_pylist() == ["4 bytes"]
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ({"txt": "body"}, "input.columns.txt: not a column of a post; did you mean 'text'?"),
-        ({"text": ""}, "input.columns.text: must name a column, got an empty string"),
-        ({"text": "media"}, "input.columns: text and media cannot be the same column"),
-    ],
-)
-def test_mapping_errors(overrides: dict[str, str], message: str) -> None:
-    """A mapping that cannot be read says which key is wrong and what is meant."""
-    with pytest.raises(InputError) as error:
-        column_mapping(overrides)
-    assert str(error.value) == message

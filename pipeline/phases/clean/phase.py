@@ -27,6 +27,7 @@ def part(job: Job) -> dict[str, Any]:
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
         "columns": recipe.input.columns,
+        "time_format": recipe.input.time_format,
         "ids": recipe.input.ids,
         "max_text_bytes": recipe.input.max_text_bytes,
         "unit_bytes": recipe.input.unit_bytes,

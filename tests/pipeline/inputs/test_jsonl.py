@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.jsonl_scan import Lines, records_in_lines, scan_lines
 from sluice.pipeline.inputs.record_shapes import DEEP, NOT_UTF8, OBJECT, ODD, TOO_LONG
-from sluice.schemas.payloads.columns import Fault, RawPosts, column_mapping
+from sluice.schemas.counts import ReadTally
+from sluice.schemas.payloads.columns import Fault, RawPosts
+from sluice.schemas.payloads.mapping import Constant, column_mapping
 
 MAPPING = column_mapping({})
 
@@ -116,13 +118,6 @@ def _block(lines: list[str]) -> bytes:
     return "\n".join(line.replace("\n", " ") for line in lines).encode() + b"\n"
 
 
-def _one_by_one(lines: Lines) -> Lines:
-    """Returns the same lines, of a shape that keeps them from the fast way."""
-    return lines._replace(
-        shapes_L=np.where(lines.shapes_L == OBJECT, ODD, lines.shapes_L).astype(np.uint8)
-    )
-
-
 def _read(lines: Lines) -> tuple[RawPosts, list[Fault]]:
     raw, faults = JsonLines(MAPPING).read(lines, first=0, stop=len(lines.starts_L), first_row=0)
     return raw, sorted(faults)
@@ -135,13 +130,14 @@ def _rows(raw: RawPosts) -> dict[str, list[Any]]:
 @given(LINES)
 @example(['{"id":-0,"text":"x"}', '{"id":-5,"text":"x"}'])
 def test_fast_is_slow(texts: list[str]) -> None:
-    """The fast way and the line-by-line way give the same rows, columns and dead letters."""
+    """The compiled way and the line-by-line way give the same rows, columns, counts and dead letters."""
     lines = scan_lines(_block(texts), max_line_bytes=1 << 20)
     fast, fast_faults = _read(lines)
-    slow, slow_faults = _read(_one_by_one(lines))
+    slow, slow_faults = JsonLines(MAPPING)._one_by_one(lines, np.flatnonzero(lines.shapes_L))
     assert fast.source_row_N.tolist() == slow.source_row_N.tolist()
     assert _rows(fast) == _rows(slow)
-    assert fast_faults == slow_faults
+    assert fast_faults == sorted(slow_faults)
+    assert fast.counts == slow.counts
     for values in fast.columns.values():
         values.validate(full=True)
 
@@ -254,30 +250,12 @@ def test_records_are_counted_as_they_are_read(texts: list[str], last: bool) -> N
         ("null", "not_object", "null", None),
         ('{"id":"7","id":"8","text":"x"}', "repeated_key", "id", None),
         ('{"id":"7","text":"x","text":"x"}', "repeated_key", "text", "7"),
-        ('{"id":"7","media":[{"key":"a","key":"b"}]}', "repeated_key", "media[].key", "7"),
-        (r'{"id":"7","text":"\ud800"}', "lone_surrogate", "text", "7"),
-        (r'{"id":"\udfff","text":"x"}', "lone_surrogate", "post_id", None),
-        ('{"id":7.0,"text":"x"}', "wrong_type", "post_id is a number", None),
+        ('{"id":7.5,"text":"x"}', "wrong_type", "post_id is a number", None),
+        ('{"id":1.5e18,"text":"x"}', "inexact_id", "post_id is a float of 2**53 or more", None),
+        ('{"id":Infinity,"text":"x"}', "wrong_type", "post_id is an infinite number", None),
         ('{"id":true,"text":"x"}', "wrong_type", "post_id is a boolean", None),
         ('{"id":7,"text":8}', "wrong_type", "text is an integer", "7"),
         ('{"id":"7","text":["x"]}', "wrong_type", "text is an array", "7"),
-        ('{"id":"7","text":"x","author_id":{}}', "wrong_type", "author_id is an object", "7"),
-        ('{"id":"7","text":"x","lang":5}', "wrong_type", "declared_lang is an integer", "7"),
-        ('{"id":"7","text":"x","media":"m"}', "wrong_type", "media is a string", "7"),
-        ('{"id":"7","text":"x","media":["m"]}', "wrong_type", "media[] is a string", "7"),
-        (
-            '{"id":"7","text":"x","media":[{"kind":1}]}',
-            "wrong_type",
-            "media[].kind is an integer",
-            "7",
-        ),
-        ('{"id":"7","text":"x","source":NaN}', "wrong_type", "source is a number", "7"),
-        (
-            '{"id":"7","text":"x","created_at":1700000000}',
-            "bad_time",
-            "created_at is an integer",
-            "7",
-        ),
     ],
 )
 def test_reasons(line: str, reason: str, detail: str, post_id: str | None) -> None:
@@ -310,50 +288,117 @@ def test_what_is_not_read_does_no_harm(line: str) -> None:
     assert (raw.columns["post_id"].to_pylist(), raw.columns["text"].to_pylist()) == (["7"], ["x"])
 
 
-@pytest.mark.parametrize("digits", [5, 18, 19, 20])
-def test_integer_ids_take_the_fast_way(digits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of integer ids, also beyond 2**63 and beside string authors, is never read line by line."""
-    monkeypatch.setattr(JsonLines, "_slow", None)
-    top = min(10**digits, 2**64) - 1
-    rows = [
-        {"id": top - i, "text": "x", "author_id": f"u{i}", "in_reply_to_id": None if i < 9 else i}
-        for i in range(50)
-    ]
-    reader = JsonLines(MAPPING)
-    lines = scan_lines(_block([json.dumps(row) for row in rows[:9]]), max_line_bytes=1 << 20)
-    reader.read(lines, first=0, stop=9, first_row=0)
-    lines = scan_lines(_block([json.dumps(row) for row in rows]), max_line_bytes=1 << 20)
-    raw, _ = reader.read(lines, first=9, stop=50, first_row=0)
-    assert raw.columns["post_id"].to_pylist() == [str(top - i) for i in range(9, 50)]
-    assert raw.columns["in_reply_to_id"].to_pylist() == [str(i) for i in range(9, 50)]
+@pytest.mark.parametrize(
+    ("field", "column", "value", "nulled"),
+    [
+        ('"author_id":{}', "author_id", None, 1),
+        ('"lang":5', "declared_lang", None, 1),
+        ('"source":{"name":"web"}', "source", None, 1),
+        ('"source":NaN', "source", None, 0),
+        ('"source":"a","source":"b"', "source", None, 1),
+        ('"media":"m"', "media", None, 1),
+        ('"media":["m"]', "media", None, 1),
+        ('"media":[{"kind":1}]', "media", None, 1),
+        ('"media":[{"key":"a","key":"b"}]', "media", None, 1),
+        ('"media":[ null , {"key":"a]}"} ]', "media", [None, ("a]}",)], 0),
+        ('"created_at":1700000000', "created_at", "1700000000", 0),
+        ('"created_at":1.7e9', "created_at", "1.7e9", 0),
+        ('"created_at":[]', "created_at", None, 1),
+        ('"in_reply_to_id":NaN', "in_reply_to_id", None, 0),
+        ('"in_reply_to_id":12.0', "in_reply_to_id", "12", 0),
+        ('"in_reply_to_id":1.5e+18', "in_reply_to_id", None, 1),
+        ('"in_reply_to_id":-Infinity', "in_reply_to_id", None, 1),
+        ('"user":{"id":9,"id_str":"8"}', "author_id", "8", 0),
+        ('"author":"ann"', "author_id", "ann", 0),
+    ],
+)
+def test_an_optional_value_costs_no_post(field: str, column: str, value: Any, nulled: int) -> None:
+    """A value that an optional column cannot take is null and counted, in both ways of reading."""
+    lines = scan_lines(f'{{"id":"7","text":"x",{field}}}'.encode(), max_line_bytes=1 << 20)
+    for raw, faults in (_read(lines), JsonLines(MAPPING)._one_by_one(lines, np.array([0]))):
+        assert faults == []
+        (found,) = raw.columns[column].to_pylist()
+        if column == "media" and found is not None:
+            found = [item and tuple(filter(None, item.values())) for item in found]
+        assert found == value
+        assert raw.counts == ReadTally(nulled={column: 1} if nulled else {})
 
 
 @pytest.mark.parametrize(
-    ("quote", "line", "lost", "most"),
+    ("escaped", "text", "replaced"),
     [
-        ('"', "no JSON", [1234], 1),
-        ('"', '{"id":"1234","text":5}', [1234], 1),
-        ("", f'{{"id":{10**30},"text":"x"}}', [], 32),
+        (r"a\ud83d b", "a\ufffd b", 1),
+        (r"\ude00\ud83d", "\ufffd\ufffd", 2),
+        (r"\ud83d\ude00", "\U0001f600", 0),
+        (r"\ud83d\ud83d\ude00", "\ufffd\U0001f600", 1),
+        (r"\ud83d\n\u00e9\u20ac\u0000", "\ufffd\n\xe9\u20ac\0", 1),
     ],
 )
-def test_a_bad_line_costs_little(
-    monkeypatch: pytest.MonkeyPatch, quote: str, line: str, lost: list[int], most: int
-) -> None:
-    """A line that the scan, or Arrow, which names it or not, refuses sends few to the slow way."""
-    slow = JsonLines._slow
-    sent: list[int] = []
+def test_cut_emoji(escaped: str, text: str, replaced: int) -> None:
+    """Half of a surrogate pair costs its character, which is counted; a pair is its character."""
+    raw, faults = _read(scan_lines(f'{{"id":1,"text":"{escaped}"}}'.encode(), max_line_bytes=999))
+    assert faults == []
+    assert raw.columns["text"].to_pylist() == [text]
+    assert raw.counts == ReadTally(replaced={"text": replaced} if replaced else {})
 
-    def counting(self: JsonLines, lines: Lines, lines_N: Any) -> Any:
-        sent.append(len(lines_N))
-        return slow(self, lines, lines_N)
 
-    monkeypatch.setattr(JsonLines, "_slow", counting)
-    texts = [f'{{"id":{quote}{i}{quote},"text":"x"}}' for i in range(4000)]
-    texts[1234] = line
-    raw, faults = _read(scan_lines(_block(texts), max_line_bytes=1 << 20))
-    assert [fault.source_row for fault in faults] == lost
-    assert len(raw.source_row_N) == 4000 - len(lost)
-    assert 0 < sum(sent) <= most
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ('"text":"cut","note_tweet":{"text":"whole"}', "whole"),
+        ('"note_tweet":{"note_tweet_results":{"result":{"text":"whole"}}},"text":"cut"', "whole"),
+        ('"extended_tweet":{"full_text":"whole"},"text":"cut"', "whole"),
+        ('"text":"cut","full_text":"whole"', "whole"),
+        ('"note_tweet":null,"text":"whole"', "whole"),
+        ('"note_tweet":{},"text":"whole"', "whole"),
+        ('"body":"whole"', "whole"),
+        ('"note_tweet.text":"whole","text":"cut"', "whole"),
+    ],
+)
+def test_the_whole_text(fields: str, text: str) -> None:
+    """The whole text of a long post is found where X and Reddit have it, nested or flattened."""
+    raw, _ = _read(scan_lines(f'{{"id":1,{fields}}}'.encode(), max_line_bytes=999))
+    assert raw.columns["text"].to_pylist() == [text]
+
+
+def test_paths_fallbacks_and_constants() -> None:
+    """A recipe's sources are tried in their order: nested fields, names with points, a constant."""
+    given_ = {"author_id": ("a.b.c", "a.b", "d"), "source": ("s", Constant("forum"))}
+    rows = [
+        ({"a": {"b": {"c": "1"}}, "s": "web"}, "1", "web"),
+        ({"a": {"b": "2"}}, "2", "forum"),
+        ({"a": {"b": {"x": 1}}, "d": 3}, None, "forum"),
+        ({"a.b.c": 4, "a": 5}, "4", "forum"),
+        ({"d": "6", "s": None}, "6", "forum"),
+        ({"a.b": "7", "a": {"b": "8"}, "s": 5}, "7", None),
+    ]
+    lines = scan_lines(
+        _block([json.dumps({"id": 1, "text": "x", **row}) for row, _, _ in rows]),
+        max_line_bytes=999,
+    )
+    raw, faults = JsonLines(column_mapping(given_)).read(lines, first=0, stop=6, first_row=0)
+    assert faults == []
+    assert raw.columns["author_id"].to_pylist() == [author for _, author, _ in rows]
+    assert raw.columns["source"].to_pylist() == [source for _, _, source in rows]
+    assert raw.counts == ReadTally(nulled={"author_id": 1, "source": 1})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":"1234","text":"x","in_reply_to_id":NaN}',
+        '{"id":"1234","text":"x","source":{}}',
+        '{"id":1e3,"text":5}',
+        r'{"id":"1234","text":"\ud800"}',
+        '{"id":"1234","text":"x","media":[5]}',
+        f'{{"id":{10**30},"text":"x"}}',
+    ],
+)
+def test_valid_json_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """Whatever its values are, a line of valid JSON with plain keys is not read by Python."""
+    monkeypatch.setattr(JsonLines, "_one_by_one", None)
+    raw, faults = _read(scan_lines(_block([line] * 50), max_line_bytes=1 << 20))
+    assert len(raw.source_row_N) + len(faults) == 50
 
 
 @given(LINES, st.integers(1, 7))
