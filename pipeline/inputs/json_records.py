@@ -75,13 +75,24 @@ def _are_values(block_B: Uint8s, head: bytes, first: int) -> bool:
     if not is_array and head[first : first + 1] != b"{":
         return False
     end, whole = json_values.end_of_value(block_B, first)
-    if not whole:  # a line that breaks off is a broken line
-        return is_array or b"\n" in head[first:end].rstrip(_BLANKS)
+    if not whole:  # a line that breaks off is a broken line, unless another object follows in it
+        several = b"\n" in head[first:end].rstrip(_BLANKS)
+        return is_array or several or _goes_on_in_line(head, first)
     following = _next_byte(head, end)
     then = head[following : following + 1]
     if b"\n" in head[first:end] or b"\n" not in head[end:following]:
         return is_array or b"\n" in head[first:end] or then in (b"{", b",")
     return is_array and then != b"{"
+
+
+def _goes_on_in_line(head: bytes, first: int) -> bool:
+    """Returns whether another object begins behind a broken one in its line."""
+    line_B = np.frombuffer(head[first:].partition(b"\n")[0], np.uint8)
+    own_key = json_values.first_key(line_B, 0)
+    found = json_values.next_start(
+        line_B, start=1, key=own_key, own_key=own_key, indent=0, in_array=False
+    )
+    return found >= 0
 
 
 class JsonRecords:
