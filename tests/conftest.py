@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-"""Before torch is imported, and for the processes of tests: two processes run tests, and torch's threads of both
-would wait for the same cores, in a loop."""
+"""Before torch is imported, and for the processes of tests: two processes run tests, and the threads of
+torch in both would wait for the same cores, in a loop."""
 
 pytest_plugins = ["tests.session_rules"]
 

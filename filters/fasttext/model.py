@@ -93,6 +93,18 @@ def read_model(path: str | Path) -> FastTextModel:
         raise InputError(f"{path}: {failure}") from None
 
 
+def file_sha256(path: str | Path) -> str:
+    """Returns the sha256 of a model's file, in hexadecimal, without reading what is in it.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as failure:
+        raise InputError(f"{path}: cannot read the model: {failure.strerror}") from failure
+
+
 @lru_cache(maxsize=4)
 def _read(path: str, inode: int, mtime_ns: int, size: int) -> FastTextModel:
     data = Path(path).read_bytes()

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sluice.filters.batch import Languages
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
-from sluice.filters.fasttext.model import read_model
+from sluice.filters.fasttext.model import file_sha256, read_model
 from sluice.filters.fasttext.views import NOTHING_READ, Hiddens
 from sluice.filters.language.codes import UNDETERMINED, group_of, language_of
 from sluice.filters.language.pool import (
@@ -216,18 +216,10 @@ def identifier_fingerprint(model: str | None = COMBINED) -> str:
     if model not in (None, COMBINED):
         return read_model(_path(str(model))).sha256
     pool = msgspec.structs.replace(shipped_pool(), figures={})
-    files = [_sha256(path) for path in (shipped_identifier_path(), OWN_FILE)]
+    files = [file_sha256(path) for path in (shipped_identifier_path(), OWN_FILE)]
     return hashlib.sha256(
         "".join(files).encode() + msgspec.json.encode(pool, order="sorted")
     ).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    """Returns the sha256 of a shipped model's file, without reading what is in it: a plan needs no more."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as failure:
-        raise InputError(f"{path}: cannot read the model: {failure.strerror}") from failure
 
 
 class UsedModel(NamedTuple):

@@ -14,7 +14,7 @@ from sluice.filters.base import Filter, Scorer, on_grid
 from sluice.filters.batch import Batch, Scores
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.kernels.output import Hidden
-from sluice.filters.fasttext.model import read_model
+from sluice.filters.fasttext.model import file_sha256, read_model
 from sluice.filters.fasttext.views import hiddens_of
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.filters.text.features import TextFeatures
@@ -59,9 +59,10 @@ def model_sha256(name: str, model: str | None) -> str:
     """Returns the sha256 of the model's file: the shipped one of that name, or one by its path.
 
     Raises:
-        InputError: the file cannot be read, or is not a supervised fastText model.
+        InputError: the file cannot be read, or one of the user's is not a supervised fastText model.
     """
-    return read_model(_path(name, model)).sha256
+    path = _path(name, model)
+    return file_sha256(path) if model is None else read_model(path).sha256
 
 
 @dataclass(frozen=True, eq=False)

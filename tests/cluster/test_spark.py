@@ -90,7 +90,7 @@ def has_units(output: Path, stage: str) -> Callable[[], bool]:
 
 
 def test_killed_workers_do_not_show(folder: Path, cluster: Cluster, posts: int) -> None:
-    """A Python worker dies in clean, an executor in tokens: Spark tries again, and writes the local run's bytes.
+    """A Python worker dies in clean, an executor in tokens: Spark tries again, no byte is another.
 
     Those are all files of the contract and the ledger; both workers did units.
     """
