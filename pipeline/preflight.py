@@ -75,7 +75,7 @@ class RunPlan(msgspec.Struct, kw_only=True):
     """What a run would do: all figures but those of files and units are about.
 
     Attributes:
-        notes: on the history and the transformers; lines.
+        notes: on the input files, the history and the transformers; lines.
         seconds: without transformers.
         processes: that share the work.
         disk_bytes: that work and output take.
@@ -115,7 +115,7 @@ def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
     return RunPlan(
         output=job.output,
         inputs=PlannedInputs(files=len(files), bytes=sum(f.bytes for f in files), posts=posts),
-        notes=[*history_lines(job), *transformer_lines(job)],
+        notes=[*_input_notes(job), *history_lines(job), *transformer_lines(job)],
         phases=phases,
         seconds=round(sum(sum(stages.values()) for stages in seconds), 1),
         processes=processes,
@@ -125,6 +125,10 @@ def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
         training_bytes=_training_bytes(job) if trained else 0,
         graphs=_graph_lines(job, flags),
     )
+
+
+def _input_notes(job: Job) -> Iterator[str]:
+    yield from (f"note     {note}" for note in job.inventory.notes)
 
 
 def _planned(job: Job, name: str, fingerprint: str) -> PlannedPhase:

@@ -127,10 +127,11 @@ def _check_posts(job: Job, found: ReadTally) -> None:
     """Raises InputError where no file holds a post or a row that might be one."""
     if found.records > sum(found.notices.values()):
         return
-    files = len(job.inventory.files)
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(found.notices.items()))
-    held = f"{found.records:,} records, all of them notices ({kinds})" if kinds else "no record"
-    raise InputError(f"no posts in the input: {files:,} files with {held}")
+    held = f"{found.records:,} records, all of them notices ({kinds})"
+    raise InputError(
+        f"no posts in the input: {held if kinds else '; '.join(job.inventory.notes) or 'no record'}"
+    )
 
 
 def _cost(job: Job, result: Result) -> Cost:

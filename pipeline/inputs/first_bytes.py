@@ -51,7 +51,7 @@ _OTHERS: Final = (
     (b"\x7fELF", "a program"),
 )
 _ARROW_STREAM = re.compile(rb"\xff\xff\xff\xff..[\0-\x0f]\0", re.DOTALL)
-_JSON = re.compile(rb'\s*(?:\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]0-9tfn-]|$))')
+_JSON = re.compile(rb'\s*(?:\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]]|(?:null|true|false|-?\d)\b|$))')
 _OBJECT_LINE = re.compile(rb'^[ \t]*\{[ \t\r]*["}]', re.MULTILINE)
 _COLUMN_NAME = re.compile(r"\w[\w .:/#@()-]{0,63}")
 _SEPARATORS: Final = ",\t;|"
@@ -132,7 +132,7 @@ def _content(head: bytes, named: NamedFormat) -> tuple[Content | None, Encoding,
         return None, "utf-8", f"{other}, which is not read"
     encoding = encoding_of(head)
     text = as_utf8(head, encoding)
-    told = None if b"\0" in text else _text_content(text, named)
+    told = _text_content(text, named)
     if told is None and named.content in ("parquet", "arrow", "arrow_stream"):
         return ("arrow_stream" if named.content == "arrow" else named.content), encoding, ""
     if told is None and named.content in ("json", "csv", "tsv"):
@@ -171,7 +171,7 @@ def _text_content(text: bytes, named: NamedFormat) -> Content | None:
     if named.content in ("csv", "tsv"):
         header = text.partition(b"\n")[0]
         return "tsv" if b"\t" in header and not any(s in header for s in b",;|") else named.content
-    separator = _separator(text)
+    separator = None if b"\0" in text else _separator(text)
     if separator is None:
         return None
     return "tsv" if separator == "\t" else "csv"

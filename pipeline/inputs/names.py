@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection
 
 _BESIDE_DATA = re.compile(
-    r"(?:readme|licen[cs]e|notice|copying|changelog|citation|authors)(?:[.\-].*)?|makefile"
-    r"|.*\.(?:md|rst|html?|pdf|crc|md5|sha1|sha224|sha256|sha384|sha512|asc|sig|log|py|sh|ya?ml|toml|lock|tmp)"
+    r"(?:readme|licen[cs]e|notice|copying|changelog|citation|authors)(?:[-_]\w+)?(?:\.txt)?|makefile"
+    r"|.*\.(?:md|rst|html?|pdf|crc|md5|sha1|sha224|sha256|sha384|sha512|asc|sig|ya?ml|toml)"
     r"|(?:md5|sha\d+)sums?(?:\.txt)?|checksums?(?:\.txt)?"
     r"|dataset_infos?\.json|dataset_dict\.json",
     re.IGNORECASE,
@@ -19,8 +19,8 @@ def is_data_name(path: str, *, beside: Collection[str] = ()) -> bool:
         path: with forward slashes.
         beside: names in the same folder: `state.json` is none of a dataset that was saved to disk.
 
-    >>> [is_data_name(n) for n in ("a/b.jsonl", "_SUCCESS", "a/.b.json", "README.md", "SHA256SUMS")]
-    [True, False, False, False, False]
+    >>> [is_data_name(n) for n in ("a/b.jsonl", "readme.jsonl", "_SUCCESS", "a/.b.json", "README.md")]
+    [True, True, False, False, False]
     """
     parts = path.split("/")
     if any(part.startswith((".", "_")) and part != "." for part in parts):

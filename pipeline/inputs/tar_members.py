@@ -9,7 +9,8 @@ BLOCK: Final = 512
 LONG_NAME_BYTES: Final = 1 << 20
 """A header that claims a longer name, or more PAX records, is damaged."""
 _EMPTY = bytes(BLOCK)
-_FILES, _PAX, _PAX_GLOBAL, _LONG_NAME, _SPARSE = b"0\0007", b"x", b"g", b"L", b"S"
+_FILES, _PAX, _LONG_NAME, _SPARSE = b"0\0007", b"x", b"L", b"S"
+_BEFORE_OTHERS = b"gK"  # global PAX records and long names of links: about what follows
 _LINKS_AND_FOLDERS = b"123456"
 
 
@@ -55,7 +56,7 @@ def members(source: Source) -> Iterator[TarMember]:
         else:
             is_data = header.kind not in _LINKS_AND_FOLDERS
             _pass_over(source, header.size if is_data else 0)
-            pax = {} if header.kind not in _PAX_GLOBAL else pax
+            pax = pax if header.kind in _BEFORE_OTHERS else {}
 
 
 def _file(source: Source, header: _TarHeader, pax: dict[str, str]) -> Iterator[TarMember]:

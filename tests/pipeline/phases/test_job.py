@@ -19,13 +19,13 @@ from tests.pipeline.runs import copy_plain, run
 def cuts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each input file is read to be cut."""
     counts: Counter[str] = Counter()
-    cut_lines = inventory._cut_lines
+    cut_json = inventory._cut_json
 
     def counted(unit: inventory.InputUnit, path: str, unit_bytes: int):
         counts[unit.path] += 1
-        return cut_lines(unit, path, unit_bytes)
+        return cut_json(unit, path, unit_bytes)
 
-    monkeypatch.setattr(inventory, "_cut_lines", counted)
+    monkeypatch.setattr(inventory, "_cut_json", counted)
     return counts
 
 
