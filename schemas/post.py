@@ -20,13 +20,17 @@ POST = pa.schema(
         pa.field("media", MEDIA),
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("source_row", pa.int64(), nullable=False),
+        pa.field("source_line", pa.int64()),
+        pa.field("source_item", pa.int32()),
         pa.field("row_key", pa.uint64(), nullable=False),
     ]
 )
 """What a reader yields. `post_id` and `text` are required of the input, the rest is null where it has none.
 
-`source_file` is relative to the longest common folder of the inputs, `source_row` the 0-based physical
-line or row in it, and `row_key` = file index << 40 | source_row, files in the order of `source_file`.
+`source_file` is relative to the longest common folder of the inputs, `source_row` the 0-based ordinal of the
+record in it, `source_line` the 0-based line that the record begins in, null where the file has no lines, and
+`source_item` the post's place in its record, 0 where that is one post.
+`row_key` = file index << 40 | ordinal of the post in its file, files in the order of `source_file`.
 `row_key` is the order of a run: unique, and independent of how the input was cut into units.
 """
 
@@ -43,7 +47,10 @@ def source_rows(row_keys: pa.UInt64Array) -> pa.UInt64Array:
     return pc.bit_wise_and(row_keys, pa.scalar((1 << ROW_BITS) - 1, pa.uint64()))
 
 
-INPUT_COLUMNS = tuple(n for n in POST.names if n not in ("source_file", "source_row", "row_key"))
+PLACE_COLUMNS = ("source_file", "source_row", "source_line", "source_item")
+"""Where a post stands in the input."""
+
+INPUT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, "row_key"))
 """The columns that a column mapping may fill."""
 
 DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {

@@ -226,12 +226,11 @@ class _Reading:
         raw, faults = arrow_files.raw_posts(
             block.rows, mapping=self._mapping, first_row=0, untyped=True
         )
-        row_M = block.at_M + self._row
-        texts = pc.fill_null(
-            raw.columns["text"], ""
-        )  # an empty field: no other is to be told from it
+        row_M, at_N = block.at_M + self._row, raw.source_row_N
+        # Nothing tells an empty text from none.
+        filled = raw.columns | {"text": pc.fill_null(raw.columns["text"], "")}
         raw = raw._replace(
-            columns=raw.columns | {"text": texts}, source_row_N=row_M[raw.source_row_N]
+            columns=filled, source_row_N=row_M[at_N], source_line_N=block.line_M[at_N]
         )
         of_values = [f._replace(source_row=int(row_M[f.source_row])) for f in faults]
         of_records = [f._replace(source_row=f.source_row + self._row) for f in block.faults]
@@ -249,6 +248,7 @@ class _Reading:
                 stop = min(first + options.batch_rows, num_records)
                 raw, faults = reader.read(block, first=first, stop=stop, first_row=self._row)
                 raw = without_notices(raw, block, first_row=self._row)
+                raw = raw._replace(source_line_N=block.numbers_L[raw.source_row_N - self._row])
                 yield self._split(raw, faults)
             self._row += num_records
 

@@ -72,11 +72,13 @@ class RawPosts(NamedTuple):
             takes for `created_at`.
         source_row_N: (N,) int64, ascending.
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
+        source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
     """
 
     columns: dict[str, pa.Array]
     source_row_N: Int64s
     counts: ReadTally | None = None
+    source_line_N: Int64s | None = None
 
 
 class ReadBatch(NamedTuple):
@@ -133,7 +135,7 @@ def split_rows(
         "text_too_long": _num_bytes(raw.columns["text"]) > max_text_bytes,
     }
     bad_N = np.logical_or.reduce(list(masks.values()))
-    posts = _post_batch({**raw.columns, "created_at": created_at}, raw.source_row_N, origin)
+    posts = _post_batch(raw, created_at, origin)
     if not bad_N.any():
         return ReadBatch.of(posts, malformed_batch(faults, origin=origin), counts)
     all_faults = [*faults, *_column_faults(raw, masks, bad_N)]
@@ -149,16 +151,18 @@ def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatc
     return reject_batch(len(by_row), {**columns, **fixed})
 
 
-def _post_batch(
-    columns: Mapping[str, pa.Array], source_row_N: Array, origin: Origin
-) -> pa.RecordBatch:
-    row_key_N = (np.uint64(origin.file) << np.uint64(ROW_BITS)) | source_row_N.astype(np.uint64)
+def _post_batch(raw: RawPosts, created_at: pa.Array, origin: Origin) -> pa.RecordBatch:
+    row_N, line_N, num_rows = raw.source_row_N, raw.source_line_N, len(raw.source_row_N)
+    row_key_N = (np.uint64(origin.file) << np.uint64(ROW_BITS)) | row_N.astype(np.uint64)
     provenance = {
-        "source_file": pa.repeat(pa.scalar(origin.path, pa.string()), len(source_row_N)),
-        "source_row": pa.array(source_row_N, pa.int64()),
+        "created_at": created_at,
+        "source_file": pa.repeat(pa.scalar(origin.path, pa.string()), num_rows),
+        "source_row": pa.array(row_N, pa.int64()),
+        "source_line": pa.nulls(num_rows, pa.int64()) if line_N is None else pa.array(line_N),
+        "source_item": pa.array(np.zeros(num_rows, np.int32)),
         "row_key": pa.array(row_key_N, pa.uint64()),
     }
-    arrays = [{**columns, **provenance}[name] for name in POST.names]
+    arrays = [{**raw.columns, **provenance}[name] for name in POST.names]
     return pa.RecordBatch.from_arrays(arrays, schema=POST)
 
 

@@ -184,6 +184,8 @@ def test_values(tmp_path: Path) -> None:
         "media": [{"kind": "photo", "key": None, "alt_text": None}],
         "source_file": "b/a.jsonl",
         "source_row": 0,
+        "source_line": 2,
+        "source_item": 0,
         "row_key": 1 << 40,
     }
 

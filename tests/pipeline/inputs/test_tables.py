@@ -75,6 +75,8 @@ def test_tables(tmp_path: Path, name: str, unit_bytes: int, batch_rows: int) -> 
         "media": [{"kind": None, "key": "k", "alt_text": None}, None],
         "source_file": name,
         "source_row": 5,
+        "source_line": None,
+        "source_item": 0,
         "row_key": 5,
     }
     assert [row["media"] for row in found.posts[:2]] == [None, []]
@@ -200,7 +202,8 @@ def test_json_and_parquet_agree(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").unlink()
     table = pa.Table.from_pylist([{name: row[name] for name in POST.names[:9]} for row in lines])
     found = read(_write_table(table.drop_columns(["in_reply_to_id"]), tmp_path / "a.parquet")).posts
-    assert found == [{**row, "source_file": "a.parquet"} for row in lines]
+    of_parquet = {"source_file": "a.parquet", "source_line": None}
+    assert found == [{**row, **of_parquet} for row in lines]
 
 
 def counts(path: Path) -> ReadTally:
