@@ -53,10 +53,10 @@ BREAKAGES: dict[str, Breakage] = {
     "python_literal": Breakage(
         4, lambda row: repr(without(row, "text")).encode("ascii", "replace")
     ),
-    "two_objects": Breakage(8, lambda row: as_line(row) + as_line(row)),
+    "text_behind": Breakage(8, lambda row: as_line(row) + b" and no more"),
     "not_utf8": Breakage(10, _with_text(b"caf\xc3\xa9 \xe9\xff\xfe")),
     "cut_character": Breakage(6, _with_text("😂".encode()[:3])),
-    "lone_surrogate": Breakage(10, _with_text(b"\\ud83d and no more")),
+    "control_character": Breakage(10, _with_text(b"\x01 and no more")),
     "repeated_key": Breakage(6, lambda row: as_line(row)[:-1] + b', "text": "again"}'),
     "text_number": Breakage(6, lambda row: as_line(row, text=len(row["text"]))),
     "text_list": Breakage(4, lambda row: as_line(row, text=[row["text"]])),

@@ -68,7 +68,7 @@ LABELS = pa.schema(
 )
 """One row per line that is not blank.
 
-`source_row` is the 0-based physical line; `post_id` is null where the line holds none. `label` is
+`source_row` is its 0-based number, blank lines not counted; `post_id` is null where the line holds none. `label` is
 clean, exact_duplicate, near_duplicate, redelivered, template, spam, noise or malformed; `detail` is
 its kind: what an exact duplicate changed, the band that a near duplicate's similarity is in, how
 a row is broken. `similarity` is the exact Jaccard index of the code-point 5-grams of the comparison
@@ -215,12 +215,12 @@ class _JsonlFile:
     def append(self, rows: pa.Table, *, draws: Draws) -> pa.Table:
         """Writes laid-out posts, with blank lines between; returns their LABELS."""
         blank_N = draws.chance(BLANK_RATIO, size=len(rows)).astype(np.int64)
-        line_N = self.num_lines + np.arange(len(rows)) + np.cumsum(blank_N)
+        row_N = self.num_lines - self.blank_lines + np.arange(len(rows))
         for line, blank in zip(_lines(rows, draws=draws), blank_N.tolist(), strict=True):
             self._out.write(b"\n" * blank + line + b"\n")
         self.num_lines += len(rows) + int(blank_N.sum())
         self.blank_lines += int(blank_N.sum())
-        return _labels(rows, self.name, line_N)
+        return _labels(rows, self.name, row_N)
 
 
 def _lines(rows: pa.Table, *, draws: Draws) -> Iterator[bytes]:
@@ -236,13 +236,13 @@ def _lines(rows: pa.Table, *, draws: Draws) -> Iterator[bytes]:
             yield json.dumps(post).encode() if escaped else encode(post)
 
 
-def _labels(rows: pa.Table, name: str, line_N: Int64s) -> pa.Table:
+def _labels(rows: pa.Table, name: str, row_N: Int64s) -> pa.Table:
     """Returns LABELS of laid-out posts."""
     idless = pa.array([kind for kind, how in BREAKAGES.items() if not how.has_id])
     lost = pc.and_(pc.equal(rows["label"], MALFORMED), pc.is_in(rows["detail"], idless))
     columns = {
         "source_file": pa.repeat(pa.scalar(name), len(rows)),
-        "source_row": pa.array(line_N),
+        "source_row": pa.array(row_N),
         "post_id": pc.if_else(lost, pa.scalar(None, pa.string()), rows["id"]),
         **{field: rows[field] for field in LABELS.names[3:]},
     }

@@ -62,16 +62,21 @@ class Sample(NamedTuple):
 
 
 def read_sample(folder: Path, summary: SampleSummary) -> Sample:
-    physical = {name: lines_of(folder / name) for name in summary.files}
+    records = {name: records_of(folder / name) for name in summary.files}
     lines = []
     for label in pq.read_table(folder / "labels.parquet").to_pylist():
-        raw = physical[label["source_file"]][label["source_row"]]
+        raw = records[label["source_file"]][label["source_row"]]
         lines.append(Line(raw, label, None if broken(raw) else json.loads(raw)))
     return Sample(folder, summary, sorted(lines, key=place))
 
 
 def lines_of(path: Path) -> list[bytes]:
     return gzip.decompress(path.read_bytes()).split(b"\n")[:-1]
+
+
+def records_of(path: Path) -> list[bytes]:
+    """Returns the lines of a file that are not blank."""
+    return [line for line in lines_of(path) if line.strip()]
 
 
 def place(line: Line) -> tuple[str, int]:
@@ -171,8 +176,7 @@ def test_every_line_has_one_label(any_sample: Sample) -> None:
     non_blank = [
         (name, row)
         for name in summary.files
-        for row, line in enumerate(lines_of(any_sample.folder / name))
-        if line.strip()
+        for row in range(len(records_of(any_sample.folder / name)))
     ]
     assert sorted(non_blank) == [place(line) for line in any_sample.lines]
     assert len(non_blank) == summary.posts == NUM_POSTS
