@@ -2,6 +2,7 @@
 
 import bz2
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from sluice.pipeline.inputs.sources import StreamBrokenError
@@ -9,6 +10,7 @@ from sluice.pipeline.inputs.sources import StreamBrokenError
 _BLOCK, _END = 0x314159265359, 0x177245385090
 _MAGIC_BITS, _SUM_BITS = 48, 32
 _CHUNK_BYTES = 8 << 20
+_FEW_BLOCKS, _BLOCK_BYTES = 1000, 1024
 _OVERLAP = 7  # bytes that a mark may reach into
 _HEADER: Final = b"BZh9"  # of any block: up to 900 kB
 
@@ -20,15 +22,24 @@ class BlockSpan(NamedTuple):
     stop: int
 
 
+def most_blocks(num_bytes: int) -> int:
+    """Returns more blocks than a file of a size has, unless it was made to have many."""
+    return _FEW_BLOCKS + num_bytes // _BLOCK_BYTES
+
+
 def find_blocks(file: Any, num_bytes: int) -> list[BlockSpan] | None:
-    """Returns the blocks of a file in bits, in order; None where the file is not whole from end to end.
+    """Returns the blocks of a file in bits, in order; None where they do not follow from end to end.
 
     Args:
         file: open for reading at any place.
         num_bytes: its size.
     """
     spans, place = [], 0  # where the next stream must begin
-    marks = [*sorted(_marks(file, num_bytes)), (8 * num_bytes, False)]
+    most = most_blocks(num_bytes)
+    found = sorted(islice(_marks(file, num_bytes), most))
+    if len(found) == most:
+        return None
+    marks = [*found, (8 * num_bytes, False)]
     following = iter(marks[1:])
     for bit, is_block in marks[:-1]:
         then, _ = next(following)

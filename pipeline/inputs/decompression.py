@@ -158,6 +158,27 @@ class FrameHeader(NamedTuple):
     has_checksum: bool
 
 
+def dictionary_bytes(head: bytes) -> int:
+    """Returns the dictionary of the first block of an xz file, 0 where its first bytes do not tell.
+
+    >>> import lzma
+    >>> dictionary_bytes(lzma.compress(b"", preset=9)), dictionary_bytes(lzma.compress(b"a", preset=9))
+    (0, 67108864)
+    """
+    if len(head) < 14 or head[12] == 0 or head[13] & 3:  # no block, or several filters
+        return 0
+    place = 14
+    for bit in (0x40, 0x80):  # the sizes of the block, numbers of seven bits a byte
+        if head[13] & bit:
+            place += next(
+                (n + 1 for n, byte in enumerate(head[place : place + 9]) if byte < 128), 9
+            )
+    lzma2 = head[place : place + 3]
+    if lzma2[:2] != b"\x21\x01" or len(lzma2) < 3 or lzma2[2] > 40:
+        return 0
+    return min((2 | lzma2[2] & 1) << lzma2[2] // 2 + 11, (1 << 32) - 1)
+
+
 def window_bytes(head: bytes) -> int:
     """Returns the window of the first frame of a Zstandard file, 0 where its first bytes do not tell."""
     source = pieces_source(iter([head]))

@@ -34,7 +34,7 @@ def file_notes(
     for path, found in files:
         if found.window_bytes:
             size = f"{found.window_bytes / 2**30:.3g} GiB"
-            yield f"{path}: its Zstandard window takes up to {size} of memory more while it is read"
+            yield f"{path}: decompressing it takes up to {size} of memory more"
     if left_out or hidden:
         yield no_data(left_out, hidden)
 

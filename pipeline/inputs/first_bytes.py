@@ -5,7 +5,12 @@ import io
 import re
 from typing import Final, NamedTuple
 
-from sluice.pipeline.inputs.decompression import ORDINARY_WINDOW, decoded, window_bytes
+from sluice.pipeline.inputs.decompression import (
+    ORDINARY_WINDOW,
+    decoded,
+    dictionary_bytes,
+    window_bytes,
+)
 from sluice.pipeline.inputs.formats import (
     Content,
     Encoding,
@@ -51,6 +56,7 @@ _OTHERS: Final = (
     (b"\x7fELF", "a program"),
 )
 _ARROW_STREAM = re.compile(rb"\xff\xff\xff\xff..[\0-\x0f]\0", re.DOTALL)
+_WINDOWS: Final = {"zst": window_bytes, "xz": dictionary_bytes}
 _JSON = re.compile(rb'\s*(?:\{\s*(?:["}]|$)|\[\s*(?:[\[{"\]]|(?:null|true|false|-?\d)\b|$))')
 _OBJECT_LINE = re.compile(rb'^[ \t]*\{[ \t\r]*["}]', re.MULTILINE)
 _COLUMN_NAME = re.compile(r"\w[\w .:/#@()-]{0,63}")
@@ -64,7 +70,8 @@ class Found(NamedTuple):
         format: what it is, or None.
         reason: why it is no data, where format is None.
         is_empty: whether it holds no byte, or nothing but blanks, as far as was looked.
-        window_bytes: of the first frame of Zstandard, where it is more than any file may take.
+        window_bytes: of the first frame of Zstandard, or the dictionary of the first block of xz, where it
+            is more than any file may take.
     """
 
     format: FileFormat | None
@@ -90,8 +97,8 @@ def look_into(source: Source, name: str) -> tuple[Found, Source]:
         if len(layers) == MAX_LAYERS:
             return Found(None, f"more than {MAX_LAYERS} layers of compression"), source
         layers.append(layer)
-        if layer == "zst":
-            size = window_bytes(source.peek(HEAD_BYTES))
+        if layer in _WINDOWS:
+            size = _WINDOWS[layer](source.peek(HEAD_BYTES))
             window = max(window, size if size > ORDINARY_WINDOW else 0)
         source = pieces_source(decoded(source, codec=layer, block_bytes=HEAD_BYTES))
     head = source.peek(HEAD_BYTES)

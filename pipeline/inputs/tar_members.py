@@ -39,7 +39,7 @@ class _TarHeader(NamedTuple):
 def members(source: Source) -> Iterator[TarMember]:
     """Yields the files of an archive in its order, without folders, links and devices.
 
-    Reads ustar, GNU and PAX archives, one after another too. A member of no bytes is yielded like any.
+    Reads ustar, GNU and PAX archives, one after another too. Members of no bytes are left out.
 
     Raises:
         StreamBrokenError: the archive ends early, or a header is damaged.
@@ -51,7 +51,8 @@ def members(source: Source) -> Iterator[TarMember]:
         elif header.kind in _LONG_NAME:
             pax["path"] = _text(_held(source, header.size))
         elif header.kind in _FILES or header.kind in _SPARSE:
-            yield from _file(source, header, pax)
+            if header.size or "size" in pax:
+                yield from _file(source, header, pax)
             pax = {}
         else:
             is_data = header.kind not in _LINKS_AND_FOLDERS
@@ -107,7 +108,7 @@ def is_header(block: bytes) -> bool:
         said = int(block[148:156].strip(b" \0") or b"x", 8)
     except ValueError:
         return False
-    unsigned = sum(block[:148]) + 8 * 0x20 + sum(block[156:BLOCK])
+    unsigned = sum(block[:BLOCK]) - sum(block[148:156]) + 8 * 0x20
     if said == unsigned:
         return True
     above = sum(byte > 127 for byte in block[:148]) + sum(byte > 127 for byte in block[156:BLOCK])

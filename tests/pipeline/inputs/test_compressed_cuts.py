@@ -2,6 +2,7 @@
 
 import bz2
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sluice.pipeline.inputs import inventory
 from sluice.pipeline.inputs.bzip2_blocks import decode_block, find_blocks
 from sluice.pipeline.inputs.inventory import cut, find_inputs
+from sluice.pipeline.inputs.zstd_frames import find_frames
 from tests.pipeline.inputs.containers import contents, json_lines
 
 CODECS = ("bz2", "zst")
@@ -130,6 +132,19 @@ def test_blocks_of_bzip2(texts: list[bytes], level: int) -> None:
         return
     assert spans is not None
     assert b"".join(decode_block(file, span) for span in spans) == b"".join(texts)
+
+
+def test_a_file_of_marks_is_not_cut() -> None:
+    """A file that was made to have blocks without number is given up on before they are all held."""
+    for data, find in (
+        (b"BZh9" + b"1AY&SY" * 1_000_000, find_blocks),
+        (zstandard.compress(b"") * 100_000, find_frames),
+        ((b"\x50\x2a\x4d\x18" + bytes(4)) * 100_000, find_frames),
+        (b"\x28\xb5\x2f\xfd\x20\x00" + bytes(3) * 1_000_000, find_frames),
+    ):
+        before = time.process_time()
+        assert find(pa.BufferReader(data), len(data)) is None
+        assert time.process_time() - before < 2
 
 
 def test_blocks_of_one_stream() -> None:

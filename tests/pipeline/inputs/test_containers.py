@@ -1,6 +1,7 @@
 """Containers: whatever posts are wrapped in, each comes out once, in its place."""
 
 import gzip
+import lzma
 import tarfile
 from itertools import accumulate
 from pathlib import Path
@@ -99,9 +100,16 @@ def test_long_windows(window_log: int, tmp_path: Path) -> None:
     found = contents(tmp_path / "a.json.zst")
     assert found.numbers == list(range(9))
     size = {28: "0.25", 31: "2"}[window_log]
-    assert found.notes == (
-        f"a.json.zst: its Zstandard window takes up to {size} GiB of memory more while it is read",
-    )
+    assert found.notes == (f"a.json.zst: decompressing it takes up to {size} GiB of memory more",)
+
+
+def test_long_dictionaries(tmp_path: Path) -> None:
+    """The dictionary of xz counts like a window."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 512 << 20}]
+    (tmp_path / "a.json.xz").write_bytes(lzma.compress(json_lines(0, 3), filters=filters))
+    found = contents(tmp_path / "a.json.xz")
+    assert found.numbers == [0, 1, 2]
+    assert found.notes == ("a.json.xz: decompressing it takes up to 0.5 GiB of memory more",)
 
 
 # --- archives --------------------------------------------------------------------------------
