@@ -17,6 +17,7 @@ POST = pa.schema(
         pa.field("in_reply_to_id", pa.string()),
         pa.field("conversation_id", pa.string()),
         pa.field("source", pa.string()),
+        pa.field("edited_at", pa.timestamp("us", tz="UTC")),
         pa.field("media", MEDIA),
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("source_row", pa.int64(), nullable=False),
@@ -52,6 +53,9 @@ PLACE_COLUMNS = ("source_file", "source_row", "source_line", "source_item")
 
 INPUT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, "row_key"))
 """The columns that a column mapping may fill."""
+
+TIME_COLUMNS = ("created_at", "edited_at")
+"""Those of them that are times."""
 
 DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in INPUT_COLUMNS},

@@ -46,7 +46,7 @@ from sluice.schemas.payloads.mapping import (
     names_of,
     source_names,
 )
-from sluice.schemas.post import MEDIA
+from sluice.schemas.post import MEDIA, TIME_COLUMNS
 
 _MEDIA_NAMES = tuple(field.name for field in MEDIA.value_type)
 _MEDIA_PATHS = paths_of(_MEDIA_NAMES)
@@ -181,7 +181,7 @@ def _converted(column: str, data: bytes, values: FieldValues) -> _Column:
         return _media(data, values)
     kinds_N = values.kinds_N
     wanted_N = (kinds_N == STRING) | (kinds_N == ESCAPED)
-    if column == "created_at":
+    if column in TIME_COLUMNS:
         wanted_N |= (kinds_N == INTEGER) | (kinds_N == NUMBER)
     if column in ID_COLUMNS:
         return _ids(data, values, wanted_N)

@@ -87,7 +87,7 @@ class RunOutput:
         """The tokenizer, as an object of the library `tokenizers`; not to be changed, as it is shared."""
         path = storage.join(self.path, "tokenizer", "tokenizer.json")
         try:
-            return parsed(storage.read_bytes(path).decode()).engine
+            return parsed(storage.read_bytes(path)).engine
         except OSError as error:
             raise OutputError(f"{path}: cannot be read: {error}") from None
 

@@ -38,6 +38,7 @@ like that would leave little to look at."""
 NEAR_WORDS = 14
 """Near duplicates are made of sentences this long: in a short one, a word is most of the grams."""
 
+EDITED = "edited"
 NFD_RATIO, EDITED_RATIO = 0.015, 0.05
 """Clean posts in decomposed form; redelivered posts whose text was edited in between."""
 
@@ -143,7 +144,7 @@ def _redelivered(posts: pa.Table, clean_C: Int64s, size: int, *, draws: Draws) -
         pc.if_else(edit, pc.binary_join_element_wise(texts, more, " "), texts),
         language=_taken(posts, "language", row_M),
         label=REDELIVERED,
-        detail=pc.if_else(edit, "edited", "same_text"),
+        detail=pc.if_else(edit, EDITED, "same_text"),
         original=row_M,
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.sample.block import MALFORMED, PROMOTION, REDELIVERED, TEMPLATE
+from sluice.pipeline.sample.block import EDITED, MALFORMED, PROMOTION, REDELIVERED, TEMPLATE
 from sluice.pipeline.sample.draws import Draws, cumulative
 from sluice.schemas.arrays import Bools, Int64s
 
@@ -18,6 +18,9 @@ SPAN_MSEC = 6 * 86_400_000
 
 LATE_MSEC = 30_000
 """A post arrives up to this late, so times in a file are not quite in order."""
+
+EDIT_MSEC = 3_600_000
+"""How long after it was sent a post is edited."""
 
 BURST_RATIO = 0.02
 """Broken rows of a block are in one stretch of each file, this part of it: what breaks is a writer,
@@ -53,7 +56,7 @@ def lay_out(posts: pa.Table, span: Span, *, draws: Draws) -> pa.Table:
     """Returns the posts in file order, with all that a row of JSON needs.
 
     Adds `file` int64 and the strings `id`, `created_at`, `author_id`, `lang`, `in_reply_to_id`,
-    `source`, `duplicate_of`. In the order of files and rows an original comes before its copies,
+    `source`, `edited_at`, `duplicate_of`. In the order of files and rows an original comes before its copies,
     which are in every file.
     """
     size = len(posts)
@@ -74,8 +77,16 @@ def lay_out(posts: pa.Table, span: Span, *, draws: Draws) -> pa.Table:
     table = posts.append_column("file", pa.array(file_N))
     for name, column in sent.items():
         table = table.append_column(name, column.take(events))
+    table = table.append_column("edited_at", _edits(posts, time_N[events]))
     table = table.append_column("duplicate_of", table["id"].take(posts["original"]))
     return table.take(pa.array(np.lexsort((slot_N, file_N)))).combine_chunks()
+
+
+def _edits(posts: pa.Table, time_N: Int64s) -> pa.StringArray:
+    """Returns (N,) string, when redelivered posts were edited: an hour after they were sent; else null."""
+    times = np.datetime_as_string((time_N + EDIT_MSEC).view("M8[ms]"), timezone="UTC")
+    edited = pc.and_(pc.equal(posts["label"], REDELIVERED), pc.equal(posts["detail"], EDITED))
+    return pc.if_else(edited, pa.array(times), None).combine_chunks()
 
 
 def _labelled(posts: pa.Table, *labels: str) -> Bools:

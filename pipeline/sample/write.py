@@ -37,7 +37,7 @@ from sluice.schemas.arrays import Int64s
 from sluice.schemas.errors import OutputError, SluiceError
 
 SAMPLE_VERSION = 1
-"""Raised whenever the same seed gives another sample."""
+"""Raised whenever the same seed draws other posts; a column may be added to them."""
 
 BLOCK_POSTS = 250_000
 """Posts drawn together: bounds memory, measured at 0.54 GB."""
@@ -52,7 +52,10 @@ GZIP_LEVEL = 4
 LABELS_NAME, SUMMARY_NAME = "labels.parquet", "sample.json"
 _OURS = re.compile(r"(posts-\d\d\.jsonl(\.gz)?|labels\.parquet|sample\.json)(\.tmp)?")
 
-ROW_FIELDS = ("id", "text", "created_at", "author_id", "lang", "in_reply_to_id", "source")
+ROW_FIELDS = (
+    *("id", "text", "created_at", "author_id", "lang", "in_reply_to_id", "source"),
+    "edited_at",
+)
 
 LABELS = pa.schema(
     [

@@ -16,7 +16,7 @@ from sluice.schemas.arrays import Array, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.times import read_times
-from sluice.schemas.post import POST, ROW_BITS
+from sluice.schemas.post import POST, ROW_BITS, TIME_COLUMNS
 from sluice.schemas.reject import MALFORMED, reject_batch
 
 REASONS: Final = {
@@ -69,7 +69,7 @@ class RawPosts(NamedTuple):
 
     Attributes:
         columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media` and what `read_times`
-            takes for `created_at`.
+            takes for a time.
         source_row_N: (N,) int64, ascending.
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
         source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
@@ -123,19 +123,21 @@ def split_rows(
         faults: rows found to be no posts before; none of them is in `raw`.
         origin: the file of all rows.
         max_text_bytes: longer texts are rejected.
-        time_format: what `created_at` looks like, as `read_times` takes it.
+        time_format: what times look like, as `read_times` takes it.
     """
-    created_at, bad_time_N = read_times(raw.columns["created_at"], time_format)
     counts = ReadTally() if raw.counts is None else raw.counts
-    if bad_time_N.any():
-        counts += ReadTally(nulled={"created_at": int(bad_time_N.sum())})
+    times = {}
+    for column in TIME_COLUMNS:
+        times[column], bad_time_N = read_times(raw.columns[column], time_format)
+        if bad_time_N.any():
+            counts += ReadTally(nulled={column: int(bad_time_N.sum())})
     masks = {
         "missing_post_id": _is_null_or_empty(raw.columns["post_id"]),
         "missing_text": _is_null(raw.columns["text"]),
         "text_too_long": _num_bytes(raw.columns["text"]) > max_text_bytes,
     }
     bad_N = np.logical_or.reduce(list(masks.values()))
-    posts = _post_batch(raw, created_at, origin)
+    posts = _post_batch(raw, times, origin)
     if not bad_N.any():
         return ReadBatch.of(posts, malformed_batch(faults, origin=origin), counts)
     all_faults = [*faults, *_column_faults(raw, masks, bad_N)]
@@ -151,11 +153,11 @@ def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatc
     return reject_batch(len(by_row), {**columns, **fixed})
 
 
-def _post_batch(raw: RawPosts, created_at: pa.Array, origin: Origin) -> pa.RecordBatch:
+def _post_batch(raw: RawPosts, times: Mapping[str, pa.Array], origin: Origin) -> pa.RecordBatch:
     row_N, line_N, num_rows = raw.source_row_N, raw.source_line_N, len(raw.source_row_N)
     row_key_N = (np.uint64(origin.file) << np.uint64(ROW_BITS)) | row_N.astype(np.uint64)
     provenance = {
-        "created_at": created_at,
+        **times,
         "source_file": pa.repeat(pa.scalar(origin.path, pa.string()), num_rows),
         "source_row": pa.array(row_N, pa.int64()),
         "source_line": pa.nulls(num_rows, pa.int64()) if line_N is None else pa.array(line_N),

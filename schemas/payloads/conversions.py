@@ -10,14 +10,14 @@ from sluice.schemas.arrays import Bools
 from sluice.schemas.payloads.columns import ID_COLUMNS
 from sluice.schemas.payloads.ids import ids_of_floats
 from sluice.schemas.payloads.times import is_time_type
-from sluice.schemas.post import MEDIA
+from sluice.schemas.post import MEDIA, TIME_COLUMNS
 
 PLAIN_TEXTS: Final = (pa.string(), pa.large_string())
 TEXTS: Final = (*PLAIN_TEXTS, pa.string_view())
 _BYTES: Final = (pa.binary(), pa.large_binary(), pa.binary_view())
 WANTED: Final = {
     **dict.fromkeys(ID_COLUMNS, "a string or a number"),
-    "created_at": "a timestamp, a date, a number or a string",
+    **dict.fromkeys(TIME_COLUMNS, "a timestamp, a date, a number or a string"),
     "media": "a list of structs of strings",
 }
 """What errors say that a column may be; all others are strings."""
@@ -47,7 +47,7 @@ def is_usable(column: str, kind: pa.DataType) -> bool:
         kind = kind.value_type
     if column == "media":
         return _is_media(kind)
-    if column == "created_at":
+    if column in TIME_COLUMNS:
         return is_time_type(kind)
     if column in ID_COLUMNS and (
         pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind)
@@ -102,7 +102,7 @@ def converted(column: str, values: pa.Array, *, untyped: bool = False) -> Conver
     if values.type in (*TEXTS, *_BYTES):
         found = _checked(_as_string(values))
         return _untyped_ids(found) if untyped and column in ID_COLUMNS else found
-    if column == "created_at":
+    if column in TIME_COLUMNS:
         return Converted(values, none_N, none_N, none_N)
     if pa.types.is_floating(values.type):
         floats = values.cast(pa.float64()).fill_null(np.nan)

@@ -24,6 +24,7 @@ from sluice.schemas import hashing
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CandidateCounts
 from sluice.schemas.hashing import GOLDEN_RATIO
+from sluice.schemas.post import TIME_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class SendTexts(DedupStage):
 def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Yields the CANDIDATE rows of a clean unit."""
     row_C, first = np.asarray(found.column("row")), 0
-    done, columns = Done(stage.posts.folder, unit), ("post_id", "text", "created_at")
+    done, columns = Done(stage.posts.folder, unit), ("post_id", "text", *TIME_COLUMNS)
     for rows in take_kept(done, row_C, columns=columns):
         text = rows.column("text")
         compared = dedup_text(text)
@@ -73,7 +74,7 @@ def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.Re
             rank = pa.array(-num_shingles(compared, ngram=stage.ngram))
         newest = pc.fill_null(time, NEVER)
         some = found.slice(first, rows.num_rows)
-        edited = pa.repeat(pa.scalar(NEVER, pa.int64()), rows.num_rows)
+        edited = pc.fill_null(rows.column("edited_at").cast(pa.int64()), NEVER)
         yield _candidates(some, THIS_RUN, rank, newest, edited, rows.column("post_id"), compared)
         first += rows.num_rows
 

@@ -181,6 +181,7 @@ def test_values(tmp_path: Path) -> None:
         "in_reply_to_id": None,
         "conversation_id": None,
         "source": None,
+        "edited_at": None,
         "media": [{"kind": "photo", "key": None, "alt_text": None}],
         "source_file": "b/a.jsonl",
         "source_row": 0,

@@ -14,7 +14,7 @@ from sluice.pipeline.inputs.reader import ReadOptions, check_inputs, read_unit
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads.mapping import Constant
-from sluice.schemas.post import POST
+from sluice.schemas.post import INPUT_COLUMNS, POST
 from tests.pipeline.inputs.test_reader import LINES, read, write
 
 Row = dict[str, Any]
@@ -72,6 +72,7 @@ def test_tables(tmp_path: Path, name: str, unit_bytes: int, batch_rows: int) -> 
         "in_reply_to_id": None,
         "conversation_id": None,
         "source": None,
+        "edited_at": None,
         "media": [{"kind": None, "key": "k", "alt_text": None}, None],
         "source_file": name,
         "source_row": 5,
@@ -96,10 +97,10 @@ def test_tables(tmp_path: Path, name: str, unit_bytes: int, batch_rows: int) -> 
 )
 def test_times_of_tables(tmp_path: Path, times: pa.Array, expected: str | None) -> None:
     """Times of any unit or zone, dates and ISO strings are instants; those out of range are null."""
-    table = pa.table({"id": ["a"], "text": ["x"], "created_at": times})
-    found = read(_write_table(table, tmp_path / "a.arrow"))
-    created_at = found.posts[0]["created_at"]
-    assert (created_at and created_at.isoformat()) == expected
+    table = pa.table({"id": ["a"], "text": ["x"], "created_at": times, "edited_at": times})
+    (post,) = read(_write_table(table, tmp_path / "a.arrow")).posts
+    for time in (post["created_at"], post["edited_at"]):
+        assert (time and time.isoformat()) == expected
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -200,7 +201,7 @@ def test_json_and_parquet_agree(tmp_path: Path) -> None:
     """The posts of a file do not depend on its format."""
     lines = read(write(tmp_path, b"\n".join(LINES))).posts
     (tmp_path / "a.jsonl").unlink()
-    table = pa.Table.from_pylist([{name: row[name] for name in POST.names[:9]} for row in lines])
+    table = pa.Table.from_pylist([{name: row[name] for name in INPUT_COLUMNS} for row in lines])
     found = read(_write_table(table.drop_columns(["in_reply_to_id"]), tmp_path / "a.parquet")).posts
     of_parquet = {"source_file": "a.parquet", "source_line": None}
     assert found == [{**row, **of_parquet} for row in lines]

@@ -240,7 +240,8 @@ def test_ids_are_unique_but_for_redeliveries(any_sample: Sample) -> None:
         assert (line.row["id"] in seen) == (line.label["label"] == "redelivered")
         first = seen.setdefault(line.row["id"], line.row)
         changed = {key for key in first if first[key] != line.row[key]}
-        assert changed == ({"text"} if line.label["detail"] == "edited" else set())
+        edit = {"text", "edited_at"} if line.label["detail"] == "edited" else set()
+        assert changed == edit
     assert {li.label["detail"] for li in any_sample.posts("redelivered")} == {"edited", "same_text"}
 
 

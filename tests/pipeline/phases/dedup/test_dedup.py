@@ -107,6 +107,16 @@ def test_a_conflict_of_ids_is_told(
     assert found.text("b") in (BREAD, RAIN + "!")
 
 
+def test_an_edit_is_a_redelivery(job: Job, tmp_path: Path) -> None:
+    """Rows of an id and a time of which one says that it was edited are one post, with the last text."""
+    edits = [{**post("a", RAIN, 1), "edited_at": f"2026-01-0{day}"} for day in (3, 2)]
+    rows = resolve(job, tmp_path, [post("a", BASE, 1), *edits, post("a", BREAD, 2)])
+    assert {r: (row["reason"], row["duplicate_of"]) for r, row in rows.items()} == {
+        0: ("redelivered", "a"),
+        2: ("redelivered", "a"),
+    }
+
+
 def test_conflicts_of_ids_are_dropped(job: Job, tmp_path: Path) -> None:
     """With dedup.id_conflicts = "drop" the newest of an id stays, and the reason of the others says why."""
     posts = [post("a", BASE, 1), post("a", RAIN, 2), post("a", RAIN, 1)]
