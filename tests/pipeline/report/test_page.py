@@ -243,6 +243,16 @@ def test_the_ledger_has_a_clear_mark(balanced: bool, mark: str) -> None:
         assert equation in page.text
 
 
+def test_what_is_odd_about_input_files_is_with_the_records() -> None:
+    """The notes on input files stand below the records' equation, names in them as they are."""
+    found = deepcopy(REPORT)
+    found["input"] = {"files": 2, "notes": ["1 file without a record: <b>.jsonl"]}
+    found["ledger"] = {**REPORT["ledger"], "input": "3 records = 3 with posts"}
+    html = render(msgspec.convert(found, Report))
+    equation, note = html.index("3 records = 3 with posts"), html.index("&lt;b&gt;.jsonl")
+    assert equation < note
+
+
 def test_filters_have_threshold_counts_and_time() -> None:
     """A filter's row: reason, threshold, in, out, rejected, share of read, time, time a post."""
     page = Page(REPORT)
