@@ -114,7 +114,11 @@ def _check_limits(job: Job, results: Results, phase: str) -> None:
     limits = job.recipe.limits
     if phase == "clean":
         by_file = run_order.counts_by_file(job, results)
-        check_malformed(by_file, max_malformed_ratio=limits.max_malformed_ratio)
+        check_malformed(
+            by_file,
+            max_malformed_ratio=limits.max_malformed_ratio,
+            min_malformed=limits.min_malformed,
+        )
         counts = results.phases.clean.clean
         _check_posts(job, counts.input or ReadTally(records=counts.read))
         check_errors(counts.errors, read=counts.read, max_error_ratio=limits.max_error_ratio)

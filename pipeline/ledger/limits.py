@@ -14,11 +14,20 @@ class FileCounts(Counts):
     malformed: Table = {}
 
 
-def check_malformed(by_file: Mapping[str, FileCounts], *, max_malformed_ratio: float) -> None:
-    """Raises LimitError where a file has more malformed rows than this share of its rows."""
+def check_malformed(
+    by_file: Mapping[str, FileCounts], *, max_malformed_ratio: float, min_malformed: int
+) -> None:
+    """Raises LimitError where a file has more malformed rows than this share of its rows.
+
+    Args:
+        by_file: path -> rows.
+        max_malformed_ratio: in [0, 1].
+        min_malformed: fewer malformed rows of a file are no reason to stop, unless all of its rows are.
+    """
     for name, file in sorted(by_file.items()):
         malformed = sum(file.malformed.values())
-        if malformed > max_malformed_ratio * max(file.read, 1):
+        is_much = malformed >= min_malformed or malformed == file.read
+        if is_much and malformed > max_malformed_ratio * max(file.read, 1):
             raise LimitError(
                 f"{name}: {malformed:,} of {file.read:,} rows are malformed ({_most(file.malformed)}), more "
                 f"than limits.max_malformed_ratio = {max_malformed_ratio:g}; see rejects/ for the rows, "

@@ -72,10 +72,12 @@ class LimitsSection(RecipeSection, frozen=True):
     Attributes:
         max_error_ratio: posts that made a filter fail, of all posts read.
         max_malformed_ratio: malformed rows, of the rows of one file.
+        min_malformed: with fewer in a file the run goes on, unless all of its rows are malformed.
     """
 
     max_error_ratio: Ratio = 0.001
     max_malformed_ratio: Ratio = 0.05
+    min_malformed: Positive = 10
 
 
 class LanguageSection(RecipeSection, frozen=True):

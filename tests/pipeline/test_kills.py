@@ -175,7 +175,16 @@ def test_too_many_malformed_rows_stop_the_run(
     job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file with more bad rows than the limit ends the run with its name and the reasons."""
-    assert run(job, tmp_path / "out", "--set", "limits.max_malformed_ratio=0.001") == 1
+    assert (
+        run(
+            job,
+            tmp_path / "out",
+            "--set",
+            "limits.max_malformed_ratio=0.001",
+            *("--set", "limits.min_malformed=1"),
+        )
+        == 1
+    )
     err = capsys.readouterr().err
     assert "posts-00.jsonl.gz" in err
     assert "limits.max_malformed_ratio = 0.001" in err
