@@ -44,6 +44,8 @@ MAX_ROWS_A_BYTE: Final = 64
 """A file that claims more rows for its size is refused: each would become a dead letter."""
 
 
+_FIRST_ROWS = 1000
+
 Place: TypeAlias = Any
 """Where a file is: its path, or its bytes as a pyarrow Buffer."""
 
@@ -101,6 +103,31 @@ def check_columns(path: Place, *, name: str, format: str, mapping: ColumnMapping
     with _explained(name, format):
         schema, is_empty = _schema(path, format)
     return [] if is_empty else check_schema(schema, name=name, mapping=mapping)
+
+
+def schema_of(path: Place, *, name: str, format: str) -> pa.Schema:
+    """Returns the columns of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with _explained(name, format):
+        return _schema(path, format)[0]
+
+
+def first_batch(path: Place, *, format: str, column: str) -> pa.Array | None:
+    """Returns the first values of a column, or None where there are none, or none that can be decoded."""
+    how: dict[str, Any] = {"mapping": {"post_id": (column,)}, "batch_rows": _FIRST_ROWS}
+    try:
+        if format == "arrow_stream":
+            batches = stream_batches(path, name="", checked=False, **how)
+        else:
+            read = parquet_batches if format == "parquet" else ipc_batches
+            batches = read(path, group=0, **how)
+        batch = next(batches, None)
+    except BrokenGroupError:
+        return None
+    return None if batch is None else batch.column(0)
 
 
 def check_schema(schema: pa.Schema, *, name: str, mapping: ColumnMapping) -> list[str]:
@@ -230,7 +257,7 @@ def ipc_batches(
 
 
 def stream_batches(
-    path: Any, *, name: str, mapping: ColumnMapping, batch_rows: int
+    path: Any, *, name: str, mapping: ColumnMapping, batch_rows: int, checked: bool = True
 ) -> Iterator[pa.RecordBatch]:
     """Yields the rows of an Arrow stream, `batch_rows` at a time, only mapped columns.
 
@@ -239,6 +266,7 @@ def stream_batches(
         name: what errors call it.
         mapping: POST column -> names in the input.
         batch_rows: the most rows of a batch.
+        checked: whether the columns must be those of posts.
 
     Raises:
         InputError: a column is missing or of another type.
@@ -246,7 +274,8 @@ def stream_batches(
     """
     with _broken_group(), _opened(path) as source:
         reader = pa.ipc.open_stream(source)
-        check_schema(reader.schema, name=name, mapping=mapping)
+        if checked:
+            check_schema(reader.schema, name=name, mapping=mapping)
         names = wanted_fields(reader.schema, mapping=mapping)
         for batch in reader:
             batch = batch.select(names)

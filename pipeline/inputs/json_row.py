@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sluice.pipeline.inputs.record_shapes import DEEP, MAX_DEPTH, NOT_UTF8, TOO_LONG
+from sluice.schemas.payloads.ids import EXACT
 
 _BLANKS = b" \t\r\n"  # JSON's white space
 
@@ -75,7 +76,7 @@ def decode(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise BadLineError("not_json", "nested too deeply") from None
     if not isinstance(row, dict):
-        raise BadLineError("not_object", _kind(row))
+        raise BadLineError("not_object", kind_of(row))
     return row
 
 
@@ -109,6 +110,29 @@ def id_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     if repeated or not isinstance(value, str) or not value.isprintable():
         return None
     return value
+
+
+def value_at(row: Mapping[str, Any], name: str) -> Any:
+    """Returns the value of a name as it stands, or as keys of nested objects; None where there is none."""
+    return _found(row, name)[0]
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a decoded value is a number."""
+    return isinstance(value, _Number)
+
+
+def is_exact_id(value: Any) -> bool:
+    """Returns false for a float that may stand for several ids.
+
+    >>> [is_exact_id(value) for value in ("1.5e18", _Number("1.5e+18"), _Number("12"), 1.5e18, None)]
+    [True, False, True, False, True]
+    """
+    if isinstance(value, float):
+        return abs(value) < EXACT or value != value
+    if not isinstance(value, _Number) or value.lstrip("-").isdigit():
+        return True
+    return abs(float(value)) < EXACT
 
 
 def _found(row: Mapping[str, Any], name: str) -> tuple[Any, bool]:
@@ -148,7 +172,8 @@ def _simple(value: Any) -> str:
     return "[]" if isinstance(value, list) else _text(value)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Returns what errors call a decoded value."""
     kinds = {bool: "a boolean", str: "a string", list: "an array", type(None): "null"}
     if isinstance(value, _Number):
         return "an integer" if value.lstrip("-").isdigit() else "a number"

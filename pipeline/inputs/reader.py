@@ -16,8 +16,9 @@ from sluice.pipeline.inputs.csv_records import (
     csv_schema,
     headed_csv,
 )
+from sluice.pipeline.inputs.first_records import check_first_records
 from sluice.pipeline.inputs.formats import Content
-from sluice.pipeline.inputs.inventory import InputFile, InputUnit, Inventory, TextPlace
+from sluice.pipeline.inputs.inventory import InputUnit, Inventory, TextPlace
 from sluice.pipeline.inputs.json_records import MAX_LINE_BYTES, JsonPlace, JsonRecords
 from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
@@ -32,7 +33,7 @@ from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads import columns
 from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
-from sluice.schemas.payloads.mapping import Sources
+from sluice.schemas.payloads.mapping import Sources, folder_keys, with_constants
 from sluice.schemas.post import POST
 
 
@@ -84,26 +85,18 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> tuple[str, ...]:
     """Returns what is odd about the files and costs no post, in lines for people.
 
     Args:
-        inventory: the files; only schemas of Parquet and Arrow files are read.
+        inventory: the files; of each the schema or the first records are read.
         options: how they will be read.
 
     Raises:
-        InputError: `read_unit` would refuse a file as a whole, or no file holds a byte.
+        InputError: `read_unit` would refuse a file as a whole, no file holds a byte, or see
+            `check_first_records`.
     """
     if not any(file.bytes for file in inventory.files):
         raise InputError(f"no posts in the input: {'; '.join(inventory.notes)}")
     mapping = id_mapping(options.columns, options.ids)
 
-    def check_one(file: InputFile) -> list[str]:
-        path = storage.join(inventory.root, file.path)
-        notes = arrow_files.check_columns(
-            path, name=file.path, format=file.format.content, mapping=mapping
-        )
-        return [f"{file.path}: {note}" for note in notes]
-
-    with_schemas = [f for f in inventory.files if f.format.has_schema and f.bytes]
-    notes = [note for found in storage.in_threads(check_one, with_schemas) for note in found]
-    return (*inventory.notes, *notes)
+    return (*inventory.notes, *check_first_records(inventory, mapping))
 
 
 class _Reading:
@@ -114,7 +107,8 @@ class _Reading:
         self._path = local_copies.fetch(path) if unit.kind == "whole" else path
         self._unit, self._options = unit, options
         self._row = unit.first_row
-        self._mapping = id_mapping(options.columns, options.ids)
+        mapping = id_mapping(options.columns, options.ids)
+        self._mapping = with_constants(mapping, folder_keys(path))
         self._origin = columns.Origin(unit.file, unit.path)
 
     def batches(self) -> Iterator[ReadBatch]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import msgspec
 
@@ -66,6 +67,51 @@ def _checked(column: str, given: Sources) -> tuple[Source, ...]:
                 f"input.columns.{column}: cannot be a constant, as each post has its own"
             )
     return sources
+
+
+def folder_keys(path: str) -> dict[str, str]:
+    """Returns the keys of the folders right above a file that are called `key=value`, as Hive writes them.
+
+    >>> folder_keys("/data/year=2023/lang=pt%2DBR/part-0.parquet")
+    {'year': '2023', 'lang': 'pt-BR'}
+    >>> folder_keys("/data/year=2023/posts/part-0.parquet")
+    {}
+    """
+    keys: dict[str, str] = {}
+    for folder in reversed(path.split("/")[:-1]):
+        key, sign, value = folder.partition("=")
+        if not sign or not key:
+            break
+        if value != "__HIVE_DEFAULT_PARTITION__":
+            keys = {key: unquote(value), **keys}
+    return keys
+
+
+def with_constants(mapping: ColumnMapping, constants: Mapping[str, str]) -> ColumnMapping:
+    """Returns a mapping in which a name that has a constant, but no value in a row, is the constant.
+
+    >>> mapping = column_mapping({"media": "", "source": ("site", "lang")})
+    >>> with_constants(mapping, {"lang": "en"})["source"]
+    ('site', 'lang', Constant(constant='en'))
+    """
+    if not constants:
+        return mapping
+    return {
+        column: tuple(
+            each
+            for source in sources
+            for each in (source, *_constant_for(column, source, constants))
+        )
+        for column, sources in mapping.items()
+    }
+
+
+def _constant_for(
+    column: str, source: Source, constants: Mapping[str, str]
+) -> tuple[Constant, ...]:
+    if column == "media" or not isinstance(source, str) or source not in constants:
+        return ()
+    return (Constant(constants[source]),)
 
 
 def source_names(sources: tuple[Source, ...]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
 from sluice.schemas.payloads.columns import READ_VERSION
+from sluice.schemas.payloads.mapping import folder_keys
 
 
 def part(job: Job) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def part(job: Job) -> dict[str, Any]:
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
         "columns": recipe.input.columns,
+        "folder_keys": folder_keys(storage.join(job.inventory.root, "")),
         "time_format": recipe.input.time_format,
         "ids": recipe.input.ids,
         "max_text_bytes": recipe.input.max_text_bytes,
