@@ -71,9 +71,9 @@ LABELS = pa.schema(
 )
 """One row per line that is not blank.
 
-`source_row` is its 0-based number, blank lines not counted; `post_id` is null where the line holds none. `label` is
-clean, exact_duplicate, near_duplicate, redelivered, template, spam, noise or malformed; `detail` is
-its kind: what an exact duplicate changed, the band that a near duplicate's similarity is in, how
+`source_row` is its 0-based number, blank lines not counted; `post_id` is null where the line holds none.
+`label` is clean, exact_duplicate, near_duplicate, redelivered, template, spam, noise or malformed; `detail`
+is its kind: what an exact duplicate changed, the band that a near duplicate's similarity is in, how
 a row is broken. `similarity` is the exact Jaccard index of the code-point 5-grams of the comparison
 texts of the post and of `duplicate_of`. A spam or template post may be a near duplicate of another.
 """
