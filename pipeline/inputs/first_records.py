@@ -28,6 +28,7 @@ from sluice.schemas.payloads.mapping import (
     source_names,
     with_constants,
 )
+from sluice.schemas.post import TIME_COLUMNS
 
 NUM_RECORDS: Final = 100
 """Records of a file that are looked at."""
@@ -180,7 +181,7 @@ def _is_usable(column: str, value: Any) -> bool:
     if column == "media":
         return isinstance(value, list) and all(isinstance(i, dict) or i is None for i in value)
     if json_row.is_number(value):
-        return column in ID_COLUMNS or column == "created_at"
+        return column in (*ID_COLUMNS, *TIME_COLUMNS)
     return isinstance(value, str)
 
 
