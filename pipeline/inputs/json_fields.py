@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sluice.pipeline.inputs.record_shapes import MAX_DEPTH
 from sluice.schemas.arrays import Bools, Int64s, Uint8s
-from sluice.schemas.kernel import BYTES, kernel, types
+from sluice.schemas.kernel import BYTES, kernel, load8, types
 
 NULL, STRING, ESCAPED, INTEGER, NUMBER, BOOLEAN, INFINITE, OBJECT, ARRAY = range(9)
 """Kinds of a value. NULL: not there, null or NaN; ESCAPED: a string with escapes; NUMBER: one with a
@@ -217,6 +217,8 @@ _PLAIN = np.zeros(
 )  # what a string holds but the quote, the backslash, control characters
 _PLAIN[0x20:] = 1
 _PLAIN[[0x22, 0x5C]] = 0
+_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+_QUOTES, _SLASHES, _BLANKS = (_ONES * np.uint64(byte) for byte in (0x22, 0x5C, 0x20))
 _HEX = np.full(256, 255, np.uint8)
 for _i, _c in enumerate(b"0123456789abcdef"):
     _HEX[_c] = _i
@@ -232,8 +234,15 @@ _PAIR = types.UniTuple(types.int64, 2)
 @kernel(_PAIR(BYTES, types.int64))
 def _string(data_B: Any, i: Any) -> Any:
     """Returns (the closing quote of the string whose first byte is at i, STRING or ESCAPED), or (-1, 0)."""
-    kind = np.int64(STRING)
+    kind, last = np.int64(STRING), len(data_B) - 8
     while True:
+        while i <= last:
+            word = load8(data_B, i)
+            quotes, slashes = word ^ _QUOTES, word ^ _SLASHES
+            ends = ((quotes - _ONES) & ~quotes) | ((slashes - _ONES) & ~slashes)
+            if (ends | ((word - _BLANKS) & ~word)) & _HIGHS:
+                break
+            i += 8
         while _PLAIN[data_B[i]]:
             i += 1
         c = data_B[i]
