@@ -92,6 +92,8 @@ def _looked_into(member: TarMember, name: str, depth: int) -> Iterator[Part | Le
         yield LeftOut(name, found.reason)
     elif found.format.content != "members":
         inner = FileFormat(content=found.format.content, encoding=found.format.encoding)
+        if not found.format.layers:
+            member.source.forget()
         yield Part(name, inner, source)
     elif depth:
         yield from _members(source, f"{name}/", depth - 1)

@@ -26,6 +26,7 @@ class Source:
     Args:
         read: gives at most so many bytes, none at the end.
         rewind: begins again from the first byte, or returns False where that cannot be.
+        forget: is called when nobody will rewind, so that nothing need be kept for it.
 
     Attributes:
         broken: whether a StreamBrokenError has been raised; the source has ended then.
@@ -33,8 +34,13 @@ class Source:
 
     closed = False  # pyarrow asks
 
-    def __init__(self, read: Callable[[int], bytes], rewind: Callable[[], bool] = lambda: False):
-        self._read, self._rewind = read, rewind
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        rewind: Callable[[], bool] = lambda: False,
+        forget: Callable[[], None] = lambda: None,
+    ):
+        self._read, self._rewind, self.forget = read, rewind, forget
         self._head = b""
         self._error: StreamBrokenError | None = None
         self.broken = False
@@ -146,4 +152,9 @@ def replayed(read: Callable[[int], bytes]) -> Source:
         place = 0
         return kept is not None
 
-    return Source(read_on, rewind)
+    def forget() -> None:
+        nonlocal kept
+        if kept is not None and place == len(kept):
+            kept = None
+
+    return Source(read_on, rewind, forget)
