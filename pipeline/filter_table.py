@@ -3,6 +3,7 @@
 A table is read as an Arrow file is, and cleaned by the function that phase clean calls.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ from sluice.pipeline.recipes.schema import Recipe
 from sluice.schemas.payloads import columns
 from sluice.schemas.post import POST
 from sluice.schemas.reject import REJECT
+
+_log = logging.getLogger(__name__)
 
 TABLE: Final = "table"
 """The `source_file` of posts that came from no file, and what errors call the table."""
@@ -135,7 +138,8 @@ def _parts(
 ) -> Iterator[tuple[pa.RecordBatch, list[Verdicts]]]:
     """Yields the malformed rows and the verdicts of a part of the table, in the order of the rows."""
     mapping = id_mapping(options.columns, options.ids)
-    arrow_files.check_schema(table.schema, name=TABLE, mapping=mapping)
+    for note in arrow_files.check_schema(table.schema, name=TABLE, mapping=mapping):
+        _log.warning("%s: %s", TABLE, note)
     table = table.select(arrow_files.wanted_fields(table.schema, mapping=mapping))
     first_row, origin = 0, columns.Origin(0, TABLE)
     for batch in table.to_batches(max_chunksize=options.batch_rows):

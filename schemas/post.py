@@ -62,7 +62,7 @@ DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
     "post_id": ("post_id", "id"),
     "text": (
         *("note_tweet.text", "note_tweet.note_tweet_results.result.text"),
-        *("extended_tweet.full_text", "full_text", "text", "body"),
+        *("extended_tweet.full_text", "full_text", "text", "body", "selftext"),
     ),
     "created_at": ("created_at", "created_utc", "createdAt", "timestamp", "published_at", "date"),
     "author_id": ("author_id", "author.id", "user_id", "user.id_str", "user.id", "author"),

@@ -66,6 +66,8 @@ def _checked(column: str, given: Sources) -> tuple[Source, ...]:
             raise InputError(
                 f"input.columns.{column}: cannot be a constant, as each post has its own"
             )
+    if any(isinstance(source, Constant) for source in sources[:-1]):
+        raise InputError(f"input.columns.{column}: what stands behind a constant has no effect")
     return sources
 
 

@@ -207,3 +207,12 @@ def test_errors_name_the_key() -> None:
         sluice.filter_table(cast("Any", [json.dumps({"id": 1})]), "default")
     with pytest.raises(RecipeError, match="no shipped recipe"):
         sluice.filter_table(MANY, "defualt")
+
+
+def test_a_column_of_no_use(caplog: pytest.LogCaptureFixture) -> None:
+    """An optional column that no post can have is left out, with one warning that names it."""
+    table = table_of(TEXT).append_column("source", pa.array([{"name": "web"}]))
+    parts = sluice.filter_table(table, "default")
+    assert parts.kept["source"].to_pylist() == [None]
+    assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["table"]
+    assert "column 'source' left out" in caplog.text

@@ -17,6 +17,10 @@ from sluice.schemas.payloads.mapping import Constant, Sources, column_mapping
             {"post_id": Constant("1")},
             "input.columns.post_id: cannot be a constant, as each post has its own",
         ),
+        (
+            {"source": (Constant("forum"), "site")},
+            "input.columns.source: what stands behind a constant has no effect",
+        ),
         ({"text": "media"}, "input.columns: text and media cannot be the same column"),
     ],
 )

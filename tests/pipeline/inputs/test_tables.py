@@ -165,7 +165,7 @@ def test_a_truncated_arrow_stream(tmp_path: Path) -> None:
     [
         (
             {"id": ["a"], "words": ["x"]},
-            "no column 'full_text' or 'text' or 'body' for text; it has id, words: "
+            "no column 'full_text' or 'text' or 'body' or 'selftext' for text; it has id, words: "
             'set input.columns.text = "..."',
         ),
         (
