@@ -22,7 +22,7 @@ class RepeatedChars(Filter, frozen=True, kw_only=True, tag="repeated_chars"):
     bound: ClassVar[str] = "max_run"
 
     max_run: Count = 20
-    min_share: Ratio = 0.05
+    min_share: Ratio = 0.1
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, the longest run or 0."""
