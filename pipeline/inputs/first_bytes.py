@@ -103,7 +103,7 @@ def look_into(source: Source, name: str) -> tuple[Found, Source]:
         source = pieces_source(decoded(source, codec=layer, block_bytes=HEAD_BYTES))
     head = source.peek(HEAD_BYTES)
     content, encoding, reason = _content(head, named)
-    is_empty = not head.removeprefix(MARK).strip()
+    is_empty = not (source.is_damaged or head.removeprefix(MARK).strip())
     format = content and FileFormat(layers=tuple(layers), content=content, encoding=encoding)
     return Found(format, reason, is_empty, window), source
 

@@ -58,6 +58,11 @@ class Source:
             self._head += data
         return self._head[:num_bytes]
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a break has been met, by looking or by reading."""
+        return self.broken or self._error is not None
+
     def read(self, num_bytes: int) -> bytes:
         """Returns at most so many bytes, none at the end."""
         if self._head:

@@ -179,6 +179,13 @@ def test_files_of_no_bytes(tmp_path: Path) -> None:
         check_inputs(find_inputs([str(tmp_path)]), ReadOptions())
 
 
+def test_a_damaged_file_is_not_called_empty(tmp_path: Path) -> None:
+    """A file of which nothing can be decoded has its dead letter, and no note that there is no record."""
+    packed = CODECS["bz2"](json_lines(0, 9))
+    written(tmp_path, {"a.json.bz2": packed[:-20], "b.json.gz": gzip.compress(b"")})
+    assert find_inputs([str(tmp_path)]).notes == ("1 file without a record: b.json.gz",)
+
+
 def test_notes_are_one_a_kind(tmp_path: Path) -> None:
     """Files that are misnamed in the same way are one note, with the first three names."""
     written(tmp_path, {f"{i}.jsonl.gz": json_lines(i, i + 1) for i in range(5)})
