@@ -347,12 +347,13 @@ def _or_else(first: Converted, other: Converted) -> Converted:
     open_N = np.asarray(first.values.is_null().to_numpy(zero_copy_only=False)) & ~first.bad_N
     if not open_N.any():
         return first
-    values = first.values, other.values
+    values, bad_N = (first.values, other.values), first.bad_N
     if values[0].type != values[1].type:  # times, one as text and one as another type
-        values = read_times(values[0])[0], read_times(values[1])[0]
+        (time, bad_time_N), (other_time, _) = map(read_times, values)
+        values, bad_N = (time, other_time), bad_N | bad_time_N
     return Converted(
         pc.if_else(pa.array(open_N), values[1], values[0]),
-        first.bad_N | (open_N & other.bad_N),
+        bad_N | (open_N & other.bad_N),
         first.not_utf8_N | (open_N & other.not_utf8_N),
         first.inexact_N | (open_N & other.inexact_N),
     )

@@ -125,9 +125,21 @@ def _checked(values: pa.Array) -> Converted:
     none_N = np.zeros(len(values), np.bool_)
     if is_valid(values):
         return Converted(values, none_N, none_N, none_N)
-    bad_N = np.array([not is_valid(values.take([row])) for row in range(len(values))])
+    bad_N = np.zeros(len(values), np.bool_)
+    bad_N[_not_utf8(values, 0)] = True
     nulled = values.take(pa.array(np.arange(len(values)), mask=bad_N))
     return Converted(nulled, bad_N, bad_N, none_N)
+
+
+def _not_utf8(values: pa.Array, first: int) -> list[int]:
+    """Returns the rows whose strings are not UTF-8, from row `first` on: a sound half is one call."""
+    if is_valid(values):
+        return []
+    if len(values) == 1:
+        return [first]
+    half, rows = len(values) // 2, np.arange(len(values))
+    ahead = _not_utf8(values.take(rows[:half]), first)
+    return ahead + _not_utf8(values.take(rows[half:]), first + half)
 
 
 def is_valid(values: Any) -> bool:
