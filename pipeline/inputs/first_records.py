@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from sluice.pipeline.inputs import arrow_files, byte_streams, json_row
-from sluice.pipeline.inputs.csv_records import headed_csv
+from sluice.pipeline.inputs.csv_records import CsvPlace, CsvRecords, headed_csv
 from sluice.pipeline.inputs.file_notes import some
 from sluice.pipeline.inputs.inventory import InputFile, Inventory
 from sluice.pipeline.inputs.json_records import JsonRecords
@@ -18,7 +18,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.globs import unreadable
 from sluice.schemas.errors import InputError, did_you_mean
 from sluice.schemas.payloads.columns import ID_COLUMNS
-from sluice.schemas.payloads.conversions import WANTED
+from sluice.schemas.payloads.conversions import WANTED, converted
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
     ColumnMapping,
@@ -111,8 +111,12 @@ def _found_in(path: str, file: InputFile, mapping: ColumnMapping) -> FirstRecord
                 pieces = byte_streams.as_utf8(pieces, encoding=part.format.encoding)
                 if part.format.content == "json":
                     return _of_objects(file.path, list(_objects(pieces)), mapping)
-                place, _ = headed_csv(pieces, content=part.format.content, name=file.path)
-                return FirstRecords(file.path, frozenset(place.names if place else ()))
+                place, pieces = headed_csv(pieces, content=part.format.content, name=file.path)
+                return (
+                    FirstRecords(file.path)
+                    if place is None
+                    else _of_csv(file.path, pieces, place, mapping)
+                )
     except (StreamBrokenError, json_row.BadLineError):  # the reader says what is wrong, where it is
         pass
     except OSError as error:
@@ -133,6 +137,27 @@ def _of_table(path: str, file: InputFile, mapping: ColumnMapping) -> FirstRecord
             inexact = first is not None and not all(map(is_exact_id, first.to_pylist()))
             float_id = source if inexact else ""
     return FirstRecords(file.path, names, tuple(notes), float_id)
+
+
+def _of_csv(
+    path: str, pieces: Iterator[bytes], place: CsvPlace, mapping: ColumnMapping
+) -> FirstRecords:
+    wanted = [name for name in source_names(mapping["post_id"]) if name in place.names]
+    records = CsvRecords(
+        pieces,
+        place=place,
+        wanted=wanted,
+        max_line_bytes=_BLOCK_BYTES,
+        max_records=NUM_RECORDS,
+    )
+    block = next((block for block in records if not isinstance(block, str)), None)
+    inexact = [
+        name
+        for name in wanted
+        if block is not None
+        and converted("post_id", block.rows.column(name), untyped=True).inexact_N.any()
+    ]
+    return FirstRecords(path, frozenset(place.names), float_id=inexact[0] if inexact else "")
 
 
 def _fields_of(fields: Any, inside: str) -> Iterator[str]:

@@ -89,7 +89,7 @@ def test_what_is_no_mapping_to_nothing(tmp_path: Path, source: Sources) -> None:
     check(tmp_path, columns={"source": source})
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "json", "parquet", "arrow"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_ids_that_were_floats(tmp_path: Path, kind: str) -> None:
     """Ids as floats of 2**53 or more are refused with column and remedy; smaller ones are exact."""
     path = write(tmp_path, [{"id": 1.5e18, "text": "x"}], kind)
