@@ -187,16 +187,15 @@ class CsvRecords:
         rows = pa.RecordBatch.from_arrays(columns, names)
         line_feeds = np.flatnonzero(np.frombuffer(block[: found.at], np.uint8) == 0x0A)
         line_M: Int64s = self.place.line + np.searchsorted(line_feeds, found.starts_R[at_M])
-        faults = [self._fault(found, row) for row in np.flatnonzero(~whole_R).tolist()]
+        bad_M = np.flatnonzero(~whole_R)
+        shapes, numbers = found.shapes_R[bad_M].tolist(), found.num_fields_R[bad_M].tolist()
+        faults = list(map(self._fault, bad_M.tolist(), shapes, numbers))
         return CsvBlock(len(found.starts_R), rows, at_M, line_M, faults)
 
-    def _fault(self, found: Records, row: int) -> Fault:
-        shape, number = found.shapes_R[row], found.num_fields_R[row]
+    def _fault(self, row: int, shape: int, number: int) -> Fault:
         if shape == csv_scan.TOO_LONG:
             return Fault(row, "line_too_long")
-        detail = _DETAILS.get(
-            int(shape), f"{number} fields, the header has {len(self.place.names)}"
-        )
+        detail = _DETAILS.get(shape, f"{number} fields, the header has {len(self.place.names)}")
         return Fault(row, "not_csv", detail)
 
     def _moved(self, block: bytes, at: int) -> bytes:

@@ -287,3 +287,31 @@ def test_json_that_breaks_readers(bad: str, tmp_path: Path) -> None:
     """Depth, digits, keys: the line is a dead letter, and the post after it is read."""
     (tmp_path / "a.jsonl").write_text(bad + '\n{"id":"2","text":"y"}\n')
     assert read(tmp_path / "a.jsonl") == (1, 1)
+
+
+TEXTS = {
+    "an array without an end": (b'[{"id":"1","text":"x"},', b"[" * 8),
+    "a string without an end": (b'[{"id":"1","text":"x"},{"text":"', b"xxxxxxxx"),
+    "objects that break at once": (b'{"id":"1","text":"x"}{"id":"2"}', b'{"x" {"x" '),
+    "lines that nest": (b'[{"id":"1","text":"x"},', b'{"x":[\n'),
+    "a CSV of one quote": (b'id,text\n1,x\n"', b"xxxxxxxx"),
+    "a CSV of quotes": (b"id,text\n1,x\n", b'""""""""'),
+    "a CSV of one line": (b"id,text\n1,x\n", b",,,,,,,,"),
+    "quotes that never fit": (b"id,text\n1,x\n", b'"""a\n'),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_text_that_never_ends_well(kind: str, tmp_path: Path) -> None:
+    """Records that are broken to the last byte cost time by their bytes, and the sound one is read."""
+    head, repeated = TEXTS[kind]
+    path = tmp_path / ("a.csv" if b"id,text" in head else "a.json")
+    seconds = []
+    for num_bytes in (250_000, 1_000_000):
+        path.write_bytes(head + repeated * (num_bytes // len(repeated)))
+        start = time.process_time()
+        posts, rejected = read(path)
+        seconds.append(time.process_time() - start)
+        assert posts >= 1
+        assert rejected >= 1
+    assert seconds[1] < 12 * seconds[0] + 1
