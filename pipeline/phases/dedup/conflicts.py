@@ -22,10 +22,7 @@ KEPT = (
     'all were kept. Where ids count within a file set input.ids = "per_file"; '
     'dedup.id_conflicts = "drop" keeps one post of each id'
 )
-DROPPED = (
-    "they were dropped (dedup.id_conflicts). Where ids count within a file set "
-    'input.ids = "per_file"'
-)
+DROPPED = 'dropped (dedup.id_conflicts). Where ids count within a file set input.ids = "per_file"'
 
 
 def conflict_warning(job: Job, results: Results) -> str | None:
@@ -34,8 +31,9 @@ def conflict_warning(job: Job, results: Results) -> str | None:
     if not posts:
         return None
     became = DROPPED if job.recipe.dedup.id_conflicts == "drop" else KEPT
+    have = "post has" if posts == 1 else "posts have"
     where = _example(job, results)
-    return f"ids: {posts:,} posts have the id of another post and an unlike text{where}; {became}"
+    return f"ids: {posts:,} {have} the id of another post and an unlike text{where}; {became}"
 
 
 def _example(job: Job, results: Results) -> str:

@@ -115,7 +115,13 @@ def contract_file(folder: Path, path: Path) -> ContractFile:
     return ContractFile(path=name, bytes=path.stat().st_size, sha256="")
 
 
-def write_output(folder: Path, shards: list[list[list[Part]]], leftover: list[list[Part]]) -> Path:
+def write_output(
+    folder: Path,
+    shards: list[list[list[Part]]],
+    leftover: list[list[Part]],
+    *,
+    shared_ids: int = 0,
+) -> Path:
     """Writes as much of an output as an export reads."""
     folder.mkdir()
     written = []
@@ -145,6 +151,7 @@ def write_output(folder: Path, shards: list[list[list[Part]]], leftover: list[li
         files=[contract_file(folder, path) for path in sorted(folder.glob("*/*"))],
     )
     manifest.phases.tokens.shard.leftover.tokens = outside
+    manifest.phases.dedup.resolve.shared_ids = shared_ids
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     (folder / COMPLETED).write_text("")
     return folder
@@ -255,6 +262,18 @@ def test_copies_that_are_cut_otherwise_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "to").exists()
     exported_sequences = export(str(output), "megatron", str(tmp_path / "to"), items="sequences")
     assert exported_sequences.counts == ExportCounts(4, 20)
+
+
+def test_cut_posts_that_share_an_id_are_refused(tmp_path: Path) -> None:
+    """Pieces of equal lengths may be of two posts of one id: they are not put together by guess."""
+    other = [Piece("x", 0, [4] * 8)], [Piece("x", 1, [3, 2])]
+    sequences = one_by_one(FIRST, SECOND, *other)
+    output = write_output(tmp_path / "out", [sequences], [], shared_ids=1)
+    with pytest.raises(OutputError, match=r"post 'x' is in several documents .* of several posts"):
+        exported(output, tmp_path / "to")
+    uncut = one_by_one(FIRST, SECOND, [Piece("y", 0, [4])], [Piece("y", 0, [3])])
+    output = write_output(tmp_path / "whole", [uncut], [], shared_ids=1)
+    assert exported(output, tmp_path / "whole-to") == [[*[5] * 8, 6, 2], [4], [3]]
 
 
 @pytest.fixture

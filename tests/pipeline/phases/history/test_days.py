@@ -122,6 +122,20 @@ def report(output: Path) -> dict[str, Any]:
     return json.loads((output / "report" / "report.json").read_text())
 
 
+def test_an_id_of_an_earlier_day_with_an_unlike_text(tmp_path: Path, job: Job) -> None:
+    """It is a conflict of ids: the post is kept, and the warning names the day of the other one."""
+    days = Days(tmp_path, job)
+    days.write(1, {"a": BASE})
+    days.write(2, {"a": "bread rises slowly in a cold kitchen and nobody minds", "b": BASE})
+    days.run(1)
+    second = days.run(2)
+    assert fates(second) == {"b": ("exact", "a", "history 2026-03-01")}
+    assert kept(second) == {"a"}
+    (told,) = (w for w in report(second)["warnings"] if w.startswith("ids: 1 post has the id"))
+    assert "as 'a', kept by an earlier run of 2026-03-01, and at " in told
+    assert cli.main(["verify", str(second)]) == 0
+
+
 def test_the_second_day_drops_what_the_first_kept(
     days: Days, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
 ) -> None:
