@@ -26,9 +26,8 @@ def lines(job: Job) -> dict[tuple[str, int], bytes]:
     """Every line that is not blank, by file and row."""
     found = {}
     for path in sorted(job.sample.glob("posts-*.jsonl.gz")):
-        for row, line in enumerate(gzip.decompress(path.read_bytes()).split(b"\n")):
-            if line.strip():
-                found[path.name, row] = line
+        records = filter(bytes.strip, gzip.decompress(path.read_bytes()).split(b"\n"))
+        found.update({(path.name, row): line for row, line in enumerate(records)})
     return found
 
 
@@ -297,14 +296,14 @@ def test_nothing_kept_is_a_report_not_a_crash(job: Job, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"])
-def test_an_empty_input_is_no_error(job: Job, tmp_path: Path, content: bytes) -> None:
-    """A quiet hour's file without a post makes an output that balances and verifies."""
+def test_an_empty_input_says_so(
+    job: Job, tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An input without any post is an error that says so, with a frozen tokenizer too."""
     (tmp_path / "quiet.jsonl").write_bytes(content)
     frozen = f"vocabulary.tokenizer={job.tokenizer}"
-    output = tmp_path / "out"
-    assert run(job, output, "--set", frozen, inputs=str(tmp_path / "quiet.jsonl")) == 0
-    assert json.loads((output / "report" / "report.json").read_text())["posts"]["read"] == 0
-    assert cli.main(["verify", str(output)]) == 0
+    assert run(job, tmp_path / "out", "--set", frozen, inputs=str(tmp_path / "quiet.jsonl")) == 2
+    assert "no posts in the input: 1 file without a record: quiet.jsonl" in caplog.text
 
 
 def test_normal_form_of_what_is_kept(job: Job) -> None:
