@@ -27,7 +27,7 @@ from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 
-FORMAT = 7
+FORMAT = 8
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 _INPUTS = {"phase": "inputs", "format": 5, "sluice": "0.1.0"}
 """Begins the hash of the inputs, as version 0.1 wrote it: outputs and histories know their inputs by it."""
