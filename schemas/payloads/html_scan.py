@@ -19,6 +19,7 @@ from sluice.schemas.payloads.html_elements import (
     QUOTE_LINK,
     SPECIAL,
 )
+from sluice.schemas.payloads.shortened_links import has_ellipsis, is_shortened
 
 
 class ScannedHtml(NamedTuple):
@@ -138,72 +139,20 @@ def _reference(data_B: Any, i: Any, end: Any, names_B: Any, starts_K1: Any, code
     return codes_K[name], j + 1
 
 
-@kernel(types.boolean(types.uint8[::1], types.int64, types.int64, *_TEXTS))
-def _starts_with(out_B: Any, first: Any, stop: Any, data_B: Any, i: Any, end: Any) -> Any:
-    """Returns whether the bytes at i begin with those of a text."""
-    if stop - first > end - i:
-        return False
-    k = np.int64(0)
-    while k < stop - first and out_B[first + k] == data_B[i + k]:
-        k += 1
-    return k == stop - first
-
-
-@kernel(types.int64(*_TEXTS, types.int64))
-def _after(data_B: Any, i: Any, end: Any, which: Any) -> Any:
-    """Returns where an address goes on after its scheme (0) or www. (1), if it has that."""
-    if which == 1:
-        if end - i > 4 and data_B[i] == 0x77 and data_B[i + 1] == 0x77 and data_B[i + 2] == 0x77:
-            return i + 4 if data_B[i + 3] == 0x2E else i
-        return i
-    j = i
-    for c in (0x68, 0x74, 0x74, 0x70):
-        if j >= end or data_B[j] != c:
-            return i
-        j += 1
-    if j < end and data_B[j] == 0x73:
-        j += 1
-    for c in (0x3A, 0x2F, 0x2F):
-        if j >= end or data_B[j] != c:
-            return i
-        j += 1
-    return j
-
-
 @kernel(types.int64(types.uint8[::1], types.int64, types.int64, *_TEXTS))
 def _whole_link(out_B: Any, first: Any, stop: Any, data_B: Any, i: Any, end: Any) -> Any:
     """Puts the address for a label that is it, shortened; returns where the label ends, -1 to refuse."""
     at = first
     while at < stop and (out_B[at] == 0x20 or out_B[at] == 0x0A):
         at += 1
-    shown = stop
-    if (
-        stop - at >= 3
-        and out_B[stop - 1] == 0x2E
-        and out_B[stop - 2] == 0x2E
-        and out_B[stop - 3] == 0x2E
-    ) or (
-        stop - at >= 3
-        and out_B[stop - 3] == 0xE2
-        and out_B[stop - 2] == 0x80
-        and out_B[stop - 1] == 0xA6
-    ):
-        shown = stop - 3
-    if shown in (stop, at):
-        return stop
-    bare = _after(data_B, i, end, np.int64(0))
-    if not (
-        _starts_with(out_B, at, shown, data_B, i, end)
-        or _starts_with(out_B, at, shown, data_B, bare, end)
-        or _starts_with(out_B, at, shown, data_B, _after(data_B, bare, end, np.int64(1)), end)
-    ):
-        for k in range(i, end):
-            if data_B[k] == 0x26:
-                return np.int64(-1)
+    if not has_ellipsis(out_B, at, stop):
         return stop
     for k in range(i, end):
         if data_B[k] == 0x26:  # a reference in an address
             return np.int64(-1)
+    if not is_shortened(out_B, at, stop, data_B, i, end):
+        return stop
+    for k in range(i, end):
         out_B[at + k - i] = data_B[k]
     return at + end - i
 
