@@ -28,6 +28,7 @@ from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.pipeline.units.recovery import invalidating_damaged
 from sluice.schemas.compile_ahead import compile_kernels
 from sluice.schemas.counts import ScorePhase
+from sluice.schemas.payloads.known_formats import ROWS
 from sluice.schemas.report import Report
 
 
@@ -52,6 +53,11 @@ def run(
     compile_kernels(told.info)
     num_bytes = sum(file.bytes for file in job.inventory.files)
     told.info("%d input files, %s", len(job.inventory.files), size(num_bytes))
+    if job.inventory.formats.keys() != {ROWS}:
+        told.info(
+            "files by format: %s",
+            ", ".join(f"{name}: {n}" for name, n in job.inventory.formats.items()),
+        )
     for note in notes:
         told.info("note: %s", note)
     with (

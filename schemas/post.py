@@ -1,7 +1,9 @@
 """POST: the Arrow schema of a post, the row that every stage before the tokens works on."""
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from sluice.schemas.arrays import Int32s, Int64s
 
 MEDIA = pa.list_(
     pa.struct([("kind", pa.string()), ("key", pa.string()), ("alt_text", pa.string())])
@@ -19,6 +21,15 @@ POST = pa.schema(
         pa.field("source", pa.string()),
         pa.field("edited_at", pa.timestamp("us", tz="UTC")),
         pa.field("media", MEDIA),
+        pa.field("platform", pa.string()),
+        pa.field("root_id", pa.string()),
+        pa.field("quoted_id", pa.string()),
+        pa.field("reposted_id", pa.string()),
+        pa.field("like_count", pa.int64()),
+        pa.field("repost_count", pa.int64()),
+        pa.field("reply_count", pa.int64()),
+        pa.field("quote_count", pa.int64()),
+        pa.field("view_count", pa.int64()),
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("source_row", pa.int64(), nullable=False),
         pa.field("source_line", pa.int64()),
@@ -31,21 +42,45 @@ POST = pa.schema(
 `source_file` is relative to the longest common folder of the inputs, `source_row` the 0-based ordinal of the
 record in it, `source_line` the 0-based line that the record begins in, null where the file has no lines, and
 `source_item` the post's place in its record, 0 where that is one post.
-`row_key` = file index << 40 | ordinal of the post in its file, files in the order of `source_file`.
-`row_key` is the order of a run: unique, and independent of how the input was cut into units.
+`row_key` = file index << 40 | place of the post in its file (see `row_keys`), files in the order of
+`source_file`. It is the order of a run: unique, and independent of how the input was cut into units.
 """
 
 ROW_BITS = 40
-"""Bits of `row_key` that hold the row; 2**24 files of 2**40 rows."""
+"""Bits of `row_key` that hold the place in the file: 2**24 files of 2**39 records."""
+ITEM_BITS = 12
+"""Bits of the place that hold `source_item`, in files whose records give many posts."""
+MAX_ITEMS = 1 << ITEM_BITS
+"""Posts of a record at most."""
+MAX_RECORDS_OF_MANY = 1 << (ROW_BITS - 1 - ITEM_BITS)
+"""Records of a file at most, where each may give many posts."""
+_MANY = 1 << (ROW_BITS - 1)  # set in the keys of files whose records give many posts
+
+
+def row_keys(file: int, row_N: Int64s, item_N: Int32s | None = None) -> pa.UInt64Array:
+    """Returns (N,) uint64, the row keys of posts of a file: their record, and their place in it if given.
+
+    >>> row_keys(0, np.array([5, 6])).to_pylist()
+    [5, 6]
+    >>> keys = row_keys(3, np.array([5, 5]), np.array([0, 1], np.int32))
+    >>> source_rows(keys).to_pylist(), keys[0].as_py() < keys[1].as_py()
+    ([5, 5], True)
+    """
+    place_N = row_N.astype(np.uint64)
+    if item_N is not None:
+        place_N = np.uint64(_MANY) | place_N << np.uint64(ITEM_BITS) | item_N.astype(np.uint64)
+    return pa.array(np.uint64(file) << np.uint64(ROW_BITS) | place_N, pa.uint64())
 
 
 def source_rows(row_keys: pa.UInt64Array) -> pa.UInt64Array:
-    """Returns the row of each `row_key` in its file.
+    """Returns the record of each `row_key` in its file.
 
     >>> source_rows(pa.array([7, (3 << ROW_BITS) | 5], pa.uint64())).to_pylist()
     [7, 5]
     """
-    return pc.bit_wise_and(row_keys, pa.scalar((1 << ROW_BITS) - 1, pa.uint64()))
+    place_N = np.asarray(row_keys) & np.uint64(_MANY - 1)
+    many_N = np.asarray(row_keys) & np.uint64(_MANY) != 0
+    return pa.array(np.where(many_N, place_N >> np.uint64(ITEM_BITS), place_N), pa.uint64())
 
 
 PLACE_COLUMNS = ("source_file", "source_row", "source_line", "source_item")
@@ -57,8 +92,15 @@ INPUT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, "row_ke
 TIME_COLUMNS = ("created_at", "edited_at")
 """Those of them that are times."""
 
+COUNT_COLUMNS = ("like_count", "repost_count", "reply_count", "quote_count", "view_count")
+"""Those of them that are counts."""
+
+PAYLOAD_COLUMNS = ("platform", "root_id", "quoted_id", "reposted_id", *COUNT_COLUMNS)
+"""Those that payloads of platforms have: in other inputs they are null, unless the mapping has them."""
+
 DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in INPUT_COLUMNS},
+    **dict.fromkeys(PAYLOAD_COLUMNS, ()),
     "post_id": ("post_id", "id"),
     "text": (
         *("note_tweet.text", "note_tweet.note_tweet_results.result.text"),

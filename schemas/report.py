@@ -85,10 +85,12 @@ class InputReport(ReadTally):
 
     Attributes:
         files: of the input, empty ones included.
+        formats: payload format, or "rows" -> files.
         notes: what is odd about a file and costs no post: an extension that does not fit, an empty file.
     """
 
     files: int = 0
+    formats: Table = {}
     notes: list[str] = []
 
     def check(self, posts: PostReport) -> None:

@@ -19,6 +19,7 @@ from sluice.pipeline.storage.globs import unreadable
 from sluice.schemas.errors import InputError, did_you_mean
 from sluice.schemas.payloads.columns import ID_COLUMNS
 from sluice.schemas.payloads.conversions import WANTED, converted
+from sluice.schemas.payloads.known_formats import ROWS
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
     ColumnMapping,
@@ -57,7 +58,8 @@ def check_first_records(inventory: Inventory, mapping: ColumnMapping) -> tuple[s
     """Returns notes on columns that are left out, each once with the first files.
 
     Args:
-        inventory: the files; all schemas are read, and texts until all names of the mapping are found.
+        inventory: the files, of which payloads of a known format are not looked at; all schemas are read, and
+            texts until all names of the mapping are found.
         mapping: POST column -> where it is read from.
 
     Raises:
@@ -85,7 +87,7 @@ def check_first_records(inventory: Inventory, mapping: ColumnMapping) -> tuple[s
 
 
 def _rounds(inventory: Inventory) -> Iterator[Sequence[InputFile]]:
-    files = [file for file in inventory.files if file.bytes]
+    files = [file for file in inventory.files if file.bytes and file.payload == ROWS]
     for first in range(0, len(files), _FILES):
         yield files[first : first + _FILES]
 

@@ -4,6 +4,7 @@ A unit is a piece of one file that a worker reads alone. How files are cut does 
 read: rows are numbered by their place in the file.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -26,12 +27,14 @@ from sluice.pipeline.inputs.json_records import (
 )
 from sluice.pipeline.inputs.jsonl_scan import records_in_lines
 from sluice.pipeline.inputs.names import is_data_name
+from sluice.pipeline.inputs.payload_recognition import recognised
 from sluice.pipeline.inputs.sources import file_source
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.files import Entry
 from sluice.pipeline.storage.globs import Matches, common_folder, find, relative, unreadable
 from sluice.pipeline.storage.sealed import file_digest
 from sluice.schemas.errors import InputError
+from sluice.schemas.payloads.known_formats import AUTO, ROWS
 from sluice.schemas.post import ROW_BITS
 
 Identity = Literal["sha256", "listing"]
@@ -58,6 +61,7 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
         modified_ns: the last change as listed, nanoseconds since 1970; 0 where there is a sha256.
         format: what it is.
         window_bytes: memory that decoding it takes beyond what any file takes, about.
+        payload: the payload format of its records, or "rows".
     """
 
     path: str
@@ -66,6 +70,7 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
     modified_ns: int = 0
     format: FileFormat
     window_bytes: int = 0
+    payload: str = ROWS
 
     @property
     def identity(self) -> tuple[str, int, str]:
@@ -91,6 +96,11 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[InputFile, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def formats(self) -> dict[str, int]:
+        """Payload format, or "rows" -> how many files are of it."""
+        return dict(sorted(Counter(file.payload for file in self.files).items()))
+
 
 TextPlace = JsonPlace | CsvPlace
 """Where the piece of a text begins, and how its records are written."""
@@ -113,6 +123,7 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
         group_rows: rows of each group, for kind groups.
         blocks: what is decoded of a compressed file, for kind blocks.
         bytes: about what is read from disk.
+        payload: the file's.
     """
 
     file: int
@@ -126,9 +137,12 @@ class InputUnit(msgspec.Struct, frozen=True, kw_only=True):
     group_rows: tuple[int, ...] = ()
     blocks: Blocks | None = None
     bytes: int
+    payload: str = ROWS
 
 
-def find_inputs(patterns: Sequence[str], *, identity: Identity = "sha256") -> Inventory:
+def find_inputs(
+    patterns: Sequence[str], *, identity: Identity = "sha256", payload: str = AUTO
+) -> Inventory:
     """Finds the files that patterns name, and what tells each from another of its name.
 
     Args:
@@ -139,6 +153,8 @@ def find_inputs(patterns: Sequence[str], *, identity: Identity = "sha256") -> In
         identity: sha256 reads all bytes of all files once; listing believes the size and the time of
             the last change that the filesystem lists, and reads the first bytes of each, which say what
             it is.
+        payload: the payload format of files of JSON, "rows", or "auto", with which each says by its first
+            records what it is.
 
     Raises:
         InputError: a pattern finds no file, a file cannot be read, or one that is named outright is no data.
@@ -155,7 +171,7 @@ def find_inputs(patterns: Sequence[str], *, identity: Identity = "sha256") -> In
         raise InputError(f"{len(described)} input files: at most {1 << (64 - ROW_BITS)} in one run")
     root = common_folder([file.entry.path for file in described])
     files = sorted(
-        storage.in_threads(partial(_input_file, root, identity), described),
+        storage.in_threads(partial(_input_file, root, identity, payload), described),
         key=lambda file: file.path,
     )
     notes = file_notes(
@@ -212,7 +228,7 @@ def _found(entry: Entry) -> Found:
         raise unreadable(entry.path, error) from None
 
 
-def _input_file(root: str, identity: Identity, described: _Described) -> InputFile:
+def _input_file(root: str, identity: Identity, payload: str, described: _Described) -> InputFile:
     entry, found = described
     size, sha256, modified_ns = entry.bytes, "", entry.mtime_ns
     if identity == "sha256":
@@ -228,7 +244,21 @@ def _input_file(root: str, identity: Identity, described: _Described) -> InputFi
         modified_ns=modified_ns,
         format=found.format,
         window_bytes=found.window_bytes,
+        payload=_payload(entry, found.format, payload),
     )
+
+
+def _payload(entry: Entry, format: FileFormat, payload: str) -> str:
+    """Returns the payload format of a file's records, or "rows"."""
+    if not entry.bytes or format.content not in ("json", "members"):
+        return ROWS
+    if payload != AUTO:
+        return payload
+    try:
+        with storage.open_input(entry.path) as file:
+            return recognised(file_source(file), format)
+    except OSError as error:
+        raise unreadable(entry.path, error) from None
 
 
 def cut(inventory: Inventory, *, unit_bytes: int = UNIT_BYTES) -> list[InputUnit]:
@@ -265,7 +295,14 @@ def _cut_file(
 ) -> Iterator[InputUnit]:
     size = file.bytes
     whole = InputUnit(
-        file=index, path=file.path, format=file.format, kind="whole", start=0, stop=size, bytes=size
+        file=index,
+        path=file.path,
+        format=file.format,
+        kind="whole",
+        start=0,
+        stop=size,
+        bytes=size,
+        payload=file.payload,
     )
     if file.format == FileFormat(content="json"):
         return _cut_json(whole, path, unit_bytes)

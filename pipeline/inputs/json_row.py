@@ -103,6 +103,29 @@ def plain_line(row: dict[str, Any], names: Sequence[str], *, required: Collectio
     return ("{" + ",".join(pairs) + "}").encode()
 
 
+def whole_line(row: Mapping[str, Any]) -> bytes:
+    """Returns all of a decoded line, as the compiled reader takes it.
+
+    Of a key that is repeated the last value stays, and no key that is written with escapes.
+
+    Raises:
+        BadLineError: it is nested too deeply.
+    """
+    try:
+        return _whole(row).encode()
+    except RecursionError:
+        raise BadLineError("not_json", "nested too deeply") from None
+
+
+def _whole(value: Any) -> str:
+    if isinstance(value, dict):
+        keys = ((json.dumps(key, ensure_ascii=False), v) for key, v in value.items())
+        return "{" + ",".join(f"{k}:{_whole(v)}" for k, v in keys if "\\" not in k) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_whole, value)) + "]"
+    return _text(value)
+
+
 def id_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """Returns the id of a line that is a dead letter, where it has a sound one."""
     found = (_found(row, name) for name in names)

@@ -5,7 +5,7 @@ standard library says how), or has keys that are repeated or written with escape
 again with plain keys, and read by the same kernels, so that a value is converted in one way only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,8 @@ from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
 from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
-from sluice.schemas.payloads.columns import ID_COLUMNS, Fault, RawPosts, coalesce
+from sluice.schemas.payloads.columns import ID_COLUMNS, Fault, RawPosts, coalesce, raw_type
+from sluice.schemas.payloads.conversions import counts_of
 from sluice.schemas.payloads.ids import ids_of_floats
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
@@ -46,13 +47,13 @@ from sluice.schemas.payloads.mapping import (
     names_of,
     source_names,
 )
-from sluice.schemas.post import MEDIA, TIME_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, MEDIA, TIME_COLUMNS
 
 _MEDIA_NAMES = tuple(field.name for field in MEDIA.value_type)
 _MEDIA_PATHS = paths_of(_MEDIA_NAMES)
 
 
-class _Column(NamedTuple):
+class ValueColumn(NamedTuple):
     """A POST column of N lines: its values, where one is there that it cannot take, and why not.
 
     Attributes:
@@ -102,7 +103,7 @@ class JsonLines:
         refused_N = np.sort(np.concatenate([others_N, whole_N[~fields.read_N]]))
         if len(refused_N):
             again, more = self._one_by_one(lines, refused_N)
-            raw, faults = _joined([raw, again]), faults + more
+            raw, faults = joined_rows([raw, again]), faults + more
         faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
         return raw._replace(source_row_N=raw.source_row_N + first_row), faults
 
@@ -144,18 +145,20 @@ class JsonLines:
             return raw, []
         keep = pa.array(~bad_N)
         kept = {name: array.filter(keep) for name, array in values.items()}
-        faults = [_fault(columns, int(lines_N[i]), i) for i in np.flatnonzero(bad_N).tolist()]
+        faults = [type_fault(columns, int(lines_N[i]), i) for i in np.flatnonzero(bad_N).tolist()]
         return RawPosts(kept, lines_N[~bad_N], raw.counts), faults
 
-    def _column(self, fields: Fields, column: str) -> _Column:
+    def _column(self, fields: Fields, column: str) -> ValueColumn:
         sources = self._mapping[column]
         places = [self._places[name] for name in source_names(sources)]
         n = fields.kinds_PN.shape[1]
         if not places:
             none_N = np.zeros(n, np.bool_)
-            found = _Column(pa.nulls(n, _type_of(column)), none_N, none_N, np.zeros(n, np.uint8), 0)
+            found = ValueColumn(
+                pa.nulls(n, raw_type(column)), none_N, none_N, np.zeros(n, np.uint8), 0
+            )
         else:
-            found = _converted(column, fields.data, first_values(fields, places))
+            found = column_of(column, fields.data, first_values(fields, places))
         constant = constant_of(sources)
         if constant is None:
             return found
@@ -163,7 +166,8 @@ class JsonLines:
         return found._replace(values=filled)
 
 
-def _fault(columns: dict[str, _Column], line: int, i: int) -> Fault:
+def type_fault(columns: Mapping[str, ValueColumn], line: int, i: int) -> Fault:
+    """Returns why the values of a row are no post: its id or its text is of another type."""
     name = "post_id" if columns["post_id"].bad_N[i] else "text"
     found = columns[name]
     post_id = None if name == "post_id" else columns["post_id"].values[i].as_py() or None
@@ -172,11 +176,8 @@ def _fault(columns: dict[str, _Column], line: int, i: int) -> Fault:
     return Fault(line, "wrong_type", f"{name} is {KIND_NAMES[found.kinds_N[i]]}", post_id)
 
 
-def _type_of(column: str) -> pa.DataType:
-    return MEDIA if column == "media" else pa.string()
-
-
-def _converted(column: str, data: bytes, values: FieldValues) -> _Column:
+def column_of(column: str, data: bytes, values: FieldValues) -> ValueColumn:
+    """Returns values as those of a POST column."""
     if column == "media":
         return _media(data, values)
     kinds_N = values.kinds_N
@@ -185,12 +186,14 @@ def _converted(column: str, data: bytes, values: FieldValues) -> _Column:
         wanted_N |= (kinds_N == INTEGER) | (kinds_N == NUMBER)
     if column in ID_COLUMNS:
         return _ids(data, values, wanted_N)
+    if column in COUNT_COLUMNS:
+        return _counts(data, values, wanted_N)
     texts = strings(data, values, wanted_N)
     bad_N = (kinds_N != NULL) & ~wanted_N
-    return _Column(texts.texts, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, texts.replaced)
+    return ValueColumn(texts.texts, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, texts.replaced)
 
 
-def _ids(data: bytes, values: FieldValues, is_text_N: Bools) -> _Column:
+def _ids(data: bytes, values: FieldValues, is_text_N: Bools) -> ValueColumn:
     """Returns ids; integers are their digits, other numbers are taken where they are whole and exact."""
     kinds_N = values.kinds_N
     whole_N = kinds_N == INTEGER
@@ -207,22 +210,31 @@ def _ids(data: bytes, values: FieldValues, is_text_N: Bools) -> _Column:
         others, odd_N, inexact_N = ids_of_floats(floats_N)
         ids, bad_N = coalesce([ids, others]), bad_N & ~number_N | odd_N | inexact_N
         bad_N |= kinds_N == INFINITE
-    return _Column(ids, bad_N, inexact_N, kinds_N, texts.replaced)
+    return ValueColumn(ids, bad_N, inexact_N, kinds_N, texts.replaced)
 
 
-def _media(data: bytes, values: FieldValues) -> _Column:
+def _counts(data: bytes, values: FieldValues, is_text_N: Bools) -> ValueColumn:
+    """Returns whole numbers, which may be written as texts."""
+    kinds_N = values.kinds_N
+    wanted_N = is_text_N | (kinds_N == INTEGER)
+    counts, bad_N = counts_of(strings(data, values, wanted_N).texts)
+    bad_N |= (kinds_N != NULL) & ~wanted_N
+    return ValueColumn(counts, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, 0)
+
+
+def _media(data: bytes, values: FieldValues) -> ValueColumn:
     """Returns lists of objects with MEDIA's fields; a list with anything else in it is bad."""
     n = len(values.kinds_N)
     bad_N = (values.kinds_N != NULL) & (values.kinds_N != ARRAY)
     none_N = np.zeros(n, np.bool_)
     if not (values.kinds_N == ARRAY).any():
-        return _Column(pa.nulls(n, MEDIA), bad_N, none_N, values.kinds_N, 0)
+        return ValueColumn(pa.nulls(n, MEDIA), bad_N, none_N, values.kinds_N, 0)
     lengths_N, items = array_items(data, values)
     row_M = np.repeat(np.arange(n), lengths_N)
     fields = read_fields(data, items.starts_N, items.stops_N, _MEDIA_PATHS, len(_MEDIA_NAMES))
     is_object_M = items.kinds_N == OBJECT
     columns = [
-        _converted("source", data, first_values(fields, [place]))
+        column_of("source", data, first_values(fields, [place]))
         for place in range(len(_MEDIA_NAMES))
     ]
     odd_M = np.logical_or.reduce([column.bad_N for column in columns])
@@ -241,13 +253,13 @@ def _media(data: bytes, values: FieldValues) -> _Column:
         pa.array(offsets), structs, type=MEDIA, mask=pa.array(~there_N)
     )
     replaced = sum(column.replaced for column in columns)
-    return _Column(lists, bad_N, none_N, values.kinds_N, replaced)
+    return ValueColumn(lists, bad_N, none_N, values.kinds_N, replaced)
 
 
-def _joined(pieces: Sequence[RawPosts]) -> RawPosts:
+def joined_rows(pieces: Sequence[RawPosts]) -> RawPosts:
     """Returns the rows of all pieces in the order of their lines."""
     lines_N = np.concatenate([piece.source_row_N for piece in pieces])
-    order_N = np.argsort(lines_N)
+    order_N = np.argsort(lines_N, kind="stable")
     columns = {
         name: pa.concat_arrays([piece.columns[name] for piece in pieces]).take(pa.array(order_N))
         for name in pieces[0].columns
@@ -255,4 +267,6 @@ def _joined(pieces: Sequence[RawPosts]) -> RawPosts:
     counts = ReadTally()
     for piece in pieces:
         counts += piece.counts or ReadTally()
-    return RawPosts(columns, lines_N[order_N], counts)
+    raw = RawPosts(columns, lines_N[order_N], counts)
+    items = [piece.source_item_N for piece in pieces if piece.source_item_N is not None]
+    return raw._replace(source_item_N=np.concatenate(items)[order_N]) if items else raw

@@ -15,7 +15,9 @@ from sluice.pipeline.recipes.schema import MADE_IDS, IdRule
 from sluice.schemas.payloads.columns import RawPosts
 from sluice.schemas.payloads.mapping import ColumnMapping, Sources, column_mapping
 
-OF_POSTS: Final = ("post_id", "in_reply_to_id", "conversation_id")
+OF_POSTS: Final = (
+    *("post_id", "in_reply_to_id", "conversation_id", "root_id", "quoted_id", "reposted_id"),
+)
 """Columns that name posts, so that where ids count within a file they do so in all of them."""
 
 CONTENT_SEEDS: Final = (3, 4)
@@ -60,7 +62,7 @@ def make_ids(raw: RawPosts, *, ids: IdRule, path: str) -> RawPosts:
     if ids == "content":
         made = {"post_id": content_ids(raw.columns["text"])}
     elif ids == "file_row":
-        made = {"post_id": _in_file(path, pa.array(raw.source_row_N).cast(pa.string()))}
+        made = {"post_id": _in_file(path, _places(raw))}
     else:
         named = [name for name in OF_POSTS if name in raw.columns]
         made = {name: _in_file(path, raw.columns[name]) for name in named}
@@ -81,6 +83,15 @@ def content_ids(texts: pa.StringArray) -> pa.StringArray:
     offsets_N1 = np.arange(0, 32 * len(texts) + 1, 32, dtype=np.int32)
     buffers = [None, pa.py_buffer(offsets_N1), pa.py_buffer(np.ascontiguousarray(digit_ND))]
     return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+
+
+def _places(raw: RawPosts) -> pa.StringArray:
+    """Returns the row of each post, and behind it the place in the record of one that is not its first."""
+    rows = pa.array(raw.source_row_N).cast(pa.string())
+    if raw.source_item_N is None:
+        return rows
+    items = pc.binary_join_element_wise(rows, pa.array(raw.source_item_N).cast(pa.string()), ":")
+    return pc.if_else(pa.array(raw.source_item_N == 0), rows, items)
 
 
 def _in_file(path: str, ids: pa.StringArray) -> pa.StringArray:

@@ -24,6 +24,7 @@ from sluice.pipeline.inputs.jsonl import JsonLines
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
 from sluice.pipeline.inputs.notices import without_notices
 from sluice.pipeline.inputs.parts import LeftOut, Part, held, parts
+from sluice.pipeline.inputs.payload_records import PayloadRecords, payload_mapping
 from sluice.pipeline.inputs.sources import StreamBrokenError, file_source
 from sluice.pipeline.recipes.schema import IdRule
 from sluice.pipeline.storage import files as storage
@@ -33,8 +34,9 @@ from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads import columns
 from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
+from sluice.schemas.payloads.known_formats import FORMATS
 from sluice.schemas.payloads.mapping import Sources, folder_keys, with_constants
-from sluice.schemas.post import POST
+from sluice.schemas.post import MAX_RECORDS_OF_MANY, POST
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +97,6 @@ def check_inputs(inventory: Inventory, options: ReadOptions) -> tuple[str, ...]:
     if not any(file.bytes for file in inventory.files):
         raise InputError(f"no posts in the input: {'; '.join(inventory.notes)}")
     mapping = id_mapping(options.columns, options.ids)
-
     return (*inventory.notes, *check_first_records(inventory, mapping))
 
 
@@ -107,8 +108,12 @@ class _Reading:
         self._path = local_copies.fetch(path) if unit.kind == "whole" else path
         self._unit, self._options = unit, options
         self._row = unit.first_row
-        mapping = id_mapping(options.columns, options.ids)
-        self._mapping = with_constants(mapping, folder_keys(path))
+        mapping, keys = id_mapping(options.columns, options.ids), folder_keys(path)
+        self._mapping = with_constants(mapping, keys)
+        self._payload = FORMATS.get(unit.payload)
+        if self._payload is not None:
+            mapping = payload_mapping(self._payload, options.columns)
+            self._payload_mapping = with_constants(mapping, keys)
         self._origin = columns.Origin(unit.file, unit.path)
 
     def batches(self) -> Iterator[ReadBatch]:
@@ -231,7 +236,7 @@ class _Reading:
         return self._split(raw, of_values + of_records)
 
     def _json(self, pieces: Iterator[bytes], place: JsonPlace | None) -> Iterator[ReadBatch]:
-        reader, options = JsonLines(self._mapping), self._options
+        reader, options = self._json_reader(), self._options
         for block in JsonRecords(pieces, place=place, max_line_bytes=options.max_line_bytes):
             if isinstance(block, str):
                 yield self._dead_letters([Fault(self._row, block)])
@@ -241,10 +246,16 @@ class _Reading:
             for first in range(0, num_records, options.batch_rows):
                 stop = min(first + options.batch_rows, num_records)
                 raw, faults = reader.read(block, first=first, stop=stop, first_row=self._row)
-                raw = without_notices(raw, block, first_row=self._row)
+                if self._payload is None:
+                    raw = without_notices(raw, block, first_row=self._row)
                 raw = raw._replace(source_line_N=block.numbers_L[raw.source_row_N - self._row])
                 yield self._split(raw, faults)
             self._row += num_records
+
+    def _json_reader(self) -> JsonLines | PayloadRecords:
+        if self._payload is None:
+            return JsonLines(self._mapping)
+        return PayloadRecords(self._payload, self._payload_mapping)
 
     def _groups(self) -> Iterator[ReadBatch]:
         unit = self._unit
@@ -292,12 +303,17 @@ class _Reading:
     def _split(self, raw: RawPosts, faults: list[Fault]) -> ReadBatch:
         limit = self._options.max_text_bytes
         raw = make_ids(raw, ids=self._options.ids, path=self._unit.path)
+        if raw.source_item_N is not None and self._row >= MAX_RECORDS_OF_MANY:
+            raise InputError(
+                f"{self._unit.path}: more than {MAX_RECORDS_OF_MANY:,} records that may give many posts: "
+                f"give them in several files"
+            )
         return columns.split_rows(
             raw,
             faults,
             origin=self._origin,
             max_text_bytes=limit,
-            time_format=self._options.time_format,
+            time_format="auto" if self._payload is not None else self._options.time_format,
         )
 
     def _nothing(self, counts: ReadTally) -> ReadBatch:

@@ -14,7 +14,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
 from sluice.schemas.arrays import Array, Int32s, Uint32s
 from sluice.schemas.counts import CleanCounts
-from sluice.schemas.post import PLACE_COLUMNS, POST
+from sluice.schemas.post import PAYLOAD_COLUMNS, PLACE_COLUMNS, POST
 
 DROPS = pa.schema([("row", pa.uint32())])
 """The `drops` edge: places in the unit's `kept` file that were dropped, ascending."""
@@ -145,8 +145,9 @@ def take_kept(done: Done, row_M: Array, *, columns: Sequence[str]) -> Iterator[p
         start += batch.num_rows
 
 
-KEPT_COLUMNS = tuple(n for n in POST.names if n not in PLACE_COLUMNS)
-"""What a clean post keeps of POST; its file is the unit's, its row is in `row_key`."""
+KEPT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, *PAYLOAD_COLUMNS))
+"""What a clean post keeps of POST; its file is the unit's, its row is in `row_key`. No later phase reads what
+payloads alone have."""
 
 
 KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])

@@ -26,6 +26,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
+from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
 
 FORMAT = 8
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
@@ -219,7 +220,8 @@ def _kept_units(job: Job) -> tuple[InputUnit, ...] | None:
 
 
 def _units_key(job: Job) -> str:
-    return fingerprint_of("units", [job.inputs_fingerprint, job.recipe.input.unit_bytes])
+    formats = [job.recipe.input.format, sorted(FORMATS), PAYLOAD_VERSION]
+    return fingerprint_of("units", [job.inputs_fingerprint, job.recipe.input.unit_bytes, formats])
 
 
 def make_job(recipe: Recipe, *, out: str) -> Job:
@@ -236,5 +238,6 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
             f"dedup.history = {recipe.dedup.history!r}: must be a folder on a file system that all workers "
             f"share; a history is not kept in an object store"
         )
-    inventory = find_inputs(recipe.input.files, identity=recipe.input.identity)
+    settings = recipe.input
+    inventory = find_inputs(settings.files, identity=settings.identity, payload=settings.payload)
     return Job(recipe, inventory, storage.absolute(out))

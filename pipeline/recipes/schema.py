@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from sluice.filters.transformers.load import Transformer
 from sluice.schemas.errors import did_you_mean
+from sluice.schemas.payloads.known_formats import AUTO, ROWS, check_format
 from sluice.schemas.payloads.mapping import Sources
 from sluice.schemas.payloads.times import check_time_format
 
@@ -39,6 +40,9 @@ class InputSection(RecipeSection, frozen=True):
         files: globs, as paths or URIs; `--input` replaces them.
         identity: what tells a file from another of its name: its sha256, for which all bytes are read
             before the run, or the size and the time that its filesystem lists.
+        format: the payload format of JSON files, by which posts are found in what a platform sends; "rows"
+            for the columns below alone; "auto": each file says by its first records what it is, unless
+            `columns` says where the text or the ids are.
         columns: POST column -> the input's name for it, where it is not the default: `user.screen_name` is
             inside another; of several the first that is not null counts; or `{ constant = "forum" }`.
         time_format: what `created_at` looks like: auto, iso8601, rfc2822, x, s, ms, us, ns (numbers since
@@ -52,6 +56,7 @@ class InputSection(RecipeSection, frozen=True):
 
     files: tuple[str, ...] = ()
     identity: Literal["sha256", "listing"] = "sha256"
+    format: str = AUTO
     columns: dict[str, Sources] = {}
     time_format: str = "auto"
     ids: IdRule = "column"
@@ -60,10 +65,17 @@ class InputSection(RecipeSection, frozen=True):
 
     def __post_init__(self) -> None:
         check_time_format(self.time_format)
+        check_format(self.format)
         if self.ids in MADE_IDS and "post_id" in self.columns:
             raise ValueError(
                 f"columns.post_id has no effect with ids = {self.ids!r}, which makes them: leave one out"
             )
+
+    @property
+    def payload(self) -> str:
+        """What `find_inputs` takes: the payload format, or how it is told."""
+        mapped = {"post_id", "text"} & self.columns.keys()
+        return ROWS if self.format == AUTO and mapped else self.format
 
 
 class LimitsSection(RecipeSection, frozen=True):

@@ -76,6 +76,7 @@ def report(
     """
     posts, ledger, phases = post_report(results), token_ledger(results), results.phases
     files = input_report(job, results)
+    files.formats = job.inventory.formats
     files.notes = [*notes, *_left_out(files)]
     seconds = sum(run.cost.seconds for run in runs.values())
     return Report(

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.schemas.arrays import Array, Int64s
+from sluice.schemas.arrays import Array, Int32s, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.times import read_times
-from sluice.schemas.post import POST, ROW_BITS, TIME_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, MEDIA, POST, TIME_COLUMNS, row_keys
 from sluice.schemas.reject import MALFORMED, reject_batch
 
 REASONS: Final = {
@@ -32,20 +32,31 @@ REASONS: Final = {
     "missing_post_id": "no post_id, or null or the empty string",
     "missing_text": "no text, or null",
     "text_too_long": "a text of more than max_text_bytes UTF-8 bytes",
+    "too_many_posts": "a post behind the first 4,096 of its record",
     "truncated_input": "the file ends too early; one dead letter for all that is missing",
     "corrupt_input": "damaged compressed data, Parquet or Arrow: a dead letter a row where the "
     "file says how many there were, else one",
 }
 """Reasons of dead letters of kind `malformed` -> what they mean. A row has one, the first found."""
 
-READ_VERSION: Final = 2
+READ_VERSION: Final = 3
 """Raised where the same bytes give other posts, dead letters or counts."""
 
 PHASE: Final = "clean"
 STAGE: Final = "read"
 
-ID_COLUMNS: Final = ("post_id", "author_id", "in_reply_to_id", "conversation_id")
+ID_COLUMNS: Final = (
+    *("post_id", "author_id", "in_reply_to_id", "conversation_id"),
+    *("root_id", "quoted_id", "reposted_id"),
+)
 """Columns where an integer is taken for its decimal digits."""
+
+
+def raw_type(column: str) -> pa.DataType:
+    """Returns the type of a POST column in `RawPosts` where it has no value."""
+    if column == "media":
+        return MEDIA
+    return pa.int64() if column in COUNT_COLUMNS else pa.string()
 
 
 class Origin(NamedTuple):
@@ -68,17 +79,19 @@ class RawPosts(NamedTuple):
     """N rows as they were read, valid UTF-8, one array a POST column.
 
     Attributes:
-        columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media` and what `read_times`
-            takes for a time.
+        columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media`, int64 for a count and what
+            `read_times` takes for a time.
         source_row_N: (N,) int64, ascending.
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
         source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
+        source_item_N: (N,) int32, the place of each in its record; None where a record gives one post.
     """
 
     columns: dict[str, pa.Array]
     source_row_N: Int64s
     counts: ReadTally | None = None
     source_line_N: Int64s | None = None
+    source_item_N: Int32s | None = None
 
 
 class ReadBatch(NamedTuple):
@@ -92,12 +105,23 @@ class ReadBatch(NamedTuple):
     def of(
         cls, posts: pa.RecordBatch, rejected: pa.RecordBatch, counts: ReadTally | None = None
     ) -> "ReadBatch":
-        """Returns a batch of records of one post each, and of what was counted beside them."""
+        """Returns a batch of records, and what was counted beside them.
+
+        A part of a record with posts that is a dead letter or a notice counts as a record of its own.
+        """
         total = ReadTally() if counts is None else counts
-        with_posts, dead = posts.num_rows, rejected.num_rows
+        num_posts, dead = posts.num_rows, rejected.num_rows
+        with_posts = num_posts - _num_further(posts)
         records = with_posts + dead + sum(total.notices.values())
-        total += ReadTally(records, with_posts, {}, dead, with_posts)
+        total += ReadTally(records, with_posts, {}, dead, num_posts)
         return cls(posts, rejected, total)
+
+
+def _num_further(posts: pa.RecordBatch) -> int:
+    """Returns how many posts are not the first of their record."""
+    if not np.asarray(posts.column("source_item")).any():
+        return 0
+    return int(posts.num_rows - len(np.unique(np.asarray(posts.column("source_row")))))
 
 
 def coalesce(candidates: Sequence[pa.Array]) -> pa.Array:
@@ -155,14 +179,14 @@ def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatc
 
 def _post_batch(raw: RawPosts, times: Mapping[str, pa.Array], origin: Origin) -> pa.RecordBatch:
     row_N, line_N, num_rows = raw.source_row_N, raw.source_line_N, len(raw.source_row_N)
-    row_key_N = (np.uint64(origin.file) << np.uint64(ROW_BITS)) | row_N.astype(np.uint64)
+    item_N = raw.source_item_N
     provenance = {
         **times,
         "source_file": pa.repeat(pa.scalar(origin.path, pa.string()), num_rows),
         "source_row": pa.array(row_N, pa.int64()),
         "source_line": pa.nulls(num_rows, pa.int64()) if line_N is None else pa.array(line_N),
-        "source_item": pa.array(np.zeros(num_rows, np.int32)),
-        "row_key": pa.array(row_key_N, pa.uint64()),
+        "source_item": pa.array(np.zeros(num_rows, np.int32) if item_N is None else item_N),
+        "row_key": row_keys(origin.file, row_N, item_N),
     }
     arrays = [{**raw.columns, **provenance}[name] for name in POST.names]
     return pa.RecordBatch.from_arrays(arrays, schema=POST)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Bools
-from sluice.schemas.payloads.columns import ID_COLUMNS
+from sluice.schemas.payloads.columns import ID_COLUMNS, raw_type
 from sluice.schemas.payloads.ids import ids_of_floats
 from sluice.schemas.payloads.times import is_time_type
-from sluice.schemas.post import MEDIA, TIME_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, MEDIA, TIME_COLUMNS
 
 PLAIN_TEXTS: Final = (pa.string(), pa.large_string())
 TEXTS: Final = (*PLAIN_TEXTS, pa.string_view())
@@ -18,6 +18,7 @@ _BYTES: Final = (pa.binary(), pa.large_binary(), pa.binary_view())
 WANTED: Final = {
     **dict.fromkeys(ID_COLUMNS, "a string or a number"),
     **dict.fromkeys(TIME_COLUMNS, "a timestamp, a date, a number or a string"),
+    **dict.fromkeys(COUNT_COLUMNS, "a whole number"),
     "media": "a list of structs of strings",
 }
 """What errors say that a column may be; all others are strings."""
@@ -49,7 +50,7 @@ def is_usable(column: str, kind: pa.DataType) -> bool:
         return _is_media(kind)
     if column in TIME_COLUMNS:
         return is_time_type(kind)
-    if column in ID_COLUMNS and (
+    if column in (*ID_COLUMNS, *COUNT_COLUMNS) and (
         pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind)
     ):
         return True
@@ -95,15 +96,21 @@ def converted(column: str, values: pa.Array, *, untyped: bool = False) -> Conver
         values = values.dictionary_decode()
     none_N = np.zeros(len(values), np.bool_)
     if pa.types.is_null(values.type):
-        kind = MEDIA if column == "media" else pa.string()
-        return Converted(values.cast(kind), none_N, none_N, none_N)
+        return Converted(values.cast(raw_type(column)), none_N, none_N, none_N)
     if column == "media":
         return _checked(_as_media(values))
     if values.type in (*TEXTS, *_BYTES):
         found = _checked(_as_string(values))
+        if column in COUNT_COLUMNS:
+            counts, bad_N = counts_of(found.values)
+            return found._replace(values=counts, bad_N=found.bad_N | bad_N)
         return _untyped_ids(found) if untyped and column in ID_COLUMNS else found
     if column in TIME_COLUMNS:
         return Converted(values, none_N, none_N, none_N)
+    if column in COUNT_COLUMNS:
+        counts, bad_N = counts_of(converted("post_id", values).values)
+        bad_N |= _is_there(values) & np.asarray(counts.is_null())
+        return Converted(counts, bad_N, none_N, none_N)
     if pa.types.is_floating(values.type):
         floats = values.cast(pa.float64()).fill_null(np.nan)
         ids, odd_N, inexact_N = ids_of_floats(floats.to_numpy(zero_copy_only=False))
@@ -111,6 +118,24 @@ def converted(column: str, values: pa.Array, *, untyped: bool = False) -> Conver
     if pa.types.is_decimal(values.type):
         return _decimal_ids(values)
     return Converted(values.cast(pa.string()), none_N, none_N, none_N)
+
+
+def counts_of(texts: pa.StringArray) -> tuple[pa.Int64Array, Bools]:
+    """Returns (texts of up to 18 digits as whole numbers, others null; (N,) bool, true for the others).
+
+    >>> counts, bad_N = counts_of(pa.array(["12", None, "many"]))
+    >>> counts.to_pylist(), bad_N.tolist()
+    ([12, None, None], [False, False, True])
+    """
+    sound = pc.match_substring_regex(texts, r"^-?\d{1,18}$").fill_null(False)
+    bad = pc.and_(pc.invert(sound), texts.is_valid())
+    counts = pc.if_else(sound, texts, None).cast(pa.int64())
+    return counts, np.asarray(bad.to_numpy(zero_copy_only=False))
+
+
+def _is_there(values: pa.Array) -> Bools:
+    """Returns (N,) bool, false for null and NaN."""
+    return np.asarray(values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False) == 0)
 
 
 def _as_string(values: pa.Array) -> pa.StringArray:

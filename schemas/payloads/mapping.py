@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import msgspec
 
 from sluice.schemas.errors import InputError, did_you_mean
-from sluice.schemas.post import DEFAULT_MAPPING, INPUT_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, DEFAULT_MAPPING, INPUT_COLUMNS
 
 
 class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ def _checked(column: str, given: Sources) -> tuple[Source, ...]:
     if "" in sources or not sources:
         raise InputError(f"input.columns.{column}: must name a column, got an empty string")
     for source in sources:
-        if isinstance(source, Constant) and column in ("post_id", "media"):
+        if isinstance(source, Constant) and column in ("post_id", "media", *COUNT_COLUMNS):
             raise InputError(
                 f"input.columns.{column}: cannot be a constant, as each post has its own"
             )
@@ -111,7 +111,11 @@ def with_constants(mapping: ColumnMapping, constants: Mapping[str, str]) -> Colu
 def _constant_for(
     column: str, source: Source, constants: Mapping[str, str]
 ) -> tuple[Constant, ...]:
-    if column == "media" or not isinstance(source, str) or source not in constants:
+    if (
+        column in ("media", *COUNT_COLUMNS)
+        or not isinstance(source, str)
+        or source not in constants
+    ):
         return ()
     return (Constant(constants[source]),)
 

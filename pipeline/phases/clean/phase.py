@@ -18,6 +18,7 @@ from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
 from sluice.schemas.payloads.columns import READ_VERSION
+from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
 from sluice.schemas.payloads.mapping import folder_keys
 
 
@@ -27,6 +28,7 @@ def part(job: Job) -> dict[str, Any]:
     return {
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
+        "payloads": [recipe.input.payload, PAYLOAD_VERSION, *sorted(FORMATS)],
         "columns": recipe.input.columns,
         "folder_keys": folder_keys(storage.join(job.inventory.root, "")),
         "time_format": recipe.input.time_format,

@@ -15,7 +15,7 @@ from sluice.pipeline.phases.edges import read_edge, take_kept
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units.manifest import Done, done_units
-from sluice.schemas.post import ROW_BITS
+from sluice.schemas.post import ROW_BITS, source_rows
 
 EDGE = "conflict"
 KEPT = (
@@ -68,5 +68,6 @@ def _place(job: Job, numbers: CandidateNumbers, post: int) -> tuple[str, str]:
     done = Done(numbers.folder, numbers.units[unit])
     rows = take_kept(done, row_M, columns=("post_id", "row_key"))
     found = next(batch for batch in rows if batch.num_rows).to_pylist()[0]
-    file, row = divmod(found["row_key"], 1 << ROW_BITS)
+    file, key = found["row_key"] >> ROW_BITS, pa.array([found["row_key"]], pa.uint64())
+    row = source_rows(key)[0].as_py()
     return found["post_id"], f"{job.inventory.files[file].path} row {row}"

@@ -20,7 +20,7 @@ from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads.columns import REASONS
-from sluice.schemas.post import POST
+from sluice.schemas.post import PAYLOAD_COLUMNS, POST
 from sluice.schemas.reject import REJECT
 
 Row = dict[str, Any]
@@ -183,6 +183,7 @@ def test_values(tmp_path: Path) -> None:
         "source": None,
         "edited_at": None,
         "media": [{"kind": "photo", "key": None, "alt_text": None}],
+        **dict.fromkeys(PAYLOAD_COLUMNS),
         "source_file": "b/a.jsonl",
         "source_row": 0,
         "source_line": 2,

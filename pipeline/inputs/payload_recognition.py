@@ -1,0 +1,104 @@
+"""Which payload format the records of a file are of, by the first ones."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sluice.pipeline.inputs import byte_streams, json_row
+from sluice.pipeline.inputs.formats import FileFormat
+from sluice.pipeline.inputs.json_records import JsonRecords
+from sluice.pipeline.inputs.json_row import BadLineError
+from sluice.pipeline.inputs.parts import LeftOut, parts
+from sluice.pipeline.inputs.sources import Source, StreamBrokenError
+from sluice.schemas.payloads.format import PayloadFormat
+from sluice.schemas.payloads.known_formats import FORMATS, ROWS
+
+NUM_RECORDS: Final = 50
+"""Records of a file that are looked at."""
+_BLOCK_BYTES = 1 << 18
+_BLOCKS, _MOST_BLOCKS = 4, 32
+"""Blocks of a file that are looked at, and at most, where no record ends in them: a page is one line."""
+
+
+def recognised(source: Source, format: FileFormat) -> str:
+    """Returns the name of the payload format that most of the first records are of, or "rows".
+
+    Records that hold no post (see `PayloadFormat.notices`) say nothing.
+
+    Args:
+        source: the bytes of a file; of an archive, its first member of JSON counts.
+        format: what the file is.
+    """
+    if format.content not in ("json", "members"):
+        return ROWS
+    counts = Counter(map(format_of_record, _records(source, format)))
+    counts.pop("", None)
+    return max(counts, key=counts.__getitem__, default=ROWS)
+
+
+def format_of_record(row: Mapping[str, Any]) -> str:
+    """Returns the name of the payload format of a decoded record, "rows", or "" where it says nothing.
+
+    >>> format_of_record({"id": "1", "text": "a row"}), format_of_record({"delete": {"status": {}}})
+    ('rows', '')
+    """
+    for name, format in FORMATS.items():
+        if _is_of(row, format):
+            return name
+    if len(row) <= 2 and any(set(row) & set(format.notices) for format in FORMATS.values()):
+        return ""
+    return ROWS
+
+
+def _is_of(row: Mapping[str, Any], format: PayloadFormat) -> bool:
+    if any(_has(row, path) for path in format.told_against):
+        return False
+    return any(all(_has(row, path) for path in paths) for paths in format.told_by)
+
+
+def _has(row: Mapping[str, Any], path: str) -> bool:
+    """Returns whether a record has a value at a path of `PayloadFormat.told_by`."""
+    keys, _, wanted = path.partition("=")
+    value: Any = row
+    for key in keys.split("."):
+        name = key.removesuffix("[]")
+        value = value.get(name) if isinstance(value, dict) else None
+        if name != key:
+            value = value[0] if isinstance(value, list) and value else None
+    return value is not None and (not wanted or value == wanted)
+
+
+def _records(source: Source, format: FileFormat) -> Iterator[dict[str, Any]]:
+    try:
+        for part in parts(source, format):
+            if isinstance(part, LeftOut) or part.format.content != "json":
+                continue
+            pieces = byte_streams.blocks(part.source, block_bytes=_BLOCK_BYTES)
+            pieces = byte_streams.as_utf8(pieces, encoding=part.format.encoding)
+            yield from _objects(pieces)
+            return
+    except StreamBrokenError:
+        return
+
+
+def _objects(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    num_seen = 0
+
+    def looked_at() -> Iterator[bytes]:
+        for num_blocks, piece in enumerate(pieces):
+            if num_blocks == (_BLOCKS if num_seen else _MOST_BLOCKS):
+                return
+            yield piece
+
+    for block in JsonRecords(looked_at()):
+        if isinstance(block, str):
+            continue
+        for index in range(min(NUM_RECORDS - num_seen, len(block.starts_L))):
+            try:
+                json_row.check_shape(block.shapes_L[index])
+                yield json_row.decode(block.line(index))
+            except BadLineError:
+                continue
+        num_seen += len(block.starts_L)
+        if num_seen >= NUM_RECORDS:
+            return

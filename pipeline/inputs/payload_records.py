@@ -1,0 +1,354 @@
+"""The records that platforms send to POST columns, by a payload format: no loop over posts.
+
+One compiled pass reads the fields of a block's records and finds the places of what they hold besides: pages
+of posts, posts that are quoted. These *items* are read by the same pass then, and what they hold in turn.
+Records and items are one table, in the order of the file, which the format's function finishes.
+
+Shape suffixes: P paths, N records and items, I items of one level, R records.
+"""
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.pipeline.inputs import json_row
+from sluice.pipeline.inputs.json_fields import (
+    ARRAY,
+    NULL,
+    OBJECT,
+    Fields,
+    FieldValues,
+    array_items,
+    first_values,
+    paths_of,
+    read_fields,
+    strings,
+)
+from sluice.pipeline.inputs.json_row import BadLineError
+from sluice.pipeline.inputs.jsonl import ValueColumn, column_of, joined_rows, type_fault
+from sluice.pipeline.inputs.jsonl_scan import Lines
+from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
+from sluice.pipeline.inputs.record_shapes import ODD
+from sluice.schemas.arrays import Array, Bools, Int64s
+from sluice.schemas.counts import ReadTally
+from sluice.schemas.payloads.columns import Fault, RawPosts, raw_type
+from sluice.schemas.payloads.format import NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.mapping import (
+    REQUIRED,
+    ColumnMapping,
+    Sources,
+    column_mapping,
+    constant_of,
+    source_names,
+)
+from sluice.schemas.post import INPUT_COLUMNS, MAX_ITEMS
+
+
+def payload_mapping(format: PayloadFormat, overrides: Mapping[str, Sources]) -> ColumnMapping:
+    """Returns where the columns of POST stand in a format, or where the recipe says so.
+
+    Raises:
+        InputError: see `column_mapping`.
+    """
+    given = column_mapping(overrides)
+    return {name: given[name] if name in overrides else paths for name, paths in _paths(format)}
+
+
+def _paths(format: PayloadFormat) -> list[tuple[str, tuple[str, ...]]]:
+    return [(column, tuple(format.columns.get(column, ()))) for column in INPUT_COLUMNS]
+
+
+class _Found(NamedTuple):
+    """N records and items of a block, by ascending record, each before what it holds.
+
+    Attributes:
+        fields: their values.
+        starts_N: (N,) int64, the first byte of each.
+        record_N: (N,) int64, the record that each is of, or is in.
+        holds_N: (N,) bool, whether it holds items.
+    """
+
+    fields: Fields
+    starts_N: Int64s
+    record_N: Int64s
+    holds_N: Bools
+
+    def of(self, chosen_N: Array) -> "_Found":
+        """Returns those that are chosen, by a mask or in an order."""
+        old = self.fields
+        fields = Fields(
+            old.data,
+            np.ascontiguousarray(old.kinds_PN[:, chosen_N]),
+            np.ascontiguousarray(old.starts_PN[:, chosen_N]),
+            np.ascontiguousarray(old.stops_PN[:, chosen_N]),
+            old.read_N[chosen_N],
+        )
+        return _Found(
+            fields, self.starts_N[chosen_N], self.record_N[chosen_N], self.holds_N[chosen_N]
+        )
+
+
+class PayloadRecords:
+    """Reads parts of blocks as columns.
+
+    Args:
+        format: what the records are.
+        mapping: POST column -> where it is read from: see `payload_mapping`.
+    """
+
+    def __init__(self, format: PayloadFormat, mapping: ColumnMapping):
+        self._format, self._mapping = format, mapping
+        self._lists = {
+            name: given
+            for name, given in format.lists.items()
+            if name != "media" or not source_names(mapping["media"])
+        }
+        groups = [source_names(sources) for sources in mapping.values()]
+        groups += [*format.parts.values(), *(given.paths for given in self._lists.values())]
+        groups += [format.items, tuple(format.notices)]
+        self._names = tuple(dict.fromkeys(name for group in groups for name in group))
+        self._places = {name: place for place, name in enumerate(self._names)}
+        self._paths = paths_of(self._names)
+
+    def read(
+        self, lines: Lines, *, first: int, stop: int, first_row: int
+    ) -> tuple[RawPosts, list[Fault]]:
+        """Reads records `first` to `stop` of a block: each gives posts, or a fault, or is a notice.
+
+        Args:
+            lines: a scanned block.
+            first: index of the first record.
+            stop: index after the last.
+            first_row: `source_row` of record 0 of the block.
+        """
+        shapes_L = lines.shapes_L[first:stop]
+        whole_N = np.flatnonzero((shapes_L == ONE_OBJECT) | (shapes_L == ODD)) + first
+        spans = lines.starts_L[whole_N], lines.stops_L[whole_N]
+        found, refused_R = self._find(lines.data, *spans, whole_N)
+        raw, faults = self._rows(found)
+        others_N = np.flatnonzero(shapes_L > ODD) + first
+        refused_R = np.union1d(others_N, refused_R)
+        if len(refused_R):
+            again, more = self._one_by_one(lines, refused_R)
+            raw, faults = joined_rows([raw, again]), faults + more
+        faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
+        return raw._replace(source_row_N=raw.source_row_N + first_row), faults
+
+    def _find(
+        self, data: bytes, starts_N: Int64s, stops_N: Int64s, record_N: Int64s
+    ) -> tuple[_Found, Int64s]:
+        """Returns what records hold, and the records that the compiled reader refuses."""
+        levels: list[_Found] = []
+        refused = np.empty(0, np.int64)
+        while not levels or len(starts_N):
+            fields = read_fields(data, starts_N, stops_N, self._paths, len(self._names))
+            none_N = np.zeros(len(starts_N), np.bool_)
+            level = _Found(fields, starts_N, record_N, none_N)
+            refused = np.union1d(refused, record_N[~fields.read_N])
+            if not fields.read_N.all():
+                level = level.of(fields.read_N)
+            starts_N, stops_N, record_N, holds_N = self._items(level)
+            levels.append(level._replace(holds_N=holds_N))
+        found = levels[0] if len(levels) == 1 else _in_order(levels)
+        if len(refused):
+            found = found.of(~np.isin(found.record_N, refused))
+        return found, refused
+
+    def _items(self, level: _Found) -> tuple[Int64s, Int64s, Int64s, Bools]:
+        """Returns (first byte, end and record of each object that a level holds; whether each holds some)."""
+        fields, holds_N = level.fields, np.zeros(len(level.record_N), np.bool_)
+        none = np.empty(0, np.int64)
+        starts, stops, holders = [none], [none], [none]
+        for place in (self._places[name] for name in self._format.items):
+            values = FieldValues(*(part[place] for part in fields[1:4]))
+            one_I = np.flatnonzero(values.kinds_N == OBJECT)
+            if (values.kinds_N == ARRAY).any():
+                lengths_N, items = array_items(fields.data, values)
+                is_object_I = items.kinds_N == OBJECT
+                holders.append(np.repeat(np.arange(len(lengths_N)), lengths_N)[is_object_I])
+                starts.append(items.starts_N[is_object_I])
+                stops.append(items.stops_N[is_object_I])
+            holders.append(one_I)
+            starts.append(values.starts_N[one_I])
+            stops.append(values.stops_N[one_I])
+        holder_I = np.concatenate(holders)
+        holds_N[holder_I] = True
+        return (
+            np.concatenate(starts),
+            np.concatenate(stops),
+            level.record_N[holder_I],
+            holds_N,
+        )
+
+    def _one_by_one(self, lines: Lines, records_R: Int64s) -> tuple[RawPosts, list[Fault]]:
+        """Reads records that the compiled reader refuses; the sound ones are written again for it."""
+        written, kept, faults = [], [], []
+        for index in records_R.tolist():
+            row: dict[str, Any] = {}
+            try:
+                json_row.check_shape(lines.shapes_L[index])
+                row = json_row.decode(lines.line(index))
+                written.append(json_row.whole_line(row))
+                kept.append(index)
+            except BadLineError as bad:
+                post_id = json_row.id_of(row, source_names(self._mapping["post_id"]))
+                faults.append(Fault(index, bad.reason, bad.detail, post_id))
+        ends_N = np.cumsum([len(line) + 1 for line in written], dtype=np.int64)
+        data = b"".join(line + b"\n" for line in written) or b"\n"
+        starts_N = np.concatenate([[0], ends_N])[:-1].astype(np.int64)
+        found, refused = self._find(data, starts_N, ends_N - 1, np.array(kept, np.int64))
+        raw, more = self._rows(found)
+        unread = [Fault(int(index), "not_json") for index in refused]
+        return raw, faults + more + unread
+
+    def _rows(self, found: _Found) -> tuple[RawPosts, list[Fault]]:
+        """Returns posts; what is none is a fault, or counted as a notice, or the envelope of posts."""
+        read = {
+            column: column_of(column, found.fields.data, self._values(found, source_names(sources)))
+            for column, sources in self._mapping.items()
+            if source_names(sources)
+        }
+        odd_N = read["post_id"].bad_N | read["text"].bad_N
+        faults = [
+            type_fault(read, int(found.record_N[i]), i) for i in np.flatnonzero(odd_N).tolist()
+        ]
+        columns = self._format.finish(self._given(found, read))
+        none_N = _is_null(columns["post_id"]) & _is_null(columns["text"])
+        kinds = self._kinds(found, columns, none_N)
+        is_notice_N = ~_is_null(kinds) & ~odd_N
+        there_N = ~(none_N & found.holds_N & ~is_notice_N)
+        item_N = _ranks(found.record_N, there_N)
+        kept_N = there_N & ~odd_N & ~is_notice_N
+        many_N = kept_N & (item_N >= MAX_ITEMS)
+        if many_N.any():
+            rows = found.record_N[many_N].tolist()
+            faults += [Fault(row, "too_many_posts", post_id=None) for row in rows]
+            kept_N &= ~many_N
+        counts = _counts(read, kept_N, notices=_by_kind(kinds, is_notice_N))
+        posts = {name: self._column(columns, name) for name in INPUT_COLUMNS}
+        items = item_N.astype(np.int32) if self._format.many else None
+        raw = RawPosts(posts, found.record_N, counts, source_item_N=items)
+        return _filtered(raw, kept_N), faults
+
+    def _given(self, found: _Found, read: Mapping[str, ValueColumn]) -> Columns:
+        """Returns what `finish` is given."""
+        num_rows = len(found.record_N)
+        columns: Columns = {RECORD: pa.array(found.record_N)}
+        for name, value in read.items():
+            constant = constant_of(self._mapping[name])
+            columns[name] = (
+                value.values if constant is None else pc.fill_null(value.values, constant)
+            )
+        for name, sources in self._mapping.items():
+            if name not in columns and (constant := constant_of(sources)) is not None:
+                columns[name] = pa.repeat(pa.scalar(constant, pa.string()), num_rows)
+        if "platform" not in columns:
+            columns["platform"] = pa.repeat(self._format.platform, num_rows)
+        for name, paths in self._format.parts.items():
+            values = self._values(found, paths)
+            columns[name] = strings(found.fields.data, values, values.kinds_N != NULL).texts
+        for name, given in self._lists.items():
+            columns[name] = _list(found.fields.data, self._values(found, given.paths), given)
+        return columns
+
+    def _values(self, found: _Found, names: tuple[str, ...]) -> FieldValues:
+        return first_values(found.fields, [self._places[name] for name in names])
+
+    def _kinds(self, found: _Found, columns: Columns, none_N: Bools) -> pa.StringArray:
+        """Returns the kind of notice that each row is, null for posts."""
+        num_rows = len(none_N)
+        kinds = columns.get(NOTICE, pa.nulls(num_rows, pa.string()))
+        if not none_N.any():
+            return kinds
+        unknown_N = none_N & _is_null(kinds) & ~found.holds_N
+        for path, kind in self._format.notices.items():
+            there_N = unknown_N & (found.fields.kinds_PN[self._places[path]] != NULL)
+            if there_N.any():
+                kinds = pc.if_else(pa.array(there_N), kind, kinds)
+                unknown_N &= ~there_N
+        return kinds
+
+    def _column(self, columns: Columns, name: str) -> pa.Array:
+        num_rows = len(columns[RECORD])
+        return columns[name] if name in columns else pa.nulls(num_rows, raw_type(name))
+
+
+def _in_order(levels: list[_Found]) -> _Found:
+    """Returns the rows of all levels by record, and in it by the place of their first byte."""
+    all_fields = [level.fields for level in levels]
+    fields = Fields(
+        all_fields[0].data,
+        np.concatenate([each.kinds_PN for each in all_fields], axis=1),
+        np.concatenate([each.starts_PN for each in all_fields], axis=1),
+        np.concatenate([each.stops_PN for each in all_fields], axis=1),
+        np.concatenate([each.read_N for each in all_fields]),
+    )
+    whole = _Found(
+        fields,
+        np.concatenate([level.starts_N for level in levels]),
+        np.concatenate([level.record_N for level in levels]),
+        np.concatenate([level.holds_N for level in levels]),
+    )
+    return whole.of(np.lexsort((whole.starts_N, whole.record_N)))
+
+
+def _list(data: bytes, values: FieldValues, given: ListOf) -> pa.ListArray:
+    """Returns lists of structs of strings; what is no list is null, what is no object in one a null."""
+    lengths_N, items = array_items(data, values)
+    names = tuple(dict.fromkeys(path for paths in given.fields.values() for path in paths))
+    places = {name: place for place, name in enumerate(names)}
+    fields = read_fields(data, items.starts_N, items.stops_N, paths_of(names), len(names))
+    arrays = []
+    for paths in given.fields.values():
+        found = first_values(fields, [places[path] for path in paths])
+        arrays.append(strings(data, found, found.kinds_N != NULL).texts)
+    structs = pa.StructArray.from_arrays(arrays, names=list(given.fields))
+    offsets_N1 = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
+    is_list_N = values.kinds_N == ARRAY
+    return pa.ListArray.from_arrays(pa.array(offsets_N1), structs, mask=pa.array(~is_list_N))
+
+
+def _is_null(values: pa.Array) -> Bools:
+    return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
+
+
+def _ranks(record_N: Int64s, there_N: Bools) -> Int64s:
+    """Returns (N,) int64, how many rows of the same record that are there stand before each."""
+    before_N: Int64s = np.cumsum(there_N) - there_N
+    first_N = np.searchsorted(record_N, record_N, side="left")
+    return before_N - before_N[first_N] if len(record_N) else before_N
+
+
+def _counts(
+    read: Mapping[str, ValueColumn], kept_N: Bools, *, notices: dict[str, int]
+) -> ReadTally:
+    """Returns what could not be read of the posts that are kept, what was replaced, and the notices."""
+    nulled = {
+        name: int((column.bad_N & kept_N).sum())
+        for name, column in read.items()
+        if name not in REQUIRED and (column.bad_N & kept_N).any()
+    }
+    replaced = {name: column.replaced for name, column in read.items() if column.replaced}
+    return ReadTally(notices=notices, nulled=nulled, replaced=replaced)
+
+
+def _by_kind(kinds: pa.StringArray, is_notice_N: Bools) -> dict[str, int]:
+    if not is_notice_N.any():
+        return {}
+    found = sorted(kinds.filter(pa.array(is_notice_N)).to_pylist())
+    return {kind: len(list(group)) for kind, group in groupby(found)}
+
+
+def _filtered(raw: RawPosts, kept_N: Bools) -> RawPosts:
+    if kept_N.all():
+        return raw
+    mask = pa.array(kept_N)
+    return raw._replace(
+        columns={name: values.filter(mask) for name, values in raw.columns.items()},
+        source_row_N=raw.source_row_N[kept_N],
+        source_item_N=None if raw.source_item_N is None else raw.source_item_N[kept_N],
+    )

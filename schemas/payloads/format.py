@@ -1,0 +1,73 @@
+"""What a payload format is: how the records that a platform sends become posts.
+
+A format is a value: which paths tell it, where the columns of POST stand, and one function that finishes
+posts, columns in and columns out. `pipeline/inputs/payload_records.py` reads any of them; the formats
+that are known are in `known_formats.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+
+Columns = dict[str, pa.Array]
+"""Name -> (N,) array, a value for each post."""
+
+NOTICE = "notice"
+"""The column in which `finish` says that a row is no post, and a notice of which kind; null: it is a post."""
+RECORD = "record"
+"""The column that `finish` is given besides: int64, the number of the record that a row is of."""
+
+
+def unchanged(columns: Columns) -> Columns:
+    """Returns the columns as they are."""
+    return columns
+
+
+class ListOf(NamedTuple):
+    """A list of objects that is read as a column: the paths of the list, and of what is in its objects.
+
+    Attributes:
+        paths: of the list; the first that is not null counts.
+        fields: name -> paths in an object of the list. The column is a list of structs of these names, all of
+            them strings.
+    """
+
+    paths: tuple[str, ...]
+    fields: Mapping[str, tuple[str, ...]]
+
+
+class PayloadFormat(NamedTuple):
+    """How the records that a platform sends become posts.
+
+    A record, and each item of it (see `items`), is a post where it has an id or a text. What has neither and
+    holds items is the envelope of those. A record that gives no post is a notice or a dead letter.
+
+    Attributes:
+        name: the value of `input.format`.
+        platform: the value of the column `platform`.
+        about: what such files are, in words for people.
+        told_by: sets of paths; a record is of the format if it has a value at all paths of one of them. A
+            path may end in `=VALUE` (`kind=t1`), and `[]` stands for the first item of a list.
+        told_against: a record with a value at one of these paths is of another format.
+        columns: POST column -> paths; the first that is not null counts.
+        parts: name -> paths, for `finish` alone: strings as they are, all else as its JSON.
+        lists: name -> a list of objects, for `finish`, or `media`.
+        items: paths of objects, or lists of objects, that may be posts too, and hold items of their own.
+        notices: path -> kind of a record that gives no post and has a value there.
+        finish: given all of these columns, and RECORD, returns POST columns, and NOTICE where it knows some.
+        many: whether a record may give several posts: `row_key` then has room for the place of each.
+    """
+
+    name: str
+    platform: str
+    about: str
+    told_by: tuple[tuple[str, ...], ...]
+    columns: Mapping[str, tuple[str, ...]]
+    told_against: tuple[str, ...] = ()
+    parts: Mapping[str, tuple[str, ...]] = {}
+    lists: Mapping[str, ListOf] = {}
+    items: tuple[str, ...] = ()
+    notices: Mapping[str, str] = {}
+    finish: Callable[[Columns], Columns] = unchanged
+    many: bool = False

@@ -1,0 +1,29 @@
+"""The payload formats that are known, in the order in which a record is compared with them."""
+
+from typing import Final
+
+from sluice.schemas.errors import did_you_mean
+from sluice.schemas.payloads.format import PayloadFormat
+from sluice.schemas.payloads.x_v1 import X_V1
+
+FORMATS: Final[dict[str, PayloadFormat]] = {each.name: each for each in (X_V1,)}
+"""Name -> format."""
+
+ROWS: Final = "rows"
+"""The format of a file that is of none of them: posts by the column mapping."""
+AUTO: Final = "auto"
+"""The value of `input.format` with which each file says by its first records what it is."""
+
+PAYLOAD_VERSION: Final = 1
+"""Raised where a payload gives other posts, or files are recognised otherwise."""
+
+
+def check_format(name: str) -> None:
+    """Raises ValueError for what is neither a format nor "rows" nor "auto".
+
+    >>> check_format("x_v1")
+    """
+    names = (AUTO, ROWS, *FORMATS)
+    if name not in names:
+        hint = did_you_mean(name, names)
+        raise ValueError(f"format: must be one of {', '.join(names)}; got {name!r}{hint}")

@@ -1,0 +1,104 @@
+"""X's API v1.1: tweets of stream grabs and of the REST API, with the tweets that they repeat and quote.
+
+A retweet has the whole text of what it repeats, under its own id. A tweet that is quoted is a post too.
+
+Source: X, "Tweet object" and "Extended Tweets" of the data dictionary of the standard v1.1 API;
+"Consuming streaming data" for the notices.
+"""
+
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.schemas.payloads.entities import without_entities
+from sluice.schemas.payloads.format import Columns, ListOf, PayloadFormat
+from sluice.schemas.post import MEDIA
+
+STREAM_NOTICES: Final[dict[str, str]] = {
+    **{
+        name: name
+        for name in (
+            *("delete", "scrub_geo", "limit", "status_withheld", "user_withheld", "disconnect"),
+            *("warning", "friends", "event", "control", "drop", "undrop", "user_delete"),
+            *("user_undelete", "user_protect", "user_unprotect", "user_suspend", "user_unsuspend"),
+        )
+    },
+    "friends_str": "friends",
+}
+"""Key of a message of X's streams that holds no post -> the kind of notice that it is."""
+
+_WHOLE_TEXT: Final = ("extended_tweet.full_text", "full_text", "text")
+_MEDIA_PATHS: Final = (
+    *("extended_tweet.extended_entities.media", "extended_entities.media"),
+    *("extended_tweet.entities.media", "entities.media"),
+)
+
+
+def media_of(items: pa.ListArray) -> pa.ListArray:
+    """Returns lists of structs with MEDIA's fields as MEDIA."""
+    values = items.values
+    structs = pa.StructArray.from_arrays(
+        [values.field(field.name) for field in MEDIA.value_type], fields=list(MEDIA.value_type)
+    )
+    mask = items.is_null() if items.null_count else None
+    return pa.ListArray.from_arrays(items.offsets, structs, type=MEDIA, mask=mask)
+
+
+def without_anchor(sources: pa.StringArray) -> pa.StringArray:
+    """Returns the names of clients without the link around them.
+
+    >>> without_anchor(pa.array(['<a href="http://x.test" rel="nofollow">A client</a>', None])).to_pylist()
+    ['A client', None]
+    """
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(sources, r"<[^>]*>", ""))
+
+
+def finish(columns: Columns) -> Columns:
+    """Returns tweets with their entities decoded, and the name of the client without its link."""
+    changed: Columns = {"text": without_entities(columns["text"])}
+    if "source" in columns:
+        changed["source"] = without_anchor(columns["source"])
+    if "media" in columns:
+        changed["media"] = media_of(columns["media"])
+    return {**columns, **changed}
+
+
+X_V1: Final = PayloadFormat(
+    name="x_v1",
+    platform="x",
+    about="tweets of X's API v1.1, as its streams send them",
+    told_by=(
+        ("id_str", "user.id_str", "created_at", "text"),
+        ("id_str", "user.id_str", "created_at", "full_text"),
+    ),
+    columns={
+        "post_id": ("id_str", "id"),
+        "text": (*(f"retweeted_status.{path}" for path in _WHOLE_TEXT), *_WHOLE_TEXT),
+        "created_at": ("created_at", "timestamp_ms"),
+        "author_id": ("user.id_str", "user.id"),
+        "declared_lang": ("lang",),
+        "in_reply_to_id": ("in_reply_to_status_id_str", "in_reply_to_status_id"),
+        "source": ("source",),
+        "quoted_id": ("quoted_status_id_str", "quoted_status_id", "quoted_status.id_str"),
+        "reposted_id": ("retweeted_status.id_str", "retweeted_status.id"),
+        "like_count": ("favorite_count",),
+        "repost_count": ("retweet_count",),
+        "reply_count": ("reply_count",),
+        "quote_count": ("quote_count",),
+    },
+    lists={
+        "media": ListOf(
+            (*(f"retweeted_status.{path}" for path in _MEDIA_PATHS), *_MEDIA_PATHS),
+            {
+                "kind": ("type",),
+                "key": ("media_url_https", "media_url", "id_str"),
+                "alt_text": ("ext_alt_text",),
+            },
+        )
+    },
+    items=("quoted_status", "retweeted_status.quoted_status"),
+    notices=STREAM_NOTICES,
+    finish=finish,
+    many=True,
+)
