@@ -26,7 +26,7 @@ from sluice.schemas.manifest import ContractFile, Manifest
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
-from sluice.tokenizer.vocabulary.load import parsed
+from sluice.tokenizer.vocabulary.load import loaded_entries
 
 Problems = Iterator[str]
 _T = TypeVar("_T")
@@ -111,8 +111,7 @@ def _ledger(of: Verified) -> Problems:
 
 def _tokenizer(of: Verified) -> Problems:
     size = of.manifest.format.vocabulary_size
-    tokenizer = parsed(storage.read_bytes(of.path("tokenizer/tokenizer.json")))
-    entries = tokenizer.engine.get_vocab_size(with_added_tokens=True)
+    entries = loaded_entries(storage.read_bytes(of.path("tokenizer/tokenizer.json")))
     if entries != size:
         yield f"tokenizer.json has {entries:,} entries, not {size:,}"
 

@@ -174,6 +174,16 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def loaded_entries(data: bytes) -> int:
+    """Returns how many entries the library `tokenizers` loads, remembered of the same bytes.
+
+    Raises:
+        Exception: it does not load them, and raises nothing more exact.
+    """
+    identity = libraries_identity(data, "tokenizers")
+    return remembered("entries", identity, int, lambda: parsed(data).engine.get_vocab_size())
+
+
 def read_facts(path: str | os.PathLike[str], *, loads: bool) -> TokenizerFacts:
     """Returns the facts of a tokenizer.json, remembered of the same bytes.
 
@@ -189,13 +199,14 @@ def read_facts(path: str | os.PathLike[str], *, loads: bool) -> TokenizerFacts:
         tokenizer, source = parsed(data), source_digest(__name__)
         facts = remembered("tokenizer", (_digest(data), source), TokenizerFacts, tokenizer.facts)
         if loads:
-            identity = libraries_identity(data, "tokenizers")
-            size = remembered("entries", identity, int, lambda: tokenizer.engine.get_vocab_size())
+            size = loaded_entries(data)
             if size != facts.size:
                 raise ValueError(f"it names {facts.size} entries, tokenizers loads {size} of them")
         return facts
     except OSError as failure:
         raise RecipeError(f"{KEY}: {path}: cannot be read: {failure.strerror}") from failure
+    except MemoryError:
+        raise
     except Exception as failure:  # tokenizers raises bare Exception on a file it cannot parse
         raise RecipeError(f"{KEY}: {path}: must be a tokenizer.json: {failure}") from failure
 

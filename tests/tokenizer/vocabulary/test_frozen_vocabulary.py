@@ -7,7 +7,13 @@ import pytest
 from tokenizers import Tokenizer
 
 from sluice.schemas.errors import RecipeError
-from sluice.tokenizer.vocabulary.load import VocabularyIds, load_frozen, load_vocabulary
+from sluice.tokenizer.vocabulary.load import (
+    ParsedTokenizer,
+    TokenizerFacts,
+    VocabularyIds,
+    load_frozen,
+    load_vocabulary,
+)
 
 SIZE = 2000
 
@@ -135,3 +141,17 @@ def test_files_that_are_no_tokenizer_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"a": 1}')
     with pytest.raises(RecipeError, match=r"other\.json: must be a tokenizer\.json"):
         load_frozen(tmp_path / "other.json")
+
+
+def test_a_full_memory_is_not_blamed_on_the_file(
+    tokenizer_json: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory ends while the file is read, that is said, not that the file is none."""
+
+    def fails(tokenizer: ParsedTokenizer) -> TokenizerFacts:
+        raise MemoryError
+
+    monkeypatch.setenv("SLUICE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(ParsedTokenizer, "facts", fails)
+    with pytest.raises(MemoryError):
+        load_frozen(tokenizer_json, vocabulary_size=SIZE)
