@@ -1,8 +1,10 @@
 """Names that others wrote: whether they stay inside their folder, and how they are safe to print."""
 
 import re
+from collections.abc import Sequence
 
 _DRIVE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_FIELD = re.compile(r"[^\W\d][\w.:@$/-]*(?: [\w.:@$/-]+){0,2}")  # three words at most
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -35,3 +37,23 @@ def visible(text: str) -> str:
     'a\\x1b[31mb'
     """
     return _HIDDEN.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def is_field_name(name: str) -> bool:
+    """Returns whether a text reads as the name of a field: three words at most, a letter first."""
+    return _FIELD.fullmatch(name) is not None and len(name) <= 64
+
+
+def told_fields(names: Sequence[str]) -> str:
+    """Returns names of fields for an error, and the number of those that may be texts.
+
+    Where a CSV file has no header, its first post stands in the header's place.
+
+    >>> told_fields(["id", "lang", "What a day, again!", "2024"])
+    'id, lang and 2 that read as no names (CSV needs a header)'
+    """
+    named = list(filter(is_field_name, names))
+    others = len(names) - len(named)
+    told = [", ".join(named)[:500]] if named else []
+    told += [f"{others} that read as no names (CSV needs a header)"] if others else []
+    return " and ".join(told) or "none"

@@ -17,6 +17,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.schemas.arrays import Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
+from sluice.schemas.names import told_fields
 from sluice.schemas.payloads.columns import Fault, RawPosts
 from sluice.schemas.payloads.conversions import (
     PLAIN_TEXTS,
@@ -165,7 +166,7 @@ def _missing(schema: pa.Schema, name: str, column: str, sources: Sequence[Source
     made = ', or make ids with input.ids = "file_row" or "content"' if column == "post_id" else ""
     return (
         f"{name}: no column {' or '.join(map(repr, names or sources))} for {column}; it has "
-        f'{", ".join(schema.names) or "none"}: set input.columns.{column} = "..."{made}'
+        f'{told_fields(schema.names)}: set input.columns.{column} = "..."{made}'
     )
 
 

@@ -17,12 +17,14 @@ from sluice.pipeline.inputs.sources import StreamBrokenError, file_source
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.globs import unreadable
 from sluice.schemas.errors import InputError, did_you_mean
+from sluice.schemas.names import is_field_name, told_fields
 from sluice.schemas.payloads.columns import ID_COLUMNS
 from sluice.schemas.payloads.conversions import WANTED, converted
 from sluice.schemas.payloads.known_formats import ROWS
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
     ColumnMapping,
+    Source,
     constant_of,
     folder_keys,
     is_by_name,
@@ -173,9 +175,11 @@ def _objects(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """Yields the first records that are objects and no notices."""
     count = 0
     for block in JsonRecords(pieces):
-        for index in range(0 if isinstance(block, str) else len(block.starts_L)):
+        if isinstance(block, str):
+            continue
+        for index in range(len(block.starts_L)):
             try:
-                row = json_row.decode(block.line(index))  # type: ignore[union-attr]
+                row = json_row.decode(block.line(index))
             except (BadLineError, UnicodeDecodeError):
                 row = {}
             count += 1
@@ -237,15 +241,24 @@ def _absent(seen: Sequence[FirstRecords], mapping: ColumnMapping) -> list[str]:
 def _refusal(column: str, seen: Sequence[FirstRecords], mapping: ColumnMapping) -> str:
     sources = source_names(mapping[column])
     names = sorted(frozenset().union(*(each.names for each in seen)))
+    top = [name for name in names if "." not in name]
     files = some([each.path for each in seen])
     wanted = " or ".join(map(repr, [s for s in sources if "." not in s] or sources))
-    hint = "" if is_by_name(column, mapping[column]) else did_you_mean(sources[0], names)
     made = ', or make ids with input.ids = "file_row" or "content"' if column == "post_id" else ""
-    top = ", ".join(name for name in names if "." not in name)[:500]
     return (
-        f"no file has {wanted} for {column} in its first records; {files} have {top}: set "
-        f'input.columns.{column} = "..."{made}{hint}'
+        f"no file has {wanted} for {column} in its first records; the fields of {files} are "
+        f'{told_fields(top)}: set input.columns.{column} = "..."{made}'
+        f"{_closest(column, mapping[column], names)}"
     )
+
+
+def _closest(column: str, sources: tuple[Source, ...], names: Sequence[str]) -> str:
+    """Returns a hint: the closest of the names that are there, or one that is written otherwise."""
+    wanted = source_names(sources)
+    if not is_by_name(column, sources):
+        return did_you_mean(wanted[0], filter(is_field_name, names))
+    alike = [name for name in names if name.casefold() in wanted]
+    return f"; did you mean {alike[0]!r}?" if alike else ""
 
 
 def _inexact(found: FirstRecords) -> str:

@@ -53,9 +53,27 @@ def test_a_mapping_to_nothing(tmp_path: Path, kind: str) -> None:
     message = str(error.value)
     assert "no file has 'tread' for conversation_id in its first records" in message
     assert message.endswith(
-        "have id, text, thread: set input.columns.conversation_id = \"...\"; did you mean 'thread'?"
+        " are id, text, thread: set input.columns.conversation_id = \"...\"; did you mean 'thread'?"
     )
     check(tmp_path, columns={"conversation_id": ("tread", "thread")})
+
+
+def test_a_csv_without_a_header_tells_no_text(tmp_path: Path) -> None:
+    """Its first post stands where names should: the error counts the fields that read as no names."""
+    (tmp_path / "a.csv").write_text(
+        '7,"What was said in secret, then",en\n8,Another thing was said,en\n'
+    )
+    with pytest.raises(InputError) as error:
+        check(tmp_path)
+    assert "the fields of a.csv are en and 2 that read as no names (CSV needs" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_names_in_another_case_are_hinted_at(tmp_path: Path) -> None:
+    """A required column that is there in capitals is named."""
+    (tmp_path / "a.csv").write_text("ID,Text\n7,What was said\n")
+    with pytest.raises(InputError, match="did you mean 'ID'"):
+        check(tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
