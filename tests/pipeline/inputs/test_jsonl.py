@@ -239,6 +239,7 @@ def test_records_are_counted_as_they_are_read(texts: list[str], last: bool) -> N
     [
         ('{"id":"7","text":"x"', "not_json", "Expecting ',' delimiter at character 20", None),
         ("hello", "not_json", "Expecting value at character 0", None),
+        ('{"id":"7', "not_json", "Unterminated string starting at character 6", None),
         ('{"id":"7"} "id":"8"}', "not_json", "Extra data at character 11", None),
         (
             '{"id":"7","z":' + "[" * 200 + "]" * 200 + "}",
