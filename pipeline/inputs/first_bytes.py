@@ -19,6 +19,7 @@ from sluice.pipeline.inputs.formats import (
     NamedFormat,
     format_of_name,
 )
+from sluice.pipeline.inputs.json_records import without_name
 from sluice.pipeline.inputs.sources import Source, pieces_source
 from sluice.pipeline.inputs.tar_members import is_header
 
@@ -169,6 +170,7 @@ def as_utf8(head: bytes, encoding: Encoding) -> bytes:
 
 
 def _text_content(text: bytes, named: NamedFormat) -> Content | None:
+    text = without_name(text)
     if _JSON.match(text):
         return "json"
     if not text.strip():

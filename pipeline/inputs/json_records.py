@@ -1,5 +1,6 @@
 """The records of a JSON text, however it is written: lines, arrays, objects over many lines or on one."""
 
+import re
 from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Final, Literal
@@ -22,6 +23,8 @@ MAX_RECORDS: Final = 1 << 16
 """Records of a block at most."""
 _TAIL_BYTES = 1 << 12
 _BLANKS = b" \t\r\n\xef\xbb\xbf"
+
+_ASSIGNED = re.compile(rb"\s*window\.YTD\.(?:tweets?|note_tweet)\.part\d+\s*=(?=\s*(?:\[|$))")
 
 Layout = Literal["lines", "values"]
 
@@ -57,12 +60,29 @@ def json_place(head: bytes) -> JsonPlace:
     >>> [json_place(text).layout for text in texts]
     ['lines', 'values', 'values', 'values']
     """
-    head = head[:HEAD_BYTES]
+    head = without_name(head[:HEAD_BYTES])
     block_B = np.frombuffer(head, np.uint8)
     first = _next_byte(head, 0)
     begin = _next_byte(head, first + 1) if head[first : first + 1] == b"[" else first
     layout: Layout = "values" if _are_values(block_B, head, first) else "lines"
     return JsonPlace(layout=layout, key=json_values.first_key(block_B, begin))
+
+
+def without_name(head: bytes) -> bytes:
+    r"""Returns the first bytes of a text, blanks for the name that a file of X's archive assigns them to.
+
+    >>> without_name(b"window.YTD.tweets.part0 = [ {")
+    b'                          [ {'
+    """
+    found = _ASSIGNED.match(head)
+    return head if found is None else b" " * found.end() + head[found.end() :]
+
+
+def _unnamed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield without_name(piece)
+        break
+    yield from pieces
 
 
 def _next_byte(head: bytes, start: int) -> int:
@@ -116,6 +136,7 @@ class JsonRecords:
         max_line_bytes: int = MAX_LINE_BYTES,
     ):
         self._max_bytes = max_line_bytes
+        pieces = _unnamed(pieces)
         if place is None:
             head, pieces = headed(pieces)
             place = json_place(head)

@@ -220,7 +220,10 @@ class PayloadRecords:
         none_N = _is_null(columns["post_id"]) & _is_null(columns["text"])
         kinds = self._kinds(found, columns, none_N)
         is_notice_N = ~_is_null(kinds) & ~odd_N
-        there_N = ~(none_N & found.holds_N & ~is_notice_N)
+        is_part_N = np.asarray(pc.equal(kinds, "").fill_null(False)) | (
+            none_N & found.holds_N & ~is_notice_N
+        )
+        there_N = ~is_part_N
         item_N = _ranks(found.record_N, there_N)
         kept_N = there_N & ~odd_N & ~is_notice_N
         many_N = kept_N & (item_N >= MAX_ITEMS)
@@ -339,7 +342,7 @@ def _counts(
 def _by_kind(kinds: pa.StringArray, is_notice_N: Bools) -> dict[str, int]:
     if not is_notice_N.any():
         return {}
-    found = sorted(kinds.filter(pa.array(is_notice_N)).to_pylist())
+    found = sorted(kind for kind in kinds.filter(pa.array(is_notice_N)).to_pylist() if kind)
     return {kind: len(list(group)) for kind, group in groupby(found)}
 
 

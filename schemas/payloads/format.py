@@ -14,7 +14,8 @@ Columns = dict[str, pa.Array]
 """Name -> (N,) array, a value for each post."""
 
 NOTICE = "notice"
-"""The column in which `finish` says that a row is no post, and a notice of which kind; null: it is a post."""
+"""The column in which `finish` says that a row is no post, and a notice of which kind. Null: it is a post;
+the empty text: it is a part of its record that is counted nowhere, such as a medium that a page includes."""
 RECORD = "record"
 """The column that `finish` is given besides: int64, the number of the record that a row is of."""
 

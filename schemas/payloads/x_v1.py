@@ -34,6 +34,13 @@ _MEDIA_PATHS: Final = (
     *("extended_tweet.entities.media", "entities.media"),
 )
 
+MEDIA_FIELDS: Final = {
+    "kind": ("type",),
+    "key": ("media_url_https", "media_url", "id_str"),
+    "alt_text": ("ext_alt_text",),
+}
+"""Field of a medium in POST -> its paths in a medium of the API v1.1."""
+
 
 def media_of(items: pa.ListArray) -> pa.ListArray:
     """Returns lists of structs with MEDIA's fields as MEDIA."""
@@ -90,11 +97,7 @@ X_V1: Final = PayloadFormat(
     lists={
         "media": ListOf(
             (*(f"retweeted_status.{path}" for path in _MEDIA_PATHS), *_MEDIA_PATHS),
-            {
-                "kind": ("type",),
-                "key": ("media_url_https", "media_url", "id_str"),
-                "alt_text": ("ext_alt_text",),
-            },
+            MEDIA_FIELDS,
         )
     },
     items=("quoted_status", "retweeted_status.quoted_status"),

@@ -1,0 +1,136 @@
+"""X's API v2: single posts, lines of streams, and pages, with the posts that they include.
+
+A repost has the whole text of what it repeats where the record includes it, else the text that X cuts. Each
+version of a post that was edited has an id of its own; `edited_at` is the time of a later one.
+
+Source: X, "Post object", "Expansions" and "Edit Posts" of the documentation of the API v2.
+"""
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.schemas.payloads.entities import without_entities
+from sluice.schemas.payloads.format import NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.post import MEDIA
+
+_MEDIA_KINDS: Final = (("3_", "photo"), ("7_", "video"), ("13_", "video"), ("16_", "animated_gif"))
+"""How the key of a medium begins -> its kind."""
+
+
+def finish(columns: Columns) -> Columns:
+    """Returns posts with what they refer to, the whole text of what they repeat, and their media."""
+    references, text = columns["references"], without_entities(columns["text"])
+    reposted = referenced(references, "retweeted")
+    keys = pc.binary_join_element_wise(columns[RECORD].cast(pa.string()), columns["post_id"], ":")
+    if reposted.null_count < len(reposted):
+        wanted = pc.binary_join_element_wise(columns[RECORD].cast(pa.string()), reposted, ":")
+        found = pc.index_in(wanted, value_set=keys.filter(text.is_valid()))
+        whole = text.filter(text.is_valid()).take(found.cast(pa.int64()))
+        text = pc.coalesce(whole, text)
+    is_medium = columns["media_key"].is_valid()
+    return {
+        **columns,
+        "text": text,
+        "in_reply_to_id": referenced(references, "replied_to"),
+        "quoted_id": referenced(references, "quoted"),
+        "reposted_id": reposted,
+        "root_id": columns["conversation_id"],
+        "edited_at": _edited_at(columns),
+        "media": media_of(columns),
+        NOTICE: pc.if_else(is_medium, "", pa.nulls(len(text), pa.string())),
+    }
+
+
+def referenced(references: pa.ListArray, kind: str) -> pa.StringArray:
+    """Returns the id of the first post that each post refers to in a way: replied_to, quoted, retweeted."""
+    values, rows_M = references.values, np.asarray(pc.list_parent_indices(references))
+    is_kind_M = pc.equal(values.field("type"), kind).fill_null(False)
+    at_K = np.flatnonzero(is_kind_M.to_numpy(zero_copy_only=False))
+    place_N = np.full(len(references), -1, np.int64)
+    place_N[rows_M[at_K][::-1]] = at_K[::-1]
+    return values.field("id").take(pa.array(place_N, mask=place_N < 0))
+
+
+def media_of(columns: Columns) -> pa.ListArray:
+    """Returns the media that posts have attached: their keys, and kind and alternative text where known."""
+    attached = columns["attached"]
+    plain = pc.replace_substring_regex(attached, r'[\[\]"\s]', "")
+    lists = pc.split_pattern(pc.if_else(pc.equal(plain, ""), None, plain), ",")
+    keys, offsets = lists.values, lists.offsets
+    rows = pc.list_parent_indices(lists)
+    records = columns[RECORD].cast(pa.string())
+    wanted = pc.binary_join_element_wise(records.take(rows), keys, ":")
+    known = pc.binary_join_element_wise(records, columns["media_key"], ":")
+    found = pc.index_in(wanted, value_set=known.drop_null()).cast(pa.int64())
+    there = known.is_valid()
+    kinds = pc.coalesce(columns["media_type"].filter(there).take(found), _kinds(keys))
+    alts = columns["alt_text"].filter(there).take(found)
+    structs = pa.StructArray.from_arrays([kinds, keys, alts], fields=list(MEDIA.value_type))
+    return pa.ListArray.from_arrays(offsets, structs, type=MEDIA, mask=lists.is_null())
+
+
+def _kinds(keys: pa.StringArray) -> pa.StringArray:
+    kinds = pa.nulls(len(keys), pa.string())
+    for begin, kind in _MEDIA_KINDS:
+        kinds = pc.if_else(pc.starts_with(keys, begin), kind, kinds)
+    return kinds
+
+
+def _edited_at(columns: Columns) -> pa.StringArray:
+    """Returns the times of posts that are later versions of another."""
+    found = pc.extract_regex(columns["history"], r'^\[\s*"(?P<first>\d+)"')
+    first = found.field("first")
+    is_later = pc.not_equal(first, columns["post_id"]).fill_null(False)
+    is_later = pc.and_(is_later, found.is_valid())
+    return pc.if_else(is_later, columns["created_at"], None)
+
+
+X_V2: Final = PayloadFormat(
+    name="x_v2",
+    platform="x",
+    about="posts, pages and lines of streams of X's API v2",
+    told_by=(
+        ("data.id", "data.text"),
+        ("data[].id", "data[].text"),
+        ("data", "meta.result_count"),
+        ("meta.result_count", "meta.newest_id"),
+        ("id", "text", "edit_history_tweet_ids[]"),
+        ("id", "text", "public_metrics.retweet_count"),
+        ("id", "text", "referenced_tweets[].type"),
+    ),
+    columns={
+        "post_id": ("id",),
+        "text": ("note_tweet.text", "text"),
+        "created_at": ("created_at",),
+        "author_id": ("author_id", "author.id"),
+        "declared_lang": ("lang",),
+        "conversation_id": ("conversation_id",),
+        "source": ("source",),
+        "like_count": ("public_metrics.like_count",),
+        "repost_count": ("public_metrics.retweet_count",),
+        "reply_count": ("public_metrics.reply_count",),
+        "quote_count": ("public_metrics.quote_count",),
+        "view_count": ("public_metrics.impression_count",),
+    },
+    parts={
+        "history": ("edit_history_tweet_ids",),
+        "attached": ("attachments.media_keys",),
+        "media_key": ("media_key",),
+        "media_type": ("type",),
+        "alt_text": ("alt_text",),
+    },
+    lists={"references": ListOf(("referenced_tweets",), {"type": ("type",), "id": ("id",)})},
+    items=("data", "includes.tweets", "includes.media"),
+    notices={
+        "data.delete": "delete",
+        "data.withheld": "status_withheld",
+        "delete": "delete",
+        "errors": "error",
+        "meta": "empty_page",
+    },
+    finish=finish,
+    many=True,
+)
