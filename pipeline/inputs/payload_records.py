@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from sluice.pipeline.inputs import json_row
 from sluice.pipeline.inputs.json_fields import (
     ARRAY,
+    ESCAPED,
     NULL,
     OBJECT,
+    STRING,
     Fields,
     FieldValues,
     array_items,
@@ -35,6 +37,7 @@ from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
 from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
+from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.columns import Fault, RawPosts, raw_type
 from sluice.schemas.payloads.format import NOTICE, RECORD, Columns, ListOf, PayloadFormat
 from sluice.schemas.payloads.mapping import (
@@ -151,6 +154,8 @@ class PayloadRecords:
             refused = np.union1d(refused, record_N[~fields.read_N])
             if not fields.read_N.all():
                 level = level.of(fields.read_N)
+            level = _with_embedded(level, [self._places[name] for name in self._format.items])
+            data = level.fields.data
             starts_N, stops_N, record_N, holds_N = self._items(level)
             levels.append(level._replace(holds_N=holds_N))
         found = levels[0] if len(levels) == 1 else _in_order(levels)
@@ -280,11 +285,43 @@ class PayloadRecords:
         return columns[name] if name in columns else pa.nulls(num_rows, raw_type(name))
 
 
+def _with_embedded(level: _Found, places: list[int]) -> _Found:
+    """Returns a level with objects that are written as strings as objects, decoded behind its data."""
+    fields = level.fields
+    for place in places:
+        values = FieldValues(*(part[place] for part in fields[1:4]))
+        is_text_N = (values.kinds_N == STRING) | (values.kinds_N == ESCAPED)
+        if is_text_N.any():
+            data_B = np.frombuffer(fields.data, np.uint8)
+            is_text_N &= data_B[np.minimum(values.starts_N, len(data_B) - 1)] == _BRACE
+        if is_text_N.any():
+            fields = _decoded(fields, place, is_text_N)
+    return level._replace(fields=fields)
+
+
+def _decoded(fields: Fields, place: int, chosen_N: Bools) -> Fields:
+    """Returns fields with the chosen strings of a path as objects."""
+    values = FieldValues(*(part[place] for part in fields[1:4]))
+    texts = strings(fields.data, values, chosen_N).texts
+    view = utf8_view(texts)
+    offsets_N1 = view.offsets_N1.astype(np.int64) + len(fields.data)
+    kinds_PN = fields.kinds_PN.copy()
+    starts_PN, stops_PN = fields.starts_PN.copy(), fields.stops_PN.copy()
+    kinds_PN[place, chosen_N] = OBJECT
+    starts_PN[place, chosen_N] = offsets_N1[:-1][chosen_N]
+    stops_PN[place, chosen_N] = offsets_N1[1:][chosen_N]
+    data = b"".join((fields.data, view.data_B.tobytes(), b"\n"))
+    return Fields(data, kinds_PN, starts_PN, stops_PN, fields.read_N)
+
+
+_BRACE = 0x7B
+
+
 def _in_order(levels: list[_Found]) -> _Found:
     """Returns the rows of all levels by record, and in it by the place of their first byte."""
     all_fields = [level.fields for level in levels]
     fields = Fields(
-        all_fields[0].data,
+        all_fields[-1].data,
         np.concatenate([each.kinds_PN for each in all_fields], axis=1),
         np.concatenate([each.starts_PN for each in all_fields], axis=1),
         np.concatenate([each.stops_PN for each in all_fields], axis=1),

@@ -54,7 +54,8 @@ class PayloadFormat(NamedTuple):
         columns: POST column -> paths; the first that is not null counts.
         parts: name -> paths, for `finish` alone: strings as they are, all else as its JSON.
         lists: name -> a list of objects, for `finish`, or `media`.
-        items: paths of objects, or lists of objects, that may be posts too, and hold items of their own.
+        items: paths of objects, or lists of objects, that may be posts too, and hold items of their own. An
+            object may be written as a string.
         notices: path -> kind of a record that gives no post and has a value there.
         finish: given all of these columns, and RECORD, returns POST columns, and NOTICE where it knows some.
         many: whether a record may give several posts: `row_key` then has room for the place of each.

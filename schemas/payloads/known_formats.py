@@ -3,14 +3,18 @@
 from typing import Final
 
 from sluice.schemas.errors import did_you_mean
+from sluice.schemas.payloads.bluesky import BLUESKY
 from sluice.schemas.payloads.format import PayloadFormat
+from sluice.schemas.payloads.hacker_news import HACKER_NEWS
+from sluice.schemas.payloads.mastodon import MASTODON
 from sluice.schemas.payloads.reddit import REDDIT, REDDIT_DUMP
 from sluice.schemas.payloads.x_archive import X_ARCHIVE
 from sluice.schemas.payloads.x_v1 import X_V1
 from sluice.schemas.payloads.x_v2 import X_V2
 
 FORMATS: Final[dict[str, PayloadFormat]] = {
-    each.name: each for each in (X_V1, X_V2, X_ARCHIVE, REDDIT, REDDIT_DUMP)
+    each.name: each
+    for each in (X_V1, X_V2, X_ARCHIVE, REDDIT, REDDIT_DUMP, MASTODON, BLUESKY, HACKER_NEWS)
 }
 """Name -> format."""
 

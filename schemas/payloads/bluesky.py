@@ -1,0 +1,205 @@
+"""Bluesky: events of Jetstream, post views and feeds of its API, and records as repositories hold them.
+
+A post is named by its at:// URI. Links that the app has shortened are whole (facets have their addresses).
+A repost in a feed is a post with the text of what it repeats, where the feed gives its URI; an event of a
+repost has no text and is a notice, as likes, follows, deletes and all else that is no post. A post that is
+quoted, and the posts that a reply in a feed answers, are posts too.
+
+Source: github.com/bluesky-social/jetstream, "Consuming Jetstream"; lexicons app.bsky.feed.post,
+app.bsky.feed.defs, app.bsky.embed.record and app.bsky.richtext.facet of github.com/bluesky-social/atproto.
+"""
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.schemas.arrays import Bools, Int64s
+from sluice.schemas.payloads.format import (
+    NOTICE,
+    RECORD,
+    Columns,
+    ListOf,
+    PayloadFormat,
+)
+from sluice.schemas.payloads.shortened_links import whole_links
+from sluice.schemas.payloads.x_v1 import media_of
+
+_POST: Final = "app.bsky.feed.post"
+_PLACES: Final = ("commit.record", "record", "value", "post.record")
+"""Where the record of a post stands; in the last of a feed, for reposts."""
+
+
+def _in_record(*paths: str) -> tuple[str, ...]:
+    return tuple(f"{place}.{path}" for place in _PLACES for path in paths)
+
+
+def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringArray:
+    """Returns texts with the addresses of links in place of labels that are shortened.
+
+    Args:
+        texts: (N,) string.
+        facets: (N,) list<struct<start, stop, features>>, strings; `features` as JSON.
+    """
+    if not len(facets.values) or not pc.any(pc.match_substring_regex(texts, r"\.\.\.|…")).as_py():
+        return texts
+    items = facets.values
+    rows_M = np.repeat(np.arange(len(facets)), np.diff(np.asarray(facets.offsets)))
+    address = pc.extract_regex(items.field("features"), r'"uri"\s*:\s*"(?P<uri>[^"\\]+)"')
+    addresses = pc.struct_field(address, "uri")
+    starts_M, stops_M = _places(items.field("start")), _places(items.field("stop"))
+    order_M = np.lexsort((starts_M, rows_M))
+    order_M = order_M[_is_there(addresses)[order_M]]
+    spans_M2 = np.stack([starts_M, stops_M], axis=1)[order_M]
+    return whole_links(texts, rows_M[order_M], spans_M2, addresses.take(pa.array(order_M)))
+
+
+def _places(numbers: pa.StringArray) -> Int64s:
+    """Returns (M,) int64, places in texts; what is none is -1."""
+    sound = pc.match_substring_regex(numbers, r"^\d{1,9}$").fill_null(False)
+    places = pc.if_else(sound, numbers, "-1").cast(pa.int64())
+    return np.asarray(places)
+
+
+def _is_there(values: pa.Array) -> Bools:
+    return np.asarray(values.is_valid().to_numpy(zero_copy_only=False))
+
+
+def event_ids(columns: Columns) -> pa.StringArray:
+    """Returns the at:// URI of the record that each event of a commit is about; null for other rows."""
+    names = (columns[name] for name in ("did", "collection", "rkey"))
+    front = pa.repeat("at:/", len(columns[RECORD]))
+    return pc.binary_join_element_wise(front, *names, "/")
+
+
+def event_kinds(columns: Columns) -> pa.StringArray:
+    """Returns the kind of notice that each event is, null for posts and what is no event.
+
+    A commit is called by the last word of its collection (`like`, `repost`, `follow`), with `_delete` behind
+    it where that was deleted; the delete of a post is `delete`.
+    """
+    collections, operations = columns["collection"], columns["operation"]
+    is_post = pc.equal(collections, _POST)
+    is_delete = pc.equal(operations, "delete")
+    last = pc.replace_substring_regex(collections, r"^.*\.", "")
+    ended = pc.if_else(is_delete, pc.binary_join_element_wise(last, "delete", "_"), last)
+    null = pa.scalar(None, pa.string())
+    of_commits = pc.if_else(is_post, pc.if_else(is_delete, "delete", null), ended)
+    is_other = pc.invert(pc.equal(columns["kind"], "commit"))
+    return pc.if_else(is_other.fill_null(False), columns["kind"], of_commits)
+
+
+def _nothings(columns: Columns, ids: pa.StringArray) -> pa.BooleanArray:
+    """Returns which rows are inside a record and no posts: lists, feeds, posts that are gone."""
+    record_N = np.asarray(columns[RECORD])
+    is_inside_N = np.append(False, record_N[1:] == record_N[:-1])
+    is_post = pc.and_(pc.match_substring(ids, _POST), columns["text"].is_valid())
+    return pc.and_(pa.array(is_inside_N), pc.invert(is_post.fill_null(False)))
+
+
+def _filled(given: pa.Array, where: pa.BooleanArray, other: pa.Array) -> pa.Array:
+    return pc.if_else(where.fill_null(False), other, given)
+
+
+def finish(columns: Columns) -> Columns:
+    """Returns posts of events, views and feeds, and which events are notices."""
+    if not len(columns[RECORD]):
+        return columns
+    null = pa.scalar(None, pa.string())
+    is_repost = columns["repost"].is_valid()
+    is_feed = pc.and_(columns["inner"].is_valid(), pc.invert(is_repost))
+    ids = pc.coalesce(columns["repost"], columns["post_id"], event_ids(columns))
+    ids = pc.if_else(is_feed, null, ids)
+    texts = with_whole_links(columns["text"], columns["facets"])
+    texts = pc.if_else(is_feed, null, texts)
+    quoted = columns["quoted_id"]
+    changed: Columns = {
+        "post_id": ids,
+        "text": texts,
+        "created_at": _filled(columns["created_at"], is_repost, columns["repost_time"]),
+        "author_id": _filled(columns["author_id"], is_repost, columns["repost_author"]),
+        "reposted_id": _filled(columns["reposted_id"], is_repost, columns["inner"]),
+        "quoted_id": pc.if_else(pc.match_substring(quoted, _POST), quoted, null),
+        "conversation_id": pc.coalesce(columns["root_id"], ids),
+        "declared_lang": _first_language(columns["languages"]),
+        "edited_at": pc.if_else(pc.equal(columns["operation"], "update"), columns["time"], null),
+    }
+    kinds = pc.if_else(_nothings({**columns, "text": texts}, ids), "", event_kinds(columns))
+    if "media" in columns:
+        changed["media"] = _images(columns["media"])
+    return {**columns, **changed, NOTICE: kinds}
+
+
+def _first_language(languages: pa.StringArray) -> pa.StringArray:
+    """Returns the first of the languages of each JSON array."""
+    found = pc.extract_regex(languages, r'^\[\s*"(?P<first>[^"\\]+)"')
+    return pc.struct_field(found, "first")
+
+
+def _images(items: pa.ListArray) -> pa.ListArray:
+    """Returns lists of structs with MEDIA's fields as MEDIA, all of them images."""
+    values = items.values
+    kinds = pa.repeat("image", len(values))
+    arrays = [kinds, values.field("key"), values.field("alt_text")]
+    structs = pa.StructArray.from_arrays(arrays, names=["kind", "key", "alt_text"])
+    mask = items.is_null() if items.null_count else None
+    return media_of(pa.ListArray.from_arrays(items.offsets, structs, mask=mask))
+
+
+BLUESKY: Final = PayloadFormat(
+    name="bluesky",
+    platform="bluesky",
+    about="events of Bluesky's Jetstream, and posts as its API shows them",
+    told_by=(
+        ("did", "time_us", "kind"),
+        ("uri", "author.did", "record.text"),
+        ("post.uri", "post.author.did"),
+        ("uri", "cid", "value.text", "value.createdAt"),
+        ("feed[].post.uri",),
+        ("posts[].uri", "posts[].record.text"),
+    ),
+    columns={
+        "post_id": ("uri",),
+        "text": _in_record("text"),
+        "created_at": _in_record("createdAt"),
+        "author_id": ("author.did", "did"),
+        "in_reply_to_id": _in_record("reply.parent.uri"),
+        "root_id": _in_record("reply.root.uri"),
+        "quoted_id": _in_record("embed.record.record.uri", "embed.record.uri"),
+        "reposted_id": ("reason.subject.uri",),
+        "like_count": ("likeCount",),
+        "repost_count": ("repostCount",),
+        "reply_count": ("replyCount",),
+        "quote_count": ("quoteCount",),
+    },
+    parts={
+        "kind": ("kind",),
+        "did": ("did",),
+        "collection": ("commit.collection",),
+        "rkey": ("commit.rkey",),
+        "operation": ("commit.operation",),
+        "time": ("time_us",),
+        "languages": _in_record("langs"),
+        "repost": ("reason.uri",),
+        "repost_time": ("reason.indexedAt",),
+        "repost_author": ("reason.by.did",),
+        "inner": ("post.uri",),
+    },
+    lists={
+        "facets": ListOf(
+            _in_record("facets"),
+            {"start": ("index.byteStart",), "stop": ("index.byteEnd",), "features": ("features",)},
+        ),
+        "media": ListOf(
+            _in_record("embed.images", "embed.media.images"),
+            {"kind": ("$type",), "key": ("image.ref.$link", "image.cid"), "alt_text": ("alt",)},
+        ),
+    },
+    items=(
+        *("post", "feed", "posts", "embed.record", "embed.record.record"),
+        *("reply.parent", "reply.root"),
+    ),
+    finish=finish,
+    many=True,
+)
