@@ -94,7 +94,8 @@ def _nothings(columns: Columns, ids: pa.StringArray) -> pa.BooleanArray:
     """Returns which rows are inside a record and no posts: lists, feeds, posts that are gone."""
     record_N = np.asarray(columns[RECORD])
     is_inside_N = np.append(False, record_N[1:] == record_N[:-1])
-    is_post = pc.and_(pc.match_substring(ids, _POST), columns["text"].is_valid())
+    is_named = pc.or_(pc.match_substring(ids, _POST), columns["repost"].is_valid())
+    is_post = pc.and_(is_named, columns["text"].is_valid())
     return pc.and_(pa.array(is_inside_N), pc.invert(is_post.fill_null(False)))
 
 
