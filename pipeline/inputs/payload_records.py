@@ -38,8 +38,8 @@ from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.kernel import utf8_view
-from sluice.schemas.payloads.columns import Fault, RawPosts, raw_type
-from sluice.schemas.payloads.format import NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.columns import Fault, RawPosts, coalesce, raw_type
+from sluice.schemas.payloads.format import ITSELF, NOTICE, RECORD, Columns, ListOf, PayloadFormat
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
     ColumnMapping,
@@ -217,7 +217,7 @@ class PayloadRecords:
             for column, sources in self._mapping.items()
             if source_names(sources)
         }
-        odd_N = read["post_id"].bad_N | read["text"].bad_N
+        odd_N = np.logical_or.reduce([read[name].bad_N for name in REQUIRED if name in read])
         faults = [
             type_fault(read, int(found.record_N[i]), i) for i in np.flatnonzero(odd_N).tolist()
         ]
@@ -344,12 +344,24 @@ def _list(data: bytes, values: FieldValues, given: ListOf) -> pa.ListArray:
     fields = read_fields(data, items.starts_N, items.stops_N, paths_of(names), len(names))
     arrays = []
     for paths in given.fields.values():
-        found = first_values(fields, [places[path] for path in paths])
-        arrays.append(strings(data, found, found.kinds_N != NULL).texts)
+        found = first_values(fields, [places[path] for path in paths if path != ITSELF])
+        texts = strings(data, found, found.kinds_N != NULL).texts
+        arrays.append(coalesce([texts, _strings(data, items)]) if ITSELF in paths else texts)
     structs = pa.StructArray.from_arrays(arrays, names=list(given.fields))
     offsets_N1 = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
     is_list_N = values.kinds_N == ARRAY
     return pa.ListArray.from_arrays(pa.array(offsets_N1), structs, mask=pa.array(~is_list_N))
+
+
+def _strings(data: bytes, items: FieldValues) -> pa.StringArray:
+    """Returns the items of lists that are strings, null for others."""
+    is_string_I = np.frombuffer(data, np.uint8)[items.starts_N] == _QUOTE
+    kinds_I = np.where(is_string_I, ESCAPED, NULL).astype(np.uint8)
+    inside = FieldValues(kinds_I, items.starts_N + 1, items.stops_N - 1)
+    return strings(data, inside, is_string_I).texts
+
+
+_QUOTE = 0x22
 
 
 def _is_null(values: pa.Array) -> Bools:

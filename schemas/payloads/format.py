@@ -19,6 +19,9 @@ the empty text: it is a part of its record that is counted nowhere, such as a me
 RECORD = "record"
 """The column that `finish` is given besides: int64, the number of the record that a row is of."""
 
+ITSELF = ""
+"""The path of an item of a list that is a string."""
+
 
 def unchanged(columns: Columns) -> Columns:
     """Returns the columns as they are."""
@@ -30,8 +33,8 @@ class ListOf(NamedTuple):
 
     Attributes:
         paths: of the list; the first that is not null counts.
-        fields: name -> paths in an object of the list. The column is a list of structs of these names, all of
-            them strings.
+        fields: name -> paths in an object of the list, or ITSELF behind them. The column is a list of structs
+            of these names, all of them strings.
     """
 
     paths: tuple[str, ...]

@@ -8,13 +8,24 @@ from sluice.schemas.payloads.format import PayloadFormat
 from sluice.schemas.payloads.hacker_news import HACKER_NEWS
 from sluice.schemas.payloads.mastodon import MASTODON
 from sluice.schemas.payloads.reddit import REDDIT, REDDIT_DUMP
+from sluice.schemas.payloads.telegram import TELEGRAM
 from sluice.schemas.payloads.x_archive import X_ARCHIVE
 from sluice.schemas.payloads.x_v1 import X_V1
 from sluice.schemas.payloads.x_v2 import X_V2
 
 FORMATS: Final[dict[str, PayloadFormat]] = {
     each.name: each
-    for each in (X_V1, X_V2, X_ARCHIVE, REDDIT, REDDIT_DUMP, MASTODON, BLUESKY, HACKER_NEWS)
+    for each in (
+        X_V1,
+        X_V2,
+        X_ARCHIVE,
+        REDDIT,
+        REDDIT_DUMP,
+        MASTODON,
+        BLUESKY,
+        HACKER_NEWS,
+        TELEGRAM,
+    )
 }
 """Name -> format."""
 
