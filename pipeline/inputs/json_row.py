@@ -72,7 +72,9 @@ def decode(line: bytes) -> dict[str, Any]:
     try:
         row = _DECODER.decode(line.decode().strip(_BLANKS.decode()))
     except json.JSONDecodeError as error:
-        raise BadLineError("not_json", f"{error.msg.removesuffix(' at')} at character {error.pos}") from None
+        raise BadLineError(
+            "not_json", f"{error.msg.removesuffix(' at')} at character {error.pos}"
+        ) from None
     except RecursionError:
         raise BadLineError("not_json", "nested too deeply") from None
     if not isinstance(row, dict):
