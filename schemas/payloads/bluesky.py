@@ -23,6 +23,7 @@ from sluice.schemas.payloads.format import (
     ListOf,
     PayloadFormat,
 )
+from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.shortened_links import whole_links
 from sluice.schemas.payloads.x_v1 import media_of
 
@@ -53,6 +54,23 @@ def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringAr
     order_M = order_M[_is_there(addresses)[order_M]]
     spans_M2 = np.stack([starts_M, stops_M], axis=1)[order_M]
     return whole_links(texts, rows_M[order_M], spans_M2, addresses.take(pa.array(order_M)))
+
+
+def uncut_texts(texts: pa.StringArray, originals: pa.StringArray) -> pa.StringArray:
+    """Returns texts, and the original for one that the bridge from Mastodon has cut, which ends with [...].
+
+    Args:
+        texts: (N,) string.
+        originals: (N,) string, HTML, null but for posts that came over the bridge.
+
+    >>> uncut_texts(pa.array(["a […]", "b"]), pa.array(["<p>a and more</p>", "<p>b</p>"])).to_pylist()
+    ['a and more', 'b']
+    """
+    if originals.null_count == len(originals):
+        return texts
+    is_cut = pc.and_(pc.match_substring(texts, "[…]"), originals.is_valid()).fill_null(False)
+    whole = html_texts(pc.if_else(is_cut, originals, pa.scalar(None, pa.string())))
+    return pc.if_else(is_cut, whole, texts)
 
 
 def _places(numbers: pa.StringArray) -> Int64s:
@@ -112,7 +130,7 @@ def finish(columns: Columns) -> Columns:
     is_feed = pc.and_(columns["inner"].is_valid(), pc.invert(is_repost))
     ids = pc.coalesce(columns["repost"], columns["post_id"], event_ids(columns))
     ids = pc.if_else(is_feed, null, ids)
-    texts = with_whole_links(columns["text"], columns["facets"])
+    texts = uncut_texts(with_whole_links(columns["text"], columns["facets"]), columns["original"])
     texts = pc.if_else(is_feed, null, texts)
     quoted = columns["quoted_id"]
     changed: Columns = {
@@ -182,6 +200,7 @@ BLUESKY: Final = PayloadFormat(
         "operation": ("commit.operation",),
         "time": ("time_us",),
         "languages": _in_record("langs"),
+        "original": _in_record("bridgyOriginalText"),
         "repost": ("reason.uri",),
         "repost_time": ("reason.indexedAt",),
         "repost_author": ("reason.by.did",),

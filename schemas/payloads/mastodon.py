@@ -20,6 +20,8 @@ from sluice.schemas.payloads.x_v1 import media_of
 
 _WITH_STATUS: Final = ("update", "status.update")
 """Events that hold a status; all others are notices."""
+_NOT_PUBLIC: Final = ("private", "direct")
+"""The `visibility` of statuses for followers, or for those that are named: they are notices `not_public`."""
 _NUMBERED_URI: Final = r"^(?P<front>.*/)(?P<number>\d+)$"
 
 
@@ -66,8 +68,11 @@ def finish(columns: Columns) -> Columns:
         return columns
     texts = titled_texts(columns["warning"], html_texts(columns["text"]))
     changed: Columns = {"text": texts, "in_reply_to_id": parent_uris(columns)}
+    null = pa.scalar(None, pa.string())
+    kinds = pc.if_else(pc.is_in(columns["visibility"], pa.array(_NOT_PUBLIC)), "not_public", null)
     if columns["event"].null_count < len(texts):
-        changed[NOTICE] = event_notices(columns["event"], columns[RECORD])
+        kinds = pc.coalesce(kinds, event_notices(columns["event"], columns[RECORD]))
+    changed[NOTICE] = kinds
     if "media" in columns:
         changed["media"] = media_of(columns["media"])
     return {**columns, **changed}
@@ -103,6 +108,7 @@ MASTODON: Final = PayloadFormat(
         "account": ("account.id",),
         "parent_account": ("in_reply_to_account_id",),
         "event": ("event",),
+        "visibility": ("visibility",),
     },
     lists={
         "media": ListOf(

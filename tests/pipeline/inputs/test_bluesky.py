@@ -91,6 +91,16 @@ def test_links_are_whole(tmp_path: Path) -> None:
     assert [post["text"] for post in found.posts] == [f"é {link['uri']} here #tag", "other..."]
 
 
+def test_bridged_posts(tmp_path: Path) -> None:
+    """A post that the bridge from Mastodon has cut has its whole text; others have what Bluesky shows."""
+    original = "<p>One &amp; two</p><p>three</p>"
+    cut = record("One & two […]", bridgyOriginalText=original)
+    whole = record("One & two\n\nthree", bridgyOriginalText=original + "<p>four</p>")
+    events = [commit(str(i), "create", POST, each) for i, each in enumerate([cut, whole])]
+    texts = [post["text"] for post in outcome(tmp_path, events).posts]
+    assert texts == ["One & two\n\nthree"] * 2
+
+
 def test_views(tmp_path: Path) -> None:
     """A view is a post with its counts and images; what it quotes is a post, unless it is none."""
     quoted = {"uri": uri("q"), "author": {"did": DID}, "value": record("quoted"), "likeCount": 1}
@@ -179,6 +189,7 @@ def test_recorded_views() -> None:
     assert {post["uri"] for post in own} <= found.by_id().keys()
     texts = {post["uri"]: post["record"]["text"] for post in own}
     cut = {key for key, text in texts.items() if "..." in text or "…" in text}
+    assert not any("[…]" in post["text"] for post in found.posts)
     assert all(found.by_id()[key]["text"] == texts[key] for key in texts.keys() - cut)
     links = [key for key in cut if "https://" in found.by_id()[key]["text"]]
     assert 0 < len(links) <= len(cut) < len(texts)

@@ -85,6 +85,16 @@ def test_boosts_and_quotes(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("visibility", ["private", "direct"])
+def test_a_status_that_is_not_public(tmp_path: Path, visibility: str) -> None:
+    """What was not written for everybody is no post, and is counted."""
+    hidden = {**status(1, "<p>for you</p>"), "visibility": visibility}
+    unlisted = {**status(2, "<p>for all</p>"), "visibility": "unlisted"}
+    found = outcome(tmp_path, [hidden, unlisted, status(3, "<p>too</p>")])
+    assert [post["text"] for post in found.posts] == ["for all", "too"]
+    assert found.counts.notices == {"not_public": 1}
+
+
 @pytest.mark.parametrize("as_text", [True, False])
 @pytest.mark.parametrize("batch_rows", [1, 3, 100])
 def test_stream_events(tmp_path: Path, as_text: bool, batch_rows: int) -> None:
