@@ -50,7 +50,7 @@ def _in_chat(chats: pa.StringArray, numbers: pa.StringArray) -> pa.StringArray:
 def finish(columns: Columns) -> Columns:
     """Returns messages with their texts and the ids that they have in all chats."""
     if not len(columns[RECORD]):
-        return columns
+        return {**columns, "text": columns["plain"]}
     null, kinds = pa.scalar(None, pa.string()), columns["type"]
     is_message = pc.equal(kinds, _MESSAGE).fill_null(True)
     is_other = pc.is_in(kinds, pa.array(_OTHERS))

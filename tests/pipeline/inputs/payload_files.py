@@ -31,12 +31,14 @@ def outcome(folder: Path, records: list[Json], *, batch_rows: int = 16_384) -> O
     return outcome_of(path, batch_rows=batch_rows)
 
 
-def outcome_of(path: Path, *, batch_rows: int = 16_384) -> Outcome:
+def outcome_of(
+    path: Path, *, batch_rows: int = 16_384, format: str = "auto", unit_bytes: int = 1 << 25
+) -> Outcome:
     """Returns what a file gives; its counts balance."""
-    inventory, counts = find_inputs([str(path)]), ReadTally()
+    inventory, counts = find_inputs([str(path)], payload=format), ReadTally()
     posts: list[Json] = []
     reasons: list[str] = []
-    for unit in cut(inventory):
+    for unit in cut(inventory, unit_bytes=unit_bytes):
         for batch in read_unit(inventory.root, unit, ReadOptions(batch_rows=batch_rows)):
             counts += batch.counts
             posts += batch.posts.to_pylist()
