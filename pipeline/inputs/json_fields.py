@@ -25,6 +25,7 @@ KIND_NAMES: Final = (
 """What errors call a kind."""
 
 _BUCKETS = 256
+_FEW_ITEMS, _ITEM_BYTES = 1 << 10, 64  # for how many items of arrays there is room at first
 
 
 class Paths(NamedTuple):
@@ -199,14 +200,17 @@ def array_items(data: bytes, values: FieldValues) -> tuple[Int64s, FieldValues]:
     """Returns (how many items each array has, 0 for other values; the items of all of them)."""
     data_B = np.frombuffer(data, np.uint8)
     is_array_N = values.kinds_N == ARRAY
-    lengths_N = np.zeros(len(is_array_N), np.int64)
-    none = np.empty(0, np.int64)
     spans = values.starts_N, values.stops_N
-    _items(data_B, *spans, is_array_N, lengths_N, none, none, np.empty(0, np.uint8))
-    total = int(lengths_N.sum())
-    starts_M, stops_M = np.empty(total, np.int64), np.empty(total, np.int64)
-    kinds_M = np.empty(total, np.uint8)
-    _items(data_B, *spans, is_array_N, lengths_N, starts_M, stops_M, kinds_M)
+    room = _FEW_ITEMS + int(np.where(is_array_N, spans[1] - spans[0], 0).sum()) // _ITEM_BYTES
+    while True:  # a second time only where items are small
+        lengths_N = np.zeros(len(is_array_N), np.int64)
+        places = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
+        _items(data_B, *spans, is_array_N, lengths_N, *places)
+        total = int(lengths_N.sum())
+        if total <= room:
+            break
+        room = total
+    starts_M, stops_M, kinds_M = (part[:total] for part in places)
     return lengths_N, FieldValues(kinds_M, starts_M, stops_M)
 
 
@@ -581,7 +585,7 @@ def _items(
     stops_M: Any,
     kinds_M: Any,
 ) -> None:
-    """Counts the items of sound arrays, or fills in where they are, where there is room for them."""
+    """Counts the items of sound arrays, and fills in where they are, as far as there is room for them."""
     m = 0
     for n in range(len(is_array_N)):
         if not is_array_N[n]:
@@ -592,7 +596,7 @@ def _items(
             c = data_B[i]
             if depth == 0 and (c == 0x2C or i == stop):
                 if first >= 0:
-                    if len(starts_M) > 0:
+                    if m < len(starts_M):
                         last = i
                         while data_B[last - 1] <= 0x20:
                             last -= 1

@@ -81,6 +81,9 @@ def _kinds(keys: pa.StringArray) -> pa.StringArray:
 
 def _edited_at(columns: Columns) -> pa.StringArray:
     """Returns the times of posts that are later versions of another."""
+    several = pc.match_substring(columns["history"], ",")
+    if not pc.any(several, min_count=0).as_py():
+        return pa.nulls(len(several), pa.string())
     found = pc.extract_regex(columns["history"], r'^\[\s*"(?P<first>\d+)"')
     first = found.field("first")
     is_later = pc.not_equal(first, columns["post_id"]).fill_null(False)
