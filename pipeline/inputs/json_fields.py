@@ -204,14 +204,15 @@ def array_items(data: bytes, values: FieldValues) -> tuple[Int64s, FieldValues]:
     room = _FEW_ITEMS + int(np.where(is_array_N, spans[1] - spans[0], 0).sum()) // _ITEM_BYTES
     while True:  # a second time only where items are small
         lengths_N = np.zeros(len(is_array_N), np.int64)
-        places = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-        _items(data_B, *spans, is_array_N, lengths_N, *places)
+        starts_M, stops_M = np.empty(room, np.int64), np.empty(room, np.int64)
+        kinds_M = np.empty(room, np.uint8)
+        _items(data_B, *spans, is_array_N, lengths_N, starts_M, stops_M, kinds_M)
         total = int(lengths_N.sum())
         if total <= room:
             break
         room = total
-    starts_M, stops_M, kinds_M = (part[:total] for part in places)
-    return lengths_N, FieldValues(kinds_M, starts_M, stops_M)
+    items = FieldValues(kinds_M[:total], starts_M[:total], stops_M[:total])
+    return lengths_N, items
 
 
 # --- kernels ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ Records and items are one table, in the order of the file, which the format's fu
 Shape suffixes: P paths, N records and items, I items of one level, R records.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ from sluice.schemas.payloads.mapping import (
     constant_of,
     source_names,
 )
-from sluice.schemas.post import INPUT_COLUMNS, MAX_ITEMS
+from sluice.schemas.post import COUNT_COLUMNS, INPUT_COLUMNS, MAX_ITEMS
 
 
 def payload_mapping(format: PayloadFormat, overrides: Mapping[str, Sources]) -> ColumnMapping:
@@ -101,10 +101,20 @@ class PayloadRecords:
     Args:
         format: what the records are.
         mapping: POST column -> where it is read from: see `payload_mapping`.
+        wanted: the columns that come out; counts that are not among them are not read.
     """
 
-    def __init__(self, format: PayloadFormat, mapping: ColumnMapping):
-        self._format, self._mapping = format, mapping
+    def __init__(
+        self,
+        format: PayloadFormat,
+        mapping: ColumnMapping,
+        *,
+        wanted: Sequence[str] = INPUT_COLUMNS,
+    ):
+        self._format, self._wanted = format, wanted
+        unread = set(COUNT_COLUMNS).difference(wanted)
+        mapping = {name: paths for name, paths in mapping.items() if name not in unread}
+        self._mapping = mapping
         self._lists = {
             name: given
             for name, given in format.lists.items()
@@ -237,7 +247,7 @@ class PayloadRecords:
             faults += [Fault(row, "too_many_posts", post_id=None) for row in rows]
             kept_N &= ~many_N
         counts = _counts(read, kept_N, notices=_by_kind(kinds, is_notice_N))
-        posts = {name: self._column(columns, name) for name in INPUT_COLUMNS}
+        posts = {name: self._column(columns, name) for name in self._wanted}
         items = item_N.astype(np.int32) if self._format.many else None
         raw = RawPosts(posts, found.record_N, counts, source_item_N=items)
         return _filtered(raw, kept_N), faults

@@ -35,18 +35,19 @@ from sluice.schemas.errors import InputError
 from sluice.schemas.payloads import columns
 from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
 from sluice.schemas.payloads.known_formats import FORMATS
-from sluice.schemas.payloads.mapping import Sources, folder_keys, with_constants
-from sluice.schemas.post import MAX_RECORDS_OF_MANY, POST
+from sluice.schemas.payloads.mapping import ColumnMapping, Sources, folder_keys, with_constants
+from sluice.schemas.post import MAX_RECORDS_OF_MANY, PAYLOAD_COLUMNS
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How units are read. Only the first five show in what comes out.
+    """How units are read. Only the first six show in what comes out.
 
     Attributes:
         columns: POST column -> where it is read from, "" to leave it out; columns not named here are looked
             for by `sluice.schemas.post.DEFAULT_MAPPING`.
         time_format: what `created_at` looks like (`sluice.schemas.payloads.times`).
         ids: where the ids of posts come from.
+        payload_columns: those of PAYLOAD_COLUMNS that posts have; the others are not read.
         max_text_bytes: longer texts are malformed.
         max_line_bytes: longer lines are malformed, and are not held in memory.
         block_bytes: bytes that are read at a time.
@@ -56,6 +57,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, Sources] = {}
     time_format: str = "auto"
     ids: IdRule = "column"
+    payload_columns: tuple[str, ...] = PAYLOAD_COLUMNS
     max_text_bytes: int = 262_144
     max_line_bytes: int = MAX_LINE_BYTES
     block_bytes: int = 4 << 20
@@ -109,12 +111,17 @@ class _Reading:
         self._unit, self._options = unit, options
         self._row = unit.first_row
         mapping, keys = id_mapping(options.columns, options.ids), folder_keys(path)
-        self._mapping = with_constants(mapping, keys)
+        self._mapping = with_constants(self._wanted(mapping), keys)
+        self._no_posts = pa.RecordBatch.from_pylist([], schema=columns.post_schema(self._mapping))
         self._payload = FORMATS.get(unit.payload)
         if self._payload is not None:
             mapping = payload_mapping(self._payload, options.columns)
             self._payload_mapping = with_constants(mapping, keys)
         self._origin = columns.Origin(unit.file, unit.path)
+
+    def _wanted(self, mapping: ColumnMapping) -> ColumnMapping:
+        unwanted = set(PAYLOAD_COLUMNS).difference(self._options.payload_columns)
+        return {column: sources for column, sources in mapping.items() if column not in unwanted}
 
     def batches(self) -> Iterator[ReadBatch]:
         """Yields the rows of the unit."""
@@ -255,7 +262,7 @@ class _Reading:
     def _json_reader(self) -> JsonLines | PayloadRecords:
         if self._payload is None:
             return JsonLines(self._mapping)
-        return PayloadRecords(self._payload, self._payload_mapping)
+        return PayloadRecords(self._payload, self._payload_mapping, wanted=tuple(self._mapping))
 
     def _groups(self) -> Iterator[ReadBatch]:
         unit = self._unit
@@ -317,10 +324,9 @@ class _Reading:
         )
 
     def _nothing(self, counts: ReadTally) -> ReadBatch:
-        return ReadBatch.of(_NO_POSTS, columns.malformed_batch([], origin=self._origin), counts)
+        return ReadBatch.of(
+            self._no_posts, columns.malformed_batch([], origin=self._origin), counts
+        )
 
     def _dead_letters(self, faults: list[Fault]) -> ReadBatch:
-        return ReadBatch.of(_NO_POSTS, columns.malformed_batch(faults, origin=self._origin))
-
-
-_NO_POSTS = pa.RecordBatch.from_pylist([], schema=POST)
+        return ReadBatch.of(self._no_posts, columns.malformed_batch(faults, origin=self._origin))

@@ -27,6 +27,7 @@ from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
+from sluice.schemas.post import PAYLOAD_COLUMNS
 
 FORMAT = 8
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
@@ -196,10 +197,12 @@ def key_partitions(job: Job) -> int:
 
 def read_options(recipe: Recipe) -> ReadOptions:
     """Returns how the reader is to read."""
+    used = {name for spec in recipe.filters for name in spec.columns}
     return ReadOptions(
         columns=recipe.input.columns,
         time_format=recipe.input.time_format,
         ids=recipe.input.ids,
+        payload_columns=tuple(n for n in PAYLOAD_COLUMNS if n in used),
         max_text_bytes=recipe.input.max_text_bytes,
     )
 

@@ -5,7 +5,7 @@ JSON and Arrow readers both end here: they give one array a POST column (`RawPos
 the raw bytes can tell (a line that is not JSON) reaches it as a `Fault` found before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,7 +16,14 @@ from sluice.schemas.arrays import Array, Int32s, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.times import read_times
-from sluice.schemas.post import COUNT_COLUMNS, MEDIA, POST, TIME_COLUMNS, row_keys
+from sluice.schemas.post import (
+    COUNT_COLUMNS,
+    MEDIA,
+    PAYLOAD_COLUMNS,
+    POST,
+    TIME_COLUMNS,
+    row_keys,
+)
 from sluice.schemas.reject import MALFORMED, reject_batch
 
 REASONS: Final = {
@@ -80,7 +87,7 @@ class RawPosts(NamedTuple):
 
     Attributes:
         columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media`, int64 for a count and what
-            `read_times` takes for a time.
+            `read_times` takes for a time. Of PAYLOAD_COLUMNS only those that are wanted.
         source_row_N: (N,) int64, ascending.
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
         source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
@@ -95,7 +102,7 @@ class RawPosts(NamedTuple):
 
 
 class ReadBatch(NamedTuple):
-    """Some records, each once: posts (POST), dead letters (REJECT), by ascending row; and their counts."""
+    """Some records, each once: posts (`post_schema`), dead letters (REJECT), by ascending row; counts."""
 
     posts: pa.RecordBatch
     rejected: pa.RecordBatch
@@ -188,8 +195,15 @@ def _post_batch(raw: RawPosts, times: Mapping[str, pa.Array], origin: Origin) ->
         "source_item": pa.array(np.zeros(num_rows, np.int32) if item_N is None else item_N),
         "row_key": row_keys(origin.file, row_N, item_N),
     }
-    arrays = [{**raw.columns, **provenance}[name] for name in POST.names]
-    return pa.RecordBatch.from_arrays(arrays, schema=POST)
+    arrays = {**raw.columns, **provenance}
+    schema = post_schema(raw.columns)
+    return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+
+def post_schema(columns: Iterable[str]) -> pa.Schema:
+    """Returns POST with those of PAYLOAD_COLUMNS that are among some columns."""
+    left_out = set(PAYLOAD_COLUMNS).difference(columns)
+    return pa.schema([field for field in POST if field.name not in left_out])
 
 
 def _column_faults(raw: RawPosts, masks: Mapping[str, Array], bad_N: Array) -> list[Fault]:

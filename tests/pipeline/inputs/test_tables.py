@@ -14,7 +14,7 @@ from sluice.pipeline.inputs.reader import ReadOptions, check_inputs, read_unit
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.payloads.mapping import Constant
-from sluice.schemas.post import INPUT_COLUMNS, POST
+from sluice.schemas.post import INPUT_COLUMNS, PAYLOAD_COLUMNS, POST
 from tests.pipeline.inputs.test_reader import LINES, read, write
 
 Row = dict[str, Any]
@@ -73,6 +73,7 @@ def test_tables(tmp_path: Path, name: str, unit_bytes: int, batch_rows: int) -> 
         "conversation_id": None,
         "source": None,
         "edited_at": None,
+        **dict.fromkeys(PAYLOAD_COLUMNS),
         "media": [{"kind": None, "key": "k", "alt_text": None}, None],
         "source_file": name,
         "source_row": 5,
