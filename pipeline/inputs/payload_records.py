@@ -39,7 +39,15 @@ from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.columns import Fault, RawPosts, coalesce, raw_type
-from sluice.schemas.payloads.format import ITSELF, NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.format import (
+    EMPTY,
+    ITSELF,
+    NOTICE,
+    RECORD,
+    Columns,
+    ListOf,
+    PayloadFormat,
+)
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
     ColumnMapping,
@@ -246,7 +254,11 @@ class PayloadRecords:
             rows = found.record_N[many_N].tolist()
             faults += [Fault(row, "too_many_posts", post_id=None) for row in rows]
             kept_N &= ~many_N
-        counts = _counts(read, kept_N, notices=_by_kind(kinds, is_notice_N))
+        notices = _by_kind(kinds, is_notice_N)
+        num_empty = len(np.setdiff1d(found.record_N, found.record_N[there_N | odd_N]))
+        if num_empty:
+            notices[EMPTY] = notices.get(EMPTY, 0) + num_empty
+        counts = _counts(read, kept_N, notices=notices)
         posts = {name: self._column(columns, name) for name in self._wanted}
         items = item_N.astype(np.int32) if self._format.many else None
         raw = RawPosts(posts, found.record_N, counts, source_item_N=items)

@@ -17,11 +17,14 @@ import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Bools, Int64s
 from sluice.schemas.payloads.format import (
+    EMPTY,
     NOTICE,
     RECORD,
     Columns,
     ListOf,
     PayloadFormat,
+    with_nulls,
+    without,
 )
 from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.shortened_links import whole_links
@@ -121,8 +124,13 @@ def _filled(given: pa.Array, where: pa.BooleanArray, other: pa.Array) -> pa.Arra
     return pc.if_else(where.fill_null(False), other, given)
 
 
+_FILLED: Final = ("created_at", "author_id", "reposted_id", "root_id", "quoted_id")
+"""Columns that a recipe may leave out, and that others are made from."""
+
+
 def finish(columns: Columns) -> Columns:
     """Returns posts of events, views and feeds, and which events are notices."""
+    given, columns = columns, with_nulls(columns, _FILLED)
     if not len(columns[RECORD]):
         return columns
     null = pa.scalar(None, pa.string())
@@ -147,7 +155,7 @@ def finish(columns: Columns) -> Columns:
     kinds = pc.if_else(_nothings({**columns, "text": texts}, ids), "", event_kinds(columns))
     if "media" in columns:
         changed["media"] = _images(columns["media"])
-    return {**columns, **changed, NOTICE: kinds}
+    return without({**columns, **changed, NOTICE: kinds}, _FILLED, given)
 
 
 def _first_language(languages: pa.StringArray) -> pa.StringArray:
@@ -177,6 +185,7 @@ BLUESKY: Final = PayloadFormat(
         ("uri", "cid", "value.text", "value.createdAt"),
         ("feed[].post.uri",),
         ("posts[].uri", "posts[].record.text"),
+        ("thread.post.uri", "thread.post.author.did"),
     ),
     columns={
         "post_id": ("uri",),
@@ -218,8 +227,9 @@ BLUESKY: Final = PayloadFormat(
     },
     items=(
         *("post", "feed", "posts", "embed.record", "embed.record.record"),
-        *("reply.parent", "reply.root"),
+        *("reply.parent", "reply.root", "thread", "parent", "replies"),
     ),
+    notices={"feed": EMPTY, "posts": EMPTY, "thread": EMPTY},
     finish=finish,
     many=True,
 )

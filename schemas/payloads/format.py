@@ -5,7 +5,7 @@ posts, columns in and columns out. `pipeline/inputs/payload_records.py` reads an
 that are known are in `known_formats.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -19,6 +19,8 @@ the empty text: it is a part of its record that is counted nowhere, such as a me
 RECORD = "record"
 """The column that `finish` is given besides: int64, the number of the record that a row is of."""
 
+EMPTY = "empty"
+"""The kind of notice that a record is in which no post stands, such as the last page of a search."""
 ITSELF = ""
 """The path of an item of a list that is a string."""
 
@@ -26,6 +28,18 @@ ITSELF = ""
 def unchanged(columns: Columns) -> Columns:
     """Returns the columns as they are."""
     return columns
+
+
+def with_nulls(columns: Columns, names: Iterable[str]) -> Columns:
+    """Returns the columns, and nulls for those of some names that a recipe has left out."""
+    nulls = pa.nulls(len(columns[RECORD]), pa.string())
+    return {**dict.fromkeys(names, nulls), **columns}
+
+
+def without(columns: Columns, names: Iterable[str], given: Columns) -> Columns:
+    """Returns the columns less those of some names that were not given."""
+    left_out = set(names).difference(given)
+    return {name: values for name, values in columns.items() if name not in left_out}
 
 
 class ListOf(NamedTuple):

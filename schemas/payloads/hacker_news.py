@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.schemas.payloads.format import NOTICE, Columns, PayloadFormat
+from sluice.schemas.payloads.format import EMPTY, NOTICE, Columns, PayloadFormat
 from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.titles import titled_texts
 
@@ -51,6 +51,7 @@ HACKER_NEWS: Final = PayloadFormat(
     },
     parts={"title": ("title",), "dead": ("dead",), "deleted": ("deleted",)},
     items=("hits", "children"),
+    notices={"hits": EMPTY},
     finish=finish,
     many=True,
 )

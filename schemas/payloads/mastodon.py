@@ -4,6 +4,8 @@ The text is the status as its readers see it, with a content warning before it. 
 of what it repeats, under its own `uri`; a status that is quoted is a post too. `in_reply_to_id` is a number
 of the server that was asked: the `uri` of the parent where it follows from it (see `parent_uris`).
 
+Contexts (`ancestors`, `descendants`) and results of a search give their statuses.
+
 Source: docs.joinmastodon.org, "Status", "MediaAttachment", "Quote" (entities) and "Streaming" (methods).
 """
 
@@ -13,7 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.schemas.payloads.format import NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.format import (
+    EMPTY,
+    NOTICE,
+    RECORD,
+    Columns,
+    ListOf,
+    PayloadFormat,
+    with_nulls,
+    without,
+)
 from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.titles import titled_texts
 from sluice.schemas.payloads.x_v1 import media_of
@@ -62,8 +73,13 @@ def event_notices(events: pa.StringArray, records: pa.Int64Array) -> pa.StringAr
     return pc.if_else(pc.and_(pa.array(last_N), pc.invert(has_status)), kinds, None)
 
 
+_FILLED: Final = ("in_reply_to_id",)
+"""Columns that a recipe may leave out, and that others are made from."""
+
+
 def finish(columns: Columns) -> Columns:
     """Returns statuses with plain texts, and the events that are notices."""
+    given, columns = columns, with_nulls(columns, _FILLED)
     if not len(columns[RECORD]):
         return columns
     texts = titled_texts(columns["warning"], html_texts(columns["text"]))
@@ -75,7 +91,7 @@ def finish(columns: Columns) -> Columns:
     changed[NOTICE] = kinds
     if "media" in columns:
         changed["media"] = media_of(columns["media"])
-    return {**columns, **changed}
+    return without({**columns, **changed}, _FILLED, given)
 
 
 MASTODON: Final = PayloadFormat(
@@ -84,6 +100,9 @@ MASTODON: Final = PayloadFormat(
     about="statuses of Mastodon's API, and the events of its streams",
     told_by=(
         ("uri", "content", "account.acct", "visibility"),
+        ("ancestors", "descendants[].uri", "descendants[].content"),
+        ("descendants", "ancestors[].uri", "ancestors[].content"),
+        ("statuses[].uri", "statuses[].content", "accounts", "hashtags"),
         *((f"event={event}", "payload") for event in (*_WITH_STATUS, "delete")),
     ),
     columns={
@@ -116,7 +135,11 @@ MASTODON: Final = PayloadFormat(
             {"kind": ("type",), "key": ("remote_url", "url"), "alt_text": ("description",)},
         )
     },
-    items=("payload", "quote.quoted_status", "reblog.quote.quoted_status"),
+    items=(
+        *("payload", "quote.quoted_status", "reblog.quote.quoted_status"),
+        *("ancestors", "descendants", "statuses"),
+    ),
+    notices={"ancestors": EMPTY, "descendants": EMPTY, "statuses": EMPTY},
     finish=finish,
     many=True,
 )

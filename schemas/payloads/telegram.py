@@ -13,7 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.schemas.payloads.format import ITSELF, NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.format import (
+    EMPTY,
+    ITSELF,
+    NOTICE,
+    RECORD,
+    Columns,
+    ListOf,
+    PayloadFormat,
+    with_nulls,
+    without,
+)
 
 _MESSAGE: Final = "message"
 _OTHERS: Final = ("service", "unsupported")
@@ -47,8 +57,13 @@ def _in_chat(chats: pa.StringArray, numbers: pa.StringArray) -> pa.StringArray:
     return pc.coalesce(pc.binary_join_element_wise(chats, numbers, "/"), numbers)
 
 
+_FILLED: Final = ("in_reply_to_id",)
+"""Columns that a recipe may leave out, and that others are made from."""
+
+
 def finish(columns: Columns) -> Columns:
     """Returns messages with their texts and the ids that they have in all chats."""
+    given, columns = columns, with_nulls(columns, _FILLED)
     if not len(columns[RECORD]):
         return {**columns, "text": columns["plain"]}
     null, kinds = pa.scalar(None, pa.string()), columns["type"]
@@ -56,18 +71,15 @@ def finish(columns: Columns) -> Columns:
     is_other = pc.is_in(kinds, pa.array(_OTHERS))
     is_chat = pc.and_(pc.invert(is_message), pc.invert(is_other))
     chats = chats_of(columns, is_chat)
-    record_N = np.asarray(columns[RECORD])
-    is_alone_N = np.append(record_N[1:] != record_N[:-1], True)
-    notices = pc.if_else(is_other, kinds, null)
-    notices = pc.if_else(pc.and_(is_chat, pa.array(is_alone_N)), "chat", notices)
+    notices = pc.if_else(is_chat, "", pc.if_else(is_other, kinds, null))
     texts = joined_texts(columns["plain"], columns["pieces"])
-    return {
-        **columns,
+    changed: Columns = {
         "post_id": pc.if_else(is_chat, null, _in_chat(chats, columns["post_id"])),
         "text": pc.if_else(is_chat, null, texts),
         "in_reply_to_id": _in_chat(chats, columns["in_reply_to_id"]),
         NOTICE: notices,
     }
+    return without({**columns, **changed}, _FILLED, given)
 
 
 TELEGRAM: Final = PayloadFormat(
@@ -90,6 +102,7 @@ TELEGRAM: Final = PayloadFormat(
     parts={"plain": ("text",), "type": ("type",), "chat": ("chat_id",)},
     lists={"pieces": ListOf(("text",), {"text": ("text", ITSELF)})},
     items=("messages", "chats.list"),
+    notices={"chats": EMPTY},
     finish=finish,
     many=True,
 )

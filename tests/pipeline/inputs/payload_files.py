@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sluice.pipeline.inputs.inventory import cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.schemas.counts import ReadTally
+from sluice.schemas.payloads.mapping import Sources
 
 Json = dict[str, Any]
 
@@ -32,14 +33,20 @@ def outcome(folder: Path, records: list[Json], *, batch_rows: int = 16_384) -> O
 
 
 def outcome_of(
-    path: Path, *, batch_rows: int = 16_384, format: str = "auto", unit_bytes: int = 1 << 25
+    path: Path,
+    *,
+    batch_rows: int = 16_384,
+    format: str = "auto",
+    unit_bytes: int = 1 << 25,
+    columns: dict[str, Sources] | None = None,
 ) -> Outcome:
     """Returns what a file gives; its counts balance."""
     inventory, counts = find_inputs([str(path)], payload=format), ReadTally()
+    options = ReadOptions(batch_rows=batch_rows, columns=columns or {})
     posts: list[Json] = []
     reasons: list[str] = []
     for unit in cut(inventory, unit_bytes=unit_bytes):
-        for batch in read_unit(inventory.root, unit, ReadOptions(batch_rows=batch_rows)):
+        for batch in read_unit(inventory.root, unit, options):
             counts += batch.counts
             posts += batch.posts.to_pylist()
             reasons += batch.rejected.column("reason").to_pylist()

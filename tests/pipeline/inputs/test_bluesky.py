@@ -160,6 +160,26 @@ def test_feeds(tmp_path: Path) -> None:
         assert (found.reasons, found.counts.notices) == ([], {})
 
 
+def test_threads(tmp_path: Path) -> None:
+    """A thread gives the posts above and below the one asked for, each once; what is gone is none."""
+    gone = {"uri": uri("gone"), "notFound": True}
+    below = {"post": view("c", "three"), "replies": [{"post": view("d", "four")}, gone]}
+    above = {"post": view("a", "one"), "parent": gone}
+    thread = {"post": view("b", "two"), "parent": above, "replies": [below]}
+    found = outcome(tmp_path, [{"thread": thread, "threadgate": {"uri": "at://x"}}])
+    assert {post["text"] for post in found.posts} == {"one", "two", "three", "four"}
+    assert (len(found.posts), found.reasons, found.counts.notices) == (4, [], {})
+
+
+def test_records_without_a_post(tmp_path: Path) -> None:
+    """A page without posts, and a thread that is gone, are counted as notices."""
+    gone = {"thread": {"uri": uri("gone"), "notFound": True}}
+    found = outcome(tmp_path, [{"feed": []}, {"posts": []}, gone, view("a", "one")])
+    assert [post["text"] for post in found.posts] == ["one"]
+    assert (found.reasons, found.counts.notices) == ([], {"empty": 3})
+    assert found.counts.records == 4
+
+
 @pytest.mark.real
 def test_recorded_events() -> None:
     """Every recorded event is a post or a notice, by what a plain reading of it says."""

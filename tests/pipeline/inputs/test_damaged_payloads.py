@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sluice.schemas.post import INPUT_COLUMNS
 from tests.pipeline.inputs.payload_files import outcome_of
 from tests.pipeline.inputs.test_bluesky import POST, commit, record, uri, view
 from tests.pipeline.inputs.test_hacker_news import STORY
@@ -117,3 +118,18 @@ def test_changed_values(
     assert wanted
     for row in (0, 2):
         assert [post["text"] for post in found.posts if post["source_row"] == row] == wanted
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_columns_that_a_recipe_leaves_out(folder: Path, format: str) -> None:
+    """Posts without their optional columns have the same ids and texts."""
+    path = folder / "c.jsonl"
+    path.write_bytes(b"\n".join(LINES))
+    left_out = [name for name in INPUT_COLUMNS if name not in ("post_id", "text")]
+    whole = outcome_of(path, format=format)
+    bare = outcome_of(path, format=format, columns=dict.fromkeys(left_out, ""))
+    assert whole.posts
+    for name in ("post_id", "text", "row_key"):
+        assert [post[name] for post in bare.posts] == [post[name] for post in whole.posts]
+    for name in ("author_id", "created_at", "in_reply_to_id", "quoted_id", "reposted_id"):
+        assert not any(post.get(name) for post in bare.posts)

@@ -135,6 +135,16 @@ def test_a_payload_that_is_no_json(tmp_path: Path) -> None:
     assert found.reasons == ["not_json"]
 
 
+def test_contexts_and_searches(tmp_path: Path) -> None:
+    """The statuses of a context, and of what a search found, are posts."""
+    context = {"ancestors": [status(1, "a")], "descendants": [status(2, "b"), status(3, "c")]}
+    search = {"accounts": [], "statuses": [status(4, "d")], "hashtags": []}
+    alone = {"ancestors": [], "descendants": [status(5, "e")]}
+    found = outcome(tmp_path, [context, search, alone])
+    assert [post["text"] for post in found.posts] == ["a", "b", "c", "d", "e"]
+    assert (found.format, found.counts.records, found.reasons) == ("mastodon", 3, [])
+
+
 @pytest.mark.real
 def test_recorded_statuses() -> None:
     """Each of the recorded statuses is a post; a boost has what it repeats, and no text has markup."""

@@ -79,12 +79,13 @@ def test_lines_of_messages(tmp_path: Path, batch_rows: int) -> None:
 def test_an_account(tmp_path: Path) -> None:
     """All chats of an account's export are read; one without messages gives none."""
     other = {"type": "personal_chat", "id": 9, "messages": [message(1, "x")]}
-    export = {"about": "...", "chats": {"about": "...", "list": [CHAT, other]}}
-    found = outcome(
-        tmp_path, [export, {"name": "E", "type": "private_group", "id": 8, "messages": []}]
-    )
+    nobody = {"type": "saved_messages", "id": 3, "messages": []}
+    none = {"about": "...", "chats": {"about": "...", "list": []}}
+    export = {"about": "...", "chats": {"about": "...", "list": [nobody, CHAT, nobody, other]}}
+    alone = {"name": "E", "type": "private_group", "id": 8, "messages": []}
+    found = outcome(tmp_path, [export, alone, none])
     assert [post["post_id"] for post in found.posts] == ["55/1", "55/2", "55/4", "9/1"]
-    assert (found.counts.notices, found.reasons) == ({"service": 1, "chat": 1}, [])
+    assert (found.counts.notices, found.reasons) == ({"service": 1, "empty": 2}, [])
 
 
 def test_an_export_over_many_lines(tmp_path: Path) -> None:
