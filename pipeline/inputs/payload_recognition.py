@@ -1,13 +1,15 @@
 """Which payload format the records of a file are of, by the first ones."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
-from sluice.pipeline.inputs import byte_streams, json_row
+from sluice.pipeline.inputs import byte_streams
 from sluice.pipeline.inputs.formats import FileFormat
-from sluice.pipeline.inputs.json_records import JsonRecords
-from sluice.pipeline.inputs.json_row import BadLineError
+from sluice.pipeline.inputs.json_records import without_name
 from sluice.pipeline.inputs.parts import LeftOut, parts
 from sluice.pipeline.inputs.sources import Source, StreamBrokenError
 from sluice.schemas.payloads.format import PayloadFormat
@@ -18,6 +20,8 @@ NUM_RECORDS: Final = 50
 _BLOCK_BYTES = 1 << 18
 _BLOCKS, _MOST_BLOCKS = 4, 32
 """Blocks of a file that are looked at, and at most, where no record ends in them: a page is one line."""
+_BEGIN = re.compile(r"[\s,\[\ufeff\x1e]*\{")  # what may stand before an object, and its brace
+_DECODER = json.JSONDecoder()
 
 
 def recognised(source: Source, format: FileFormat) -> str:
@@ -82,23 +86,33 @@ def _records(source: Source, format: FileFormat) -> Iterator[dict[str, Any]]:
 
 
 def _objects(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    num_seen = 0
+    """Yields the first objects of a text, also those of an array around them.
 
-    def looked_at() -> Iterator[bytes]:
-        for num_blocks, piece in enumerate(pieces):
-            if num_blocks == (_BLOCKS if num_seen else _MOST_BLOCKS):
+    The scans of the readers are not used: who only wants a plan waits for no compiled code.
+    """
+    head = b""
+    for num_blocks, piece in enumerate(pieces, 1):
+        head += piece
+        rows = list(islice(_of_head(head), NUM_RECORDS))
+        enough = len(rows) == NUM_RECORDS or (rows and num_blocks >= _BLOCKS)
+        if enough or num_blocks == _MOST_BLOCKS:
+            break
+    else:
+        rows = list(islice(_of_head(head), NUM_RECORDS))
+    yield from rows
+
+
+def _of_head(head: bytes) -> Iterator[dict[str, Any]]:
+    """Yields the whole objects of the first bytes of a text.
+
+    Behind a broken one the next begins with its line.
+    """
+    text, at = without_name(head).decode("utf-8", "ignore"), 0
+    while (found := _BEGIN.search(text, at)) is not None:
+        try:
+            row, at = _DECODER.raw_decode(text, found.end() - 1)
+            yield row
+        except (ValueError, RecursionError):  # not JSON, or too long a number
+            at = text.find("\n{", found.end())
+            if at < 0:
                 return
-            yield piece
-
-    for block in JsonRecords(looked_at()):
-        if isinstance(block, str):
-            continue
-        for index in range(min(NUM_RECORDS - num_seen, len(block.starts_L))):
-            try:
-                json_row.check_shape(block.shapes_L[index])
-                yield json_row.decode(block.line(index))
-            except BadLineError:
-                continue
-        num_seen += len(block.starts_L)
-        if num_seen >= NUM_RECORDS:
-            return

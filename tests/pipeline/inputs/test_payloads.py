@@ -321,6 +321,30 @@ def test_rows_stay_rows(tmp_path: Path) -> None:
     assert found.column("like_count") == found.column("platform") == [None, None]
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xef\xbb\xbf",
+        b'{"broken": \n',
+        b"[1" + b"0" * 5000 + b"]\n",
+        b'{"a":' * 5000 + b"\n",
+        b"\x1e",
+    ],
+)
+def test_what_stands_before_the_first_records(tmp_path: Path, before: bytes) -> None:
+    """A file is recognised behind marks and lines that are damaged, hostile or nothing."""
+    (tmp_path / "a.jsonl").write_bytes(before + json.dumps(tweet(1, "a")).encode())
+    assert find_inputs([str(tmp_path / "a.jsonl")]).formats == {"x_v1": 1}
+
+
+def test_pages_that_are_long(tmp_path: Path) -> None:
+    """A page of more bytes than are looked at first is recognised, and so are records over many lines."""
+    page = {"data": [post_v2(i, "a" * 9000) for i in range(200)], "meta": {}}
+    assert of_lines(tmp_path, page).formats == {"x_v2": 1}
+    (tmp_path / "b.json").write_text(json.dumps([page, page], indent=2))
+    assert len(payload(tmp_path / "b.json").posts) == 400
+
+
 def test_a_format_that_is_forced(tmp_path: Path) -> None:
     """A forced format is that of every file, and rows can be forced too."""
     assert of_lines(tmp_path, tweet(1, "a"), force="rows").formats == {"rows": 1}
