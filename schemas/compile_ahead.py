@@ -25,6 +25,8 @@ from sluice.schemas.cache_folder import mark_used, read_whole, write_whole
 from sluice.schemas.kernel import Kernel, kernel_folder
 
 MODULES = (
+    "sluice.schemas.payloads.html_scan",
+    "sluice.schemas.payloads.shortened_links",
     "sluice.schemas.payloads.times",
     "sluice.filters.text.hashing",
     "sluice.filters.text.kernels",
