@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sluice.pipeline.inputs.inventory import cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.schemas.counts import ReadTally
-from sluice.schemas.post import POST
+from sluice.schemas.post import PAYLOAD_COLUMNS, POST
 
 Row = dict[str, Any]
 REAL = Path(os.environ.get("SLUICE_DATA", "/nonexistent")) / "payloads"
@@ -343,6 +343,18 @@ def test_pages_that_are_long(tmp_path: Path) -> None:
     assert of_lines(tmp_path, page).formats == {"x_v2": 1}
     (tmp_path / "b.json").write_text(json.dumps([page, page], indent=2))
     assert len(payload(tmp_path / "b.json").posts) == 400
+
+
+@pytest.mark.parametrize("record", [tweet(1, "a"), {"id": "1", "text": "a"}])
+def test_columns_that_are_wanted(tmp_path: Path, record: Row) -> None:
+    """Of the columns that payloads have, posts have those that are asked for, in the order of POST."""
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    inventory = find_inputs([str(tmp_path)])
+    options = ReadOptions(payload_columns=("like_count", "platform"))
+    (batch,) = read_unit(inventory.root, cut(inventory)[0], options)
+    left_out = set(PAYLOAD_COLUMNS) - {"like_count", "platform"}
+    assert batch.posts.schema.names == [name for name in POST.names if name not in left_out]
+    assert batch.posts.column("like_count").to_pylist() == [record.get("favorite_count")]
 
 
 def test_a_format_that_is_forced(tmp_path: Path) -> None:
