@@ -39,6 +39,9 @@ from sluice.schemas.post import ROW_BITS
 
 Identity = Literal["sha256", "listing"]
 
+PLAIN_TEXTS: Final = tuple(FileFormat(content=content) for content in ("json", "csv", "tsv"))
+"""Formats that are cut between records."""
+
 UNIT_BYTES: Final = 32_000_000
 """Bytes on disk that a unit of plain JSON lines, row groups or record batches holds at most."""
 
@@ -304,12 +307,14 @@ def _cut_file(
         bytes=size,
         payload=file.payload,
     )
-    if file.format == FileFormat(content="json"):
-        return _cut_json(whole, path, unit_bytes)
-    if size and file.format in (FileFormat(content="csv"), FileFormat(content="tsv")):
-        return _cut_csv(whole, path, unit_bytes)
     if not size:
         return iter(())
+    if file.format in PLAIN_TEXTS and size <= unit_bytes:  # what is in one unit is not counted
+        return iter([msgspec.structs.replace(whole, kind="bytes")])
+    if file.format == FileFormat(content="json"):
+        return _cut_json(whole, path, unit_bytes)
+    if file.format in PLAIN_TEXTS:
+        return _cut_csv(whole, path, unit_bytes)
     if is_large and can_be_cut(file.format):
         return _cut_compressed(whole, path, unit_bytes)
     if file.format.has_groups:
@@ -333,8 +338,6 @@ def _cut_compressed(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[In
 
 
 def _cut_json(whole: InputUnit, path: str, unit_bytes: int) -> Iterator[InputUnit]:
-    if not whole.stop:
-        return
     with storage.open_input(path) as file:
         place = json_place(file.read(HEAD_BYTES))
         cut_pieces = _cut_lines if place.layout == "lines" else _cut_values

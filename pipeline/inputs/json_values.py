@@ -182,9 +182,9 @@ def end_of_value(block_B: Uint8s, at: int) -> tuple[int, bool]:
 
 @kernel()
 def _value_end(data_B: Any, i: Any, end: Any, stack_D: Any) -> Any:
-    """Returns (end of the value at i, how it ended, whether it may be plain, whether it has line feeds)."""
+    """Returns (end of the value at i, how it ended, whether it is an object, whether it has line feeds)."""
     depth, expect, status = 0, _VALUE, _OPEN
-    plain, has_lines = data_B[i] == 0x7B, False
+    is_object, has_lines = data_B[i] == 0x7B, False
     while i < end and status == _OPEN:
         c = data_B[i]
         kind = _CLASS[c]
@@ -250,14 +250,13 @@ def _value_end(data_B: Any, i: Any, end: Any, stack_D: Any) -> Any:
                 i += 1
         elif kind == _LETTER and (expect in (_VALUE, _ELEMENT)):
             while i < end and _CLASS[data_B[i]] == _LETTER:
-                plain = plain and data_B[i] != 0x4E and data_B[i] != 0x49  # NaN, Infinity
                 i += 1
             expect = _COMMA
             if depth == 0 and i < end:
                 status = _WHOLE
         else:
             status = _BROKEN
-    return i, status, plain, has_lines
+    return i, status, is_object, has_lines
 
 
 @kernel()
@@ -436,7 +435,7 @@ def _find(
         shape = ODD
         stop = np.int64(-1)  # where the value ends; -1 where only the next one tells
         if in_array or c == 0x7B or not commas:
-            end, status, plain, has_lines = _value_end(data_B, i, limit, stack_D)
+            end, status, is_object, has_lines = _value_end(data_B, i, limit, stack_D)
             if status == _OPEN and end == n and n - i <= max_bytes:
                 if not is_last:
                     break
@@ -444,7 +443,7 @@ def _find(
                     status = _WHOLE
             if status == _WHOLE and end - i <= max_bytes:
                 stop = end
-                shape = OBJECT if plain else ODD
+                shape = OBJECT if is_object else ODD
                 if has_lines:
                     for k in range(i, end):
                         if data_B[k] == 0x0A or data_B[k] == 0x0D:

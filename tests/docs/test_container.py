@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sluice.schemas import kernel
+from sluice.schemas import cache_folder
 from tests.repository import ROOT
 
 RECIPE = ROOT / "docs" / "container" / "Dockerfile"
@@ -96,7 +96,7 @@ def test_kernels_are_compiled_for_a_named_processor() -> None:
         assert f"NUMBA_{name}=" in text
         assert hasattr(config, name)
     assert "SLUICE_CACHE_DIR=" in text
-    assert "SLUICE_CACHE_DIR" in Path(kernel.__file__).read_text()
+    assert "SLUICE_CACHE_DIR" in Path(cache_folder.__file__).read_text()
 
 
 def test_nothing_secret_goes_in() -> None:

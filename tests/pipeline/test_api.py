@@ -299,6 +299,9 @@ def test_interrupted_and_resumed(job: Job, frozen: Job, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             pause = 2.0
 
+    # A shell starts what it runs in the background with SIGINT ignored, and Python leaves it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt(progress: sluice.Progress) -> None:
         if progress.phase == "clean":
             asking.set()
@@ -308,6 +311,7 @@ def test_interrupted_and_resumed(job: Job, frozen: Job, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         sluice.run(job.recipe, inputs=files, output=out, overrides=changed, progress=interrupt)
     ended.set()
+    signal.signal(signal.SIGINT, before)
     assert time.monotonic() - begun < 60
     assert not (out / "COMPLETED").exists()
     sluice.run(job.recipe, inputs=files, output=out, overrides=changed)

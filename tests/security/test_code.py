@@ -49,6 +49,7 @@ ALLOWED = {
     ("schemas/kernel_cache.py", "loads"): "the same, behind a checksum",
     ("schemas/kernel_cache.py", "importlib"): "where the source of a module of ours is",
     ("schemas/compile_ahead.py", "importlib"): "our modules that declare kernels, named there",
+    ("schemas/payloads/mapping.py", "urllib"): "unquotes names of folders; nothing is asked for",
     ("schemas/kernel.py", "__reduce__"): "a kernel is pickled by its name",
     ("schemas/kernel.py", "compile"): "the compiler of kernels: our own functions",
     ("schemas/compile_ahead.py", "subprocess"): "this module in another process",

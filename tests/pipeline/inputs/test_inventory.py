@@ -139,15 +139,16 @@ def test_cuts_of_lines(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], unit_bytes: int, last: bool
 ) -> None:
     """Units of lines join to the file, end after line feeds, number their lines, and are small enough."""
-    data = b"\n".join(lines) + b"\n" * last
+    data = b"\n".join([b"{}", *lines]) + b"\n" * last  # the first line says that these are lines
     units = _cut_bytes(tmp_path_factory.mktemp("cut"), data, unit_bytes)
     assert b"".join(data[unit.start : unit.stop] for unit in units) == data
     assert [unit.start for unit in units] == [0, *[unit.stop for unit in units]][: len(units)]
     for unit in units:
         piece = data[unit.start : unit.stop]
         assert piece.endswith(b"\n") or unit.stop == len(data)
-        assert unit.place is not None
-        assert unit.place.line == data.count(b"\n", 0, unit.start)
+        line = 0 if unit.place is None else unit.place.line
+        assert line == data.count(b"\n", 0, unit.start)
+        assert (unit.place is None) == (len(data) <= unit_bytes)  # one unit is not looked into
         before = scan_lines(data[: unit.start], max_line_bytes=99).starts_L
         assert unit.first_row == len(before)
         assert len(piece) <= unit_bytes or piece.count(b"\n") <= 1

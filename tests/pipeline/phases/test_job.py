@@ -33,7 +33,7 @@ def test_plain_input_is_cut_once(job: runs.Job, tmp_path: Path, cuts: Counter[st
     """A run cuts each file once; one that resumes cuts none, unless the units or their record changed."""
     posts, out = copy_plain(job, tmp_path / "posts"), tmp_path / "out"
     once = dict.fromkeys((path.name for path in posts.iterdir()), 1)
-    frozen = ("--set", f"vocabulary.tokenizer={job.tokenizer}")
+    frozen = ("--set", f"vocabulary.tokenizer={job.tokenizer}", "--set", "input.unit_bytes=150000")
     larger = ("--set", "dedup.threshold=0.7")
     smaller = ("--set", "input.unit_bytes=100000")
 
@@ -55,7 +55,8 @@ def test_plain_input_is_cut_once(job: runs.Job, tmp_path: Path, cuts: Counter[st
 def test_a_plan_writes_nothing(job: runs.Job, tmp_path: Path, cuts: Counter[str]) -> None:
     """`--plan` cuts the input to count its units, and keeps none of them."""
     posts = copy_plain(job, tmp_path / "posts")
-    assert run(job, tmp_path / "out", "--plan", inputs=str(posts)) == 0
+    small = ("--set", "input.unit_bytes=100000")
+    assert run(job, tmp_path / "out", "--plan", *small, inputs=str(posts)) == 0
     assert sum(cuts.values()) == len(list(posts.iterdir()))
     assert not (tmp_path / "out").exists()
 

@@ -16,7 +16,7 @@ from sluice.pipeline.phases.score import phase
 from sluice.pipeline.phases.score import stage as score_stage
 from sluice.pipeline.recipes.loader import load
 from sluice.pipeline.units.attempt import Attempt
-from sluice.schemas.counts import ScoreCounts
+from sluice.schemas.counts import ReadTally, ScoreCounts
 
 TEXTS = ["the boats leave the harbour at six", "poison", "bread rises in a cold kitchen"]
 
@@ -49,7 +49,8 @@ def test_a_post_that_breaks_normalisation_is_a_dead_letter(
 ) -> None:
     """As in `sluice run`: it takes no other post of its unit with it."""
     monkeypatch.setattr(score_stage, "normalize", normalize_or_fail)
-    assert score(tmp_path) == ScoreCounts(read=3, scored=2)
+    read = ReadTally(records=3, records_with_posts=3, posts=3)
+    assert score(tmp_path) == ScoreCounts(read=3, input=read, scored=2)
     scores = pq.read_table(next((tmp_path / "out" / "scores").iterdir()))
     assert scores["post_id"].to_pylist() == ["0", "2"]
     (reject,) = pq.read_table(next((tmp_path / "out" / "rejects").iterdir())).to_pylist()
