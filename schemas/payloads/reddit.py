@@ -1,8 +1,9 @@
 """Reddit: things and listings of its API, and the lines of the dumps of comments and submissions.
 
 The text of a submission is its title, a blank line, and its own text. What its author deleted or a moderator
-removed is a notice: Reddit keeps `[deleted]` or `[removed]` in the place of the text. Ids are full names:
-`t1_` and `t3_` are put before those that a dump has without.
+removed, where Reddit keeps `[deleted]` or `[removed]` in the place of the text, has no text, and no title
+either: such a post is read and rejected as `empty_text`. Ids are full names: `t1_` and `t3_` are put before
+those that a dump has without.
 
 Source: Reddit, "API documentation" (things, fullnames, listings); Baumgartner et al. 2020, "The Pushshift
 Reddit Dataset", for the fields of the dumps.
@@ -18,8 +19,7 @@ from sluice.schemas.payloads.entities import without_entities
 from sluice.schemas.payloads.format import NOTICE, Columns, PayloadFormat
 from sluice.schemas.payloads.titles import titled_texts
 
-_DELETED: Final = r"^\s*\[\s*deleted\b[^\[\]]*\]\s*$"
-_REMOVED: Final = r"(?i)^\s*\[\s*removed\b[^\[\]]*\]\s*$"
+_GONE: Final = r"(?i)^\s*\[\s*(deleted|removed)\b[^\[\]]*\]\s*$"
 _OTHER_THINGS: Final = {
     "more": "more",
     "t2": "account",
@@ -31,12 +31,13 @@ _OTHER_THINGS: Final = {
 
 
 def finish(columns: Columns) -> Columns:
-    """Returns comments and submissions with their texts, full names, and what was deleted as notices."""
+    """Returns comments and submissions with their texts, none where they were deleted, and full names."""
     body, title = columns["text"], columns["title"]
     is_comment = title.is_null()
     post_id = _names(columns["name"], columns["post_id"], is_comment)
     root = pc.if_else(is_comment, _link_names(columns["conversation_id"]), post_id)
-    text = without_entities(titled_texts(title, body))
+    is_gone = pc.match_substring_regex(body, _GONE).fill_null(False)
+    text = pc.if_else(is_gone, "", without_entities(titled_texts(title, body)))
     author = columns["author_id"]
     edited = columns["edited"]
     return {
@@ -48,7 +49,7 @@ def finish(columns: Columns) -> Columns:
         "conversation_id": root,
         "root_id": root,
         "edited_at": pc.if_else(pc.match_substring_regex(edited, r"^\d"), edited, None),
-        NOTICE: _kinds(columns, body),
+        NOTICE: _kinds(columns["kind"]),
     }
 
 
@@ -76,14 +77,11 @@ def _joined(begins: pa.Array | str, ids: pa.StringArray) -> pa.StringArray:
     return pc.binary_join_element_wise(begins, ids, "")
 
 
-def _kinds(columns: Columns, body: pa.StringArray) -> pa.StringArray:
-    """Returns what is no post: things of other kinds, and what was deleted or removed."""
-    kinds = pa.nulls(len(body), pa.string())
-    for pattern, kind in ((_DELETED, "deleted"), (_REMOVED, "removed")):
-        matches = pc.match_substring_regex(body, pattern).fill_null(False)
-        kinds = pc.if_else(matches, kind, kinds)
+def _kinds(things: pa.StringArray) -> pa.StringArray:
+    """Returns what is no post: things of other kinds."""
+    kinds = pa.nulls(len(things), pa.string())
     for thing, kind in _OTHER_THINGS.items():
-        kinds = pc.if_else(pc.equal(columns["kind"], thing).fill_null(False), kind, kinds)
+        kinds = pc.if_else(pc.equal(things, thing).fill_null(False), kind, kinds)
     return kinds
 
 

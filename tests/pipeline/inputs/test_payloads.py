@@ -222,7 +222,7 @@ def test_a_part_of_a_page_that_is_broken(tmp_path: Path) -> None:
 
 
 def test_things_of_reddit(tmp_path: Path) -> None:
-    """Comments and submissions have full names, titles and who they answer; what was deleted is a notice."""
+    """Comments and submissions have full names, titles and who they answer; what was deleted has no text."""
     found = of_lines(
         tmp_path,
         thing(
@@ -248,13 +248,13 @@ def test_things_of_reddit(tmp_path: Path) -> None:
         thing("t5", "f"),
     )
     assert found.formats == {"reddit": 1}
-    assert found.column("text") == ["A title\n\nand > text", "yes"]
-    assert found.column("post_id") == ["t3_a", "t1_c"]
-    assert found.column("in_reply_to_id") == [None, "t3_a"]
-    assert found.column("root_id") == ["t3_a", "t3_a"]
-    assert found.column("author_id") == ["b", None]
-    assert [edited is not None for edited in found.column("edited_at")] == [False, True]
-    assert found.counts.notices == {"deleted": 1, "removed": 1, "subreddit": 1}
+    assert found.column("text") == ["A title\n\nand > text", "yes", "", ""]
+    assert found.column("post_id") == ["t3_a", "t1_c", "t1_d", "t3_e"]
+    assert found.column("in_reply_to_id") == [None, "t3_a", "t1_c", None]
+    assert found.column("root_id") == ["t3_a", "t3_a", "t3_a", "t3_e"]
+    assert found.column("author_id") == ["b", None, None, None]
+    assert [edited is not None for edited in found.column("edited_at")][:2] == [False, True]
+    assert found.counts.notices == {"subreddit": 1}
     assert found.counts.nulled == {}
 
 
@@ -292,10 +292,11 @@ def test_dumps_of_reddit(tmp_path: Path) -> None:
         },
     )
     assert found.formats == {"reddit_dump": 1}
-    assert found.column("post_id") == ["t1_c", "t1_d", "t3_a"]
-    assert found.column("in_reply_to_id") == ["t3_a", "t1_c", None]
-    assert found.column("conversation_id") == ["t3_a"] * 3
-    assert found.column("row_key") == [0, 1, 3]
+    assert found.column("post_id") == ["t1_c", "t1_d", "t1_e", "t3_a"]
+    assert found.column("text") == ["yes", "yes", "", "A title"]
+    assert found.column("in_reply_to_id") == ["t3_a", "t1_c", "t1_d", None]
+    assert found.column("conversation_id") == ["t3_a"] * 4
+    assert found.column("row_key") == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("unit_bytes", [40, 1 << 20])
@@ -424,7 +425,7 @@ def test_damage(
         ("x_v1", "x_v1", 192, 200, {}, {}),
         ("x_v2", "x_v2", 12, 469, {}, {}),
         ("x_v2_stream", "x_v2", 8, 11, {}, {"not_json": 1}),
-        ("reddit", "reddit", 1059, 1053, {"deleted": 6}, {}),
+        ("reddit", "reddit", 1059, 1059, {}, {}),
     ],
 )
 def test_recorded_payloads(
