@@ -1,7 +1,6 @@
 """Which payload format the records of a file are of, by the first ones."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -20,7 +19,7 @@ NUM_RECORDS: Final = 50
 _BLOCK_BYTES = 1 << 18
 _BLOCKS, _MOST_BLOCKS = 4, 32
 """Blocks of a file that are looked at, and at most, where no record ends in them: a page is one line."""
-_BEGIN = re.compile(r"[\s,\[\ufeff\x1e]*\{")  # what may stand before an object, and its brace
+_MOST_BROKEN = 100  # objects of a head: each may be read as deep as the decoder goes
 _DECODER = json.JSONDecoder()
 
 
@@ -107,12 +106,13 @@ def _of_head(head: bytes) -> Iterator[dict[str, Any]]:
 
     Behind a broken one the next begins with its line.
     """
-    text, at = without_name(head).decode("utf-8", "ignore"), 0
-    while (found := _BEGIN.search(text, at)) is not None:
+    text, at, num_broken = without_name(head).decode("utf-8", "ignore"), 0, 0
+    while num_broken < _MOST_BROKEN and (begin := text.find("{", at)) >= 0:
         try:
-            row, at = _DECODER.raw_decode(text, found.end() - 1)
+            row, at = _DECODER.raw_decode(text, begin)
             yield row
         except (ValueError, RecursionError):  # not JSON, or too long a number
-            at = text.find("\n{", found.end())
+            num_broken += 1
+            at = text.find("\n{", begin + 1)
             if at < 0:
                 return

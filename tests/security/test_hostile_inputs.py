@@ -315,3 +315,14 @@ def test_a_text_that_never_ends_well(kind: str, tmp_path: Path) -> None:
         assert posts >= 1
         assert rejected >= 1
     assert seconds[1] < 12 * seconds[0] + 1
+
+
+@pytest.mark.parametrize("line", [b"\n", b'{"a":[\n', b'{"a":"\n', b"{", b'{"a":1,\n', b"[[[["])
+def test_a_text_that_says_of_no_format_what_it_is(line: bytes, tmp_path: Path) -> None:
+    """Megabytes of blanks, or of objects that do not end, are looked at in bounded time: CI ends."""
+    first = b"" if line.strip() else b'{"id":"1","text":"a"}\n'
+    (tmp_path / "a.json").write_bytes(first + line * (4_000_000 // len(line)))
+    begun = time.process_time()
+    (file,) = find_inputs([str(tmp_path / "a.json")]).files
+    assert file.payload == "rows"
+    assert time.process_time() - begun < 30
