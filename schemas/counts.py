@@ -226,7 +226,7 @@ class ResolveCounts(Counts):
 
     Attributes:
         id_conflicts: posts with the id of another post and an unlike text: kept ones, or dropped ones where
-            the recipe wants one of an id.
+            the recipe keeps one post of each id.
         shared_ids: kept posts beyond the first of their id in this run.
     """
 

@@ -190,7 +190,7 @@ def window_bytes(head: bytes) -> int:
 
 
 def _zstd_frames(source: Source) -> Iterator[bytes]:
-    """Yields a piece a block: at most 128 KiB, or what the frame's header says."""
+    """Yields one piece for each block: at most 128 KiB, or what the header of the frame says."""
     buffered = pieces_source(iter(lambda: source.read(_INPUT_BYTES), b""))
     while (frame := _next_frame(buffered)) is not None:
         yield from _zstd_blocks(buffered, frame)

@@ -33,7 +33,8 @@ class JsonPlace(msgspec.Struct, frozen=True, kw_only=True, tag="json"):
     """Where reading begins in a JSON text, and how its records are written.
 
     Attributes:
-        layout: lines: one record a line; values: in arrays, over many lines, or one after the other.
+        layout: lines, where each line holds one record; values, where records are in arrays, go over
+            many lines, or follow one another in a line.
         key: the first key of the text's first object, with its quotes: what the next one is known by
             behind a broken one.
         line: the lines before the place.

@@ -1,4 +1,4 @@
-"""Telegram: the JSON export of its desktop app, of one chat or of an account, or one message a line.
+"""Telegram: the JSON export of its desktop app, of one chat or an account, or lines of one message each.
 
 A text is a string, or a list of strings and of objects with a `text`, which are joined. Numbers of messages
 count within a chat: a post is named CHAT/NUMBER, where the chat is known. What is no message of a person,

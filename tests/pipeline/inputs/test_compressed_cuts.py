@@ -94,7 +94,7 @@ def test_a_large_file_is_cut(codec: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_what_is_damaged_or_no_lines_is_whole(codec: str, tmp_path: Path) -> None:
-    """A damaged file, and one of an array, are read from front to end, with all that can be decoded."""
+    """A damaged file, and one that holds an array, are not cut; all that can be decoded is read."""
     path = tmp_path / f"a.json.{codec}"
     sound = packed(json_lines(0, 500), codec, 5000)
     flipped = bytearray(sound)
