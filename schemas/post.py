@@ -30,6 +30,11 @@ POST = pa.schema(
         pa.field("reply_count", pa.int64()),
         pa.field("quote_count", pa.int64()),
         pa.field("view_count", pa.int64()),
+        pa.field("alias_id", pa.string()),
+        pa.field("consent", pa.string()),
+        pa.field("author_created_at", pa.timestamp("us", tz="UTC")),
+        pa.field("author_followers", pa.int64()),
+        pa.field("author_automated", pa.bool_()),
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("source_row", pa.int64(), nullable=False),
         pa.field("source_line", pa.int64()),
@@ -42,6 +47,9 @@ POST = pa.schema(
 `source_file` is relative to the longest common folder of the inputs, `source_row` the 0-based ordinal of the
 record in it, `source_line` the 0-based line that the record begins in, null where the file has no lines, and
 `source_item` the post's place in its record, 0 where that is one post.
+`alias_id` is another id that versions and notices of the platform name the post by. `consent` names what the
+payload says against its use, joined by blanks; it is empty where the payload has a say and refuses nothing,
+null where it says nothing.
 `row_key` = file index << 40 | place of the post in its file (see `row_keys`), files in the order of
 `source_file`. It is the order of a run: unique, and independent of how the input was cut into units.
 """
@@ -89,14 +97,28 @@ PLACE_COLUMNS = ("source_file", "source_row", "source_line", "source_item")
 INPUT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, "row_key"))
 """The columns that a column mapping may fill."""
 
-TIME_COLUMNS = ("created_at", "edited_at")
+TIME_COLUMNS = ("created_at", "edited_at", "author_created_at")
 """Those of them that are times."""
 
-COUNT_COLUMNS = ("like_count", "repost_count", "reply_count", "quote_count", "view_count")
+COUNT_COLUMNS = (
+    *("like_count", "repost_count", "reply_count", "quote_count", "view_count"),
+    "author_followers",
+)
 """Those of them that are counts."""
 
-PAYLOAD_COLUMNS = ("platform", "root_id", "quoted_id", "reposted_id", *COUNT_COLUMNS)
+FLAG_COLUMNS = ("author_automated",)
+"""Those of them that are true or false."""
+
+PAYLOAD_COLUMNS = (
+    *("platform", "root_id", "quoted_id", "reposted_id"),
+    *("like_count", "repost_count", "reply_count", "quote_count", "view_count"),
+    *("alias_id", "consent", "author_created_at", "author_followers", "author_automated"),
+)
 """Those that payloads of platforms have: in other inputs they are null, unless the mapping has them."""
+
+KEPT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, *PAYLOAD_COLUMNS))
+"""What every post keeps when it is clean; its place is known by `row_key`. Of PAYLOAD_COLUMNS it keeps those
+that a later phase of its run reads."""
 
 DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in INPUT_COLUMNS},

@@ -18,7 +18,7 @@ from sluice.schemas.arrays import Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.errors import InputError
 from sluice.schemas.names import told_fields
-from sluice.schemas.payloads.columns import Fault, RawPosts
+from sluice.schemas.payloads.columns import Fault, RawPosts, raw_type
 from sluice.schemas.payloads.conversions import (
     PLAIN_TEXTS,
     TEXTS,
@@ -37,7 +37,6 @@ from sluice.schemas.payloads.mapping import (
     source_names,
 )
 from sluice.schemas.payloads.times import read_times
-from sluice.schemas.post import MEDIA
 
 DECODED_BYTES: Final = 64 << 20
 """Text bytes of a batch at most, but for one row: a few bytes of dictionary may stand for any number."""
@@ -328,7 +327,7 @@ def _post_column(
 ) -> Converted:
     """Returns a POST column: row by row the first source that is not null, or that is bad."""
     n, none_N = batch.num_rows, np.zeros(batch.num_rows, np.bool_)
-    kind = MEDIA if column == "media" else pa.string()
+    kind = raw_type(column)
     whole = Converted(pa.nulls(n, kind), none_N, none_N, none_N)
     for source in source_names(sources):
         at = _type_at(batch.schema, source)

@@ -31,7 +31,7 @@ from sluice.schemas.payloads.mapping import (
     source_names,
     with_constants,
 )
-from sluice.schemas.post import TIME_COLUMNS
+from sluice.schemas.post import FLAG_COLUMNS, TIME_COLUMNS
 
 NUM_RECORDS: Final = 100
 """Records of a file that are looked at."""
@@ -213,7 +213,7 @@ def _is_usable(column: str, value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(i, dict) or i is None for i in value)
     if json_row.is_number(value):
         return column in (*ID_COLUMNS, *TIME_COLUMNS)
-    return isinstance(value, str)
+    return isinstance(value, str) or (column in FLAG_COLUMNS and isinstance(value, bool))
 
 
 def _keys_of(row: Mapping[str, Any], inside: str, depth: int) -> Iterator[str]:

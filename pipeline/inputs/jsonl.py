@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from sluice.pipeline.inputs import json_row
 from sluice.pipeline.inputs.json_fields import (
     ARRAY,
+    BOOLEAN,
     ESCAPED,
     INFINITE,
     INTEGER,
@@ -38,7 +39,7 @@ from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.payloads.columns import ID_COLUMNS, Fault, RawPosts, coalesce, raw_type
-from sluice.schemas.payloads.conversions import counts_of
+from sluice.schemas.payloads.conversions import counts_of, flags_of
 from sluice.schemas.payloads.ids import ids_of_floats
 from sluice.schemas.payloads.mapping import (
     REQUIRED,
@@ -47,7 +48,7 @@ from sluice.schemas.payloads.mapping import (
     names_of,
     source_names,
 )
-from sluice.schemas.post import COUNT_COLUMNS, MEDIA, TIME_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, FLAG_COLUMNS, MEDIA, TIME_COLUMNS
 
 _MEDIA_NAMES = tuple(field.name for field in MEDIA.value_type)
 _MEDIA_PATHS = paths_of(_MEDIA_NAMES)
@@ -188,6 +189,8 @@ def column_of(column: str, data: bytes, values: FieldValues) -> ValueColumn:
         return _ids(data, values, wanted_N)
     if column in COUNT_COLUMNS:
         return _counts(data, values, wanted_N)
+    if column in FLAG_COLUMNS:
+        return _flags(data, values, wanted_N)
     texts = strings(data, values, wanted_N)
     bad_N = (kinds_N != NULL) & ~wanted_N
     return ValueColumn(texts.texts, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, texts.replaced)
@@ -220,6 +223,15 @@ def _counts(data: bytes, values: FieldValues, is_text_N: Bools) -> ValueColumn:
     counts, bad_N = counts_of(strings(data, values, wanted_N).texts)
     bad_N |= (kinds_N != NULL) & ~wanted_N
     return ValueColumn(counts, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, 0)
+
+
+def _flags(data: bytes, values: FieldValues, is_text_N: Bools) -> ValueColumn:
+    """Returns flags, which may be written as texts."""
+    kinds_N = values.kinds_N
+    wanted_N = is_text_N | (kinds_N == BOOLEAN)
+    flags, bad_N = flags_of(strings(data, values, wanted_N).texts)
+    bad_N |= (kinds_N != NULL) & ~wanted_N
+    return ValueColumn(flags, bad_N, np.zeros(len(bad_N), np.bool_), kinds_N, 0)
 
 
 def _media(data: bytes, values: FieldValues) -> ValueColumn:

@@ -56,7 +56,7 @@ from sluice.schemas.payloads.mapping import (
     constant_of,
     source_names,
 )
-from sluice.schemas.post import COUNT_COLUMNS, INPUT_COLUMNS, MAX_ITEMS
+from sluice.schemas.post import COUNT_COLUMNS, FLAG_COLUMNS, INPUT_COLUMNS, MAX_ITEMS
 
 
 def payload_mapping(format: PayloadFormat, overrides: Mapping[str, Sources]) -> ColumnMapping:
@@ -109,7 +109,7 @@ class PayloadRecords:
     Args:
         format: what the records are.
         mapping: POST column -> where it is read from: see `payload_mapping`.
-        wanted: the columns that come out; counts that are not among them are not read.
+        wanted: the columns that come out; counts and flags that are not among them are not read.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class PayloadRecords:
         wanted: Sequence[str] = INPUT_COLUMNS,
     ):
         self._format, self._wanted = format, wanted
-        unread = set(COUNT_COLUMNS).difference(wanted)
+        unread = {*COUNT_COLUMNS, *FLAG_COLUMNS}.difference(wanted)
         mapping = {name: paths for name, paths in mapping.items() if name not in unread}
         self._mapping = mapping
         self._lists = {

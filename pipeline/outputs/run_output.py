@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 
 from sluice.pipeline.outputs.finished import read_manifest, read_report
 from sluice.pipeline.outputs.inspect import Inspection, Placement, inspect
-from sluice.pipeline.phases.tokens.packed_files import COUNTED_PROVENANCE, PROVENANCE
+from sluice.pipeline.phases.tokens.packed_files import provenance_schema
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.schemas.arrays import Int32s
@@ -75,7 +75,8 @@ class RunOutput:
     def provenance(self) -> ds.Dataset:
         """A row for each piece of a post in the shards: shard, sequence, offset, length, post_id, piece."""
         names = self._named("provenance/")
-        return self._dataset(names, COUNTED_PROVENANCE if self._counts_copies else PROVENANCE)
+        carried = self.manifest.recipe["tokens"].get("provenance", ())
+        return self._dataset(names, provenance_schema(counted=self._counts_copies, carried=carried))
 
     @cached_property
     def rejects(self) -> ds.Dataset:

@@ -14,7 +14,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done
 from sluice.schemas.arrays import Array, Int32s, Uint32s
 from sluice.schemas.counts import CleanCounts
-from sluice.schemas.post import PAYLOAD_COLUMNS, PLACE_COLUMNS, POST
+from sluice.schemas.post import POST
 
 DROPS = pa.schema([("row", pa.uint32())])
 """The `drops` edge: places in the unit's `kept` file that were dropped, ascending."""
@@ -145,9 +145,14 @@ def take_kept(done: Done, row_M: Array, *, columns: Sequence[str]) -> Iterator[p
         start += batch.num_rows
 
 
-KEPT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, *PAYLOAD_COLUMNS))
-"""What a clean post keeps of POST; its file is the unit's, its row is in `row_key`. No later phase reads what
-payloads alone have."""
+LANGUAGE_COLUMNS = pa.schema(
+    [
+        ("language", pa.string()),
+        ("language_group", pa.string()),
+        ("language_confidence", pa.float32()),
+    ]
+)
+"""What a clean post has besides."""
 
 
 KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
@@ -156,9 +161,17 @@ SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_i
 """The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
 
 
-def kept_schema(filters: Sequence[Filter]) -> pa.Schema:
+def kept_schema(columns: Sequence[str], filters: Sequence[Filter]) -> pa.Schema:
     """Returns the schema of the `kept` edge: POST columns, the language, a float32 column a filter."""
-    fields = [POST.field(n) for n in KEPT_COLUMNS]
-    fields += [pa.field("language", pa.string()), pa.field("language_group", pa.string())]
-    fields += [pa.field("language_confidence", pa.float32())]
+    fields = [*(POST.field(n) for n in columns), *LANGUAGE_COLUMNS]
     return pa.schema(fields + [pa.field(f"{SCORE}{f.name}", pa.float32()) for f in filters])
+
+
+def carried_fields(columns: Sequence[str]) -> list[pa.Field]:
+    """Returns the fields of columns of the `kept` edge that provenance gets, all nullable."""
+    return [
+        (LANGUAGE_COLUMNS if name in LANGUAGE_COLUMNS.names else POST)
+        .field(name)
+        .with_nullable(True)
+        for name in columns
+    ]

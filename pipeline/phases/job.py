@@ -27,9 +27,9 @@ from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
-from sluice.schemas.post import PAYLOAD_COLUMNS
+from sluice.schemas.post import KEPT_COLUMNS, PAYLOAD_COLUMNS
 
-FORMAT = 8
+FORMAT = 9
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
 _INPUTS = {"phase": "inputs", "format": 5, "sluice": "0.1.0"}
 """Begins the hash of the inputs, as version 0.1 wrote it: outputs and histories know their inputs by it."""
@@ -195,14 +195,30 @@ def key_partitions(job: Job) -> int:
     return min(MAX_PARTITIONS, max(8, math.ceil(job.input_bytes / KEY_PARTITION_BYTES)))
 
 
+def payload_columns(recipe: Recipe) -> tuple[str, ...]:
+    """Returns those of PAYLOAD_COLUMNS that something of the recipe reads, in clean or later."""
+    used = {name for spec in recipe.filters for name in spec.columns}.union(_later_columns(recipe))
+    return tuple(name for name in PAYLOAD_COLUMNS if name in used)
+
+
+def kept_columns(recipe: Recipe) -> tuple[str, ...]:
+    """Returns the columns of POST that pass clean: KEPT_COLUMNS, and payload columns read later."""
+    later = _later_columns(recipe)
+    return (*KEPT_COLUMNS, *(name for name in PAYLOAD_COLUMNS if name in later))
+
+
+def _later_columns(recipe: Recipe) -> frozenset[str]:
+    """Returns columns that phases behind clean read, beside those that every run has."""
+    return frozenset(recipe.tokens.provenance)
+
+
 def read_options(recipe: Recipe) -> ReadOptions:
     """Returns how the reader is to read."""
-    used = {name for spec in recipe.filters for name in spec.columns}
     return ReadOptions(
         columns=recipe.input.columns,
         time_format=recipe.input.time_format,
         ids=recipe.input.ids,
-        payload_columns=tuple(n for n in PAYLOAD_COLUMNS if n in used),
+        payload_columns=payload_columns(recipe),
         max_text_bytes=recipe.input.max_text_bytes,
     )
 

@@ -14,6 +14,7 @@ from sluice.schemas.errors import did_you_mean
 from sluice.schemas.payloads.known_formats import AUTO, ROWS, check_format
 from sluice.schemas.payloads.mapping import Sources
 from sluice.schemas.payloads.times import check_time_format
+from sluice.schemas.post import INPUT_COLUMNS
 
 if TYPE_CHECKING:
     from sluice.filters.base import Filter as AnyFilter  # a recipe may hold those of others, too
@@ -23,6 +24,11 @@ else:
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 IdRule = Literal["column", "per_file", "file_row", "content"]
+CARRIED_COLUMNS: Final = (
+    *(name for name in INPUT_COLUMNS if name not in ("post_id", "text", "media")),
+    *("language", "language_group", "language_confidence"),
+)
+"""What `tokens.provenance` may name."""
 MADE_IDS: Final = ("file_row", "content")
 """The rules that read no id."""
 MAX_SAMPLE = 1 / 16
@@ -212,6 +218,7 @@ class TokensSection(RecipeSection, frozen=True):
             the end of each sequence.
         long_documents: a document longer than a sequence is split into pieces, or truncated.
         partition_bytes: text that is shuffled and packed together, about.
+        provenance: columns of posts that each row of the provenance has, such as `platform` or `created_at`.
     """
 
     documents: Literal["posts", "conversations"] = "posts"
@@ -220,8 +227,17 @@ class TokensSection(RecipeSection, frozen=True):
     packing: Literal["best_fit", "concatenate"] = "best_fit"
     long_documents: Literal["split", "truncate"] = "split"
     partition_bytes: Annotated[int, Meta(ge=1 << 16)] = 48 << 20
+    provenance: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in self.provenance:
+            if name not in CARRIED_COLUMNS:
+                raise ValueError(
+                    f"provenance: no column {name!r} can be carried{did_you_mean(name, CARRIED_COLUMNS)}; "
+                    f"there are {', '.join(CARRIED_COLUMNS)}"
+                )
+        if len(set(self.provenance)) < len(self.provenance):
+            raise ValueError("provenance: names a column twice")
         if self.documents == "conversations" and self.long_documents == "truncate":
             raise ValueError(
                 'documents = "conversations" needs long_documents = "split": a conversation that is '

@@ -18,6 +18,7 @@ from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.times import read_times
 from sluice.schemas.post import (
     COUNT_COLUMNS,
+    FLAG_COLUMNS,
     MEDIA,
     PAYLOAD_COLUMNS,
     POST,
@@ -54,7 +55,7 @@ STAGE: Final = "read"
 
 ID_COLUMNS: Final = (
     *("post_id", "author_id", "in_reply_to_id", "conversation_id"),
-    *("root_id", "quoted_id", "reposted_id"),
+    *("root_id", "quoted_id", "reposted_id", "alias_id"),
 )
 """Columns where an integer is taken for its decimal digits."""
 
@@ -63,6 +64,8 @@ def raw_type(column: str) -> pa.DataType:
     """Returns the type of a POST column in `RawPosts` where it has no value."""
     if column == "media":
         return MEDIA
+    if column in FLAG_COLUMNS:
+        return pa.bool_()
     return pa.int64() if column in COUNT_COLUMNS else pa.string()
 
 
@@ -86,8 +89,8 @@ class RawPosts(NamedTuple):
     """N rows as they were read, valid UTF-8, one array a POST column.
 
     Attributes:
-        columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media`, int64 for a count and what
-            `read_times` takes for a time. Of PAYLOAD_COLUMNS only those that are wanted.
+        columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media`, int64 for a count, bool for
+            a flag and what `read_times` takes for a time. Of PAYLOAD_COLUMNS only those that are wanted.
         source_row_N: (N,) int64, ascending.
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
         source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
@@ -158,7 +161,7 @@ def split_rows(
     """
     counts = ReadTally() if raw.counts is None else raw.counts
     times = {}
-    for column in TIME_COLUMNS:
+    for column in (name for name in TIME_COLUMNS if name in raw.columns):
         times[column], bad_time_N = read_times(raw.columns[column], time_format)
         if bad_time_N.any():
             counts += ReadTally(nulled={column: int(bad_time_N.sum())})

@@ -10,7 +10,7 @@ from sluice.schemas.arrays import Bools
 from sluice.schemas.payloads.columns import ID_COLUMNS, raw_type
 from sluice.schemas.payloads.ids import ids_of_floats
 from sluice.schemas.payloads.times import is_time_type
-from sluice.schemas.post import COUNT_COLUMNS, MEDIA, TIME_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, FLAG_COLUMNS, MEDIA, TIME_COLUMNS
 
 PLAIN_TEXTS: Final = (pa.string(), pa.large_string())
 TEXTS: Final = (*PLAIN_TEXTS, pa.string_view())
@@ -19,6 +19,7 @@ WANTED: Final = {
     **dict.fromkeys(ID_COLUMNS, "a string or a number"),
     **dict.fromkeys(TIME_COLUMNS, "a timestamp, a date, a number or a string"),
     **dict.fromkeys(COUNT_COLUMNS, "a whole number"),
+    **dict.fromkeys(FLAG_COLUMNS, "true or false"),
     "media": "a list of structs of strings",
 }
 """What errors say that a column may be; all others are strings."""
@@ -50,6 +51,8 @@ def is_usable(column: str, kind: pa.DataType) -> bool:
         return _is_media(kind)
     if column in TIME_COLUMNS:
         return is_time_type(kind)
+    if column in FLAG_COLUMNS and pa.types.is_boolean(kind):
+        return True
     if column in (*ID_COLUMNS, *COUNT_COLUMNS) and (
         pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_floating(kind)
     ):
@@ -104,8 +107,11 @@ def converted(column: str, values: pa.Array, *, untyped: bool = False) -> Conver
         if column in COUNT_COLUMNS:
             counts, bad_N = counts_of(found.values)
             return found._replace(values=counts, bad_N=found.bad_N | bad_N)
+        if column in FLAG_COLUMNS:
+            flags, bad_N = flags_of(found.values)
+            return found._replace(values=flags, bad_N=found.bad_N | bad_N)
         return _untyped_ids(found) if untyped and column in ID_COLUMNS else found
-    if column in TIME_COLUMNS:
+    if column in (*TIME_COLUMNS, *FLAG_COLUMNS):
         return Converted(values, none_N, none_N, none_N)
     if column in COUNT_COLUMNS:
         counts, bad_N = counts_of(converted("post_id", values).values)
@@ -131,6 +137,18 @@ def counts_of(texts: pa.StringArray) -> tuple[pa.Int64Array, Bools]:
     bad = pc.and_(pc.invert(sound), texts.is_valid())
     counts = pc.if_else(sound, texts, None).cast(pa.int64())
     return counts, np.asarray(bad.to_numpy(zero_copy_only=False))
+
+
+def flags_of(texts: pa.StringArray) -> tuple[pa.BooleanArray, Bools]:
+    """Returns (texts `true` and `false`, in any case, as flags, others null; (N,) bool, true for the others).
+
+    >>> flags, bad_N = flags_of(pa.array(["true", None, "maybe"]))
+    >>> flags.to_pylist(), bad_N.tolist()
+    ([True, None, None], [False, False, True])
+    """
+    found = pc.index_in(pc.utf8_lower(texts), value_set=pa.array(["false", "true"]))
+    bad = pc.and_(found.is_null(), texts.is_valid())
+    return pc.equal(found, 1), np.asarray(bad.to_numpy(zero_copy_only=False))
 
 
 def _is_there(values: pa.Array) -> Bools:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import msgspec
 
 from sluice.schemas.errors import InputError, did_you_mean
-from sluice.schemas.post import COUNT_COLUMNS, DEFAULT_MAPPING, INPUT_COLUMNS
+from sluice.schemas.post import COUNT_COLUMNS, DEFAULT_MAPPING, FLAG_COLUMNS, INPUT_COLUMNS
 
 
 class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +24,9 @@ Sources: TypeAlias = str | Constant | tuple[str | Constant, ...]
 
 ColumnMapping: TypeAlias = Mapping[str, tuple[Source, ...]]
 """POST column -> where it is read from; the first that is not null gives a row's value."""
+
+_NO_CONSTANT = ("media", *COUNT_COLUMNS, *FLAG_COLUMNS)
+"""Columns that no constant can fill, beside the ids of posts."""
 
 REQUIRED = ("post_id", "text")
 """Columns without which there is no post."""
@@ -62,7 +65,7 @@ def _checked(column: str, given: Sources) -> tuple[Source, ...]:
     if "" in sources or not sources:
         raise InputError(f"input.columns.{column}: must name a column, got an empty string")
     for source in sources:
-        if isinstance(source, Constant) and column in ("post_id", "media", *COUNT_COLUMNS):
+        if isinstance(source, Constant) and column in ("post_id", *_NO_CONSTANT):
             raise InputError(
                 f"input.columns.{column}: cannot be a constant, as each post has its own"
             )
@@ -111,11 +114,7 @@ def with_constants(mapping: ColumnMapping, constants: Mapping[str, str]) -> Colu
 def _constant_for(
     column: str, source: Source, constants: Mapping[str, str]
 ) -> tuple[Constant, ...]:
-    if (
-        column in ("media", *COUNT_COLUMNS)
-        or not isinstance(source, str)
-        or source not in constants
-    ):
+    if column in _NO_CONSTANT or not isinstance(source, str) or source not in constants:
         return ()
     return (Constant(constants[source]),)
 

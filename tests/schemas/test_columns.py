@@ -7,17 +7,17 @@ from sluice.schemas.payloads.columns import (
     Fault,
     Origin,
     RawPosts,
+    raw_type,
     split_rows,
 )
-from sluice.schemas.post import INPUT_COLUMNS, MEDIA, POST
+from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
 
 
 def _raw(**columns: list[str | None]) -> RawPosts:
     n = len(columns["text"])
     arrays = {
-        name: pa.array(columns.get(name, [None] * n), MEDIA if name == "media" else pa.string())
-        for name in INPUT_COLUMNS
+        name: pa.array(columns.get(name, [None] * n), raw_type(name)) for name in INPUT_COLUMNS
     }
     return RawPosts(arrays, np.arange(10, 10 + n, dtype=np.int64))
 

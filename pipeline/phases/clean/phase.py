@@ -13,7 +13,14 @@ from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.phases.clean.batches import PHASE
 from sluice.pipeline.phases.clean.stage import CleanStage
-from sluice.pipeline.phases.job import Job, installed, key_partitions, read_options
+from sluice.pipeline.phases.job import (
+    Job,
+    installed,
+    kept_columns,
+    key_partitions,
+    payload_columns,
+    read_options,
+)
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
@@ -28,6 +35,7 @@ def part(job: Job) -> dict[str, Any]:
     return {
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
+        "carried": [payload_columns(recipe), kept_columns(recipe)],
         "payloads": [recipe.input.payload, PAYLOAD_VERSION, *sorted(FORMATS)],
         "columns": recipe.input.columns,
         "folder_keys": folder_keys(storage.join(job.inventory.root, "")),
@@ -63,5 +71,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         minhash=job.minhash,
         num_partitions=key_partitions(job),
         seed=job.recipe.seed,
+        kept=kept_columns(job.recipe),
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

@@ -24,7 +24,6 @@ from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import tally, value_counts
 from sluice.pipeline.phases.clean.batches import PHASE, cleaner
 from sluice.pipeline.phases.edges import (
-    KEPT_COLUMNS,
     KEYS,
     SCREENED,
     kept_schema,
@@ -56,6 +55,7 @@ class CleanStage:
         root: the folder that source paths are relative to.
         num_partitions: of the key exchange.
         seed: of the sample of what screens reject.
+        kept: the columns of POST that kept posts have.
     """
 
     folder: str
@@ -67,6 +67,7 @@ class CleanStage:
     minhash: MinHashSpec
     num_partitions: int
     seed: int
+    kept: tuple[str, ...]
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
@@ -92,7 +93,7 @@ class CleanOutputs:
         self, stage: CleanStage, filters: tuple[Filter, ...], unit: Unit, attempt: Attempt
     ):
         self._stage, self._filters, self._attempt = stage, filters, attempt
-        self._schema = kept_schema(filters)
+        self._schema = kept_schema(stage.kept, filters)
         self._kept_path, self._keys_path = attempt.path("kept"), attempt.path("keys")
         self._kept = pa.ipc.new_file(
             self._kept_path,
@@ -168,7 +169,7 @@ class CleanOutputs:
 
     def _write_kept(self, part: Verdicts) -> None:
         languages = part.kept.languages
-        columns = [part.kept.posts.column(n) for n in KEPT_COLUMNS]
+        columns = [part.kept.posts.column(n) for n in self._stage.kept]
         columns += [*languages, *(part.scores[f.name] for f in self._filters)]
         self._kept.write_batch(rows_of(self._schema, *columns))
 

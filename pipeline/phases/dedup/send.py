@@ -24,7 +24,6 @@ from sluice.schemas import hashing
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CandidateCounts
 from sluice.schemas.hashing import GOLDEN_RATIO
-from sluice.schemas.post import TIME_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class SendTexts(DedupStage):
 def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Yields the CANDIDATE rows of a clean unit."""
     row_C, first = np.asarray(found.column("row")), 0
-    done, columns = Done(stage.posts.folder, unit), ("post_id", "text", *TIME_COLUMNS)
+    done, columns = Done(stage.posts.folder, unit), ("post_id", "text", "created_at", "edited_at")
     for rows in take_kept(done, row_C, columns=columns):
         text = rows.column("text")
         compared = dedup_text(text)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
-from sluice.pipeline.phases.edges import Survivors, exchanged_edge
+from sluice.pipeline.phases.edges import Survivors, carried_fields, exchanged_edge
 from sluice.pipeline.phases.tokens.mixture import Mixing, RepeatRates
 from sluice.pipeline.phases.vocabulary.holdout import count_holdout, holdout_mask
 from sluice.pipeline.storage import local_copies
@@ -56,6 +56,7 @@ class Encode:
         documents: what a document is made of.
         holdout: share of the posts that the vocabulary was not trained on; they are counted apart.
         mixture: how often each post is in the shards; None where each is there once.
+        carried: columns that go with the posts to their provenance.
     """
 
     folder: str
@@ -66,6 +67,7 @@ class Encode:
     documents: DocumentsOf
     holdout: float = 0.0
     mixture: RepeatRates | None = None
+    carried: tuple[str, ...] = ()
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
@@ -77,12 +79,8 @@ class Encode:
     def do(self, unit: Unit, attempt: Attempt) -> EncodeCounts:
         """Encodes a unit."""
         counts = EncodeCounts(held_back=HoldoutTally() if self.holdout else None)
-        columns = ["post_id", "text", "language", "created_at", "source", "copies"]
-        if self.documents == "conversations":
-            columns.insert(0, "conversation_id")
         mixing = Mixing(self.mixture, unit, attempt) if self.mixture is not None else None
-        if mixing is not None:
-            columns.insert(0, "row_key")
+        columns = self._columns
         shape = self.schema, self.num_partitions
         with exchanged_edge(attempt, "documents", *shape, compressed=True) as writer:
             for batch in self.survivors.read(unit.name, columns=columns):
@@ -106,9 +104,21 @@ class Encode:
         return counts
 
     @property
+    def _columns(self) -> list[str]:
+        """The columns of survivors that are read."""
+        columns = ["post_id", "text", "language", "created_at", "source", *self.carried]
+        if self.documents == "conversations":
+            columns += CONVERSATION_COLUMNS
+        if self.mixture is not None:
+            columns.append("row_key")
+        return [*dict.fromkeys(columns), "copies"]
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns of the `documents` edge."""
-        return POST_TOKENS if self.documents == "posts" else CONVERSATION_TOKENS
+        whole = POST_TOKENS if self.documents == "posts" else CONVERSATION_TOKENS
+        fields = [f for f in carried_fields(self.carried) if f.name not in whole.names]
+        return pa.schema([*whole, *fields])
 
 
 def _keys(batch: pa.RecordBatch, documents: DocumentsOf) -> pa.StringArray:

@@ -1,5 +1,6 @@
 """Stage of phase tokens: posts of a partition -> documents -> sequences, and where each piece went."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.pipeline.phases.edges import rows_of, write_rows
+from sluice.pipeline.phases.edges import carried_fields, rows_of, write_rows
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
 from sluice.pipeline.phases.tokens.token_counts import TokenUse
 from sluice.pipeline.storage.checksums import crc32
@@ -54,6 +55,7 @@ class Pack:
         packing: how documents go into sequences, see `sluice.tokenizer.packing.plan`.
         special: the special tokens around documents and between their posts.
         vocabulary: the ids and how many there are.
+        carried: columns that go with the posts to their provenance.
     """
 
     folder: str
@@ -63,6 +65,7 @@ class Pack:
     long_documents: LongDocuments
     special: DocumentTokens
     vocabulary: VocabularyIds
+    carried: tuple[str, ...] = ()
     name: str = "tokens_pack"
     counts: ClassVar = PackCounts
 
@@ -90,10 +93,9 @@ class Pack:
 
 
 class DocumentPosts(NamedTuple):
-    """The posts of a partition's documents, in the order of the documents' hashes."""
+    """The posts of a partition's documents, in the order of the documents' hashes; `rows` without tokens."""
 
-    post_id: pa.StringArray
-    copies: pa.Int32Array
+    rows: pa.RecordBatch
     begins_N: Bools
     joined: Joined
 
@@ -116,7 +118,7 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
             packed.tokens_SL.tofile(file)
             sums += map(crc32, packed.tokens_SL)
             use.add(packed.tokens_SL)
-            pieces.append(_pieces(packed.pieces, posts))
+            pieces.append(_pieces(packed.pieces, posts, piece_schema(stage.carried)))
     attempt.add("sequences", path, checked=False)  # a shard takes some rows, and checks those
     path = attempt.path("sums", suffix=".u32")
     np.array(sums, np.uint32).tofile(path)
@@ -125,14 +127,21 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
     use.count_V.tofile(path)
     attempt.add("use", path)
     # Not compressed: a shard takes some rows of every partition, from the mapped file.
-    write_rows(attempt, "pieces", PIECE, *pa.concat_batches(pieces).columns)
+    whole = pa.concat_batches(pieces)
+    write_rows(attempt, "pieces", whole.schema, *whole.columns)
 
 
-def _pieces(pieces: pa.RecordBatch, posts: DocumentPosts) -> pa.RecordBatch:
-    """Returns PIECE rows: the plan's pieces with the post's id in the place of its number."""
-    number = pieces.column("post")
-    made = {"post_id": posts.post_id.take(number), "copies": posts.copies.take(number)}
-    return rows_of(PIECE, *(made[n] if n in made else pieces.column(n) for n in PIECE.names))
+def piece_schema(carried: Sequence[str]) -> pa.Schema:
+    """Returns PIECE with the columns of posts that their provenance gets."""
+    return pa.schema([*PIECE, *carried_fields(carried)])
+
+
+def _pieces(pieces: pa.RecordBatch, posts: DocumentPosts, schema: pa.Schema) -> pa.RecordBatch:
+    """Returns the plan's pieces with the post's id, and what is carried, in the place of its number."""
+    number, planned = pieces.column("post"), set(pieces.schema.names)
+    of_posts = posts.rows.select([n for n in schema.names if n not in planned]).take(number)
+    columns = [pieces.column(n) if n in planned else of_posts.column(n) for n in schema.names]
+    return rows_of(schema, *columns)
 
 
 def _read(unit: Unit, special: DocumentTokens, documents: DocumentsOf) -> DocumentPosts:
@@ -147,7 +156,7 @@ def _read(unit: Unit, special: DocumentTokens, documents: DocumentsOf) -> Docume
     begins_N = _begins(posts, documents)
     tokens = (_encoded(batch.column("tokens")) for _, batch in exchange.read(unit))
     joined = join(tokens, lengths_N, order_N, begins_N, special=special)
-    return DocumentPosts(posts.column("post_id"), posts.column("copies"), begins_N, joined)
+    return DocumentPosts(posts, begins_N, joined)
 
 
 def _without_tokens(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,13 +1,14 @@
 """The files of packed sequences, read row by row by the shards that take from all of them."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.phases.edges import read_edge
-from sluice.pipeline.phases.tokens.pack import PIECE
+from sluice.pipeline.phases.edges import carried_fields, read_edge
+from sluice.pipeline.phases.tokens.pack import PIECE, piece_schema
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
 from sluice.pipeline.units.manifest import Done
@@ -17,8 +18,17 @@ PROVENANCE = pa.schema(
     [pa.field("shard", pa.int32()), *(f for f in PIECE if f.name not in ("copies", "ends"))]
 )
 """One row per piece: where its tokens are; for leftover sequences the shard is -1."""
-COUNTED_PROVENANCE = PROVENANCE.append(PIECE.field("copies"))
-"""With `dedup.count_copies`: `copies` posts are in the post's cluster, itself included."""
+
+
+def provenance_schema(*, counted: bool, carried: Sequence[str]) -> pa.Schema:
+    """Returns PROVENANCE with what a recipe adds to it.
+
+    Args:
+        counted: with `dedup.count_copies`: `copies` posts are in the post's cluster, itself included.
+        carried: the columns that `tokens.provenance` names.
+    """
+    copies = [PIECE.field("copies")] if counted else []
+    return pa.schema([*PROVENANCE, *copies, *carried_fields(carried)])
 
 
 class _Sequences:
@@ -63,8 +73,8 @@ class _Sequences:
 class PackedFiles:
     """The packed partitions: sequences and pieces by (partition, row)."""
 
-    def __init__(self, folder: str, sequence_length: int):
-        self._folder, self._length = folder, sequence_length
+    def __init__(self, folder: str, sequence_length: int, carried: Sequence[str]):
+        self._folder, self._length, self._carried = folder, sequence_length, carried
         self._tokens: dict[int, _Sequences] = {}
         self._pieces: dict[int, tuple[pa.RecordBatch, Array]] = {}
 
@@ -109,7 +119,7 @@ class PackedFiles:
             parts.append(rows.take(pa.array(spans(start_Q, stop_Q))))
             owner.append(np.repeat(at_Q, counts_S[at_Q]))
         if not parts:
-            return PIECE.empty_table(), counts_S
+            return piece_schema(self._carried).empty_table(), counts_S
         order = np.argsort(np.concatenate(owner), kind="stable")
         return pa.Table.from_batches(parts).take(pa.array(order)).combine_chunks(), counts_S
 
@@ -121,13 +131,14 @@ class PackedFiles:
         shard: int,
         first_sequence: int = 0,
     ) -> pa.Table:
-        """Returns COUNTED_PROVENANCE rows of a shard's sequences, by sequence and offset."""
+        """Returns rows of a shard's provenance, with copies and what is carried, by sequence and offset."""
         pieces, counts_S = self._rows(partition_S, row_S)
         number_S = np.arange(first_sequence, first_sequence + len(row_S), dtype=np.int32)
         sequence = pa.array(np.repeat(number_S, counts_S))
         columns = [pa.repeat(pa.scalar(shard, pa.int32()), len(sequence)), sequence]
-        columns += [pieces[n].combine_chunks() for n in COUNTED_PROVENANCE.names[2:]]
-        return pa.Table.from_arrays(columns, schema=COUNTED_PROVENANCE)
+        schema = provenance_schema(counted=True, carried=self._carried)
+        columns += [pieces[n].combine_chunks() for n in schema.names[2:]]
+        return pa.Table.from_arrays(columns, schema=schema)
 
 
 def spans(start_Q: Array, stop_Q: Array) -> Array:

@@ -50,6 +50,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.documents,
         0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
         mixture_of(job, results),
+        section.provenance,
     )
     pack = Pack(
         at("pack"),
@@ -59,12 +60,14 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.long_documents,
         _special_tokens(job, made),
         made,
+        section.provenance,
     )
     shard = WriteShard(
         *(at("shard"), job.output, at("pack"), at("deal")),
         training.sequence_length,
         made,
         job.recipe.dedup.count_copies,
+        section.provenance,
     )
     deal = Deal(at("deal"), job.output, training, made, job.recipe.seed)
     steps = [

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.pipeline.phases.tokens.pack import GATHER_SEQUENCES
-from sluice.pipeline.phases.tokens.packed_files import COUNTED_PROVENANCE, PROVENANCE, PackedFiles
+from sluice.pipeline.phases.tokens.packed_files import PackedFiles, provenance_schema
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
@@ -41,6 +41,7 @@ class WriteShard:
     sequence_length: int
     vocabulary: VocabularyIds
     count_copies: bool = False
+    carried: tuple[str, ...] = ()
     name: str = "tokens_shard"
     counts: ClassVar = ShardCounts
 
@@ -50,7 +51,7 @@ class WriteShard:
         num_shards = Done(self.dealt, "dealt").manifest().counted(DealCounts).shards
         places = _dealt_rows(unit)
         tokens_name, provenance_name = names(shard, num_shards)
-        packed = PackedFiles(self.packed, self.sequence_length)
+        packed = PackedFiles(self.packed, self.sequence_length, self.carried)
         _write_tokens(self, packed, places, tokens_name, attempt)
         number = shard if shard < num_shards else -1
         used, pieces = _write_provenance(self, packed, places, number, provenance_name, attempt)
@@ -83,7 +84,7 @@ def _write_provenance(
 ) -> tuple[int, int]:
     """Writes a shard's provenance; returns its tokens and its pieces."""
     path = attempt.contract_path(stage.output, name)
-    schema = COUNTED_PROVENANCE if stage.count_copies else PROVENANCE
+    schema = provenance_schema(counted=stage.count_copies, carried=stage.carried)
     used = num_pieces = start = 0
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as out:
         for partition_S, row_S in _slices(places, PROVENANCE_SEQUENCES):
