@@ -30,7 +30,7 @@ from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.partition import Machine, Verdicts, partition
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
-from sluice.pipeline.inputs.inventory import InputUnit, cut, find_inputs
+from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import read_unit
 from sluice.pipeline.phases.clean.batches import load_machines
 from sluice.pipeline.phases.job import read_options
@@ -117,7 +117,7 @@ def warm_up(
     machines: Sequence[Machine],
 ) -> None:
     """Cleans a batch, so that no step is charged with what libraries do once."""
-    for read in read_unit(root, units[0], read_options(recipe)):
+    for read in read_unit(root, units[0], read_options(recipe, Inventory(root, ()))):
         _filtered(read.posts, identify, machines, Steps())
         break
 
@@ -172,7 +172,7 @@ def _read(
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Yields batches of posts and how many rows, malformed ones included, each was read from."""
     for unit in units:
-        batches = read_unit(root, unit, read_options(recipe))
+        batches = read_unit(root, unit, read_options(recipe, Inventory(root, ())))
         while True:
             with steps("read"):
                 found = next(batches, None)

@@ -46,7 +46,7 @@ def run(
     """
     out, owner = job.output, job.owner("run")
     output_folder.check_owner(out, owner)
-    notes = check_inputs(job.inventory, read_options(job.recipe))
+    notes = check_inputs(job.inventory, read_options(job.recipe, job.inventory))
     check_disk(job)
     _ = job.located  # a missing model is an error before any post is read
     tokens.check_tokenizer(job)
@@ -132,7 +132,7 @@ def score_posts(
     """Scores every post; returns how scores are distributed and what would be rejected."""
     out, owner = job.output, job.owner("score")
     output_folder.check_owner(out, owner)
-    for note in check_inputs(job.inventory, read_options(job.recipe)):
+    for note in check_inputs(job.inventory, read_options(job.recipe, job.inventory)):
         told.info("note: %s", note)
     compile_kernels(told.info)
     with _holding(job), choice.opened(job, engine=engine, flags=flags) as using:

@@ -26,7 +26,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
-from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
+from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION, ROWS
 from sluice.schemas.post import KEPT_COLUMNS, PAYLOAD_COLUMNS
 
 FORMAT = 9
@@ -195,30 +195,41 @@ def key_partitions(job: Job) -> int:
     return min(MAX_PARTITIONS, max(8, math.ceil(job.input_bytes / KEY_PARTITION_BYTES)))
 
 
-def payload_columns(recipe: Recipe) -> tuple[str, ...]:
-    """Returns those of PAYLOAD_COLUMNS that something of the recipe reads, in clean or later."""
-    used = {name for spec in recipe.filters for name in spec.columns}.union(_later_columns(recipe))
+def payload_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
+    """Returns those of PAYLOAD_COLUMNS that something of the run reads, in clean or later."""
+    used = {name for spec in recipe.filters for name in spec.columns}
+    used |= _later_columns(recipe, inventory)
     return tuple(name for name in PAYLOAD_COLUMNS if name in used)
 
 
-def kept_columns(recipe: Recipe) -> tuple[str, ...]:
+def kept_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
     """Returns the columns of POST that pass clean: KEPT_COLUMNS, and payload columns read later."""
-    later = _later_columns(recipe)
+    later = _later_columns(recipe, inventory)
     return (*KEPT_COLUMNS, *(name for name in PAYLOAD_COLUMNS if name in later))
 
 
-def _later_columns(recipe: Recipe) -> frozenset[str]:
-    """Returns columns that phases behind clean read, beside those that every run has."""
-    return frozenset(recipe.tokens.provenance)
+def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
+    """Returns columns that phases behind clean read, beside those that every run has.
+
+    Those that posts name each other by pass clean wherever the input has them, so that clean and dedup do not
+    depend on what is made of conversations.
+    """
+    is_payload = any(file.payload != ROWS for file in inventory.files)
+    linking = {n for n in LINK_COLUMNS if is_payload or n in recipe.input.columns}
+    return linking.union(recipe.tokens.provenance)
 
 
-def read_options(recipe: Recipe) -> ReadOptions:
+LINK_COLUMNS = ("quoted_id", "alias_id")
+"""Those of PAYLOAD_COLUMNS that hold ids which posts name each other by."""
+
+
+def read_options(recipe: Recipe, inventory: Inventory) -> ReadOptions:
     """Returns how the reader is to read."""
     return ReadOptions(
         columns=recipe.input.columns,
         time_format=recipe.input.time_format,
         ids=recipe.input.ids,
-        payload_columns=payload_columns(recipe),
+        payload_columns=payload_columns(recipe, inventory),
         max_text_bytes=recipe.input.max_text_bytes,
     )
 

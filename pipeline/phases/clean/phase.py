@@ -35,7 +35,10 @@ def part(job: Job) -> dict[str, Any]:
     return {
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
-        "carried": [payload_columns(recipe), kept_columns(recipe)],
+        "carried": [
+            payload_columns(recipe, job.inventory),
+            kept_columns(recipe, job.inventory),
+        ],
         "payloads": [recipe.input.payload, PAYLOAD_VERSION, *sorted(FORMATS)],
         "columns": recipe.input.columns,
         "folder_keys": folder_keys(storage.join(job.inventory.root, "")),
@@ -65,12 +68,12 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         folder=storage.join(folder, "clean"),
         output=job.output,
         root=job.inventory.root,
-        options=read_options(job.recipe),
+        options=read_options(job.recipe, job.inventory),
         filters=carried(job.recipe.filters),
         language_model=job.recipe.language.model,
         minhash=job.minhash,
         num_partitions=key_partitions(job),
         seed=job.recipe.seed,
-        kept=kept_columns(job.recipe),
+        kept=kept_columns(job.recipe, job.inventory),
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

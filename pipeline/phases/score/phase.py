@@ -17,7 +17,7 @@ def plan(job: Job) -> PhasePlan:
         folder=storage.join(folder, "score"),
         output=job.output,
         root=job.inventory.root,
-        options=read_options(job.recipe),
+        options=read_options(job.recipe, job.inventory),
         filters=carried(job.recipe.filters),
         language_model=job.recipe.language.model,
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),

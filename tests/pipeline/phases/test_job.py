@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from sluice.pipeline.inputs import inventory
-from sluice.pipeline.phases.job import UNITS, Job, make_job
+from sluice.pipeline.phases.job import UNITS, Job, kept_columns, make_job
 from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.storage import files as storage
+from sluice.schemas.post import KEPT_COLUMNS
 from tests.pipeline import runs
 from tests.pipeline.runs import copy_plain, run
 
@@ -72,3 +73,18 @@ def test_a_remote_tokenizer_is_checked_by_whoever_asks(job: runs.Job) -> None:
     path = "memory://test-job/tokenizer.json"
     storage.write_bytes(path, job.tokenizer.read_bytes())
     tokens.check_tokenizer(job_with(job, f"vocabulary.tokenizer={path}"))
+
+
+def test_ids_that_link_posts_pass_clean_where_the_input_has_them(job: runs.Job) -> None:
+    """Rows keep what they kept; payloads, and rows whose mapping names it, keep what a post quotes."""
+
+    def kept(*sets: str) -> tuple[str, ...]:
+        made = job_with(job, *sets)
+        return kept_columns(made.recipe, made.inventory)[len(KEPT_COLUMNS) :]
+
+    assert kept() == kept("tokens.documents=conversations") == ()
+    assert kept("input.columns.quoted_id=quote") == ("quoted_id",)
+    assert kept("input.format=mastodon") == ("quoted_id", "alias_id")
+    assert kept("input.format=mastodon", "tokens.provenance=['platform']") == (
+        *("platform", "quoted_id", "alias_id"),
+    )
