@@ -279,6 +279,10 @@ def joined_rows(pieces: Sequence[RawPosts]) -> RawPosts:
     counts = ReadTally()
     for piece in pieces:
         counts += piece.counts or ReadTally()
+    notices = [piece.notices for piece in pieces if piece.notices is not None]
     raw = RawPosts(columns, lines_N[order_N], counts)
+    if notices:
+        rows = pa.Table.from_batches(notices).combine_chunks().sort_by("source_row")
+        raw = raw._replace(notices=rows.to_batches()[0] if rows.num_rows else None)
     items = [piece.source_item_N for piece in pieces if piece.source_item_N is not None]
     return raw._replace(source_item_N=np.concatenate(items)[order_N]) if items else raw

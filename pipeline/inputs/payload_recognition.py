@@ -19,6 +19,7 @@ NUM_RECORDS: Final = 50
 _BLOCK_BYTES = 1 << 18
 _BLOCKS, _MOST_BLOCKS = 4, 32
 """Blocks of a file that are looked at, and at most, where no record ends in them: a page is one line."""
+_KEYS_OF_NOTICE = 3  # of its outermost object, at most
 _MOST_BROKEN = 100  # objects of a head: each may be read as deep as the decoder goes
 _DECODER = json.JSONDecoder()
 
@@ -26,7 +27,7 @@ _DECODER = json.JSONDecoder()
 def recognised(source: Source, format: FileFormat) -> str:
     """Returns the name of the payload format that most of the first records are of, or "rows".
 
-    Records that hold no post (see `PayloadFormat.notices`) say nothing.
+    Records that hold no post (see `PayloadFormat.notices`) say nothing, unless a file has no others.
 
     Args:
         source: the bytes of a file; of an archive, its first member of JSON counts.
@@ -34,8 +35,11 @@ def recognised(source: Source, format: FileFormat) -> str:
     """
     if format.content not in ("json", "members"):
         return ROWS
-    counts = Counter(map(format_of_record, _records(source, format)))
+    rows = list(_records(source, format))
+    counts = Counter(map(format_of_record, rows))
     counts.pop("", None)
+    if not counts:
+        counts = Counter(name for row in rows if (name := format_of_notice(row)))
     return max(counts, key=counts.__getitem__, default=ROWS)
 
 
@@ -48,9 +52,24 @@ def format_of_record(row: Mapping[str, Any]) -> str:
     for name, format in FORMATS.items():
         if _is_of(row, format):
             return name
+    if format_of_notice(row):
+        return ""
     if len(row) <= 2 and any(set(row) & set(format.notices) for format in FORMATS.values()):
         return ""
     return ROWS
+
+
+def format_of_notice(row: Mapping[str, Any]) -> str:
+    """Returns the name of the payload format that a record is a notice of, or "".
+
+    >>> format_of_notice({"delete": {"status": {"id_str": "1"}}}), format_of_notice({"id": "1"})
+    ('x_v1', '')
+    """
+    told = FORMATS.items() if len(row) <= _KEYS_OF_NOTICE else ()
+    for name, format in told:
+        if any(_has(row, path) for path in format.told_by_notices):
+            return name
+    return ""
 
 
 def _is_of(row: Mapping[str, Any], format: PayloadFormat) -> bool:

@@ -33,6 +33,7 @@ from sluice.pipeline.inputs.json_fields import (
 from sluice.pipeline.inputs.json_row import BadLineError
 from sluice.pipeline.inputs.jsonl import ValueColumn, column_of, joined_rows, type_fault
 from sluice.pipeline.inputs.jsonl_scan import Lines
+from sluice.pipeline.inputs.payload_notices import acting_notices, notice_kinds
 from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
 from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
@@ -79,12 +80,14 @@ class _Found(NamedTuple):
     Attributes:
         fields: their values.
         starts_N: (N,) int64, the first byte of each.
+        stops_N: (N,) int64, the end of each.
         record_N: (N,) int64, the record that each is of, or is in.
         holds_N: (N,) bool, whether it holds items.
     """
 
     fields: Fields
     starts_N: Int64s
+    stops_N: Int64s
     record_N: Int64s
     holds_N: Bools
 
@@ -98,9 +101,8 @@ class _Found(NamedTuple):
             np.ascontiguousarray(old.stops_PN[:, chosen_N]),
             old.read_N[chosen_N],
         )
-        return _Found(
-            fields, self.starts_N[chosen_N], self.record_N[chosen_N], self.holds_N[chosen_N]
-        )
+        spans = self.starts_N[chosen_N], self.stops_N[chosen_N]
+        return _Found(fields, *spans, self.record_N[chosen_N], self.holds_N[chosen_N])
 
 
 class PayloadRecords:
@@ -110,6 +112,7 @@ class PayloadRecords:
         format: what the records are.
         mapping: POST column -> where it is read from: see `payload_mapping`.
         wanted: the columns that come out; counts and flags that are not among them are not read.
+        acts: whether what notices say comes out, too; else they are counted alone.
     """
 
     def __init__(
@@ -118,8 +121,9 @@ class PayloadRecords:
         mapping: ColumnMapping,
         *,
         wanted: Sequence[str] = INPUT_COLUMNS,
+        acts: bool = False,
     ):
-        self._format, self._wanted = format, wanted
+        self._format, self._wanted, self._acts = format, wanted, acts
         unread = {*COUNT_COLUMNS, *FLAG_COLUMNS}.difference(wanted)
         mapping = {name: paths for name, paths in mapping.items() if name not in unread}
         self._mapping = mapping
@@ -130,7 +134,7 @@ class PayloadRecords:
         }
         groups = [source_names(sources) for sources in mapping.values()]
         groups += [*format.parts.values(), *(given.paths for given in self._lists.values())]
-        groups += [format.items, tuple(format.notices)]
+        groups.append(format.items)
         self._names = tuple(dict.fromkeys(name for group in groups for name in group))
         self._places = {name: place for place, name in enumerate(self._names)}
         self._paths = paths_of(self._names)
@@ -157,7 +161,7 @@ class PayloadRecords:
             again, more = self._one_by_one(lines, refused_R)
             raw, faults = joined_rows([raw, again]), faults + more
         faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
-        return raw._replace(source_row_N=raw.source_row_N + first_row), faults
+        return raw.moved(first_row), faults
 
     def _find(
         self, data: bytes, starts_N: Int64s, stops_N: Int64s, record_N: Int64s
@@ -168,7 +172,7 @@ class PayloadRecords:
         while not levels or len(starts_N):
             fields = read_fields(data, starts_N, stops_N, self._paths, len(self._names))
             none_N = np.zeros(len(starts_N), np.bool_)
-            level = _Found(fields, starts_N, record_N, none_N)
+            level = _Found(fields, starts_N, stops_N, record_N, none_N)
             refused = np.union1d(refused, record_N[~fields.read_N])
             if not fields.read_N.all():
                 level = level.of(fields.read_N)
@@ -262,7 +266,23 @@ class PayloadRecords:
         posts = {name: self._column(columns, name) for name in self._wanted}
         items = item_N.astype(np.int32) if self._format.many else None
         raw = RawPosts(posts, found.record_N, counts, source_item_N=items)
-        return _filtered(raw, kept_N), faults
+        raw = _filtered(raw, kept_N)
+        if self._acts and notices:
+            raw = raw._replace(notices=self._notices(found, columns, kinds, is_notice_N))
+        return raw, faults
+
+    def _notices(
+        self, found: _Found, columns: Columns, kinds: pa.StringArray, is_notice_N: Bools
+    ) -> pa.RecordBatch:
+        """Returns the notices that act."""
+        return acting_notices(
+            self._format,
+            columns,
+            kinds,
+            is_notice_N=is_notice_N,
+            spans=(found.fields.data, found.starts_N, found.stops_N),
+            source_row_N=found.record_N,
+        )
 
     def _given(self, found: _Found, read: Mapping[str, ValueColumn]) -> Columns:
         """Returns what `finish` is given."""
@@ -294,13 +314,13 @@ class PayloadRecords:
         kinds = columns.get(NOTICE, pa.nulls(num_rows, pa.string()))
         if not none_N.any():
             return kinds
-        unknown_N = none_N & _is_null(kinds) & ~found.holds_N
-        for path, kind in self._format.notices.items():
-            there_N = unknown_N & (found.fields.kinds_PN[self._places[path]] != NULL)
-            if there_N.any():
-                kinds = pc.if_else(pa.array(there_N), kind, kinds)
-                unknown_N &= ~there_N
-        return kinds
+        row_M = np.flatnonzero(none_N & _is_null(kinds) & ~found.holds_N)
+        spans = found.fields.data, found.starts_N[row_M], found.stops_N[row_M]
+        known_M = notice_kinds(self._format, spans)
+        kind_N = np.full(num_rows, -1, np.int64)
+        kind_N[row_M] = known_M
+        names = pa.array(list(self._format.notices.values()), pa.string())
+        return pc.coalesce(names.take(pa.array(kind_N, mask=kind_N < 0)), kinds)
 
     def _column(self, columns: Columns, name: str) -> pa.Array:
         num_rows = len(columns[RECORD])
@@ -352,6 +372,7 @@ def _in_order(levels: list[_Found]) -> _Found:
     whole = _Found(
         fields,
         np.concatenate([level.starts_N for level in levels]),
+        np.concatenate([level.stops_N for level in levels]),
         np.concatenate([level.record_N for level in levels]),
         np.concatenate([level.holds_N for level in levels]),
     )

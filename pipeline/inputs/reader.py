@@ -40,7 +40,7 @@ from sluice.schemas.post import MAX_RECORDS_OF_MANY, PAYLOAD_COLUMNS
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How units are read. Only the first six show in what comes out.
+    """How units are read. Only the first seven show in what comes out.
 
     Attributes:
         columns: POST column -> where it is read from, "" to leave it out; columns not named here are looked
@@ -48,6 +48,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
         time_format: what `created_at` looks like (`sluice.schemas.payloads.times`).
         ids: where the ids of posts come from.
         payload_columns: those of PAYLOAD_COLUMNS that posts have; the others are not read.
+        notices: whether notices of payloads that act are read, not counted alone.
         max_text_bytes: longer texts are malformed.
         max_line_bytes: longer lines are malformed, and are not held in memory.
         block_bytes: bytes that are read at a time.
@@ -58,6 +59,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     time_format: str = "auto"
     ids: IdRule = "column"
     payload_columns: tuple[str, ...] = PAYLOAD_COLUMNS
+    notices: bool = False
     max_text_bytes: int = 262_144
     max_line_bytes: int = MAX_LINE_BYTES
     block_bytes: int = 4 << 20
@@ -262,7 +264,12 @@ class _Reading:
     def _json_reader(self) -> JsonLines | PayloadRecords:
         if self._payload is None:
             return JsonLines(self._mapping)
-        return PayloadRecords(self._payload, self._payload_mapping, wanted=tuple(self._mapping))
+        return PayloadRecords(
+            self._payload,
+            self._payload_mapping,
+            wanted=tuple(self._mapping),
+            acts=self._options.notices,
+        )
 
     def _groups(self) -> Iterator[ReadBatch]:
         unit = self._unit

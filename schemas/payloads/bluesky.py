@@ -17,9 +17,16 @@ import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Bools, Int64s
 from sluice.schemas.payloads.format import (
+    ACT,
+    DELETE,
+    DELETE_AUTHOR,
     EMPTY,
     NOTICE,
+    NOTICE_AUTHOR,
+    NOTICE_ID,
+    NOTICE_TIME,
     RECORD,
+    RESTORE_AUTHOR,
     Columns,
     ListOf,
     PayloadFormat,
@@ -111,6 +118,20 @@ def event_kinds(columns: Columns) -> pa.StringArray:
     return pc.if_else(is_other.fill_null(False), columns["kind"], of_commits)
 
 
+def acts_of(columns: Columns, kinds: pa.StringArray) -> pa.StringArray:
+    """Returns what each event does that is a notice; null for those that are counted alone.
+
+    An account that is not active any more (deleted, deactivated, suspended, taken down) takes its posts with
+    it; one that is active again has them back.
+    """
+    null = pa.scalar(None, pa.string())
+    is_gone = pc.equal(columns["active"], "false")
+    is_back = pc.equal(columns["active"], "true")
+    of_accounts = pc.if_else(is_gone, DELETE_AUTHOR, pc.if_else(is_back, RESTORE_AUTHOR, null))
+    is_account, is_delete = pc.equal(kinds, "account"), pc.equal(kinds, "delete")
+    return pc.if_else(is_account, of_accounts, pc.if_else(is_delete, DELETE, null))
+
+
 def _nothings(columns: Columns, ids: pa.StringArray) -> pa.BooleanArray:
     """Returns which rows are inside a record and no posts: lists, feeds, posts that are gone."""
     record_N = np.asarray(columns[RECORD])
@@ -155,7 +176,9 @@ def finish(columns: Columns) -> Columns:
     kinds = pc.if_else(_nothings({**columns, "text": texts}, ids), "", event_kinds(columns))
     if "media" in columns:
         changed["media"] = _images(columns["media"])
-    return without({**columns, **changed, NOTICE: kinds}, _FILLED, given)
+    told: Columns = {NOTICE: kinds, ACT: acts_of(columns, kinds), NOTICE_ID: event_ids(columns)}
+    told |= {NOTICE_AUTHOR: columns["did"], NOTICE_TIME: columns["time"]}
+    return without({**columns, **changed, **told}, _FILLED, given)
 
 
 def _first_language(languages: pa.StringArray) -> pa.StringArray:
@@ -207,6 +230,7 @@ BLUESKY: Final = PayloadFormat(
         "collection": ("commit.collection",),
         "rkey": ("commit.rkey",),
         "operation": ("commit.operation",),
+        "active": ("account.active",),
         "time": ("time_us",),
         "languages": _in_record("langs"),
         "original": _in_record("bridgyOriginalText"),

@@ -95,6 +95,7 @@ class RawPosts(NamedTuple):
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
         source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
         source_item_N: (N,) int32, the place of each in its record; None where a record gives one post.
+        notices: NOTICES rows that were read beside them, by ascending row; None where there are none.
     """
 
     columns: dict[str, pa.Array]
@@ -102,14 +103,29 @@ class RawPosts(NamedTuple):
     counts: ReadTally | None = None
     source_line_N: Int64s | None = None
     source_item_N: Int32s | None = None
+    notices: pa.RecordBatch | None = None
+
+    def moved(self, first_row: int) -> "RawPosts":
+        """Returns the same rows, numbered from another row on."""
+        notices = self.notices
+        if notices is not None:
+            place = notices.schema.get_field_index("source_row")
+            rows = pc.add(notices.column(place), first_row)
+            notices = notices.set_column(place, notices.schema.field(place), rows)
+        return self._replace(source_row_N=self.source_row_N + first_row, notices=notices)
 
 
 class ReadBatch(NamedTuple):
-    """Some records, each once: posts (`post_schema`), dead letters (REJECT), by ascending row; counts."""
+    """Some records, each once: posts (`post_schema`), dead letters (REJECT), by ascending row; counts.
+
+    Attributes:
+        notices: NOTICES rows, of those notices that act; None where there are none.
+    """
 
     posts: pa.RecordBatch
     rejected: pa.RecordBatch
     counts: ReadTally
+    notices: pa.RecordBatch | None = None
 
     @classmethod
     def of(
@@ -172,11 +188,11 @@ def split_rows(
     }
     bad_N = np.logical_or.reduce(list(masks.values()))
     posts = _post_batch(raw, times, origin)
-    if not bad_N.any():
-        return ReadBatch.of(posts, malformed_batch(faults, origin=origin), counts)
-    all_faults = [*faults, *_column_faults(raw, masks, bad_N)]
-    posts = posts.filter(pa.array(~bad_N))
-    return ReadBatch.of(posts, malformed_batch(all_faults, origin=origin), counts)
+    if bad_N.any():
+        faults = [*faults, *_column_faults(raw, masks, bad_N)]
+        posts = posts.filter(pa.array(~bad_N))
+    found = ReadBatch.of(posts, malformed_batch(faults, origin=origin), counts)
+    return found._replace(notices=raw.notices)
 
 
 def malformed_batch(faults: Sequence[Fault], *, origin: Origin) -> pa.RecordBatch:

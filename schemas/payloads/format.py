@@ -6,7 +6,7 @@ that are known are in `known_formats.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -18,6 +18,20 @@ NOTICE = "notice"
 the empty text: it is a part of its record that is counted nowhere, such as a medium that a page includes."""
 RECORD = "record"
 """The column that `finish` is given besides: int64, the number of the record that a row is of."""
+
+NOTICE_ID = "notice_id"
+NOTICE_AUTHOR = "notice_author"
+NOTICE_TIME = "notice_time"
+"""What a notice is about: a post, or an author, and when it was given. Formats have paths of them in
+`notice_parts`, or `finish` gives them as columns."""
+ACT = "act"
+"""The column in which `finish` says what a notice does, one of ACTS, where its kind does not say it."""
+DELETE: Final = "delete"
+RESTORE: Final = "restore"
+DELETE_AUTHOR: Final = "delete_author"
+RESTORE_AUTHOR: Final = "restore_author"
+ACTS: Final = (DELETE, RESTORE, DELETE_AUTHOR, RESTORE_AUTHOR)
+"""What notices do: a post, or all posts of an author, may be used no more, or may be used again."""
 
 EMPTY = "empty"
 """The kind of notice that a record is in which no post stands, such as the last page of a search."""
@@ -74,6 +88,10 @@ class PayloadFormat(NamedTuple):
         items: paths of objects, or lists of objects, that may be posts too, and hold items of their own. An
             object may be written as a string.
         notices: path -> kind of a record that gives no post and has a value there.
+        notice_parts: NOTICE_ID, NOTICE_AUTHOR and NOTICE_TIME -> paths in a notice.
+        acts: kind of notice -> what it does, one of ACTS; notices of other kinds are counted alone.
+        told_by_notices: paths; a record with a value at one of them is a notice of the format, which counts
+            where nothing else in a file says what its records are.
         finish: given all of these columns, and RECORD, returns POST columns, and NOTICE where it knows some.
         many: whether a record may give several posts: `row_key` then has room for the place of each.
     """
@@ -88,5 +106,8 @@ class PayloadFormat(NamedTuple):
     lists: Mapping[str, ListOf] = {}
     items: tuple[str, ...] = ()
     notices: Mapping[str, str] = {}
+    notice_parts: Mapping[str, tuple[str, ...]] = {}
+    acts: Mapping[str, str] = {}
+    told_by_notices: tuple[str, ...] = ()
     finish: Callable[[Columns], Columns] = unchanged
     many: bool = False

@@ -11,7 +11,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.schemas.payloads.format import EMPTY, NOTICE, Columns, PayloadFormat
+from sluice.schemas.payloads.format import (
+    DELETE,
+    EMPTY,
+    NOTICE,
+    NOTICE_ID,
+    Columns,
+    PayloadFormat,
+)
 from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.titles import titled_texts
 
@@ -52,6 +59,8 @@ HACKER_NEWS: Final = PayloadFormat(
     parts={"title": ("title",), "dead": ("dead",), "deleted": ("deleted",)},
     items=("hits", "children"),
     notices={"hits": EMPTY},
+    notice_parts={NOTICE_ID: ("id", "objectID")},
+    acts={"delete": DELETE},
     finish=finish,
     many=True,
 )

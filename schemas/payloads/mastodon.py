@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.payloads.format import (
+    DELETE,
     EMPTY,
     NOTICE,
+    NOTICE_ID,
     RECORD,
     Columns,
     ListOf,
@@ -116,6 +118,7 @@ MASTODON: Final = PayloadFormat(
         "source": ("application.name",),
         "quoted_id": ("quote.quoted_status.uri", "quote.uri"),
         "reposted_id": ("reblog.uri",),
+        "alias_id": ("id",),
         "like_count": ("favourites_count",),
         "repost_count": ("reblogs_count",),
         "reply_count": ("replies_count",),
@@ -140,6 +143,8 @@ MASTODON: Final = PayloadFormat(
         *("ancestors", "descendants", "statuses"),
     ),
     notices={"ancestors": EMPTY, "descendants": EMPTY, "statuses": EMPTY},
+    notice_parts={NOTICE_ID: ("payload",)},
+    acts={"delete": DELETE},
     finish=finish,
     many=True,
 )

@@ -12,7 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.payloads.entities import without_entities
-from sluice.schemas.payloads.format import Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.format import (
+    DELETE,
+    DELETE_AUTHOR,
+    NOTICE_AUTHOR,
+    NOTICE_ID,
+    NOTICE_TIME,
+    RESTORE,
+    RESTORE_AUTHOR,
+    Columns,
+    ListOf,
+    PayloadFormat,
+)
 from sluice.schemas.post import MEDIA
 
 STREAM_NOTICES: Final[dict[str, str]] = {
@@ -27,6 +38,20 @@ STREAM_NOTICES: Final[dict[str, str]] = {
     "friends_str": "friends",
 }
 """Key of a message of X's streams that holds no post -> the kind of notice that it is."""
+
+X_ACTS: Final[dict[str, str]] = {
+    "delete": DELETE,
+    "drop": DELETE,
+    "undrop": RESTORE,
+    **dict.fromkeys(("user_delete", "user_protect", "user_suspend"), DELETE_AUTHOR),
+    **dict.fromkeys(("user_undelete", "user_unprotect", "user_unsuspend"), RESTORE_AUTHOR),
+}
+"""What X's notices do: content that was deleted or protected, or whose account is gone, is to be removed.
+
+Source: X, "Compliance streams" of the documentation; Developer policy, "Content compliance".
+"""
+_OF_POSTS: Final = tuple(k for k, act in X_ACTS.items() if act in (DELETE, RESTORE))
+_OF_AUTHORS: Final = tuple(k for k in X_ACTS if k not in _OF_POSTS)
 
 _WHOLE_TEXT: Final = ("extended_tweet.full_text", "full_text", "text")
 _MEDIA_PATHS: Final = (
@@ -102,6 +127,19 @@ X_V1: Final = PayloadFormat(
     },
     items=("quoted_status", "retweeted_status.quoted_status"),
     notices=STREAM_NOTICES,
+    notice_parts={
+        NOTICE_ID: tuple(f"{k}.status.{name}" for k in _OF_POSTS for name in ("id_str", "id")),
+        NOTICE_AUTHOR: (
+            *(f"{k}.{name}" for k in _OF_AUTHORS for name in ("id_str", "id")),
+            *(f"{k}.status.{name}" for k in _OF_POSTS for name in ("user_id_str", "user_id")),
+        ),
+        NOTICE_TIME: tuple(f"{k}.timestamp_ms" for k in X_ACTS),
+    },
+    acts=X_ACTS,
+    told_by_notices=(
+        *(f"{k}.status.{name}" for k in _OF_POSTS for name in ("id_str", "id")),
+        *(f"{k}.{name}" for k in _OF_AUTHORS for name in ("id_str", "id")),
+    ),
     finish=finish,
     many=True,
 )

@@ -13,11 +13,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.payloads.entities import without_entities
-from sluice.schemas.payloads.format import NOTICE, RECORD, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.format import (
+    DELETE,
+    NOTICE,
+    NOTICE_AUTHOR,
+    NOTICE_ID,
+    NOTICE_TIME,
+    RECORD,
+    RESTORE,
+    Columns,
+    ListOf,
+    PayloadFormat,
+)
+from sluice.schemas.payloads.x_v1 import X_ACTS
 from sluice.schemas.post import MEDIA
 
 _MEDIA_KINDS: Final = (("3_", "photo"), ("7_", "video"), ("13_", "video"), ("16_", "animated_gif"))
 """How the key of a medium begins -> its kind."""
+_OF_POSTS: Final = tuple(k for k, act in X_ACTS.items() if act in (DELETE, RESTORE))
+_OF_AUTHORS: Final = tuple(k for k in X_ACTS if k not in _OF_POSTS)
+_OTHER_NOTICES: Final = ("tweet_edit", "user_withheld", "user_profile_modification", "scrub_geo")
+"""Events of the compliance streams that are counted alone."""
 
 
 def finish(columns: Columns) -> Columns:
@@ -38,7 +54,7 @@ def finish(columns: Columns) -> Columns:
         "quoted_id": referenced(references, "quoted"),
         "reposted_id": reposted,
         "root_id": columns["conversation_id"],
-        "edited_at": _edited_at(columns),
+        **_versions(columns),
         "media": media_of(columns),
         NOTICE: pc.if_else(is_medium, "", pa.nulls(len(text), pa.string())),
     }
@@ -79,16 +95,18 @@ def _kinds(keys: pa.StringArray) -> pa.StringArray:
     return kinds
 
 
-def _edited_at(columns: Columns) -> pa.StringArray:
-    """Returns the times of posts that are later versions of another."""
+def _versions(columns: Columns) -> Columns:
+    """Returns the times of posts that are later versions of another, and the id of the first version."""
     several = pc.match_substring(columns["history"], ",")
+    nulls = pa.nulls(len(several), pa.string())
     if not pc.any(several, min_count=0).as_py():
-        return pa.nulls(len(several), pa.string())
+        return {"edited_at": nulls, "alias_id": nulls}
     found = pc.extract_regex(columns["history"], r'^\[\s*"(?P<first>\d+)"')
     first = found.field("first")
     is_later = pc.not_equal(first, columns["post_id"]).fill_null(False)
     is_later = pc.and_(is_later, found.is_valid())
-    return pc.if_else(is_later, columns["created_at"], None)
+    edited_at = pc.if_else(is_later, columns["created_at"], None)
+    return {"edited_at": edited_at, "alias_id": pc.if_else(is_later, first, None)}
 
 
 X_V2: Final = PayloadFormat(
@@ -128,12 +146,24 @@ X_V2: Final = PayloadFormat(
     lists={"references": ListOf(("referenced_tweets",), {"type": ("type",), "id": ("id",)})},
     items=("data", "includes.tweets", "includes.media"),
     notices={
-        "data.delete": "delete",
-        "data.withheld": "status_withheld",
-        "delete": "delete",
+        **{k: k for k in (*X_ACTS, *_OTHER_NOTICES)},
+        "withheld": "status_withheld",
         "errors": "error",
         "meta": "empty_page",
     },
+    notice_parts={
+        NOTICE_ID: tuple(f"{k}.tweet.id" for k in _OF_POSTS),
+        NOTICE_AUTHOR: (
+            *(f"{k}.user.id" for k in _OF_AUTHORS),
+            *(f"{k}.tweet.author_id" for k in _OF_POSTS),
+        ),
+        NOTICE_TIME: tuple(f"{k}.event_at" for k in X_ACTS),
+    },
+    acts=X_ACTS,
+    told_by_notices=(
+        *(f"{front}{k}.tweet.id" for front in ("data.", "") for k in _OF_POSTS),
+        *(f"{front}{k}.user.id" for front in ("data.", "") for k in _OF_AUTHORS),
+    ),
     finish=finish,
     many=True,
 )
