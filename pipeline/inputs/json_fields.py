@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sluice.pipeline.inputs.eight_bytes import HIGHS, ONES, first_byte, zero_bytes
 from sluice.pipeline.inputs.record_shapes import MAX_DEPTH
 from sluice.schemas.arrays import Bools, Int64s, Uint8s
 from sluice.schemas.kernel import BYTES, kernel, load8, types
@@ -217,13 +218,7 @@ def array_items(data: bytes, values: FieldValues) -> tuple[Int64s, FieldValues]:
 
 # --- kernels ---------------------------------------------------------------------------------
 
-_PLAIN = np.zeros(
-    256, np.uint8
-)  # what a string holds but the quote, the backslash, control characters
-_PLAIN[0x20:] = 1
-_PLAIN[[0x22, 0x5C]] = 0
-_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_QUOTES, _SLASHES, _BLANKS = (_ONES * np.uint64(byte) for byte in (0x22, 0x5C, 0x20))
+_QUOTES, _SLASHES, _BLANKS = (ONES * np.uint64(byte) for byte in (0x22, 0x5C, 0x20))
 _HEX = np.full(256, 255, np.uint8)
 for _i, _c in enumerate(b"0123456789abcdef"):
     _HEX[_c] = _i
@@ -231,9 +226,16 @@ for _i, _c in enumerate(b"ABCDEF"):
     _HEX[_c] = 10 + _i
 _ESCAPE = np.zeros(256, np.uint8)  # the byte after a backslash -> what it stands for
 _ESCAPE[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
-_FIRST_KEY, _KEY, _FIRST_ITEM, _VALUE, _AFTER = range(5)
 _INT64S = types.int64[::1]
 _PAIR = types.UniTuple(types.int64, 2)
+
+
+@kernel()
+def _behind_blanks(data_B: Any, i: Any) -> Any:
+    """Returns the first byte that is no white space within a line, at i or later."""
+    while data_B[i] == 0x20 or data_B[i] == 0x09 or data_B[i] == 0x0D:
+        i += 1
+    return i
 
 
 @kernel(_PAIR(BYTES, types.int64))
@@ -241,15 +243,18 @@ def _string(data_B: Any, i: Any) -> Any:
     """Returns (the closing quote of the string whose first byte is at i, STRING or ESCAPED), or (-1, 0)."""
     kind, last = np.int64(STRING), len(data_B) - 8
     while True:
+        ends = np.uint64(0)
         while i <= last:
             word = load8(data_B, i)
-            quotes, slashes = word ^ _QUOTES, word ^ _SLASHES
-            ends = ((quotes - _ONES) & ~quotes) | ((slashes - _ONES) & ~slashes)
-            if (ends | ((word - _BLANKS) & ~word)) & _HIGHS:
+            ends = zero_bytes(word ^ _QUOTES) | zero_bytes(word ^ _SLASHES)
+            ends |= (word - _BLANKS) & ~word & HIGHS
+            if ends:
+                i += first_byte(ends)
                 break
             i += 8
-        while _PLAIN[data_B[i]]:
-            i += 1
+        if not ends:
+            while data_B[i] >= 0x20 and data_B[i] != 0x22 and data_B[i] != 0x5C:
+                i += 1
         c = data_B[i]
         if c == 0x22:
             return i, kind
@@ -338,7 +343,7 @@ def _edge(
         bucket = np.int64(0)
     else:
         bucket = length * 7 + np.int64(data_B[first]) * 31 + np.int64(data_B[stop - 1]) * 131
-        bucket = (bucket + node * 17) % _BUCKETS
+        bucket = (bucket + node * 17) & (_BUCKETS - 1)
     edge = heads_K[bucket]
     while edge >= 0:
         at = starts_E1[edge]
@@ -381,96 +386,40 @@ def _read_fields(
     read_N: Any,
 ) -> None:
     """Fills the arrays of `Fields`."""
-    in_object_D = np.empty(MAX_DEPTH + 2, np.bool_)
-    nodes_D = np.empty(MAX_DEPTH + 2, np.int64)
-    paths_D = np.empty(MAX_DEPTH + 2, np.int64)
-    begins_D = np.empty(MAX_DEPTH + 2, np.int64)
+    closes_D = np.empty(MAX_DEPTH + 1, np.uint8)
+    nodes_D = np.empty(MAX_DEPTH + 1, np.int64)
+    paths_D = np.empty(MAX_DEPTH + 1, np.int64)
+    begins_D = np.empty(MAX_DEPTH + 1, np.int64)
     seen_E = np.full(len(nodes_E), -1, np.int64)
     for n in range(len(starts_N)):
-        i, depth, state = starts_N[n], 0, _VALUE
-        node, path, sound = np.int64(0), np.int64(-1), True
+        i, depth = _behind_blanks(data_B, starts_N[n]), 0
+        node, path, sound = np.int64(0), np.int64(-1), data_B[i] == 0x7B
         closed = np.int64(
             -1
         )  # where the object ends: a string that is not closed may go on in another line
-        while sound:
-            c = data_B[i]
-            while c == 0x20 or c == 0x09 or c == 0x0D:
+        going = sound
+        while going:  # from a value to the next one
+            c, kind, opened = data_B[i], np.int64(0), False
+            if c == 0x22:
+                first = i + 1
+                i, kind = _string(data_B, first)
+                sound = i >= 0
+                if sound and path >= 0:
+                    kinds_PN[path, n] = kind
+                    starts_PN[path, n], stops_PN[path, n] = first, i
                 i += 1
-                c = data_B[i]
-            if state == _AFTER:
-                if depth == 0:
-                    break
-                if c == 0x2C:  # ,
-                    i += 1
-                    node, path = np.int64(-1), np.int64(-1)
-                    state = _KEY if in_object_D[depth - 1] else _VALUE
-                elif c == (0x7D if in_object_D[depth - 1] else 0x5D):
-                    i += 1
-                    depth -= 1
-                    path = paths_D[depth]
-                    closed = i
-                    if path >= 0:
-                        kinds_PN[path, n] = OBJECT if in_object_D[depth] else ARRAY
-                        starts_PN[path, n], stops_PN[path, n] = begins_D[depth], i
-                else:
-                    sound = False
-            elif state <= _KEY:
-                if c == 0x22:
-                    first = i + 1
-                    i, kind = _string(data_B, first)
-                    node, path = np.int64(-1), np.int64(-1)
-                    if i >= 0 and nodes_D[depth - 1] >= 0:
-                        edge = _edge(
-                            data_B,
-                            first,
-                            i,
-                            nodes_D[depth - 1],
-                            keys_B,
-                            starts_E1,
-                            nodes_E,
-                            children_E,
-                            paths_E,
-                            next_E,
-                            heads_K,
-                        )
-                        sound = kind == STRING
-                        if edge >= 0:
-                            sound = sound and seen_E[edge] != n
-                            seen_E[edge] = n
-                            node, path = children_E[edge], paths_E[edge]
-                            sound = sound and (path < 0 or stops_PN[path, n] == 0)
-                    sound = sound and i >= 0
-                    if sound:
-                        i += 1
-                        while data_B[i] == 0x20 or data_B[i] == 0x09 or data_B[i] == 0x0D:
-                            i += 1
-                        sound = data_B[i] == 0x3A  # :
-                        i += 1
-                        state = _VALUE
-                elif c == 0x7D and state == _FIRST_KEY:
-                    state = _AFTER
-                else:
-                    sound = False
             elif c == 0x7B or c == 0x5B:
-                sound = depth <= MAX_DEPTH and (depth > 0 or c == 0x7B)
+                sound = depth < MAX_DEPTH
                 if sound:
-                    in_object_D[depth] = c == 0x7B
+                    closes_D[depth] = c + 2
                     nodes_D[depth] = node if c == 0x7B else -1
                     paths_D[depth], begins_D[depth] = path, i
                     depth += 1
-                    i += 1
-                    state = _FIRST_KEY if c == 0x7B else _FIRST_ITEM
-                    node, path = np.int64(-1), np.int64(-1)
-            elif c == 0x5D and state == _FIRST_ITEM:
-                state = _AFTER
-            elif depth == 0:
-                sound = False
+                    i = _behind_blanks(data_B, i + 1)
+                    opened = data_B[i] != c + 2
             else:
                 first = i
-                if c == 0x22:
-                    first = i + 1
-                    i, kind = _string(data_B, first)
-                elif 0x30 <= c <= 0x39 or (c == 0x2D and data_B[i + 1] != 0x49):
+                if 0x30 <= c <= 0x39 or (c == 0x2D and data_B[i + 1] != 0x49):
                     i, kind = _number(data_B, i)
                 else:
                     i, kind = _literal(data_B, i)
@@ -478,9 +427,55 @@ def _read_fields(
                 if sound and path >= 0:
                     kinds_PN[path, n] = kind
                     starts_PN[path, n], stops_PN[path, n] = first, i
-                if c == 0x22:
+            going = sound
+            while going and not opened:  # behind a value: what it closes, to the comma
+                i = _behind_blanks(data_B, i)
+                c = data_B[i]
+                if c == 0x2C:  # ,
+                    i = _behind_blanks(data_B, i + 1)
+                    break
+                sound = c == closes_D[depth - 1]
+                going = sound and depth > 1
+                if sound:
                     i += 1
-                state = _AFTER
+                    depth -= 1
+                    path, closed = paths_D[depth], i
+                    if path >= 0:
+                        kinds_PN[path, n] = OBJECT if c == 0x7D else ARRAY
+                        starts_PN[path, n], stops_PN[path, n] = begins_D[depth], i
+            node, path = np.int64(-1), np.int64(-1)
+            if going and closes_D[depth - 1] == 0x7D:
+                sound = data_B[i] == 0x22
+                first = i + 1
+                if sound:
+                    i, kind = _string(data_B, first)
+                    sound = i >= 0
+                if sound and nodes_D[depth - 1] >= 0:
+                    edge = _edge(
+                        data_B,
+                        first,
+                        i,
+                        nodes_D[depth - 1],
+                        keys_B,
+                        starts_E1,
+                        nodes_E,
+                        children_E,
+                        paths_E,
+                        next_E,
+                        heads_K,
+                    )
+                    sound = kind == STRING
+                    if edge >= 0:
+                        sound = sound and seen_E[edge] != n
+                        seen_E[edge] = n
+                        node, path = children_E[edge], paths_E[edge]
+                        sound = sound and (path < 0 or stops_PN[path, n] == 0)
+                if sound:
+                    i = _behind_blanks(data_B, i + 1)
+                    sound = data_B[i] == 0x3A  # :
+                    i = _behind_blanks(data_B, i + 1)
+                going = sound
+        i = _behind_blanks(data_B, i) if sound else i
         read_N[n] = sound and closed <= stops_N[n] <= i
 
 

@@ -154,8 +154,9 @@ class JsonRecords:
                 yield "line_too_long"
                 line += 1
                 continue
-            yield scan_lines(block, max_line_bytes=self._max_bytes, first_line=line)
-            line += block.count(b"\n")
+            lines = scan_lines(block, max_line_bytes=self._max_bytes, first_line=line)
+            yield lines
+            line += lines.num_lines
 
     def _of_values(self) -> Iterator[Lines | str]:
         rest, is_whole = b"", True
@@ -191,7 +192,8 @@ class JsonRecords:
         )
         whole = bytes(memoryview(data)[: found.at])
         numbers_L: Int64s = self.place.line + np.searchsorted(line_feeds, found.starts_R)
-        lines = Lines(whole, found.starts_R, found.stops_R, found.shapes_R, numbers_L)
+        spans = found.starts_R, found.stops_R
+        lines = Lines(whole, *spans, found.shapes_R, numbers_L, num_lines=0)
         mark_not_utf8(lines, whole)
         return found, lines
 

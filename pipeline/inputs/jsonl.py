@@ -117,7 +117,7 @@ class JsonLines:
         for index in lines_N.tolist():
             row: dict[str, Any] = {}
             try:
-                json_row.check_shape(lines.shapes_L[index])
+                json_row.check_shape(lines.shape(index))
                 row = json_row.decode(lines.line(index))
                 written.append(json_row.plain_line(row, self._names, required=self._required))
                 kept.append(index)

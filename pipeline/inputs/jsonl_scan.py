@@ -1,4 +1,7 @@
-"""The records of a block of JSON lines, and what each looks like: one pass over its bytes.
+"""The records of a block of JSON lines, and what each looks like, at a glance or byte by byte.
+
+Of most lines it is enough that they begin as an object and that nothing in them may end one before another
+begins: the reader checks them. The others, and those that the reader refuses, are scanned.
 
 A line is a record, but for blank lines, which are none, and for lines of several objects, with white space or
 byte order marks around them, of which each is a record.
@@ -10,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.pipeline.inputs import json_values
+from sluice.pipeline.inputs.eight_bytes import ONES, first_byte, zero_bytes
 from sluice.pipeline.inputs.record_shapes import (
     BLANK,
     DEEP,
@@ -35,10 +39,7 @@ for _bytes, _class in (
     _CLASS[list(_bytes)] = _class
 _ENDS_RUN = np.zeros(256, np.uint8)
 _ENDS_RUN[list(b'"\\\n')] = 1
-_ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-_LINE_FEEDS, _BRACES = _ONES * np.uint64(0x0A), _ONES * np.uint64(0x7D)
-_MAY_PART = np.zeros(256, np.uint8)
-_MAY_PART[list(b"}\n")] = 1
+_BRACES = ONES * np.uint64(0x7D)
 
 
 class Lines(NamedTuple):
@@ -48,8 +49,9 @@ class Lines(NamedTuple):
         data: the block, UTF-8 where no record says otherwise.
         starts_L: (L,) int64, first byte of each record.
         stops_L: (L,) int64, the byte after its last, line feed not counted.
-        shapes_L: (L,) uint8, OBJECT to TOO_LONG.
+        shapes_L: (L,) uint8, OBJECT to TOO_LONG; OBJECT may be ODD or DEEP, which `shape` tells.
         numbers_L: (L,) int64, the line of the file that each begins in, from 0.
+        num_lines: lines of the block, with those that are no records.
     """
 
     data: bytes
@@ -57,6 +59,12 @@ class Lines(NamedTuple):
     stops_L: Int64s
     shapes_L: Uint8s
     numbers_L: Int64s
+    num_lines: int
+
+    def shape(self, index: int) -> int:
+        """Returns what one record looks like, by all of its bytes."""
+        shape = int(self.shapes_L[index])
+        return _shape_of(self.line(index)) if shape == OBJECT else shape
 
     def line(self, index: int) -> bytes:
         """Returns one record without its line feed."""
@@ -64,7 +72,7 @@ class Lines(NamedTuple):
 
 
 def scan_lines(data: bytes, *, max_line_bytes: int, first_line: int = 0) -> Lines:
-    """Finds the records of a block and what each looks like, in one pass over the bytes.
+    """Finds the records of a block and what each looks like.
 
     Args:
         data: whole lines; the last may lack its line feed.
@@ -74,15 +82,17 @@ def scan_lines(data: bytes, *, max_line_bytes: int, first_line: int = 0) -> Line
     if not data.endswith(b"\n"):
         data += b"\n"
     data_B = np.frombuffer(data, np.uint8)
-    num_lines = int(np.count_nonzero(data_B == 0x0A))
-    starts_L, stops_L = np.empty(num_lines, np.int64), np.empty(num_lines, np.int64)
+    stops_L = np.flatnonzero(data_B == 0x0A)
+    starts_L, num_lines = np.append(0, stops_L[:-1] + 1), len(stops_L)
     shapes_L = np.empty(num_lines, np.uint8)
-    _scan(data_B, starts_L, stops_L, shapes_L)
+    _glance(data_B, starts_L, stops_L, shapes_L)
     shapes_L[stops_L - starts_L > max_line_bytes] = TOO_LONG
-    lines = Lines(data, starts_L, stops_L, shapes_L, np.arange(first_line, first_line + num_lines))
+    numbers_L = np.arange(first_line, first_line + num_lines)
+    lines = Lines(data, starts_L, stops_L, shapes_L, numbers_L, num_lines)
     mark_not_utf8(lines, data)
     if (blank_L := shapes_L == BLANK).any():
-        lines = Lines(data, *(values_L[~blank_L] for values_L in lines[1:]))
+        starts_L, stops_L, shapes_L, numbers_L = (values_L[~blank_L] for values_L in lines[1:5])
+        lines = Lines(data, starts_L, stops_L, shapes_L, numbers_L, num_lines)
     return _of_one_object(lines, np.flatnonzero(lines.shapes_L == ODD))
 
 
@@ -91,11 +101,15 @@ def records_in_lines(data: bytes, *, stop: int, max_line_bytes: int) -> tuple[in
 
     It is faster than the scan where no line is blank or of several objects.
     """
-    line_feeds = data.count(b"\n", 0, stop)
-    if not _is_tidy(data, stop):
+    stops_N = np.flatnonzero(np.frombuffer(data, np.uint8, stop) == 0x0A)
+    line_feeds = len(stops_N)
+    if not data.endswith(b"\n", 0, stop):
+        stops_N = np.append(stops_N, stop)
+    starts_N = np.append(0, stops_N[:-1] + 1)
+    if _are_untidy(data, starts_N, stops_N).any():
         found = scan_lines(data[:stop], max_line_bytes=max_line_bytes)
         return len(found.starts_L), line_feeds
-    return line_feeds + (not data.endswith(b"\n", 0, stop)), line_feeds
+    return len(stops_N), line_feeds
 
 
 def mark_not_utf8(lines: Lines, data: bytes) -> None:
@@ -110,7 +124,9 @@ def mark_not_utf8(lines: Lines, data: bytes) -> None:
 def _of_one_object(lines: Lines, odd_N: Int64s) -> Lines:
     """Returns the records where lines that hold several whole objects are as many records."""
     found = {}
-    for index in odd_N[_may_be_several(lines, odd_N)].tolist():
+    for index in odd_N[
+        _are_untidy(lines.data, lines.starts_L[odd_N], lines.stops_L[odd_N])
+    ].tolist():
         values = json_values.objects_of(lines.line(index))
         if values is not None:
             found[index] = values
@@ -129,7 +145,7 @@ def _of_one_object(lines: Lines, odd_N: Int64s) -> Lines:
         stops_L[at] = starts_L[at] + values.stops_R
         starts_L[at] += values.starts_R
         shapes_L[at] = OBJECT
-    return Lines(bytes(data), starts_L, stops_L, shapes_L, numbers_L)
+    return Lines(bytes(data), starts_L, stops_L, shapes_L, numbers_L, lines.num_lines)
 
 
 @kernel()
@@ -145,60 +161,51 @@ def _string_end(data_B: Any, i: Any) -> Any:
     return i
 
 
-@kernel(types.void(BYTES, types.int64[::1], types.int64[::1], types.uint8[::1]))
-def _scan(data_B: Any, starts_L: Any, stops_L: Any, shapes_L: Any) -> None:
-    """Fills the arrays of `Lines`; the data must end with a line feed."""
-    i = 0
-    for line in range(len(starts_L)):
-        starts_L[line] = i
-        depth, deepest, odd, opened = 0, 0, False, False
-        while True:
-            c = data_B[i]
-            kind = _CLASS[c]
-            if kind == _LINE_FEED:
-                break
-            i += 1
-            if kind == _SPACE:
-                continue
-            if depth == 0:
-                odd = odd or opened or c != 0x7B  # not the first {
-                opened = True
-            if kind == _QUOTE:
-                i = _string_end(data_B, i)
-                if data_B[i] == 0x0A:
-                    odd = True
-                else:
-                    i += 1
-            elif kind == _OPEN:
-                depth += 1
-                deepest = max(deepest, depth)
-            elif kind == _CLOSE:
-                depth -= 1
-            elif kind == _NAN:
-                odd = True
-        stops_L[line] = i
+@kernel(types.int64(BYTES, types.int64))
+def _scan(data_B: Any, i: Any) -> Any:
+    """Returns what the line that begins at i looks like; a line feed must end it."""
+    depth, deepest, odd, opened = 0, 0, False, False
+    while True:
+        c = data_B[i]
+        kind = _CLASS[c]
+        if kind == _LINE_FEED:
+            break
         i += 1
-        if not opened:
-            shapes_L[line] = BLANK
-        elif deepest > MAX_DEPTH:
-            shapes_L[line] = DEEP
-        else:
-            shapes_L[line] = ODD if odd or depth != 0 else OBJECT
+        if kind == _SPACE:
+            continue
+        if depth == 0:
+            odd = odd or opened or c != 0x7B  # not the first {
+            opened = True
+        if kind == _QUOTE:
+            i = _string_end(data_B, i)
+            if data_B[i] == 0x0A:
+                odd = True
+            else:
+                i += 1
+        elif kind == _OPEN:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif kind == _CLOSE:
+            depth -= 1
+        elif kind == _NAN:
+            odd = True
+    shape = ODD if odd or depth != 0 else OBJECT
+    if deepest > MAX_DEPTH:
+        shape = DEEP
+    return np.int64(shape if opened else BLANK)
 
 
-def _may_be_several(lines: Lines, odd_N: Int64s) -> Bools:
-    """Returns (N,) bool, false where a line surely is not objects alone, or only one."""
-    data_B = np.frombuffer(lines.data, np.uint8)
-    may_N = np.zeros(len(odd_N), np.bool_)
-    _untidy(data_B, lines.starts_L[odd_N], lines.stops_L[odd_N], may_N)
-    return may_N
+def _shape_of(line: bytes) -> int:
+    return int(_scan(np.frombuffer(line + b"\n", np.uint8), 0))
 
 
-def _is_tidy(data: bytes, stop: int) -> bool:
-    """Returns whether each line surely is a record: none is blank, of several objects, or has a mark."""
-    whole, found_1 = np.array([0, stop], np.int64), np.zeros(1, np.bool_)
-    _untidy(np.frombuffer(data, np.uint8), whole[:1], whole[1:], found_1)
-    return not found_1[0]
+@kernel(types.void(BYTES, types.int64[::1], types.int64[::1], types.uint8[::1]))
+def _glance(data_B: Any, starts_L: Any, stops_L: Any, shapes_L: Any) -> None:
+    """Fills in the shapes of lines; those that may be of several objects, or of none, are scanned."""
+    for line in range(len(starts_L)):
+        i, stop = starts_L[line], stops_L[line]
+        sound = _behind_blanks(data_B, i, stop) == 0x7B and not _may_part(data_B, i, stop)
+        shapes_L[line] = OBJECT if sound else _scan(data_B, i)
 
 
 @kernel()
@@ -209,11 +216,22 @@ def _behind_blanks(data_B: Any, i: Any, stop: Any) -> Any:
     return data_B[i] if i < stop else np.uint8(0x0A)
 
 
-@kernel()
-def _has_part(word: Any) -> Any:
-    """Returns whether one of 8 bytes is a line feed or a closing brace."""
-    a, b = word ^ _LINE_FEEDS, word ^ _BRACES
-    return (((a - _ONES) & ~a) | ((b - _ONES) & ~b)) & _HIGHS != 0
+@kernel(types.boolean(BYTES, types.int64, types.int64))
+def _may_part(data_B: Any, i: Any, stop: Any) -> Any:
+    """Returns whether an object, or a mark, may follow one within a line."""
+    while i < stop:
+        if i + 8 <= stop:
+            braces = zero_bytes(load8(data_B, i) ^ _BRACES)
+            if not braces:
+                i += 8
+                continue
+            i += first_byte(braces)
+        i += 1
+        if data_B[i - 1] == 0x7D:
+            following = _behind_blanks(data_B, i, stop)
+            if following == 0x7B or following == 0xEF or following == 0x1E:
+                return True
+    return False
 
 
 @kernel()
@@ -223,25 +241,19 @@ def _begins_oddly(c: Any) -> Any:
 
 
 @kernel(types.void(BYTES, types.int64[::1], types.int64[::1], types.boolean[::1]))
-def _untidy(data_B: Any, starts_N: Any, stops_N: Any, found_N: Any) -> None:
-    """Tells of each stretch of bytes whether a line may be blank, or of several objects, or have a mark."""
-    for index in range(len(starts_N)):
-        i, stop = starts_N[index], stops_N[index]
-        found = _begins_oddly(_behind_blanks(data_B, i, stop))
-        while not found and i < stop:
-            if i + 8 <= stop and not _has_part(load8(data_B, i)):
-                i += 8
-                continue
-            c = data_B[i]
-            i += 1
-            if _MAY_PART[c] == 0:
-                continue
-            if c == 0x0A:
-                found = i < stop and _begins_oddly(_behind_blanks(data_B, i, stop))
-            else:
-                following = _behind_blanks(data_B, i, stop)
-                found = following == 0x7B or following == 0xEF or following == 0x1E
-        found_N[index] = found
+def _find_untidy(data_B: Any, starts_N: Any, stops_N: Any, found_N: Any) -> None:
+    """Tells of each line whether it may be blank, or of several objects, or have a mark."""
+    for line in range(len(starts_N)):
+        i, stop = starts_N[line], stops_N[line]
+        begins_oddly = _begins_oddly(_behind_blanks(data_B, i, stop))
+        found_N[line] = begins_oddly or _may_part(data_B, i, stop)
+
+
+def _are_untidy(data: bytes, starts_N: Int64s, stops_N: Int64s) -> Bools:
+    """Returns (N,) bool, false where a line surely is one record, without marks around it."""
+    found_N = np.zeros(len(starts_N), np.bool_)
+    _find_untidy(np.frombuffer(data, np.uint8), starts_N, stops_N, found_N)
+    return found_N
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -217,7 +217,7 @@ class PayloadRecords:
         for index in records_R.tolist():
             row: dict[str, Any] = {}
             try:
-                json_row.check_shape(lines.shapes_L[index])
+                json_row.check_shape(lines.shape(index))
                 row = json_row.decode(lines.line(index))
                 written.append(json_row.whole_line(row))
                 kept.append(index)
