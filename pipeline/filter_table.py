@@ -91,7 +91,7 @@ def filter_table(
         ids=settings.input.ids,
         max_text_bytes=settings.input.max_text_bytes,
     )
-    clean = cleaner(settings.filters, settings.language.model)
+    clean = cleaner(settings.filters, settings.language.model, settings.media)
     schema = scores_schema(settings.filters)
     kept, rejected, scores = [], [], []
     for malformed, verdicts in _parts(_table(posts), options, clean):

@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from sluice.schemas.arrays import Int32s, Int64s
 
-MEDIA = pa.list_(
-    pa.struct([("kind", pa.string()), ("key", pa.string()), ("alt_text", pa.string())])
-)
+MEDIA = pa.list_(pa.struct([(name, pa.string()) for name in ("kind", "key", "alt_text", "link")]))
+"""The media of a post: the kind, as the platform calls it; a key or URL; what it shows, in words; and the
+link that stands for it in the text: empty where it comes before the text, null where it comes behind."""
 
 POST = pa.schema(
     [
@@ -116,9 +116,11 @@ PAYLOAD_COLUMNS = (
 )
 """Those that payloads of platforms have: in other inputs they are null, unless the mapping has them."""
 
-KEPT_COLUMNS = tuple(n for n in POST.names if n not in (*PLACE_COLUMNS, *PAYLOAD_COLUMNS))
-"""What every post keeps when it is clean; its place is known by `row_key`. Of PAYLOAD_COLUMNS it keeps those
-that a later phase of its run reads."""
+KEPT_COLUMNS = tuple(
+    name for name in POST.names if name not in (*PLACE_COLUMNS, *PAYLOAD_COLUMNS, "media")
+)
+"""What every post keeps when it is clean; its place is known by `row_key`. Of the others it keeps those that
+a later phase of its run reads."""
 
 DEFAULT_MAPPING: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in INPUT_COLUMNS},

@@ -11,7 +11,8 @@ In this order:
    stays: ZWJ and ZWNJ between two letters or marks of a joining script (Arabic to Tibetan,
    Myanmar, Khmer, Mongolian, Balinese to Lepcha, Phags-pa to Meetei) and between two parts of an
    emoji; tag characters after a black flag; Arabic and Kaithi number signs; Egyptian format controls;
-   variation selectors, which are not format characters.
+   variation selectors, which are not format characters. The noncharacters of `sluice.schemas.placeholders`
+   are removed, too.
 4. The text is brought to NFC.
 
 Case, emoji, URLs, handles, hashtags and RT are kept. Normalising again changes nothing unless the text
@@ -28,10 +29,11 @@ import pyarrow.compute as pc
 
 from sluice.filters.text.char_classes import PICTOGRAPHS, TABLE_SIZE, category_runs, ranges
 from sluice.filters.text.nfc import to_nfc
+from sluice.schemas import placeholders
 from sluice.schemas.arrays import Array, Uint8s
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types, utf8_array, utf8_view
 
-NORMALIZE_VERSION = 1
+NORMALIZE_VERSION = 2
 """Raised whenever the same text gives another result; part of the fingerprint of a run."""
 
 # What a character asks for: one of the first five, or which neighbours keep a joiner beside it.
@@ -102,6 +104,7 @@ def _actions() -> Uint8s:
             here_U[inside][spells_U[inside]] = _JOINS_LETTERS
     for first, last in _KEPT_FORMATS:
         actions_U[first : last + 1] = _KEEP
+    actions_U[placeholders.FIRST : placeholders.LAST + 1] = _REMOVE
     actions_U[0x09] = _BLANK
     actions_U[[*_LINE_ENDS]] = _LINE_END
     actions_U[[0x200C, 0x200D]] = _JOINER

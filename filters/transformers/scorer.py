@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Mask, Scores
+from sluice.filters.text.media import without_placeholders
 from sluice.filters.transformers.batches import PAD_MULTIPLE, pad_rows, padded, plan_batches
 from sluice.filters.transformers.forward import Forward
 from sluice.filters.transformers.tokens import ColumnTokenizer, ColumnTokens
@@ -81,11 +82,12 @@ class TransformerScorer:
         docs/transformers.md has the bounds.
 
         Args:
-            texts: (N,) string; a null reads as an empty text.
+            texts: (N,) string; a null reads as an empty text, a placeholder as a blank.
 
         Raises:
             InputError: a score is not a number.
         """
+        texts = without_placeholders(texts)
         nothing = np.empty((0, len(self.labels)), np.float32)
         chunks = [Scored(nothing, np.empty(0, np.int32), np.empty(0, np.bool_), 0.0)]
         chunks += [self._score(tokens) for tokens in self._tokens_ahead(texts)]

@@ -25,7 +25,6 @@ from typing import Any
 import msgspec
 
 from sluice.filters.dedup.minhash import MinHashSpec
-from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.storage.output_folder import flocked, refuse_links
 from sluice.pipeline.storage.sealed import write_json
@@ -41,6 +40,9 @@ SEGMENTS = "segments"
 CONTENTS = "segment.json"
 VERSIONS_KEPT = 2
 
+_NORMALIZE = 1
+"""The version of normalisation as histories count it: a later one that removes noncharacters, which people do
+not write, leaves their texts comparable."""
 _VERSION_NAME = re.compile(r"version-(\d{8,})\.json")
 _SETTINGS = {
     "format": "format of segments",
@@ -109,7 +111,7 @@ class _FormatNumber(msgspec.Struct):
 def sketch(minhash: MinHashSpec) -> Sketch:
     """Returns the sketch of a run that looks for duplicates this way."""
     how = (minhash.bands, minhash.rows, minhash.ngram, minhash.seed)
-    return Sketch(SEGMENT_FORMAT, *how, TEXT_VIEWS_VERSION, NORMALIZE_VERSION)
+    return Sketch(SEGMENT_FORMAT, *how, TEXT_VIEWS_VERSION, _NORMALIZE)
 
 
 def segment_folder(folder: str, name: str) -> str:

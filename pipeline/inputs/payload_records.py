@@ -324,7 +324,8 @@ class PayloadRecords:
 
     def _column(self, columns: Columns, name: str) -> pa.Array:
         num_rows = len(columns[RECORD])
-        return columns[name] if name in columns else pa.nulls(num_rows, raw_type(name))
+        is_there = name in columns and num_rows > 0
+        return columns[name] if is_there else pa.nulls(num_rows, raw_type(name))
 
 
 def _with_embedded(level: _Found, places: list[int]) -> _Found:

@@ -75,8 +75,13 @@ class RunOutput:
     def provenance(self) -> ds.Dataset:
         """A row for each piece of a post in the shards: shard, sequence, offset, length, post_id, piece."""
         names = self._named("provenance/")
-        carried = self.manifest.recipe["tokens"].get("provenance", ())
-        return self._dataset(names, provenance_schema(counted=self._counts_copies, carried=carried))
+        recipe = self.manifest.recipe
+        schema = provenance_schema(
+            counted=self._counts_copies,
+            carried=recipe["tokens"].get("provenance", ()),
+            has_media=recipe.get("media", {}).get("placeholders", False),
+        )
+        return self._dataset(names, schema)
 
     @cached_property
     def rejects(self) -> ds.Dataset:

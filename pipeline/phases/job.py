@@ -205,7 +205,7 @@ def payload_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
 def kept_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
     """Returns the columns of POST that pass clean: KEPT_COLUMNS, and payload columns read later."""
     later = _later_columns(recipe, inventory)
-    return (*KEPT_COLUMNS, *(name for name in PAYLOAD_COLUMNS if name in later))
+    return (*KEPT_COLUMNS, *(name for name in ("media", *PAYLOAD_COLUMNS) if name in later))
 
 
 def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
@@ -216,7 +216,8 @@ def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
     """
     is_payload = any(file.payload != ROWS for file in inventory.files)
     linking = {n for n in LINK_COLUMNS if is_payload or n in recipe.input.columns}
-    return linking.union(recipe.tokens.provenance)
+    media = {"media"} if recipe.media.placeholders else set()
+    return linking | media.union(recipe.tokens.provenance)
 
 
 LINK_COLUMNS = ("quoted_id", "alias_id")

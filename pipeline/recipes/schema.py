@@ -109,6 +109,23 @@ class LanguageSection(RecipeSection, frozen=True):
     model: str = "combined"
 
 
+class MediaSection(RecipeSection, frozen=True):
+    """What becomes of the media of posts.
+
+    Attributes:
+        placeholders: each picture, film and sound leaves its special token where it stands, and its key in
+            the provenance.
+        alt_text: what a medium shows, in words, follows its placeholder.
+    """
+
+    placeholders: bool = False
+    alt_text: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alt_text and not self.placeholders:
+            raise ValueError("alt_text has no effect without placeholders = true")
+
+
 class DedupSection(RecipeSection, frozen=True):
     """What counts as a duplicate, and which copy stays.
 
@@ -408,6 +425,7 @@ class Recipe(RecipeSection, frozen=True):
     input: InputSection = InputSection()
     limits: LimitsSection = LimitsSection()
     language: LanguageSection = LanguageSection()
+    media: MediaSection = MediaSection()
     filters: tuple[AnyFilter, ...] = ()
     dedup: DedupSection = DedupSection()
     transformers: tuple[Classifier, ...] = ()

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.payloads.entities import without_entities
-from sluice.schemas.payloads.format import NOTICE, Columns, PayloadFormat
+from sluice.schemas.payloads.format import NOTICE, Columns, ListOf, PayloadFormat
 from sluice.schemas.payloads.titles import titled_texts
+from sluice.schemas.payloads.x_v1 import media_of, one_medium
 
 _GONE: Final = r"(?i)^\s*\[\s*(deleted|removed)\b[^\[\]]*\]\s*$"
 _OTHER_THINGS: Final = {
@@ -49,8 +50,27 @@ def finish(columns: Columns) -> Columns:
         "conversation_id": root,
         "root_id": root,
         "edited_at": pc.if_else(pc.match_substring_regex(edited, r"^\d"), edited, None),
+        "media": _media(columns),
         NOTICE: _kinds(columns["kind"]),
     }
+
+
+def _media(columns: Columns) -> pa.ListArray:
+    """Returns the pictures of a gallery, or the picture or film that a submission is a link to."""
+    kinds = pc.if_else(pc.equal(columns["hint"], "image"), "image", None)
+    kinds = pc.if_else(columns["video"].is_valid(), "video", kinds)
+    single = one_medium(kinds, pc.coalesce(columns["video"], columns["url"]))
+    pictures = columns["gallery"]
+    if pictures.null_count == len(pictures):
+        return single
+    keys = pictures.values.field("key")
+    structs = pa.StructArray.from_arrays(
+        [pa.repeat("image", len(keys)), keys, pictures.values.field("caption")],
+        names=["kind", "key", "alt_text"],
+    )
+    mask = pictures.is_null() if pictures.null_count else None
+    gallery = media_of(pa.ListArray.from_arrays(pictures.offsets, structs, mask=mask))
+    return pc.if_else(pictures.is_valid(), gallery, single)
 
 
 def _names(names: pa.StringArray, ids: pa.StringArray, is_comment: pa.Array) -> pa.StringArray:
@@ -96,7 +116,15 @@ _FIELDS: Final = {
     "like_count": ("score",),
     "reply_count": ("num_comments",),
 }
-_PARTS: Final = {"name": ("name",), "title": ("title",), "edited": ("edited",)}
+_PARTS: Final = {
+    "name": ("name",),
+    "title": ("title",),
+    "edited": ("edited",),
+    "hint": ("post_hint",),
+    "url": ("url",),
+    "video": ("media.reddit_video.fallback_url",),
+}
+_GALLERY: Final = ListOf(("gallery_data.items",), {"key": ("media_id",), "caption": ("caption",)})
 
 
 def _of_things(paths: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -115,6 +143,7 @@ REDDIT: Final = PayloadFormat(
     ),
     columns=_of_things(_FIELDS),
     parts={**_of_things(_PARTS), "kind": ("kind",)},
+    lists={"gallery": _GALLERY._replace(paths=("data.gallery_data.items",))},
     items=("data.children", "data.replies.data.children", "json.data.things"),
     notices={"data.children": "empty_page", "json.data.things": "empty_page"},
     finish=finish,
@@ -132,5 +161,6 @@ REDDIT_DUMP: Final = PayloadFormat(
     ),
     columns=_FIELDS,
     parts={**_PARTS, "kind": ("kind",)},
+    lists={"gallery": _GALLERY},
     finish=finish,
 )

@@ -24,6 +24,7 @@ from sluice.schemas.payloads.format import (
     with_nulls,
     without,
 )
+from sluice.schemas.payloads.x_v1 import one_medium
 
 _MESSAGE: Final = "message"
 _OTHERS: Final = ("service", "unsupported")
@@ -57,6 +58,15 @@ def _in_chat(chats: pa.StringArray, numbers: pa.StringArray) -> pa.StringArray:
     return pc.coalesce(pc.binary_join_element_wise(chats, numbers, "/"), numbers)
 
 
+def _media(columns: Columns) -> pa.ListArray:
+    """Returns the picture or file of each message, which stands before its text."""
+    photo, file = columns["photo"], columns["file"]
+    kinds = pc.if_else(
+        photo.is_valid(), "photo", pc.coalesce(columns["media_type"], columns["mime"])
+    )
+    return one_medium(kinds, pc.coalesce(photo, file), "")
+
+
 _FILLED: Final = ("in_reply_to_id",)
 """Columns that a recipe may leave out, and that others are made from."""
 
@@ -77,6 +87,7 @@ def finish(columns: Columns) -> Columns:
         "post_id": pc.if_else(is_chat, null, _in_chat(chats, columns["post_id"])),
         "text": pc.if_else(is_chat, null, texts),
         "in_reply_to_id": _in_chat(chats, columns["in_reply_to_id"]),
+        "media": _media(columns),
         NOTICE: notices,
     }
     return without({**columns, **changed}, _FILLED, given)
@@ -99,7 +110,15 @@ TELEGRAM: Final = PayloadFormat(
         "author_id": ("from_id",),
         "in_reply_to_id": ("reply_to_message_id",),
     },
-    parts={"plain": ("text",), "type": ("type",), "chat": ("chat_id",)},
+    parts={
+        "plain": ("text",),
+        "type": ("type",),
+        "chat": ("chat_id",),
+        "photo": ("photo",),
+        "file": ("file",),
+        "media_type": ("media_type",),
+        "mime": ("mime_type",),
+    },
     lists={"pieces": ListOf(("text",), {"text": ("text", ITSELF)})},
     items=("messages", "chats.list"),
     notices={"chats": EMPTY},

@@ -63,18 +63,42 @@ MEDIA_FIELDS: Final = {
     "kind": ("type",),
     "key": ("media_url_https", "media_url", "id_str"),
     "alt_text": ("ext_alt_text",),
+    "link": ("url",),
 }
 """Field of a medium in POST -> its paths in a medium of the API v1.1."""
 
 
 def media_of(items: pa.ListArray) -> pa.ListArray:
-    """Returns lists of structs with MEDIA's fields as MEDIA."""
-    values = items.values
+    """Returns lists of structs with some of MEDIA's fields as MEDIA; the others are null."""
+    values, names = items.values, {field.name for field in items.type.value_type}
+    none = pa.nulls(len(values), pa.string())
     structs = pa.StructArray.from_arrays(
-        [values.field(field.name) for field in MEDIA.value_type], fields=list(MEDIA.value_type)
+        [values.field(f.name) if f.name in names else none for f in MEDIA.value_type],
+        fields=list(MEDIA.value_type),
     )
     mask = items.is_null() if items.null_count else None
     return pa.ListArray.from_arrays(items.offsets, structs, type=MEDIA, mask=mask)
+
+
+def one_medium(kinds: pa.Array, keys: pa.StringArray, links: str | None = None) -> pa.ListArray:
+    """Returns (N,) MEDIA: one medium where there is a kind and a key, null elsewhere.
+
+    Args:
+        kinds: (N,) string.
+        keys: (N,) string.
+        links: what stands for each of them in its text.
+
+    >>> one_medium(pa.array(["photo", None]), pa.array(["a.jpg", "b"]), "")[0].as_py()
+    [{'kind': 'photo', 'key': 'a.jpg', 'alt_text': None, 'link': ''}]
+    """
+    there = pc.and_(kinds.is_valid(), keys.is_valid())
+    num = pc.cumulative_sum(pc.cast(there, pa.int32()))
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), num])
+    chosen = [kinds.filter(there), keys.filter(there)]
+    none = pa.nulls(len(chosen[0]), pa.string())
+    given = none if links is None else pa.repeat(pa.scalar(links, pa.string()), len(none))
+    structs = pa.StructArray.from_arrays([*chosen, none, given], fields=list(MEDIA.value_type))
+    return pa.ListArray.from_arrays(offsets, structs, type=MEDIA, mask=pc.invert(there))
 
 
 def without_anchor(sources: pa.StringArray) -> pa.StringArray:

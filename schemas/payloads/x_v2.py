@@ -84,8 +84,19 @@ def media_of(columns: Columns) -> pa.ListArray:
     there = known.is_valid()
     kinds = pc.coalesce(columns["media_type"].filter(there).take(found), _kinds(keys))
     alts = columns["alt_text"].filter(there).take(found)
-    structs = pa.StructArray.from_arrays([kinds, keys, alts], fields=list(MEDIA.value_type))
+    links = _links(columns["links"], rows, keys)
+    structs = pa.StructArray.from_arrays([kinds, keys, alts, links], fields=list(MEDIA.value_type))
     return pa.ListArray.from_arrays(offsets, structs, type=MEDIA, mask=lists.is_null())
+
+
+def _links(links: pa.ListArray, rows: pa.Array, keys: pa.StringArray) -> pa.StringArray:
+    """Returns the link that stands for each medium in its post, by the row and the key of the medium."""
+    of_row = pc.list_parent_indices(links).cast(pa.string())
+    known = pc.binary_join_element_wise(of_row, links.flatten().field("media_key"), ":")
+    wanted = pc.binary_join_element_wise(rows.cast(pa.string()), keys, ":")
+    there = known.is_valid()
+    found = pc.index_in(wanted, value_set=known.filter(there)).cast(pa.int64())
+    return links.flatten().field("url").filter(there).take(found)
 
 
 def _kinds(keys: pa.StringArray) -> pa.StringArray:
@@ -143,7 +154,13 @@ X_V2: Final = PayloadFormat(
         "media_type": ("type",),
         "alt_text": ("alt_text",),
     },
-    lists={"references": ListOf(("referenced_tweets",), {"type": ("type",), "id": ("id",)})},
+    lists={
+        "references": ListOf(("referenced_tweets",), {"type": ("type",), "id": ("id",)}),
+        "links": ListOf(
+            ("note_tweet.entities.urls", "entities.urls"),
+            {"media_key": ("media_key",), "url": ("url",)},
+        ),
+    },
     items=("data", "includes.tweets", "includes.media"),
     notices={
         **{k: k for k in (*X_ACTS, *_OTHER_NOTICES)},

@@ -83,6 +83,8 @@ def test_code_runs(page: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -
         assert names["tokens"].shape[1] == 2048
         assert names["text"].strip()
         assert names["ids"][-1] == 2
+    if page.name == "media.md":
+        assert sum(len(keys) for _, keys in names["examples"]) > 10
     if page.name == "plugins.md":
         assert names["parts"].kept["post_id"].to_pylist() == ["2"]
         assert names["parts"].rejected["reason"].to_pylist() == ["too_many_prices"]

@@ -274,6 +274,7 @@ def test_what_a_module_is_made_from() -> None:
     assert kernel_cache._imported(classes) == {
         "sluice.filters.text.kernels",
         "sluice.schemas.arrays",
+        "sluice.schemas.placeholders",
     }
     assert "sluice.tokenizer.vocabulary.pattern" in kernel_cache._imported(words)
     assert kernel_cache._imported(kernels) == {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from sluice.schemas import placeholders
 from sluice.schemas.cache_folder import remembered
 from sluice.schemas.errors import RecipeError
 from sluice.schemas.kernel_cache import source_digest
@@ -46,6 +47,7 @@ class VocabularyIds(NamedTuple):
         eod_id: ends every document.
         bod_id: begins a document, or None where the tokenizer has no such token.
         turn_id: separates the posts of a conversation, or None.
+        placeholder_ids: those of `sluice.schemas.placeholders.TOKENS`; none where one of them is missing.
     """
 
     size: int
@@ -53,6 +55,7 @@ class VocabularyIds(NamedTuple):
     eod_id: int
     bod_id: int | None
     turn_id: int | None
+    placeholder_ids: tuple[int, ...] = ()
 
 
 def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
@@ -73,7 +76,10 @@ def _checked(
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
     ids = facts.named
-    return VocabularyIds(facts.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN))
+    media = tuple(ids[token] for token in placeholders.TOKENS if token in ids)
+    if len(media) < len(placeholders.TOKENS):
+        media = ()
+    return VocabularyIds(facts.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN), media)
 
 
 def load_frozen(

@@ -11,6 +11,8 @@ as every second post has one, which the pattern would cut into four or five piec
 
 from typing import Final
 
+from sluice.schemas import placeholders
+
 VOCABULARY_SIZE: Final = 131_072
 """Entries of every vocabulary, special tokens included; 2**17."""
 
@@ -22,8 +24,10 @@ BOD: Final = "<|bod|>"
 EOD: Final = "<|eod|>"
 TURN: Final = "<|turn|>"
 
-_MASKS = ("email", "phone", "image", "video", "ip", "account", "handle", "url", "audio")
-_NAMED = (PAD, BOD, EOD, TURN, *(f"<|{name}|>" for name in _MASKS))
+_NAMED = (
+    *(PAD, BOD, EOD, TURN, "<|email|>", "<|phone|>", placeholders.IMAGE, placeholders.VIDEO),
+    *("<|ip|>", "<|account|>", "<|handle|>", "<|url|>", placeholders.AUDIO),
+)
 """Bounds of documents and turns; then what replaces a masked e-mail address, phone number, IP address,
 account or card number, handle or link, and for a picture, a film or a sound that a post has."""
 

@@ -16,7 +16,9 @@ from sluice.filters.contract import built
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures, partition
+from sluice.filters.text.media import with_media
 from sluice.filters.text.normalize import normalize
+from sluice.pipeline.recipes.schema import MediaSection
 from sluice.schemas.post import POST
 from sluice.schemas.reject import EMPTY_TEXT, POLICY, rejects_of
 
@@ -26,7 +28,7 @@ Clean = Callable[[pa.RecordBatch], Iterator[Verdicts]]
 """Splits POST rows; what comes out holds every row once, in the order of the rows."""
 
 
-def cleaner(filters: tuple[Filter, ...], language_model: str) -> Clean:
+def cleaner(filters: tuple[Filter, ...], language_model: str, media: MediaSection) -> Clean:
     """Returns the function that cleans posts by a recipe's filters; models are loaded once a process.
 
     A post that makes a filter raise is a dead letter of kind `error`, alone.
@@ -35,14 +37,18 @@ def cleaner(filters: tuple[Filter, ...], language_model: str) -> Clean:
         SluiceError: a model cannot be loaded.
     """
     identify, machines = load_machines(filters, language_model)
-    return partial(_clean, identify=identify, machines=machines)
+    return partial(_clean, identify=identify, machines=machines, media=media)
 
 
 def _clean(
-    posts: pa.RecordBatch, *, identify: LanguageIdentifier, machines: Sequence[Machine]
+    posts: pa.RecordBatch,
+    *,
+    identify: LanguageIdentifier,
+    machines: Sequence[Machine],
+    media: MediaSection,
 ) -> Iterator[Verdicts]:
     if posts.num_rows:
-        apply = partial(clean_batch, identify=identify, machines=machines)
+        apply = partial(clean_batch, identify=identify, machines=machines, media=media)
         yield from isolate_failures(Batch(posts), apply, phase=PHASE, stage="normalize")
 
 
@@ -54,12 +60,23 @@ def load_machines(
     return build_identifier(language_model), tuple((f, built(f)) for f in filters)
 
 
+def clean_texts(posts: pa.RecordBatch, media: MediaSection) -> pa.RecordBatch:
+    """Returns posts with their texts normalised, and with placeholders for media where they are wanted."""
+    texts = normalize(posts.column("text"))
+    if media.placeholders:
+        texts, ordered = with_media(texts, posts.column("media"), alt_text=media.alt_text)
+        posts = posts.set_column(
+            posts.schema.get_field_index("media"), POST.field("media"), ordered
+        )
+    return posts.set_column(posts.schema.get_field_index("text"), POST.field("text"), texts)
+
+
 def clean_batch(
-    batch: Batch, *, identify: LanguageIdentifier, machines: Sequence[Machine]
+    batch: Batch, *, identify: LanguageIdentifier, machines: Sequence[Machine], media: MediaSection
 ) -> Verdicts:
     """Returns the batch normalised and split by the filters; a blank text is the first reason."""
-    text = normalize(batch.text)
-    posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+    posts = clean_texts(batch.posts, media)
+    text = posts.column("text")
     whole = Batch(posts, model_views(identify, *(score for _, score in machines)))
     blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
     if not blank_N.any():

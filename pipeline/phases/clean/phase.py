@@ -9,6 +9,7 @@ from sluice.filters.base import Filter
 from sluice.filters.carried import carried
 from sluice.filters.language.identify import LANGUAGE_VERSION
 from sluice.filters.origin import origin_of
+from sluice.filters.text.media import MEDIA_VERSION
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
 from sluice.pipeline.phases.clean.batches import PHASE
@@ -49,6 +50,7 @@ def part(job: Job) -> dict[str, Any]:
         "language": [LANGUAGE_VERSION, job.language_fingerprint],
         "filters": [filter_part(f) for f in recipe.filters],
         "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
+        "media": [MEDIA_VERSION, recipe.media] if recipe.media.placeholders else None,
         "minhash": job.minhash,
         "pyarrow": installed("pyarrow"),
     }
@@ -75,5 +77,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         num_partitions=key_partitions(job),
         seed=job.recipe.seed,
         kept=kept_columns(job.recipe, job.inventory),
+        media=job.recipe.media,
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

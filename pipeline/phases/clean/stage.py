@@ -30,7 +30,7 @@ from sluice.pipeline.phases.edges import (
     rows_of,
     written_edge,
 )
-from sluice.pipeline.recipes.schema import MAX_SAMPLE
+from sluice.pipeline.recipes.schema import MAX_SAMPLE, MediaSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -56,6 +56,7 @@ class CleanStage:
         num_partitions: of the key exchange.
         seed: of the sample of what screens reject.
         kept: the columns of POST that kept posts have.
+        media: what becomes of the media of posts.
     """
 
     folder: str
@@ -68,13 +69,14 @@ class CleanStage:
     num_partitions: int
     seed: int
     kept: tuple[str, ...]
+    media: MediaSection
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
     def do(self, unit: Unit, attempt: Attempt) -> CleanCounts:
         """Cleans a unit, with models that are loaded once a process."""
         filters = unpacked(self.filters)
-        clean = cleaner(filters, self.language_model)
+        clean = cleaner(filters, self.language_model, self.media)
         outputs = CleanOutputs(self, filters, unit, attempt)
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:

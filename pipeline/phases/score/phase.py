@@ -20,6 +20,7 @@ def plan(job: Job) -> PhasePlan:
         options=read_options(job.recipe, job.inventory),
         filters=carried(job.recipe.filters),
         language_model=job.recipe.language.model,
+        media=job.recipe.media,
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
     units = units_of_input(job)

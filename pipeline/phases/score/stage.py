@@ -16,19 +16,17 @@ from sluice.filters.carried import CarriedFilters, unpacked
 from sluice.filters.contract import scores_of
 from sluice.filters.language.views import model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures
-from sluice.filters.text.normalize import normalize
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.phases.classify.thresholds import bounds, reason, score_columns
-from sluice.pipeline.phases.clean.batches import load_machines
-from sluice.pipeline.recipes.schema import Classifier, Recipe
+from sluice.pipeline.phases.clean.batches import clean_texts, load_machines
+from sluice.pipeline.recipes.schema import Classifier, MediaSection, Recipe
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.counts import ScoreCounts
-from sluice.schemas.post import POST
 from sluice.schemas.reject import reject_batch
 
 PHASE = "score"
@@ -44,6 +42,7 @@ class ScoreStage:
     options: ReadOptions
     filters: CarriedFilters
     language_model: str
+    media: MediaSection
     transformers: "Models" = ()
     name: str = PHASE
     counts: ClassVar = ScoreCounts
@@ -61,8 +60,7 @@ class ScoreStage:
         views = model_views(identify, *(score for _, score in machines))
 
         def apply(batch: Batch) -> Verdicts:
-            text = normalize(batch.posts.column("text"))
-            posts = batch.posts.set_column(POST.names.index("text"), POST.field("text"), text)
+            posts = clean_texts(batch.posts, self.media)
             scored.append(score_batch(Batch(posts, views), machines, schema, transformers))
             return Verdicts(batch, {}, reject_batch(0, {}), {})
 

@@ -24,6 +24,7 @@ from sluice.schemas.arrays import Array, Uint64s
 from sluice.schemas.counts import EncodeCounts, HoldoutTally, TokenTally
 from sluice.schemas.hashing import partition_of
 from sluice.tokenizer.encode import Encoded, Encoder
+from sluice.tokenizer.placeholders import encode
 
 ENCODER_CACHE_BYTES = 64 << 20
 """Text between two renewals of the fast encoder's memory: bounds what a worker holds."""
@@ -57,6 +58,7 @@ class Encode:
         holdout: share of the posts that the vocabulary was not trained on; they are counted apart.
         mixture: how often each post is in the shards; None where each is there once.
         carried: columns that go with the posts to their provenance.
+        placeholder_ids: the special tokens that stand for media; none where texts have no placeholders.
     """
 
     folder: str
@@ -68,6 +70,7 @@ class Encode:
     holdout: float = 0.0
     mixture: RepeatRates | None = None
     carried: tuple[str, ...] = ()
+    placeholder_ids: tuple[int, ...] = ()
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
@@ -88,7 +91,7 @@ class Encode:
                 first_N = np.ones(batch.num_rows, np.bool_)
                 if mixing is not None:
                     batch, order_N, first_N = mixing.apply(batch, order_N)
-                encoded = self._encoder.encode(batch.column("text"))
+                encoded = self._encode(batch.column("text"))
                 rows = _rows(batch, encoded, order_N, self.schema)
                 writer.write(rows, partition_of(order_N, self.num_partitions))
                 lengths_N = np.diff(encoded.offsets_N1)
@@ -103,10 +106,17 @@ class Encode:
             counts.left_out, counts.id_sum = mixing.finish()
         return counts
 
+    def _encode(self, texts: pa.StringArray) -> Encoded:
+        if not self.placeholder_ids:
+            return self._encoder.encode(texts)
+        return encode(self._encoder, texts, self.placeholder_ids)
+
     @property
     def _columns(self) -> list[str]:
         """The columns of survivors that are read."""
         columns = ["post_id", "text", "language", "created_at", "source", *self.carried]
+        if self.placeholder_ids:
+            columns.append("media")
         if self.documents == "conversations":
             columns += CONVERSATION_COLUMNS
         if self.mixture is not None:
@@ -117,7 +127,8 @@ class Encode:
     def schema(self) -> pa.Schema:
         """The columns of the `documents` edge."""
         whole = POST_TOKENS if self.documents == "posts" else CONVERSATION_TOKENS
-        fields = [f for f in carried_fields(self.carried) if f.name not in whole.names]
+        carried = (*self.carried, "media") if self.placeholder_ids else self.carried
+        fields = [f for f in carried_fields(carried) if f.name not in whole.names]
         return pa.schema([*whole, *fields])
 
 

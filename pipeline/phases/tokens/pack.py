@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from sluice.pipeline.phases.edges import carried_fields, rows_of, write_rows
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
+from sluice.pipeline.phases.tokens.media import PIECE_MEDIA, media_of_pieces
 from sluice.pipeline.phases.tokens.token_counts import TokenUse
 from sluice.pipeline.storage.checksums import crc32
 from sluice.pipeline.units import exchange
@@ -56,6 +57,7 @@ class Pack:
         special: the special tokens around documents and between their posts.
         vocabulary: the ids and how many there are.
         carried: columns that go with the posts to their provenance.
+        has_media: whether texts have placeholders, whose places go there too.
     """
 
     folder: str
@@ -66,6 +68,7 @@ class Pack:
     special: DocumentTokens
     vocabulary: VocabularyIds
     carried: tuple[str, ...] = ()
+    has_media: bool = False
     name: str = "tokens_pack"
     counts: ClassVar = PackCounts
 
@@ -104,7 +107,7 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
     """Writes the sequences, how often each id occurs, and the pieces; a run of sequences at a time."""
     path, pieces = attempt.path("sequences", suffix=".i32"), []
     sums: list[int] = []
-    use = TokenUse(stage.vocabulary)
+    use, schema = TokenUse(stage.vocabulary), pa.schema([*PIECE, *carried_fields(stage.carried)])
     with open(path, "wb") as file:
         for start in range(0, planned.num_sequences, GATHER_SEQUENCES):
             packed = pack(
@@ -118,7 +121,7 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
             packed.tokens_SL.tofile(file)
             sums += map(crc32, packed.tokens_SL)
             use.add(packed.tokens_SL)
-            pieces.append(_pieces(packed.pieces, posts, piece_schema(stage.carried)))
+            pieces.append(_pieces(packed.pieces, posts, schema))
     attempt.add("sequences", path, checked=False)  # a shard takes some rows, and checks those
     path = attempt.path("sums", suffix=".u32")
     np.array(sums, np.uint32).tofile(path)
@@ -127,13 +130,17 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
     use.count_V.tofile(path)
     attempt.add("use", path)
     # Not compressed: a shard takes some rows of every partition, from the mapped file.
-    whole = pa.concat_batches(pieces)
-    write_rows(attempt, "pieces", whole.schema, *whole.columns)
+    columns = pa.concat_batches(pieces).columns
+    if stage.has_media:
+        media, ids = posts.rows.column("media"), stage.vocabulary.placeholder_ids
+        columns.append(media_of_pieces(planned, media, posts.joined, ids))
+        schema = schema.append(PIECE_MEDIA)
+    write_rows(attempt, "pieces", schema, *columns)
 
 
-def piece_schema(carried: Sequence[str]) -> pa.Schema:
-    """Returns PIECE with the columns of posts that their provenance gets."""
-    return pa.schema([*PIECE, *carried_fields(carried)])
+def added_fields(carried: Sequence[str], *, has_media: bool) -> list[pa.Field]:
+    """Returns what a recipe adds to the columns of the provenance."""
+    return [*carried_fields(carried), *([PIECE_MEDIA] if has_media else [])]
 
 
 def _pieces(pieces: pa.RecordBatch, posts: DocumentPosts, schema: pa.Schema) -> pa.RecordBatch:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.phases.edges import carried_fields, read_edge
-from sluice.pipeline.phases.tokens.pack import PIECE, piece_schema
+from sluice.pipeline.phases.edges import read_edge
+from sluice.pipeline.phases.tokens.pack import PIECE, added_fields
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.checksums import crc32
 from sluice.pipeline.units.manifest import Done
@@ -20,15 +20,16 @@ PROVENANCE = pa.schema(
 """One row per piece: where its tokens are; for leftover sequences the shard is -1."""
 
 
-def provenance_schema(*, counted: bool, carried: Sequence[str]) -> pa.Schema:
+def provenance_schema(*, counted: bool, carried: Sequence[str], has_media: bool) -> pa.Schema:
     """Returns PROVENANCE with what a recipe adds to it.
 
     Args:
         counted: with `dedup.count_copies`: `copies` posts are in the post's cluster, itself included.
         carried: the columns that `tokens.provenance` names.
+        has_media: with `media.placeholders`: the media of each piece.
     """
     copies = [PIECE.field("copies")] if counted else []
-    return pa.schema([*PROVENANCE, *copies, *carried_fields(carried)])
+    return pa.schema([*PROVENANCE, *copies, *added_fields(carried, has_media=has_media)])
 
 
 class _Sequences:
@@ -73,8 +74,11 @@ class _Sequences:
 class PackedFiles:
     """The packed partitions: sequences and pieces by (partition, row)."""
 
-    def __init__(self, folder: str, sequence_length: int, carried: Sequence[str]):
-        self._folder, self._length, self._carried = folder, sequence_length, carried
+    def __init__(
+        self, folder: str, sequence_length: int, *, carried: Sequence[str], has_media: bool
+    ):
+        self._folder, self._length = folder, sequence_length
+        self._schema = provenance_schema(counted=True, carried=carried, has_media=has_media)
         self._tokens: dict[int, _Sequences] = {}
         self._pieces: dict[int, tuple[pa.RecordBatch, Array]] = {}
 
@@ -119,7 +123,7 @@ class PackedFiles:
             parts.append(rows.take(pa.array(spans(start_Q, stop_Q))))
             owner.append(np.repeat(at_Q, counts_S[at_Q]))
         if not parts:
-            return piece_schema(self._carried).empty_table(), counts_S
+            return self._schema.append(PIECE.field("ends")).empty_table(), counts_S
         order = np.argsort(np.concatenate(owner), kind="stable")
         return pa.Table.from_batches(parts).take(pa.array(order)).combine_chunks(), counts_S
 
@@ -136,9 +140,8 @@ class PackedFiles:
         number_S = np.arange(first_sequence, first_sequence + len(row_S), dtype=np.int32)
         sequence = pa.array(np.repeat(number_S, counts_S))
         columns = [pa.repeat(pa.scalar(shard, pa.int32()), len(sequence)), sequence]
-        schema = provenance_schema(counted=True, carried=self._carried)
-        columns += [pieces[n].combine_chunks() for n in schema.names[2:]]
-        return pa.Table.from_arrays(columns, schema=schema)
+        columns += [pieces[n].combine_chunks() for n in self._schema.names[2:]]
+        return pa.Table.from_arrays(columns, schema=self._schema)
 
 
 def spans(start_Q: Array, stop_Q: Array) -> Array:

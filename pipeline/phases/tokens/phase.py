@@ -15,6 +15,8 @@ from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units import exchange
+from sluice.schemas import placeholders
+from sluice.schemas.errors import RecipeError
 from sluice.tokenizer.packing.documents import DocumentTokens, document_tokens
 from sluice.tokenizer.vocabulary.load import VocabularyIds, load_frozen, load_vocabulary
 
@@ -51,6 +53,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
         mixture_of(job, results),
         section.provenance,
+        made.placeholder_ids if job.recipe.media.placeholders else (),
     )
     pack = Pack(
         at("pack"),
@@ -61,6 +64,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         _special_tokens(job, made),
         made,
         section.provenance,
+        job.recipe.media.placeholders,
     )
     shard = WriteShard(
         *(at("shard"), job.output, at("pack"), at("deal")),
@@ -68,6 +72,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         made,
         job.recipe.dedup.count_copies,
         section.provenance,
+        job.recipe.media.placeholders,
     )
     deal = Deal(at("deal"), job.output, training, made, job.recipe.seed)
     steps = [
@@ -94,7 +99,16 @@ def check_tokenizer(job: Job, *, loads: bool = True) -> None:
 
 
 def _special_tokens(job: Job, made: VocabularyIds) -> DocumentTokens:
-    """Returns the special tokens that the recipe puts around documents."""
+    """Returns the special tokens that the recipe puts around documents.
+
+    Raises:
+        RecipeError: the tokenizer lacks one of them, or one that media are replaced by.
+    """
+    if job.recipe.media.placeholders and not made.placeholder_ids:
+        raise RecipeError(
+            f"media.placeholders: needs the special tokens {', '.join(placeholders.TOKENS)}, which the "
+            f"tokenizer does not have; set it to false, or take another vocabulary.tokenizer"
+        )
     section = job.recipe.tokens
     return document_tokens(
         made,

@@ -42,6 +42,7 @@ class WriteShard:
     vocabulary: VocabularyIds
     count_copies: bool = False
     carried: tuple[str, ...] = ()
+    has_media: bool = False
     name: str = "tokens_shard"
     counts: ClassVar = ShardCounts
 
@@ -51,7 +52,9 @@ class WriteShard:
         num_shards = Done(self.dealt, "dealt").manifest().counted(DealCounts).shards
         places = _dealt_rows(unit)
         tokens_name, provenance_name = names(shard, num_shards)
-        packed = PackedFiles(self.packed, self.sequence_length, self.carried)
+        packed = PackedFiles(
+            self.packed, self.sequence_length, carried=self.carried, has_media=self.has_media
+        )
         _write_tokens(self, packed, places, tokens_name, attempt)
         number = shard if shard < num_shards else -1
         used, pieces = _write_provenance(self, packed, places, number, provenance_name, attempt)
@@ -84,7 +87,9 @@ def _write_provenance(
 ) -> tuple[int, int]:
     """Writes a shard's provenance; returns its tokens and its pieces."""
     path = attempt.contract_path(stage.output, name)
-    schema = provenance_schema(counted=stage.count_copies, carried=stage.carried)
+    schema = provenance_schema(
+        counted=stage.count_copies, carried=stage.carried, has_media=stage.has_media
+    )
     used = num_pieces = start = 0
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as out:
         for partition_S, row_S in _slices(places, PROVENANCE_SEQUENCES):

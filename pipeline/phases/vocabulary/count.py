@@ -17,7 +17,9 @@ from sluice.pipeline.phases.vocabulary.sampling import once_at_most_one, taken_m
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
+from sluice.schemas.arrays import Int64s
 from sluice.schemas.counts import NoCounts, PostTally, SampleCounts
+from sluice.tokenizer.placeholders import segments
 from sluice.tokenizer.training.words import WordCounter, WordCounts
 from sluice.tokenizer.training.words_files import COUNTED
 
@@ -37,6 +39,7 @@ class Count:
         weights: language -> what one occurrence weighs, in parts of WEIGHT_OF_ONE.
         num_partitions: a word goes to one of so many, by its hash.
         holdout: share of the posts that is not counted.
+        has_placeholders: whether texts have placeholders, which are no words.
     """
 
     folder: str
@@ -46,6 +49,7 @@ class Count:
     num_partitions: int
     seed: int
     holdout: float
+    has_placeholders: bool
     name: str = "vocabulary_sample"
     counts: ClassVar = SampleCounts
 
@@ -61,13 +65,20 @@ class Count:
                     taken_N &= ~holdout_mask(batch, share=self.holdout, seed=self.seed)
                     taken = batch.filter(pa.array(taken_N))
                     weight_N = weights_of(taken.column("language"), dict(self.weights))
-                    counter.add_texts(taken.column("text"), weight_N)
+                    counter.add_texts(*self._words(taken.column("text"), weight_N))
                     counts.sample += tally(taken, PostTally)
                     if counter.num_bytes >= HELD_BYTES:
                         _deal(counter.counts(), self, writer)
                         counter = WordCounter()
                 _deal(counter.counts(), self, writer)
         return counts
+
+    def _words(self, texts: pa.StringArray, weight_N: Int64s) -> tuple[pa.StringArray, Int64s]:
+        """Returns what is counted, and what each occurrence in it weighs."""
+        if not self.has_placeholders:
+            return texts, weight_N
+        cut = segments(texts)
+        return cut.texts, np.repeat(weight_N, np.diff(cut.first_N1))
 
 
 def _deal(words: WordCounts, stage: Count, writer: exchange.Writer) -> None:

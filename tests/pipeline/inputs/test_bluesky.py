@@ -127,7 +127,9 @@ def test_views(tmp_path: Path) -> None:
     assert [post["source_item"] for post in found.posts] == [0, 1, 0, 1, 0, 0]
     assert found.posts[0]["like_count"] == 4
     assert found.posts[2]["quoted_id"] == uri("q")
-    assert found.posts[2]["media"] == [{"kind": "image", "key": "bafy", "alt_text": "a cat"}]
+    assert found.posts[2]["media"] == [
+        {"kind": "image", "key": "bafy", "alt_text": "a cat", "link": None}
+    ]
     assert (found.counts.notices, found.reasons) == ({}, [])
 
 

@@ -45,7 +45,9 @@ def test_a_status(tmp_path: Path) -> None:
     assert (post["post_id"], post["author_id"]) == (f"{HOST}/12", "https://a.example/users/ann")
     assert post["text"] == "About cats\n\nOne & @c"
     assert post["in_reply_to_id"] == f"{HOST}/11"
-    assert post["media"] == [{"kind": "image", "key": "https://a.example/1.png", "alt_text": "é"}]
+    assert post["media"] == [
+        {"kind": "image", "key": "https://a.example/1.png", "alt_text": "é", "link": None}
+    ]
     assert [post[f"{name}_count"] for name in ("like", "repost", "reply")] == [3, 2, 1]
     assert (post["declared_lang"], post["source"]) == ("en", "An app")
     assert "edited_at" in post

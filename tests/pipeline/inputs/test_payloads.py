@@ -191,9 +191,9 @@ def test_media_of_pages(tmp_path: Path) -> None:
         "includes": {"media": [{"media_key": "3_5", "type": "photo", "alt_text": "a boat"}]},
     }
     found = of_lines(tmp_path, page)
-    first = {"kind": "photo", "key": "3_5", "alt_text": "a boat"}
+    first = {"kind": "photo", "key": "3_5", "alt_text": "a boat", "link": None}
     assert found.column("media") == [
-        [first, {"kind": "video", "key": "7_6", "alt_text": None}],
+        [first, {"kind": "video", "key": "7_6", "alt_text": None, "link": None}],
         None,
     ]
     assert (found.counts.notices, found.counts.records) == ({}, 1)

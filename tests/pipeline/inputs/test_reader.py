@@ -182,7 +182,7 @@ def test_values(tmp_path: Path) -> None:
         "conversation_id": None,
         "source": None,
         "edited_at": None,
-        "media": [{"kind": "photo", "key": None, "alt_text": None}],
+        "media": [{"kind": "photo", "key": None, "alt_text": None, "link": None}],
         **dict.fromkeys(PAYLOAD_COLUMNS),
         "source_file": "b/a.jsonl",
         "source_row": 0,

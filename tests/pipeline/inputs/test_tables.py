@@ -74,7 +74,7 @@ def test_tables(tmp_path: Path, name: str, unit_bytes: int, batch_rows: int) -> 
         "source": None,
         "edited_at": None,
         **dict.fromkeys(PAYLOAD_COLUMNS),
-        "media": [{"kind": None, "key": "k", "alt_text": None}, None],
+        "media": [{"kind": None, "key": "k", "alt_text": None, "link": None}, None],
         "source_file": name,
         "source_row": 5,
         "source_line": None,
@@ -326,7 +326,7 @@ def test_lists_of_media(tmp_path: Path, kind: Any) -> None:
     """Media in any type of list are media."""
     lists = pa.array([[{"kind": "photo"}], None], kind(pa.struct([("kind", pa.string())])))
     table = pa.table({"id": ["a", "b"], "text": ["x", "y"], "media": lists})
-    expected = [[{"kind": "photo", "key": None, "alt_text": None}], None]
+    expected = [[{"kind": "photo", "key": None, "alt_text": None, "link": None}], None]
     assert _values(_write_table(table, tmp_path / "a.arrow"), "media") == expected
 
 
