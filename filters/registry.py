@@ -13,8 +13,10 @@ from sluice.filters.rules.max_words import MaxWords
 from sluice.filters.rules.mean_word_length_max import MeanWordLengthMax
 from sluice.filters.rules.mean_word_length_min import MeanWordLengthMin
 from sluice.filters.rules.mention_ratio import MentionRatio
+from sluice.filters.rules.min_author_age_days import MinAuthorAgeDays
 from sluice.filters.rules.min_chars import MinChars
 from sluice.filters.rules.min_words import MinWords
+from sluice.filters.rules.no_consent import NoConsent
 from sluice.filters.rules.own_text import OwnText
 from sluice.filters.rules.punctuation_ratio import PunctuationRatio
 from sluice.filters.rules.repeated_chars import RepeatedChars
@@ -37,7 +39,14 @@ _WordFilter = AlphabeticWordsRatio | MaxWords | MinWords | RepeatedWords | StopW
 _SpellingFilter = MeanWordLengthMax | MeanWordLengthMin | UppercaseRatio
 _LineFilter = BulletLineRatio | EllipsisLineRatio | RepeatedLines
 _ModelFilter = LanguageAllowed | LanguageConfidence | Spam | Toxicity
+_AuthorFilter = MinAuthorAgeDays | NoConsent
 AnyFilter = (
-    _CharacterFilter | _MarkupFilter | _WordFilter | _SpellingFilter | _LineFilter | _ModelFilter
+    _AuthorFilter
+    | _CharacterFilter
+    | _MarkupFilter
+    | _WordFilter
+    | _SpellingFilter
+    | _LineFilter
+    | _ModelFilter
 )
 """Every filter that a recipe may name, by its tag."""

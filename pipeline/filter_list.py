@@ -24,8 +24,10 @@ WIDE_HEADS = (
     "reads",
     "version",
 )
-MAX_FIXED = 30
-"""A cell up to this long is not folded where there is room: in a wide table the score gives way."""
+MAX_FIXED = 24
+"""A cell up to this long is not folded where there is room: in a wide table the score gives way, else what
+is read."""
+_GAP, _LEAST = 2, 5  # characters between columns, and of the one that gives way
 
 
 def show(filters: Sequence[FilterInfo], console: Console) -> None:
@@ -34,7 +36,7 @@ def show(filters: Sequence[FilterInfo], console: Console) -> None:
     for title, group in groupby(sorted(usable, key=_distribution), key=lambda f: str(f.origin)):
         of = list(group)
         console.print(Text(f"{visible(title)}: {_count(len(of))}", style="bold"))
-        console.print(_table(of, wide=console.width >= WIDE))
+        console.print(_table(of, width=console.width))
         console.print()
     for info in filters:
         if info.refused:
@@ -50,16 +52,31 @@ def _count(n: int) -> str:
     return f"{n} filter" + "s" * (n != 1)
 
 
-def _table(filters: Sequence[FilterInfo], *, wide: bool) -> Table:
+def _table(filters: Sequence[FilterInfo], *, width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    wide = width >= WIDE
     rows = [list(_wide(info) if wide else _narrow(info)) for info in filters]
-    for head, cells in zip(WIDE_HEADS if wide else HEADS, zip(*rows, strict=True), strict=True):
-        longest = max(len(line) for cell in cells for line in cell.split("\n"))
-        fixed = min(longest, MAX_FIXED) if head != "score" else None
-        table.add_column(head, min_width=fixed, overflow="fold")
+    heads, gives_way = (WIDE_HEADS, "score") if wide else (HEADS, "reads")
+    widths = dict(zip(heads, map(_longest, zip(*rows, strict=True)), strict=True))
+    fixed = {
+        head: max(len(head), min(longest, MAX_FIXED))
+        for head, longest in widths.items()
+        if head != gives_way
+    }
+    room = width - sum(fixed.values()) - _GAP * len(fixed)
+    if _LEAST <= room < widths[gives_way]:
+        fixed[gives_way] = room
+    for head in heads:
+        most = fixed[head] if gives_way in fixed else None
+        table.add_column(head, min_width=fixed.get(head), max_width=most, overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
     return table
+
+
+def _longest(cells: Sequence[str]) -> int:
+    """Returns the characters of the longest first line of the cells of a column."""
+    return max(len(cell.partition("\n")[0]) for cell in cells)
 
 
 def _cell(text: str) -> Text:

@@ -387,6 +387,9 @@ def hostile_posts() -> pa.RecordBatch:
         "created_at": [i * 10**12 for i in range(n)],
         "media": [[{"kind": "photo", "key": f"{i}", "alt_text": None}] for i in range(n)],
         "declared_lang": [("en", "und", "", "zh-Hant")[i % 4] for i in range(n)],
+        "consent": [("", "protected", "no_training withheld", "no")[i % 4] for i in range(n)],
+        "author_created_at": [i * 10**12 - (i % 5 - 1) * 10**11 for i in range(n)],
+        "author_automated": [i % 2 == 1 for i in range(n)],
     }
     filled = {
         f.name: _column(f, columns.get(f.name) or list(range(n))) for f in POST if f.name != "text"

@@ -9,7 +9,7 @@ Shape suffixes: P paths, N records and items, I items of one level, R records.
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -105,13 +105,18 @@ class _Found(NamedTuple):
         return _Found(fields, *spans, self.record_N[chosen_N], self.holds_N[chosen_N])
 
 
+_UNUSED: Final = {*COUNT_COLUMNS, *FLAG_COLUMNS, "alias_id", "consent", "author_created_at"}
+"""Columns that no other one is made from."""
+
+
 class PayloadRecords:
     """Reads parts of blocks as columns.
 
     Args:
         format: what the records are.
         mapping: POST column -> where it is read from: see `payload_mapping`.
-        wanted: the columns that come out; counts and flags that are not among them are not read.
+        wanted: the columns that come out. Counts, flags, what is derived, and facts about authors are not
+            read where they are not among them.
         acts: whether what notices say comes out, too; else they are counted alone.
     """
 
@@ -124,16 +129,26 @@ class PayloadRecords:
         acts: bool = False,
     ):
         self._format, self._wanted, self._acts = format, wanted, acts
-        unread = {*COUNT_COLUMNS, *FLAG_COLUMNS}.difference(wanted)
-        mapping = {name: paths for name, paths in mapping.items() if name not in unread}
+        mapping = {
+            name: paths for name, paths in mapping.items() if name not in _UNUSED - {*wanted}
+        }
         self._mapping = mapping
+        self._derived = {
+            name: derived
+            for name, derived in format.derived.items()
+            if name in wanted and source_names(mapping[name]) == format.columns.get(name, ())
+        }
         self._lists = {
             name: given
             for name, given in format.lists.items()
             if name != "media" or not source_names(mapping["media"])
         }
+        self._parts = dict(format.parts)
+        for derived in self._derived.values():
+            self._lists |= derived.lists
+            self._parts |= derived.parts
         groups = [source_names(sources) for sources in mapping.values()]
-        groups += [*format.parts.values(), *(given.paths for given in self._lists.values())]
+        groups += [*self._parts.values(), *(given.paths for given in self._lists.values())]
         groups.append(format.items)
         self._names = tuple(dict.fromkeys(name for group in groups for name in group))
         self._places = {name: place for place, name in enumerate(self._names)}
@@ -244,6 +259,7 @@ class PayloadRecords:
             type_fault(read, int(found.record_N[i]), i) for i in np.flatnonzero(odd_N).tolist()
         ]
         columns = self._format.finish(self._given(found, read))
+        columns |= {name: derived.make(columns) for name, derived in self._derived.items()}
         none_N = _is_null(columns["post_id"]) & _is_null(columns["text"])
         kinds = self._kinds(found, columns, none_N)
         is_notice_N = ~_is_null(kinds) & ~odd_N
@@ -298,7 +314,7 @@ class PayloadRecords:
                 columns[name] = pa.repeat(pa.scalar(constant, pa.string()), num_rows)
         if "platform" not in columns:
             columns["platform"] = pa.repeat(self._format.platform, num_rows)
-        for name, paths in self._format.parts.items():
+        for name, paths in self._parts.items():
             values = self._values(found, paths)
             columns[name] = strings(found.fields.data, values, values.kinds_N != NULL).texts
         for name, given in self._lists.items():

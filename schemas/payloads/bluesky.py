@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Bools, Int64s
+from sluice.schemas.payloads.consent import any_of, any_there, consent_of
 from sluice.schemas.payloads.format import (
     ACT,
     DELETE,
@@ -28,6 +29,7 @@ from sluice.schemas.payloads.format import (
     RECORD,
     RESTORE_AUTHOR,
     Columns,
+    Derived,
     ListOf,
     PayloadFormat,
     with_nulls,
@@ -38,6 +40,12 @@ from sluice.schemas.payloads.shortened_links import whole_links
 from sluice.schemas.payloads.x_v1 import media_of
 
 _POST: Final = "app.bsky.feed.post"
+_DECLARATIONS: Final = (
+    "community.lexicon.preference.ai",
+    "org.user-intents.declaration",
+    "org.user-intents.demo.declaration",
+)
+"""Collections in which authors say what their posts may be used for."""
 _PLACES: Final = ("commit.record", "record", "value", "post.record")
 """Where the record of a post stands; in the last of a feed, for reposts."""
 
@@ -105,7 +113,8 @@ def event_kinds(columns: Columns) -> pa.StringArray:
     """Returns the kind of notice that each event is, null for posts and what is no event.
 
     A commit is called by the last word of its collection (`like`, `repost`, `follow`), with `_delete` behind
-    it where that was deleted; the delete of a post is `delete`.
+    it where that was deleted; the delete of a post is `delete`. See `training_kinds` for what authors say of
+    training.
     """
     collections, operations = columns["collection"], columns["operation"]
     is_post = pc.equal(collections, _POST)
@@ -114,8 +123,27 @@ def event_kinds(columns: Columns) -> pa.StringArray:
     ended = pc.if_else(is_delete, pc.binary_join_element_wise(last, "delete", "_"), last)
     null = pa.scalar(None, pa.string())
     of_commits = pc.if_else(is_post, pc.if_else(is_delete, "delete", null), ended)
+    of_commits = pc.coalesce(training_kinds(columns), of_commits)
     is_other = pc.invert(pc.equal(columns["kind"], "commit"))
     return pc.if_else(is_other.fill_null(False), columns["kind"], of_commits)
+
+
+def training_kinds(columns: Columns) -> pa.StringArray:
+    """Returns `no_training` for events by which an author refuses training on their posts, else null.
+
+    What is said to one reader alone, or of another collection than posts, is left out.
+
+    Source: lexicon community.lexicon.preference.ai (`preferences.training`); bluesky-social/proposals, 0008
+    user intents, "Schema" (`syntheticContentGeneration`).
+    """
+    is_no = pc.equal(columns["training"], "false")
+    if not pc.any(is_no, min_count=0).as_py():
+        return pa.nulls(len(is_no), pa.string())
+    is_declared = pc.is_in(columns["collection"], pa.array(_DECLARATIONS))
+    of_all = columns["scope_entity"].is_null()
+    of_posts = pc.equal(columns["scope_collection"], _POST).fill_null(True)
+    is_meant = pc.and_(pc.and_(is_no.fill_null(False), is_declared), pc.and_(of_all, of_posts))
+    return pc.if_else(is_meant, "no_training", pa.scalar(None, pa.string()))
 
 
 def acts_of(columns: Columns, kinds: pa.StringArray) -> pa.StringArray:
@@ -197,6 +225,49 @@ def _images(items: pa.ListArray) -> pa.ListArray:
     return media_of(pa.ListArray.from_arrays(items.offsets, structs, mask=mask))
 
 
+_LABEL: Final = {"value": ("val",), "by": ("src",), "negated": ("neg",)}
+_AUTHOR_LABELS: Final = ListOf(("author.labels", "post.author.labels"), _LABEL)
+_RECORD_LABELS: Final = ListOf(_in_record("labels.values"), _LABEL)
+_OWN_LABELS: Final = ListOf(("reason.by.labels", "author.labels"), _LABEL)
+
+
+def labelled(labels: pa.ListArray, value: str, by: pa.StringArray | None = None) -> pa.BooleanArray:
+    """Returns (N,) bool, whether a label stands in each list, given by anybody or by one account.
+
+    Args:
+        labels: (N,) list<struct<value, by, negated>>, strings.
+        value: of the label.
+        by: (N,) string, the account that must have given it.
+    """
+    rows, items = pc.list_parent_indices(labels), labels.flatten()
+    is_label = pc.equal(items.field("value"), value).fill_null(False)
+    is_negated = pc.equal(items.field("negated"), "true").fill_null(False)
+    is_label = pc.and_not(is_label, is_negated)
+    if by is not None:
+        is_own = pc.equal(items.field("by"), by.take(rows)).fill_null(False)
+        is_label = pc.and_(is_label, is_own)
+    has_N = np.zeros(len(labels), np.bool_)
+    has_N[np.asarray(rows.filter(is_label))] = True
+    return pa.array(has_N)
+
+
+def consent(columns: Columns) -> pa.StringArray:
+    """Returns what labels of each post and of its author say.
+
+    Source: lexicon com.atproto.label.defs (`labelValue`, `selfLabels`).
+    """
+    lists = columns["author_labels"], columns["record_labels"]
+    refused = any_of(*(labelled(labels, "!no-unauthenticated") for labels in lists))
+    return consent_of(any_there(*lists), {"no_unauthenticated": refused})
+
+
+def automated(columns: Columns) -> pa.BooleanArray:
+    """Returns whether the author of each post calls the account a bot; null where there are no labels."""
+    labels = columns["own_labels"]
+    own = labelled(labels, "bot", by=with_nulls(columns, ("author_id",))["author_id"])
+    return pc.if_else(labels.is_valid(), own, pa.scalar(None, pa.bool_()))
+
+
 BLUESKY: Final = PayloadFormat(
     name="bluesky",
     platform="bluesky",
@@ -223,6 +294,7 @@ BLUESKY: Final = PayloadFormat(
         "repost_count": ("repostCount",),
         "reply_count": ("replyCount",),
         "quote_count": ("quoteCount",),
+        "author_created_at": ("reason.by.createdAt", "author.createdAt"),
     },
     parts={
         "kind": ("kind",),
@@ -231,6 +303,12 @@ BLUESKY: Final = PayloadFormat(
         "rkey": ("commit.rkey",),
         "operation": ("commit.operation",),
         "active": ("account.active",),
+        "training": (
+            "commit.record.preferences.training.allow",
+            "commit.record.syntheticContentGeneration.allow",
+        ),
+        "scope_entity": ("commit.record.scope.entity",),
+        "scope_collection": ("commit.record.scope.collection",),
         "time": ("time_us",),
         "languages": _in_record("langs"),
         "original": _in_record("bridgyOriginalText"),
@@ -255,5 +333,11 @@ BLUESKY: Final = PayloadFormat(
     ),
     notices={"feed": EMPTY, "posts": EMPTY, "thread": EMPTY},
     finish=finish,
+    derived={
+        "consent": Derived(
+            consent, lists={"author_labels": _AUTHOR_LABELS, "record_labels": _RECORD_LABELS}
+        ),
+        "author_automated": Derived(automated, lists={"own_labels": _OWN_LABELS}),
+    },
     many=True,
 )

@@ -69,6 +69,20 @@ class ListOf(NamedTuple):
     fields: Mapping[str, tuple[str, ...]]
 
 
+class Derived(NamedTuple):
+    """A column of POST that is made from parts of its own, which are read only where it is wanted.
+
+    Attributes:
+        make: given what `finish` returns, with the parts and lists, returns the column.
+        parts: see `PayloadFormat`.
+        lists: see `PayloadFormat`.
+    """
+
+    make: Callable[[Columns], pa.Array]
+    parts: Mapping[str, tuple[str, ...]] = {}
+    lists: Mapping[str, ListOf] = {}
+
+
 class PayloadFormat(NamedTuple):
     """How the records that a platform sends become posts.
 
@@ -93,6 +107,7 @@ class PayloadFormat(NamedTuple):
         told_by_notices: paths; a record with a value at one of them is a notice of the format, which counts
             where nothing else in a file says what its records are.
         finish: given all of these columns, and RECORD, returns POST columns, and NOTICE where it knows some.
+        derived: POST column -> how it is made, where the recipe does not say where it stands.
         many: whether a record may give several posts: `row_key` then has room for the place of each.
     """
 
@@ -110,4 +125,5 @@ class PayloadFormat(NamedTuple):
     acts: Mapping[str, str] = {}
     told_by_notices: tuple[str, ...] = ()
     finish: Callable[[Columns], Columns] = unchanged
+    derived: Mapping[str, Derived] = {}
     many: bool = False

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.schemas.payloads.consent import any_of, any_there, consent_of, is_false, is_true
 from sluice.schemas.payloads.format import (
     DELETE,
     EMPTY,
@@ -22,6 +23,7 @@ from sluice.schemas.payloads.format import (
     NOTICE_ID,
     RECORD,
     Columns,
+    Derived,
     ListOf,
     PayloadFormat,
     with_nulls,
@@ -96,6 +98,35 @@ def finish(columns: Columns) -> Columns:
     return without({**columns, **changed}, _FILLED, given)
 
 
+_CONSENT_PARTS: Final = {
+    f"{name}{part}": (f"{front}account.{part}",)
+    for name, front in {"": "", "reposted_": "reblog."}.items()
+    for part in ("indexable", "discoverable", "noindex")
+}
+
+
+def consent(columns: Columns) -> pa.StringArray:
+    """Returns what the author of each status, and of the one that it repeats, has not agreed to.
+
+    Source: docs.joinmastodon.org, "Account" (entities): `indexable`, `discoverable`, `noindex`.
+    """
+    parts = {name: columns[name] for name in _CONSENT_PARTS}
+    refused = {
+        ending: [flag(values) for name, values in parts.items() if name.endswith(ending)]
+        for ending, flag in (
+            ("indexable", is_false),
+            ("discoverable", is_false),
+            ("noindex", is_true),
+        )
+    }
+    not_indexable = any_of(*refused["indexable"], *refused["noindex"])
+    refusals = {
+        "not_indexable": not_indexable,
+        "not_discoverable": any_of(*refused["discoverable"]),
+    }
+    return consent_of(any_there(*parts.values()), refusals)
+
+
 MASTODON: Final = PayloadFormat(
     name="mastodon",
     platform="mastodon",
@@ -123,6 +154,9 @@ MASTODON: Final = PayloadFormat(
         "repost_count": ("reblogs_count",),
         "reply_count": ("replies_count",),
         "quote_count": ("quotes_count",),
+        "author_created_at": ("account.created_at",),
+        "author_followers": ("account.followers_count",),
+        "author_automated": ("account.bot",),
     },
     parts={
         "warning": ("reblog.spoiler_text", "spoiler_text"),
@@ -146,5 +180,6 @@ MASTODON: Final = PayloadFormat(
     notice_parts={NOTICE_ID: ("payload",)},
     acts={"delete": DELETE},
     finish=finish,
+    derived={"consent": Derived(consent, _CONSENT_PARTS)},
     many=True,
 )

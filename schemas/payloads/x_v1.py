@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.schemas.payloads.consent import any_of, any_there, consent_of, is_true
 from sluice.schemas.payloads.entities import without_entities
 from sluice.schemas.payloads.format import (
     DELETE,
@@ -21,6 +22,7 @@ from sluice.schemas.payloads.format import (
     RESTORE,
     RESTORE_AUTHOR,
     Columns,
+    Derived,
     ListOf,
     PayloadFormat,
 )
@@ -120,6 +122,39 @@ def finish(columns: Columns) -> Columns:
     return {**columns, **changed}
 
 
+_FRONTS: Final = {"": "", "reposted_": "retweeted_status."}
+"""Begins names of parts -> begins their paths: what is said of a tweet, and of the one that it repeats."""
+_CONSENT_PARTS: Final = {
+    f"{name}{part}": (f"{front}{path}",)
+    for name, front in _FRONTS.items()
+    for part, path in {
+        "protected": "user.protected",
+        "countries": "withheld_in_countries",
+        "copyright": "withheld_copyright",
+        "author_countries": "user.withheld_in_countries",
+    }.items()
+}
+
+
+def consent(columns: Columns) -> pa.StringArray:
+    """Returns what X says of each tweet and its author, and of the tweet that it repeats and its author.
+
+    Source: X, "Tweet object" and "User object" of the data dictionary v1.1 (`withheld_*`, `protected`).
+    """
+    parts = {name: columns[name] for name in _CONSENT_PARTS}
+    lists = [values for name, values in parts.items() if name.endswith("countries")]
+    withheld = [is_filled(values) for values in lists]
+    withheld += [is_true(values) for name, values in parts.items() if name.endswith("copyright")]
+    protected = [is_true(values) for name, values in parts.items() if name.endswith("protected")]
+    refusals = {"protected": any_of(*protected), "withheld": any_of(*withheld)}
+    return consent_of(any_there(*parts.values()), refusals)
+
+
+def is_filled(lists: pa.StringArray) -> pa.BooleanArray:
+    """Returns (N,) bool, where a list, as JSON, holds something; null where there is none."""
+    return pc.match_substring_regex(lists, r"^\[\s*[^\]\s]")
+
+
 X_V1: Final = PayloadFormat(
     name="x_v1",
     platform="x",
@@ -142,6 +177,8 @@ X_V1: Final = PayloadFormat(
         "repost_count": ("retweet_count",),
         "reply_count": ("reply_count",),
         "quote_count": ("quote_count",),
+        "author_created_at": ("user.created_at",),
+        "author_followers": ("user.followers_count",),
     },
     lists={
         "media": ListOf(
@@ -165,5 +202,6 @@ X_V1: Final = PayloadFormat(
         *(f"{k}.{name}" for k in _OF_AUTHORS for name in ("id_str", "id")),
     ),
     finish=finish,
+    derived={"consent": Derived(consent, _CONSENT_PARTS)},
     many=True,
 )

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.schemas.payloads.consent import any_of, any_there, consent_of, is_true
+from sluice.schemas.payloads.conversions import counts_of
 from sluice.schemas.payloads.entities import without_entities
 from sluice.schemas.payloads.format import (
     DELETE,
@@ -22,8 +24,10 @@ from sluice.schemas.payloads.format import (
     RECORD,
     RESTORE,
     Columns,
+    Derived,
     ListOf,
     PayloadFormat,
+    with_nulls,
 )
 from sluice.schemas.payloads.x_v1 import X_ACTS
 from sluice.schemas.post import MEDIA
@@ -120,6 +124,72 @@ def _versions(columns: Columns) -> Columns:
     return {"edited_at": edited_at, "alias_id": pc.if_else(is_later, first, None)}
 
 
+_USERS: Final = ListOf(
+    ("includes.users",),
+    {
+        "id": ("id",),
+        "created_at": ("created_at",),
+        "followers": ("public_metrics.followers_count",),
+        "protected": ("protected",),
+        "withheld": ("withheld",),
+    },
+)
+_CONSENT_PARTS: Final = {
+    "withheld": ("withheld",),
+    "own_protected": ("author.protected",),
+    "own_withheld": ("author.withheld",),
+}
+
+
+def authors_of(columns: Columns) -> dict[str, pa.StringArray]:
+    """Returns what records say of the authors of their posts: the users that they include.
+
+    Args:
+        columns: `author_id`, RECORD, and the list `users`.
+
+    Returns:
+        Field of a user -> (N,) string, null where the author is not among the users of the record.
+    """
+    columns = with_nulls(columns, ("author_id",))
+    users = columns["users"]
+    rows, items = pc.list_parent_indices(users), users.flatten()
+    records = columns[RECORD].cast(pa.string())
+    known = pc.binary_join_element_wise(records.take(rows), items.field("id"), ":")
+    wanted = pc.binary_join_element_wise(records, columns["author_id"], ":")
+    found = pc.index_in(wanted, value_set=known, skip_nulls=True)
+    return {name: items.field(name).take(found) for name in _USERS.fields}
+
+
+def author_created_at(columns: Columns) -> pa.StringArray:
+    """Returns when the account of each author was made."""
+    return pc.coalesce(columns["author_created_at"], authors_of(columns)["created_at"])
+
+
+def author_followers(columns: Columns) -> pa.Int64Array:
+    """Returns how many accounts follow each author."""
+    counts, _ = counts_of(authors_of(columns)["followers"])
+    return pc.coalesce(columns["author_followers"], counts)
+
+
+def consent(columns: Columns) -> pa.StringArray:
+    """Returns what X says of each post and its author, and of the post that it repeats and its author.
+
+    Source: X, "Post object" (`withheld`) and "User object" (`protected`, `withheld`) of the API v2.
+    """
+    users = authors_of(columns)
+    given = (users["protected"], users["withheld"], *(columns[name] for name in _CONSENT_PARTS))
+    is_said = any_there(*given)
+    protected = any_of(is_true(users["protected"]), is_true(columns["own_protected"]))
+    withheld = any_there(users["withheld"], columns["withheld"], columns["own_withheld"])
+    records = columns[RECORD].cast(pa.string())
+    keys = pc.binary_join_element_wise(records, columns["post_id"], ":")
+    wanted = pc.binary_join_element_wise(records, columns["reposted_id"], ":")
+    repeated = pc.index_in(wanted, value_set=keys, skip_nulls=True)
+    flags = {"protected": protected, "withheld": withheld}
+    refusals = {name: any_of(flag, flag.take(repeated)) for name, flag in flags.items()}
+    return consent_of(any_of(is_said, is_said.take(repeated)), refusals)
+
+
 X_V2: Final = PayloadFormat(
     name="x_v2",
     platform="x",
@@ -146,6 +216,8 @@ X_V2: Final = PayloadFormat(
         "reply_count": ("public_metrics.reply_count",),
         "quote_count": ("public_metrics.quote_count",),
         "view_count": ("public_metrics.impression_count",),
+        "author_created_at": ("author.created_at",),
+        "author_followers": ("author.public_metrics.followers_count",),
     },
     parts={
         "history": ("edit_history_tweet_ids",),
@@ -182,5 +254,10 @@ X_V2: Final = PayloadFormat(
         *(f"{front}{k}.user.id" for front in ("data.", "") for k in _OF_AUTHORS),
     ),
     finish=finish,
+    derived={
+        "consent": Derived(consent, _CONSENT_PARTS, {"users": _USERS}),
+        "author_created_at": Derived(author_created_at, lists={"users": _USERS}),
+        "author_followers": Derived(author_followers, lists={"users": _USERS}),
+    },
     many=True,
 )
