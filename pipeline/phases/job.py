@@ -217,7 +217,8 @@ def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
     is_payload = any(file.payload != ROWS for file in inventory.files)
     linking = {n for n in LINK_COLUMNS if is_payload or n in recipe.input.columns}
     media = {"media"} if recipe.media.placeholders else set()
-    return linking | media.union(recipe.tokens.provenance)
+    header = {field.column for field in recipe.tokens.header_fields if field.column is not None}
+    return linking | media | header.union(recipe.tokens.provenance)
 
 
 LINK_COLUMNS = ("quoted_id", "alias_id")

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from sluice.filters.transformers.load import Transformer
+from sluice.pipeline.recipes.template import Field, fields_of
 from sluice.schemas.errors import did_you_mean
 from sluice.schemas.payloads.known_formats import AUTO, ROWS, check_format
 from sluice.schemas.payloads.mapping import Sources
@@ -236,6 +237,8 @@ class TokensSection(RecipeSection, frozen=True):
         long_documents: a document longer than a sequence is split into pieces, or truncated.
         partition_bytes: text that is shuffled and packed together, about.
         provenance: columns of posts that each row of the provenance has, such as `platform` or `created_at`.
+        header: text that stands before that of each post, with the names of columns in braces, such as
+            "{platform}, {created_at:%Y-%m-%d}: "; a post that has no value there has nothing in its place.
     """
 
     documents: Literal["posts", "conversations"] = "posts"
@@ -245,8 +248,10 @@ class TokensSection(RecipeSection, frozen=True):
     long_documents: Literal["split", "truncate"] = "split"
     partition_bytes: Annotated[int, Meta(ge=1 << 16)] = 48 << 20
     provenance: tuple[str, ...] = ()
+    header: str = ""
 
     def __post_init__(self) -> None:
+        fields_of(self.header, CARRIED_COLUMNS)
         for name in self.provenance:
             if name not in CARRIED_COLUMNS:
                 raise ValueError(
@@ -260,6 +265,11 @@ class TokensSection(RecipeSection, frozen=True):
                 'documents = "conversations" needs long_documents = "split": a conversation that is '
                 "truncated would lose whole posts"
             )
+
+    @property
+    def header_fields(self) -> tuple[Field, ...]:
+        """The pieces of the header."""
+        return fields_of(self.header, CARRIED_COLUMNS)
 
 
 class ModelSection(RecipeSection, frozen=True):

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
 from sluice.pipeline.phases.edges import Survivors, carried_fields, exchanged_edge
+from sluice.pipeline.phases.tokens.header import with_headers
 from sluice.pipeline.phases.tokens.mixture import Mixing, RepeatRates
 from sluice.pipeline.phases.vocabulary.holdout import count_holdout, holdout_mask
+from sluice.pipeline.recipes.template import Field
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -58,6 +60,7 @@ class Encode:
         holdout: share of the posts that the vocabulary was not trained on; they are counted apart.
         mixture: how often each post is in the shards; None where each is there once.
         carried: columns that go with the posts to their provenance.
+        header: what stands before the text of each post.
         placeholder_ids: the special tokens that stand for media; none where texts have no placeholders.
     """
 
@@ -71,6 +74,7 @@ class Encode:
     mixture: RepeatRates | None = None
     carried: tuple[str, ...] = ()
     placeholder_ids: tuple[int, ...] = ()
+    header: tuple[Field, ...] = ()
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
@@ -91,6 +95,8 @@ class Encode:
                 first_N = np.ones(batch.num_rows, np.bool_)
                 if mixing is not None:
                     batch, order_N, first_N = mixing.apply(batch, order_N)
+                if self.header:
+                    batch = with_headers(batch, self.header)
                 encoded = self._encode(batch.column("text"))
                 rows = _rows(batch, encoded, order_N, self.schema)
                 writer.write(rows, partition_of(order_N, self.num_partitions))
@@ -115,6 +121,7 @@ class Encode:
     def _columns(self) -> list[str]:
         """The columns of survivors that are read."""
         columns = ["post_id", "text", "language", "created_at", "source", *self.carried]
+        columns += [field.column for field in self.header if field.column is not None]
         if self.placeholder_ids:
             columns.append("media")
         if self.documents == "conversations":

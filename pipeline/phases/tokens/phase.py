@@ -54,6 +54,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         mixture_of(job, results),
         section.provenance,
         made.placeholder_ids if job.recipe.media.placeholders else (),
+        section.header_fields,
     )
     pack = Pack(
         at("pack"),
