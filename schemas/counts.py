@@ -184,7 +184,12 @@ class ReadCounts(Counts):
 
 
 class CleanCounts(ReadCounts):
-    """Stage clean. `policy` and `malformed` are by reason, `errors` by stage."""
+    """Stage clean. `policy` and `malformed` are by reason, `errors` by stage.
+
+    Attributes:
+        acting: notices that act, by what they do; None where no payload is read.
+        versions: posts that are later versions of others; None where no payload is read.
+    """
 
     kept: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
     policy: Table = {}
@@ -192,12 +197,47 @@ class CleanCounts(ReadCounts):
     errors: Table = {}
     filters: dict[str, FilterCounts] = {}
     screens: dict[str, dict[str, ScreenCounts]] = {}
+    acting: Table | None = None
+    versions: int | None = None
 
     def metrics(self) -> Iterator[tuple[str, int]]:
         """Yields the posts read, and those in and out of each filter."""
         yield from super().metrics()
         for name, counts in self.filters.items():
             yield from ((f"{name}/{key}", value) for key, value in counts.metrics())
+
+
+class SendCounts(Counts):
+    """Stage exclude_send; `without_author_or_time` are posts that no cap of authors concerns."""
+
+    without_author_or_time: int = 0
+
+
+class MatchCounts(Counts):
+    """Stage exclude_match: notices of the run, those that a post answers to, and notices of earlier days."""
+
+    notices: int = 0
+    met: int = 0
+    earlier: int = 0
+
+
+class CapCounts(Counts):
+    """Stage exclude_cap: posts that the cap of authors concerns."""
+
+    posts: int = 0
+
+
+class DeletionCounts(Counts):
+    """Stage exclude_deletions: rows that were written for later days."""
+
+    rows: int = 0
+
+
+class ExcludedCounts(Counts):
+    """Stage exclude_drop: posts that are out, by reason, and what is lost."""
+
+    policy: Table = {}
+    lost: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
 
 
 class BucketCounts(Counts):
@@ -416,6 +456,18 @@ class CleanPhase(msgspec.Struct):
     clean: CleanCounts = msgspec.field(default_factory=CleanCounts)
 
 
+class ExcludePhase(msgspec.Struct, omit_defaults=True):
+    """Counts of phase exclude, by stage."""
+
+    send: SendCounts = msgspec.field(default_factory=SendCounts, name="exclude_send")
+    match: MatchCounts = msgspec.field(default_factory=MatchCounts, name="exclude_match")
+    cap: CapCounts | None = msgspec.field(default=None, name="exclude_cap")
+    deletions: DeletionCounts = msgspec.field(
+        default_factory=DeletionCounts, name="exclude_deletions"
+    )
+    drop: ExcludedCounts = msgspec.field(default_factory=ExcludedCounts, name="exclude_drop")
+
+
 class DedupPhase(msgspec.Struct):
     """Counts of phase dedup, by stage."""
 
@@ -467,6 +519,7 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
     """The counts of a run, by phase and stage; zero for a phase that is not finished."""
 
     clean: CleanPhase = msgspec.field(default_factory=CleanPhase)
+    exclude: ExcludePhase | None = None
     dedup: DedupPhase = msgspec.field(default_factory=DedupPhase)
     classify: dict[str, ClassifyCounts] = {}
     vocabulary: VocabularyPhase = msgspec.field(default_factory=VocabularyPhase)
@@ -474,13 +527,19 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
     history: HistoryPhase | None = None
 
     @property
+    def included(self) -> ScreenedTally:
+        """What clean kept less what exclude dropped."""
+        kept = self.clean.clean.kept
+        return kept if self.exclude is None else kept - self.exclude.drop.lost
+
+    @property
     def deduplicated(self) -> ScreenedTally:
-        """What clean kept less what dedup dropped."""
-        return self.clean.clean.kept - self.dedup.drop.lost
+        """What exclude left less what dedup dropped."""
+        return self.included - self.dedup.drop.lost
 
     @property
     def survivors(self) -> ScreenedTally:
-        """What clean kept less what dedup and classify dropped."""
+        """What clean kept less what exclude, dedup and classify dropped."""
         left = self.deduplicated
         for stage in self.classify.values():
             left = left - stage.lost
@@ -489,6 +548,7 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
 
 COUNTS_OF_PHASE: Final[dict[str, Any]] = {
     **get_type_hints(PhaseCounts),
+    "exclude": ExcludePhase,
     "history": HistoryPhase,
     "score": ScorePhase,
 }

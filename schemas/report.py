@@ -463,6 +463,24 @@ class DedupReport(Section):
     history: HistoryReport | None = None
 
 
+class ExcludeReport(Section):
+    """What notices did.
+
+    Attributes:
+        notices: those of this run that act: posts and authors that are gone, or back.
+        met: of them, those that a post which clean kept answers to.
+        earlier: those of `input.deletions`.
+        written: rows of OUTPUT/deletions, for later days.
+        without_author_or_time: posts that the cap for authors does not concern; None without one.
+    """
+
+    notices: int = 0
+    met: int = 0
+    earlier: int = 0
+    written: int = 0
+    without_author_or_time: int | None = None
+
+
 class PhaseCost(Section):
     """What a phase cost and how many posts it read; `units_reused` is -1 where all were."""
 
@@ -529,6 +547,7 @@ class Report(Section):
     shards: ShardReport = msgspec.field(default_factory=ShardReport)
     training: TrainingReport = msgspec.field(default_factory=TrainingReport)
     mixture: MixtureReport | None = None
+    exclude: ExcludeReport | None = None
     dedup: DedupReport = msgspec.field(default_factory=DedupReport)
     duplicate_clusters: Table = {}
     duplicate_checks_left_out: int = 0

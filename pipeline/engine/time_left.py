@@ -16,6 +16,7 @@ from sluice.pipeline.engine.progress import OnProgress, Progress
 
 CPU_SECONDS: Final[Mapping[str, Mapping[str, float]]] = {
     "clean": {"clean": 26.0},
+    "exclude": {"send": 1.0, "match": 1.0, "cap": 1.0, "deletions": 0.0, "drop": 0.2},
     "dedup": {"buckets": 2.0, "join": 0.1, "ship": 1.1, "settle": 1.7, "drop": 0.6},
     "vocabulary": {"sample": 4.7, "words": 2.5, "train": 7.2},
     "tokens": {"encode": 13.0, "pack": 1.1, "deal": 0.1, "shard": 0.6},
@@ -23,7 +24,7 @@ CPU_SECONDS: Final[Mapping[str, Mapping[str, float]]] = {
     "score": {"score": 26.0},
 }
 """For a million posts, by phase and stage in order, as measured with `default.toml` on 583,187 posts."""
-ALONE: Final = frozenset({"join", "train", "deal"})
+ALONE: Final = frozenset({"join", "train", "deal", "deletions"})
 """Stages of one unit: more processes make them no faster."""
 BYTES_IN_POST = 260
 EXPECTED_SHARE = 1 / 20

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from sluice.pipeline.outputs.finished import read_manifest
-from sluice.pipeline.phases.names import CLASSIFY, SCORE, TOKENS
+from sluice.pipeline.phases.names import CLASSIFY, EXCLUDE, SCORE, TOKENS
 from sluice.pipeline.storage import files as storage
 from sluice.schemas.errors import UnknownPostError
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED
@@ -136,7 +136,7 @@ def inspect(output: str, post_id: str) -> Inspection:
         raise UnknownPostError(
             f"{output}: no post has the id {post_id!r} (malformed rows may have none)"
         )
-    passed = placements or any(row.phase in (CLASSIFY, TOKENS) for row in rejections)
+    passed = placements or any(row.phase in (EXCLUDE, CLASSIFY, TOKENS) for row in rejections)
     cleaned = tuple(_clean_scores(output, post_id)) if passed else ()
     transformers = tuple(_transformer_scores(output, post_id))
     return Inspection(post_id, rejections, placements, cleaned, transformers)

@@ -23,6 +23,7 @@ from sluice.schemas.arrays import Array, Int64s, Uint64s
 from sluice.schemas.counts import Table
 from sluice.schemas.errors import LedgerError, SluiceError
 from sluice.schemas.manifest import ContractFile, Manifest
+from sluice.schemas.notice import DELETIONS
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.tokenizer.shards import ShardReader, verify_shard
@@ -80,7 +81,7 @@ def _files(of: Verified) -> Problems:
     for problem in of.of_each(_file, files):
         yield from problem
     named = {entry.path for entry in files}
-    for folder in ("tokens", "provenance", "leftover", "rejects", "scores"):
+    for folder in ("tokens", "provenance", "leftover", "rejects", "scores", "deletions"):
         for name in storage.names(of.path(folder)):
             if f"{folder}/{name}" not in named:
                 yield f"{folder}/{name}: is not in the manifest"
@@ -301,6 +302,23 @@ def _scores(of: Verified) -> Problems:
             yield f"scores/{prefix}-*: {decided:,} posts were decided on, the ledger says {expected:,}"
 
 
+def _deletions(of: Verified) -> Problems:
+    """The notices for later days have the columns that they should, and are as many as the ledger says."""
+    counts = of.manifest.phases.exclude
+    paths = [file.path for file in of.manifest.files if file.path.startswith("deletions/")]
+    rows = 0
+    for path in paths:
+        table = _table(of, path)
+        rows += table.num_rows
+        if not table.schema.equals(DELETIONS):
+            yield f"{path}: its columns are not those of deletions"
+        elif pc.any(pc.and_(pc.is_null(table["id"]), pc.is_null(table["author_id"]))).as_py():
+            yield f"{path}: a row names neither a post nor an author"
+    expected = counts.deletions.rows if counts is not None else 0
+    if rows != expected:
+        yield f"deletions hold {rows:,} rows, the ledger says {expected:,}"
+
+
 def _same(name: str, found: Table, expected: Table) -> Problems:
     for reason in sorted(found.keys() | expected.keys()):
         rows, told = found.get(reason, 0), expected.get(reason, 0)
@@ -315,5 +333,6 @@ CHECKS: dict[str, Callable[[Verified], Problems]] = {
     "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
     "provenance: pieces follow without gaps, documents end where pieces do": _provenance,
     "scores: every post that a transformer decided on has its scores": _scores,
+    "deletions: what later days need to know of posts and authors that are gone": _deletions,
     "conservation: every kept post is there, one row a reject, partners kept": _conservation,
 }

@@ -157,6 +157,8 @@ LANGUAGE_COLUMNS = pa.schema(
 
 KEYS = pa.schema([("key", pa.uint64()), ("row", pa.uint32())])
 """The `keys` edge: one row per key of a kept post; `row` is its place in the unit's `kept` file."""
+VERSIONS = pa.schema([POST.field(n) for n in ("post_id", "alias_id", "platform", "edited_at")])
+"""The `versions` edge: posts of payloads that clean rejected, and that are later versions of others."""
 SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_id", "text")])
 """The `screened` edge: a sample of what a screen rejected, for the classify phase to check it by."""
 

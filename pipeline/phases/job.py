@@ -109,6 +109,25 @@ class Job:
             )
         return units
 
+    @property
+    def has_payloads(self) -> bool:
+        """Whether a file of the input is what a platform sends."""
+        return has_payloads(self.inventory)
+
+    @property
+    def excludes(self) -> bool:
+        """Whether the run has a phase `exclude`: something may take out posts that clean kept."""
+        capped = self.recipe.authors.max_posts_per_day is not None
+        return self.has_payloads or capped or bool(self.recipe.input.deletions)
+
+    @cached_property
+    def deletions(self) -> Inventory | None:
+        """The files of `input.deletions`; None where the recipe names none."""
+        settings = self.recipe.input
+        if not settings.deletions:
+            return None
+        return find_inputs(settings.deletions, identity=settings.identity, payload=ROWS)
+
     @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
         """The segments of the history that this run may read, as they were when it first looked.
@@ -214,15 +233,20 @@ def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
     Those that posts name each other by pass clean wherever the input has them, so that clean and dedup do not
     depend on what is made of conversations.
     """
-    is_payload = any(file.payload != ROWS for file in inventory.files)
+    is_payload = has_payloads(inventory)
     linking = {n for n in LINK_COLUMNS if is_payload or n in recipe.input.columns}
     media = {"media"} if recipe.media.placeholders else set()
     header = {field.column for field in recipe.tokens.header_fields if field.column is not None}
     return linking | media | header.union(recipe.tokens.provenance)
 
 
-LINK_COLUMNS = ("quoted_id", "alias_id")
-"""Those of PAYLOAD_COLUMNS that hold ids which posts name each other by."""
+LINK_COLUMNS = ("platform", "quoted_id", "alias_id")
+"""Those of PAYLOAD_COLUMNS that hold ids which posts name each other by, and the platform whose they are."""
+
+
+def has_payloads(inventory: Inventory) -> bool:
+    """Returns whether a file is what a platform sends."""
+    return any(file.payload != ROWS for file in inventory.files)
 
 
 def read_options(recipe: Recipe, inventory: Inventory) -> ReadOptions:
@@ -232,6 +256,7 @@ def read_options(recipe: Recipe, inventory: Inventory) -> ReadOptions:
         time_format=recipe.input.time_format,
         ids=recipe.input.ids,
         payload_columns=payload_columns(recipe, inventory),
+        notices=has_payloads(inventory),
         max_text_bytes=recipe.input.max_text_bytes,
     )
 
@@ -272,4 +297,6 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
         )
     settings = recipe.input
     inventory = find_inputs(settings.files, identity=settings.identity, payload=settings.payload)
-    return Job(recipe, inventory, storage.absolute(out))
+    job = Job(recipe, inventory, storage.absolute(out))
+    _ = job.deletions  # a pattern without a file is an error before anything is done
+    return job

@@ -13,6 +13,7 @@ import msgspec
 
 from sluice.pipeline.phases.edges import Survivors
 from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.names import EXCLUDE
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.exchange import Crossing, Exchange
@@ -102,7 +103,7 @@ class PhasePlan:
 def survivors_of(job: Job, results: Results) -> Survivors:
     """Returns where the posts that are left are; a phase that drops more adds its folders here."""
     dropped = job.work("dedup", results.fingerprints["dedup"], "drop")
-    folders = [dropped]
+    folders = [*excluded_folders(job, results), dropped]
     if "classify" in results.fingerprints:
         classified = results.fingerprints["classify"]
         folders += [job.work("classify", classified, m.prefix) for m in job.recipe.transformers]
@@ -111,6 +112,12 @@ def survivors_of(job: Job, results: Results) -> Survivors:
         tuple(folders),
         dropped if job.recipe.dedup.count_copies else "",
     )
+
+
+def excluded_folders(job: Job, results: Results) -> tuple[str, ...]:
+    """Returns the folder of what phase exclude dropped, where the run has the phase."""
+    fingerprint = results.fingerprints.get(EXCLUDE)
+    return () if fingerprint is None else (job.work(EXCLUDE, fingerprint, "drop"),)
 
 
 def survivor_units(job: Job, results: Results) -> list[Unit]:

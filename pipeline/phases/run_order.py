@@ -15,6 +15,7 @@ from sluice.pipeline.ledger.limits import FileCounts
 from sluice.pipeline.phases.classify import phase as classify
 from sluice.pipeline.phases.clean import phase as clean
 from sluice.pipeline.phases.dedup import phase as dedup
+from sluice.pipeline.phases.exclude import phase as exclude
 from sluice.pipeline.phases.history import phase as history
 from sluice.pipeline.phases.job import Job, fingerprint_of
 from sluice.pipeline.phases.planned import PhasePlan
@@ -39,13 +40,15 @@ Planner = Callable[[Job, Results, str], PhasePlan]
 
 PHASES: dict[str, Planner] = {
     "clean": clean.plan,
+    "exclude": exclude.plan,
     "dedup": dedup.plan,
     "classify": classify.plan,
     "vocabulary": vocabulary.plan,
     "tokens": tokens.plan,
     "history": history.plan,
 }
-"""The phases of a run, in order; classify and history are left out where the recipe names none."""
+"""The phases of a run, in order; exclude is left out where nothing asks for it (`Job.excludes`), classify and
+history where the recipe names none."""
 
 
 def fingerprints(job: Job) -> dict[str, str]:
@@ -56,8 +59,10 @@ def fingerprints(job: Job) -> dict[str, str]:
         of_phase[phase] = fingerprint_of(phase, part)
         return of_phase[phase]
 
-    cleaned = add("clean", clean.part(job))
-    left = add("dedup", [cleaned, *dedup.part(job)])
+    left = add("clean", clean.part(job))
+    if job.excludes:
+        left = add("exclude", [left, *exclude.part(job)])
+    left = add("dedup", [left, *dedup.part(job)])
     if job.recipe.transformers:
         left = add("classify", [left, *classify.part(job)])
     tokenizer = add("vocabulary", vocabulary.part(job, left))

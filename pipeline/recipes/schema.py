@@ -59,6 +59,8 @@ class InputSection(RecipeSection, frozen=True):
         max_text_bytes: a longer text is malformed (`text_too_long`): a bound of memory, above any limit of
             characters that a filter sets, in every script.
         unit_bytes: plain JSONL and Parquet are cut into units of about this size.
+        deletions: globs of Parquet files that earlier runs wrote in OUTPUT/deletions: posts and authors that
+            are to be used no more.
     """
 
     files: tuple[str, ...] = ()
@@ -69,6 +71,7 @@ class InputSection(RecipeSection, frozen=True):
     ids: IdRule = "column"
     max_text_bytes: Positive = 262_144
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
+    deletions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_time_format(self.time_format)
@@ -125,6 +128,18 @@ class MediaSection(RecipeSection, frozen=True):
     def __post_init__(self) -> None:
         if self.alt_text and not self.placeholders:
             raise ValueError("alt_text has no effect without placeholders = true")
+
+
+class AuthorsSection(RecipeSection, frozen=True):
+    """What an author may have of a day.
+
+    Attributes:
+        max_posts_per_day: the first so many posts of an author and a UTC day stay, by `created_at`, then by
+            id; of what clean kept, without what was deleted or has a later version. Posts without an author
+            or a time pass. None for no such bound.
+    """
+
+    max_posts_per_day: Positive | None = None
 
 
 class DedupSection(RecipeSection, frozen=True):
@@ -370,7 +385,7 @@ class MixtureSection(RecipeSection, frozen=True):
 
 SCORING: Final = ("classify", "score")
 """The phases that run transformers, and so the only ones that can use an accelerator."""
-HINTED: Final = ("clean", "dedup", *SCORING, "vocabulary", "tokens", "history")
+HINTED: Final = ("clean", "exclude", "dedup", *SCORING, "vocabulary", "tokens", "history")
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
 
 
@@ -437,6 +452,7 @@ class Recipe(RecipeSection, frozen=True):
     language: LanguageSection = LanguageSection()
     media: MediaSection = MediaSection()
     filters: tuple[AnyFilter, ...] = ()
+    authors: AuthorsSection = AuthorsSection()
     dedup: DedupSection = DedupSection()
     transformers: tuple[Classifier, ...] = ()
     vocabulary: VocabularySection = VocabularySection()

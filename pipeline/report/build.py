@@ -32,6 +32,7 @@ from sluice.pipeline.report.training import (
 from sluice.pipeline.report.vocabulary import vocabulary_report
 from sluice.schemas.report import (
     DedupReport,
+    ExcludeReport,
     HistoryAdded,
     HistoryRead,
     HistoryReport,
@@ -102,6 +103,7 @@ def report(
         shards=shard_report(job, results),
         training=training_report(job, results),
         mixture=mixture_report(job, results),
+        exclude=exclude_report(results),
         dedup=dedup_report(job, results),
         duplicate_clusters=phases.dedup.resolve.cluster_sizes,
         duplicate_checks_left_out=phases.dedup.resolve.unverified,
@@ -140,6 +142,20 @@ def shard_report(job: Job, results: Results) -> ShardReport:
         sequences_each=results.phases.tokens.deal.sequences_per_shard,
         bytes_each=max(sizes, default=0),
         total_bytes=sum(sizes),
+    )
+
+
+def exclude_report(results: Results) -> ExcludeReport | None:
+    """Returns what notices did; None for a run that has none to act on."""
+    counts = results.phases.exclude
+    if counts is None:
+        return None
+    return ExcludeReport(
+        notices=counts.match.notices,
+        met=counts.match.met,
+        earlier=counts.match.earlier,
+        written=counts.deletions.rows,
+        without_author_or_time=counts.send.without_author_or_time if counts.cap else None,
     )
 
 
@@ -190,7 +206,8 @@ def phase_costs(results: Results, runs: Mapping[str, PhaseRun]) -> list[PhaseCos
     phases, left = results.phases, results.survivors.posts
     posts = {
         "clean": phases.clean.clean.read,
-        "dedup": phases.clean.clean.kept.posts,
+        "exclude": phases.clean.clean.kept.posts,
+        "dedup": phases.included.posts,
         "classify": phases.deduplicated.posts,
     }
     return [

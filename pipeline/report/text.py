@@ -2,7 +2,13 @@
 
 from sluice.pipeline.ledger.tally import most_first
 from sluice.pipeline.report.figures import digits, large, plural
-from sluice.schemas.report import InputReport, Report, TrainingReport, TransformerReport
+from sluice.schemas.report import (
+    ExcludeReport,
+    InputReport,
+    Report,
+    TrainingReport,
+    TransformerReport,
+)
 
 
 def funnel(report: Report) -> list[str]:
@@ -14,7 +20,8 @@ def funnel(report: Report) -> list[str]:
         share = 100 * n / max(posts.read, 1)
         return f"{indent}{name:<{28 - len(indent)}}{n:>14,}{share:>8.1f} %"
 
-    lines = [*input_lines(report.input), row("posts read", posts.read, "")]
+    lines = [*input_lines(report.input), *exclude_lines(report.exclude)]
+    lines.append(row("posts read", posts.read, ""))
     copies = {f"{kind} duplicates": n for kind, n in posts.duplicates.items()}
     broken = [("malformed", posts.malformed), ("errors", posts.errors)]
     losses = [*most_first(posts.rejected), *most_first(copies), *broken]
@@ -43,6 +50,17 @@ def input_lines(files: InputReport | None) -> list[str]:
     return [
         f"records   {files.records:>14,}   in {files.files:,} {plural('file', files.files)},{told} "
         f"{files.dead_letters:,} dead {plural('letter', files.dead_letters)}",
+    ]
+
+
+def exclude_lines(told: ExcludeReport | None) -> list[str]:
+    """Returns what notices did as a line of the terminal; none where there was nothing to act on."""
+    if told is None or not (told.notices or told.earlier):
+        return []
+    earlier = f" and {told.earlier:,} of earlier days" if told.earlier else ""
+    return [
+        f"notices   {told.notices:>14,}{earlier} act; {told.met:,} are about posts that clean kept, "
+        f"{told.written:,} are in deletions/"
     ]
 
 

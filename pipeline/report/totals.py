@@ -31,6 +31,8 @@ def post_report(results: Results) -> PostReport:
     """Returns where every post went; its parts sum to `read`."""
     counts, mixed = results.phases.clean.clean, left_out(results)
     rejected, errors = Counter(counts.policy), Counter(counts.errors)
+    if results.phases.exclude is not None:
+        rejected.update(results.phases.exclude.drop.policy)
     for stage in results.phases.classify.values():
         rejected.update(stage.policy)
         errors.update(stage.errors)

@@ -13,7 +13,10 @@ from sluice.pipeline.storage import lease
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import OutputError
 
-CONTRACT_FOLDERS = ("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer")
+CONTRACT_FOLDERS = (
+    *("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer"),
+    "deletions",
+)
 COMPLETED = "COMPLETED"
 OWNER = "work/run.json"
 LOCK = "work/lock"

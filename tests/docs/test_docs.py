@@ -23,9 +23,11 @@ from sluice.pipeline.phases.tokens.packed_files import PROVENANCE
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.sample.write import write_sample
+from sluice.schemas.notice import DELETIONS
 from sluice.schemas.payloads.columns import REASONS
 from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
+from sluice.schemas.report import ExcludeReport
 from sluice.schemas.token_shard import ShardFormat
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
 from tests.docs.report_keys import leaves, pattern
@@ -190,6 +192,7 @@ NO_MODEL = Located(folder="", configs=(), weights=(), labels=(), activation="sig
         ("reject", REJECT),
         ("provenance", PROVENANCE),
         ("token_shard", ShardFormat(8192, 131_072, 0, 2).schema),
+        ("deletions", DELETIONS),
         ("scores", score_schema(())),
         ("transformer scores", transformer_schema(TINY, NO_MODEL)),
     ],
@@ -230,6 +233,12 @@ def test_history_keys(outputs: Path, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "report" / "report.json").read_text("utf-8"))
     documented = {key for row in table("history") for key in quoted(row[0])}
     assert set(leaves(report["dedup"]["history"])) == documented
+
+
+def test_keys_about_notices() -> None:
+    """The table has every key of the report's part about notices, and no other."""
+    documented = [key for row in table("exclude") for key in quoted(row[0])]
+    assert documented == list(ExcludeReport.__struct_fields__)
 
 
 def test_manifest_keys(outputs: Path) -> None:

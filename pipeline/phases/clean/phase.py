@@ -29,11 +29,16 @@ from sluice.schemas.payloads.columns import READ_VERSION
 from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
 from sluice.schemas.payloads.mapping import folder_keys
 
+NOTICES_VERSION = 1
+"""Raised where the same payloads give phase exclude other notices or versions."""
+
 
 def part(job: Job) -> dict[str, Any]:
     """Returns what the phase depends on."""
     recipe = job.recipe
+    notices = {"notices": NOTICES_VERSION} if job.has_payloads else {}
     return {
+        **notices,
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
         "carried": [
@@ -78,5 +83,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         seed=job.recipe.seed,
         kept=kept_columns(job.recipe, job.inventory),
         media=job.recipe.media,
+        excludes=job.has_payloads,
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

@@ -26,10 +26,12 @@ from sluice.pipeline.phases.clean.batches import PHASE, cleaner
 from sluice.pipeline.phases.edges import (
     KEYS,
     SCREENED,
+    VERSIONS,
     kept_schema,
     rows_of,
     written_edge,
 )
+from sluice.pipeline.phases.versions import is_version
 from sluice.pipeline.recipes.schema import MAX_SAMPLE, MediaSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
@@ -39,6 +41,8 @@ from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CleanCounts, FilterCounts, ScreenedTally, Table
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
+from sluice.schemas.notice import NOTICES
+from sluice.schemas.payloads.columns import ReadBatch
 from sluice.schemas.reject import ERROR, MALFORMED, POLICY
 
 SEEN_TEXTS = 1 << 18
@@ -57,6 +61,7 @@ class CleanStage:
         seed: of the sample of what screens reject.
         kept: the columns of POST that kept posts have.
         media: what becomes of the media of posts.
+        excludes: whether notices, and rejected versions of posts, are written for phase exclude.
     """
 
     folder: str
@@ -70,6 +75,7 @@ class CleanStage:
     seed: int
     kept: tuple[str, ...]
     media: MediaSection
+    excludes: bool = False
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
@@ -85,6 +91,8 @@ class CleanStage:
                 outputs.reject(read.rejected)
                 for part in clean(read.posts):
                     outputs.take(part)
+                if self.excludes:
+                    outputs.take_notices(read)
         return outputs.finish()
 
 
@@ -107,6 +115,9 @@ class CleanOutputs:
         )
         self._rejects = RejectFile(attempt, stage.output, f"clean-{unit.index:05d}")
         self._screened: list[pa.RecordBatch] = []
+        self._notices: list[pa.RecordBatch] = []
+        self._versions: list[pa.RecordBatch] = []
+        self._kept_keys: list[Array] = []
         self._num_kept = 0
         self._seen_H = np.zeros(SEEN_TEXTS, np.uint64)
         self.counts = CleanCounts()
@@ -151,6 +162,25 @@ class CleanOutputs:
         self.counts += CleanCounts(read=posts.num_rows, kept=kept)
         self._write_kept(part)
         self._write_keys(part.kept)
+        if self._stage.excludes:
+            self._kept_keys.append(np.asarray(posts.column("row_key")))
+
+    def take_notices(self, read: ReadBatch) -> None:
+        """Takes the notices of a batch, and the versions in it of which none was kept, for phase exclude."""
+        counts = CleanCounts(acting={}, versions=0)
+        if read.notices is not None and read.notices.num_rows:
+            self._notices.append(read.notices)
+            counts.acting = value_counts(read.notices.column("act"))
+        posts = read.posts
+        is_later_N = is_version(*(posts.column(n) for n in ("post_id", "alias_id", "edited_at")))
+        if is_later_N.any():
+            kept = np.concatenate([np.empty(0, np.uint64), *self._kept_keys])
+            is_rejected_N = ~np.isin(np.asarray(posts.column("row_key")), kept)
+            rows = posts.select(VERSIONS.names).filter(pa.array(is_later_N & is_rejected_N))
+            self._versions.append(rows)
+            counts.versions = int(is_later_N.sum())
+        self.counts += counts
+        self._kept_keys = []
 
     def _screen(self, seen: Screened) -> None:
         """Counts a screen's scores by language, and samples what it rejected."""
@@ -218,11 +248,17 @@ class CleanOutputs:
         """Records the files and returns the counts."""
         self._attempt.add("kept", self._kept_path)
         self._attempt.add("keys", self._keys_path, ranges=self._keys.ranges)
-        with written_edge(self._attempt, "screened", SCREENED) as file:
-            for rows in self._screened:
-                file.write_batch(rows)
+        self._write_edge("screened", SCREENED, self._screened)
+        if self._stage.excludes:
+            self._write_edge("notices", NOTICES, self._notices)
+            self._write_edge("versions", VERSIONS, self._versions)
         self._rejects.finish()
         return self.counts
+
+    def _write_edge(self, edge: str, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+        with written_edge(self._attempt, edge, schema) as file:
+            for rows in batches:
+                file.write_batch(rows)
 
 
 def _by(rows: pa.RecordBatch, kind: str, label: str) -> Table:

@@ -25,7 +25,7 @@ from sluice.pipeline.phases.dedup.drop import Drop
 from sluice.pipeline.phases.dedup.resolve import ResolveComponents, Rules
 from sluice.pipeline.phases.dedup.send import SendTexts
 from sluice.pipeline.phases.job import Job, fingerprint_of, key_partitions
-from sluice.pipeline.phases.planned import PhasePlan, Step
+from sluice.pipeline.phases.planned import PhasePlan, Step, excluded_folders
 from sluice.pipeline.phases.results import Results, read_result, run_day
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units import exchange
@@ -69,7 +69,8 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     # Each stage is in the graph, which engines bound: names of files go to the one stage that needs them.
     numbers = dataclasses.replace(posts, files=())
     link = LinkPosts(at("buckets"), numbers, key_partitions(job), d.max_checks)
-    send = SendTexts(at("ship"), numbers, d.keep, d.ngram, partitions)
+    excluded = excluded_folders(job, results)
+    send = SendTexts(at("ship"), numbers, d.keep, d.ngram, partitions, excluded)
     resolve = ResolveComponents(at("settle"), numbers, Rules(job.minhash, d))
     drop = Drop(at("drop"), posts, job.output, d.threshold, job.screens)
     steps = [

@@ -16,7 +16,7 @@ from sluice.filters.text.views import dedup_text
 from sluice.pipeline.history import segments
 from sluice.pipeline.phases.dedup.candidates import DedupStage, HistoryFile, history_files
 from sluice.pipeline.phases.dedup.slicing import CANDIDATE, NEVER, THIS_RUN
-from sluice.pipeline.phases.edges import exchanged_edge, rows_of, take_kept
+from sluice.pipeline.phases.edges import Survivors, exchanged_edge, rows_of, take_kept
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
@@ -28,11 +28,17 @@ from sluice.schemas.hashing import GOLDEN_RATIO
 
 @dataclass(frozen=True)
 class SendTexts(DedupStage):
-    """A file's candidates -> their texts, by partition of components."""
+    """A file's candidates -> their texts, by partition of components.
+
+    Attributes:
+        excluded: folders of what was dropped before: such posts join others to components, since one of them
+            may have the keys of a text for all its copies, but they are compared with none.
+    """
 
     keep: str
     ngram: int
     num_partitions: int
+    excluded: tuple[str, ...] = ()
     counts: ClassVar = CandidateCounts
 
     @cached_property
@@ -45,6 +51,7 @@ class SendTexts(DedupStage):
         found = found.combine_chunks().to_batches()[0]
         number, units = unit.index, self.posts.units
         if number < len(units):
+            found = self._without_excluded(units[number], found)
             sent = _posts(self, units[number], found)
         else:
             sent = _entries_of(self, self._history_files[number - len(units)], found)
@@ -54,6 +61,12 @@ class SendTexts(DedupStage):
                 component_C = np.asarray(rows.column("component"))
                 writer.write(rows, partition_of(component_C, self.num_partitions))
         return CandidateCounts(found.num_rows)
+
+    def _without_excluded(self, unit: str, found: pa.RecordBatch) -> pa.RecordBatch:
+        if not self.excluded:
+            return found
+        dropped = Survivors(self.posts.folder, self.excluded).dropped(unit)
+        return found.filter(pa.array(~np.isin(np.asarray(found.column("row")), dropped)))
 
 
 def _posts(stage: SendTexts, unit: str, found: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
