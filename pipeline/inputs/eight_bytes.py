@@ -1,4 +1,4 @@
-"""Eight bytes of a text at a time: which of them are what is looked for, and which is the first.
+"""Eight bytes of a text at a time: which of them are what is looked for, which is the first; a copy.
 
 Source: Warren, "Hacker's Delight", 2nd ed., section 6-1 (find first 0-byte).
 """
@@ -30,3 +30,18 @@ def first_byte(typingctx: Any, bits: Any) -> Any:
         return builder.lshr(zeros, ir.Constant(ir.IntType(64), 3))
 
     return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def store8(typingctx: Any, out_B: Any, j: Any, word: Any) -> Any:
+    """Writes 8 bytes anywhere, as `load8` reads them."""
+    from llvmlite import ir
+    from numba import types
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        base = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(base, [args[1]]), ir.IntType(64).as_pointer())
+        builder.store(args[2], place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(out_B, types.int64, types.uint64), codegen

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.inputs.eight_bytes import HIGHS, ONES, first_byte, zero_bytes
+from sluice.pipeline.inputs.eight_bytes import HIGHS, ONES, first_byte, store8, zero_bytes
 from sluice.pipeline.inputs.record_shapes import MAX_DEPTH
 from sluice.schemas.arrays import Bools, Int64s, Uint8s
 from sluice.schemas.kernel import BYTES, kernel, load8, types
@@ -26,6 +26,7 @@ KIND_NAMES: Final = (
 """What errors call a kind."""
 
 _BUCKETS = 256
+_ROOM = 8  # bytes behind texts, which are copied eight at a time
 _FEW_ITEMS, _ITEM_BYTES = 1 << 10, 64  # for how many items of arrays there is room at first
 
 
@@ -189,11 +190,11 @@ def strings(data: bytes, values: FieldValues, wanted_N: Bools) -> Strings:
     escaped_N = (values.kinds_N == ESCAPED) & wanted_N
     spans = values.starts_N, values.stops_N
     replaced = _measure(data_B, *spans, wanted_N, escaped_N, offsets_N1)
-    out_B = np.empty(int(offsets_N1[-1]), np.uint8)
+    out_B = np.empty(int(offsets_N1[-1]) + _ROOM, np.uint8)
     _copy(data_B, *spans, wanted_N, escaped_N, offsets_N1, out_B)
     bits = None if wanted_N.all() else pa.array(wanted_N).buffers()[1]
     offsets = pa.py_buffer(offsets_N1.astype(np.int32))
-    texts = pa.StringArray.from_buffers(n, offsets, pa.py_buffer(out_B), bits)
+    texts = pa.StringArray.from_buffers(n, offsets, pa.py_buffer(out_B[: offsets_N1[-1]]), bits)
     return Strings(texts, int(replaced))
 
 
@@ -504,6 +505,32 @@ def _escaped(data_B: Any, i: Any, stop: Any) -> Any:
     return np.int64(0xFFFD), i, np.int64(1)
 
 
+@kernel(types.int64(BYTES, types.int64, types.int64))
+def _next_escape(data_B: Any, i: Any, stop: Any) -> Any:
+    """Returns the place of the next backslash, or the end."""
+    while i + 8 <= stop:
+        slashes = zero_bytes(load8(data_B, i) ^ _SLASHES)
+        if slashes:
+            return i + first_byte(slashes)
+        i += 8
+    while i < stop and data_B[i] != 0x5C:
+        i += 1
+    return i
+
+
+@kernel(types.void(BYTES, types.int64, types.int64, types.uint8[::1], types.int64))
+def _put(data_B: Any, i: Any, stop: Any, out_B: Any, o: Any) -> None:
+    """Copies bytes; up to seven behind them are written, too."""
+    while i < stop and i + 8 <= len(data_B):
+        store8(out_B, o, load8(data_B, i))
+        i += 8
+        o += 8
+    while i < stop:
+        out_B[o] = data_B[i]
+        i += 1
+        o += 1
+
+
 @kernel(types.int64(BYTES, _INT64S, _INT64S, types.boolean[::1], types.boolean[::1], _INT64S))
 def _measure(
     data_B: Any, starts_N: Any, stops_N: Any, wanted_N: Any, escaped_N: Any, offsets_N1: Any
@@ -514,10 +541,10 @@ def _measure(
         if escaped_N[n]:
             i, stop = starts_N[n], stops_N[n]
             while i < stop:
-                if data_B[i] != 0x5C:
-                    i += 1
-                    total += 1
-                else:
+                escape = _next_escape(data_B, i, stop)
+                total += escape - i
+                i = escape
+                if i < stop:
                     point, i, alone = _escaped(data_B, i, stop)
                     replaced += alone
                     total += 1 + (point >= 0x80) + (point >= 0x800) + (point >= 0x10000)
@@ -546,11 +573,11 @@ def _copy(
         o, i, stop = offsets_N1[n], starts_N[n], stops_N[n]
         if escaped_N[n]:
             while i < stop:
-                if data_B[i] != 0x5C:
-                    out_B[o] = data_B[i]
-                    i += 1
-                    o += 1
-                    continue
+                escape = _next_escape(data_B, i, stop)
+                _put(data_B, i, escape, out_B, o)
+                i, o = escape, o + escape - i
+                if i == stop:
+                    break
                 point, i, _ = _escaped(data_B, i, stop)
                 if point < 0x80:
                     out_B[o] = point
@@ -562,8 +589,7 @@ def _copy(
                     out_B[o + k] = 0x80 | (point >> (6 * (more - k)) & 0x3F)
                 o += more + 1
         elif wanted_N[n]:
-            for k in range(stop - i):
-                out_B[o + k] = data_B[i + k]
+            _put(data_B, i, stop, out_B, o)
 
 
 @kernel(

@@ -7,8 +7,8 @@ Records and items are one table, in the order of the file, which the format's fu
 Shape suffixes: P paths, N records and items, I items of one level, R records.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -147,8 +147,10 @@ class PayloadRecords:
         for derived in self._derived.values():
             self._lists |= derived.lists
             self._parts |= derived.parts
+        counted = {} if format.counted is None else format.counted.parts
         groups = [source_names(sources) for sources in mapping.values()]
-        groups += [*self._parts.values(), *(given.paths for given in self._lists.values())]
+        groups += [*self._parts.values(), *counted.values()]
+        groups += [given.paths for given in self._lists.values()]
         groups.append(format.items)
         self._names = tuple(dict.fromkeys(name for group in groups for name in group))
         self._places = {name: place for place, name in enumerate(self._names)}
@@ -249,6 +251,7 @@ class PayloadRecords:
 
     def _rows(self, found: _Found) -> tuple[RawPosts, list[Fault]]:
         """Returns posts; what is none is a fault, or counted as a notice, or the envelope of posts."""
+        found, counted = self._without_counted(found)
         read = {
             column: column_of(column, found.fields.data, self._values(found, source_names(sources)))
             for column, sources in self._mapping.items()
@@ -274,8 +277,8 @@ class PayloadRecords:
             rows = found.record_N[many_N].tolist()
             faults += [Fault(row, "too_many_posts", post_id=None) for row in rows]
             kept_N &= ~many_N
-        notices = _by_kind(kinds, is_notice_N)
-        num_empty = len(np.setdiff1d(found.record_N, found.record_N[there_N | odd_N]))
+        notices = dict(Counter(_by_kind(kinds, is_notice_N)) + Counter(counted))
+        num_empty = _num_records(found.record_N) - _num_records(found.record_N[there_N | odd_N])
         if num_empty:
             notices[EMPTY] = notices.get(EMPTY, 0) + num_empty
         counts = _counts(read, kept_N, notices=notices)
@@ -286,6 +289,23 @@ class PayloadRecords:
         if self._acts and notices:
             raw = raw._replace(notices=self._notices(found, columns, kinds, is_notice_N))
         return raw, faults
+
+    def _without_counted(self, found: _Found) -> tuple[_Found, dict[str, int]]:
+        """Returns the rows but for notices that are counted alone, and how many those are, by kind."""
+        derived = self._format.counted
+        if derived is None:
+            return found, {}
+        kinds = derived.make(
+            {name: self._texts(found, paths) for name, paths in derived.parts.items()}
+        )
+        is_counted_N = ~_is_null(kinds)
+        if not is_counted_N.any():
+            return found, {}
+        return found.of(~is_counted_N), _by_kind(kinds, is_counted_N)
+
+    def _texts(self, found: _Found, paths: tuple[str, ...]) -> pa.StringArray:
+        values = self._values(found, paths)
+        return strings(found.fields.data, values, values.kinds_N != NULL).texts
 
     def _notices(
         self, found: _Found, columns: Columns, kinds: pa.StringArray, is_notice_N: Bools
@@ -315,8 +335,7 @@ class PayloadRecords:
         if "platform" not in columns:
             columns["platform"] = pa.repeat(self._format.platform, num_rows)
         for name, paths in self._parts.items():
-            values = self._values(found, paths)
-            columns[name] = strings(found.fields.data, values, values.kinds_N != NULL).texts
+            columns[name] = self._texts(found, paths)
         for name, given in self._lists.items():
             columns[name] = _list(found.fields.data, self._values(found, given.paths), given)
         return columns
@@ -451,8 +470,13 @@ def _counts(
 def _by_kind(kinds: pa.StringArray, is_notice_N: Bools) -> dict[str, int]:
     if not is_notice_N.any():
         return {}
-    found = sorted(kind for kind in kinds.filter(pa.array(is_notice_N)).to_pylist() if kind)
-    return {kind: len(list(group)) for kind, group in groupby(found)}
+    counts = pc.value_counts(kinds.filter(pa.array(is_notice_N))).to_pylist()
+    return {each["values"]: each["counts"] for each in counts if each["values"]}
+
+
+def _num_records(record_N: Int64s) -> int:
+    """Returns how many records rows are of, by ascending record."""
+    return int(np.count_nonzero(np.diff(record_N))) + 1 if len(record_N) else 0
 
 
 def _filtered(raw: RawPosts, kept_N: Bools) -> RawPosts:

@@ -61,10 +61,15 @@ def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringAr
         texts: (N,) string.
         facets: (N,) list<struct<start, stop, features>>, strings; `features` as JSON.
     """
-    if not len(facets.values) or not pc.any(pc.match_substring_regex(texts, r"\.\.\.|…")).as_py():
+    if not len(facets.values):
         return texts
-    items = facets.values
+    is_cut = pc.match_substring_regex(texts, r"\.\.\.|…").fill_null(False)
+    is_cut_N = np.asarray(is_cut.to_numpy(zero_copy_only=False))
     rows_M = np.repeat(np.arange(len(facets)), np.diff(np.asarray(facets.offsets)))
+    at_M = np.flatnonzero(is_cut_N[rows_M])
+    if not len(at_M):
+        return texts
+    items, rows_M = facets.values.take(pa.array(at_M)), rows_M[at_M]
     address = pc.extract_regex(items.field("features"), r'"uri"\s*:\s*"(?P<uri>[^"\\]+)"')
     addresses = pc.struct_field(address, "uri")
     starts_M, stops_M = _places(items.field("start")), _places(items.field("stop"))
@@ -119,13 +124,33 @@ def event_kinds(columns: Columns) -> pa.StringArray:
     collections, operations = columns["collection"], columns["operation"]
     is_post = pc.equal(collections, _POST)
     is_delete = pc.equal(operations, "delete")
-    last = pc.replace_substring_regex(collections, r"^.*\.", "")
+    last = last_words(collections)
     ended = pc.if_else(is_delete, pc.binary_join_element_wise(last, "delete", "_"), last)
     null = pa.scalar(None, pa.string())
     of_commits = pc.if_else(is_post, pc.if_else(is_delete, "delete", null), ended)
-    of_commits = pc.coalesce(training_kinds(columns), of_commits)
+    if "training" in columns:
+        of_commits = pc.coalesce(training_kinds(columns), of_commits)
     is_other = pc.invert(pc.equal(columns["kind"], "commit"))
     return pc.if_else(is_other.fill_null(False), columns["kind"], of_commits)
+
+
+def last_words(collections: pa.StringArray) -> pa.StringArray:
+    """Returns what stands behind the last point of each name; there are few different ones."""
+    names = collections.dictionary_encode()
+    return pc.replace_substring_regex(names.dictionary, r"^.*\.", "").take(names.indices)
+
+
+def counted_kinds(columns: Columns) -> pa.StringArray:
+    """Returns the kinds of events that are counted alone: commits of other collections, and new handles.
+
+    Nine of ten events of a stream are likes, follows and reposts.
+    """
+    collections, kinds = columns["collection"], columns["kind"]
+    is_of_other = pc.invert(pc.is_in(collections, pa.array((_POST, *_DECLARATIONS))))
+    is_of_other = pc.and_(is_of_other, collections.is_valid())
+    is_counted = pc.and_(pc.equal(kinds, "commit"), is_of_other)
+    is_counted = pc.or_(is_counted, pc.equal(kinds, "identity")).fill_null(False)
+    return pc.if_else(is_counted, event_kinds(columns), pa.scalar(None, pa.string()))
 
 
 def training_kinds(columns: Columns) -> pa.StringArray:
@@ -333,6 +358,14 @@ BLUESKY: Final = PayloadFormat(
     ),
     notices={"feed": EMPTY, "posts": EMPTY, "thread": EMPTY},
     finish=finish,
+    counted=Derived(
+        counted_kinds,
+        {
+            "kind": ("kind",),
+            "collection": ("commit.collection",),
+            "operation": ("commit.operation",),
+        },
+    ),
     derived={
         "consent": Derived(
             consent, lists={"author_labels": _AUTHOR_LABELS, "record_labels": _RECORD_LABELS}
