@@ -240,7 +240,7 @@ def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
     return linking | media | header.union(recipe.tokens.provenance)
 
 
-LINK_COLUMNS = ("platform", "quoted_id", "alias_id")
+LINK_COLUMNS = ("platform", "quoted_id", "reposted_id", "alias_id")
 """Those of PAYLOAD_COLUMNS that hold ids which posts name each other by, and the platform whose they are."""
 
 

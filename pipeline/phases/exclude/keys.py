@@ -14,16 +14,18 @@ from sluice.filters.text.hashing import hash_texts
 from sluice.schemas.arrays import Array, Uint32s, Uint64s
 
 POST: Final = 0
-"""A post of a payload: notices and later versions take it out."""
-ROW_POST: Final = 1
-"""A post of a file of rows: notices alone do."""
+"""A post of a payload, by an id of its own: notices and later versions take it out."""
+NAMED: Final = 1
+"""A post that only notices take out by the id: one of a file of rows, or by its author or another name."""
 VERSION: Final = 2
 """A version of a post that clean rejected."""
-GONE: Final = 3
-BACK: Final = 4
+REPOST: Final = 3
+"""A post by the id of that which it repeats: with it goes its text."""
+GONE: Final = 4
+BACK: Final = 5
 """Notices of this run: what is named is gone, or may be used again."""
-GONE_EARLIER: Final = 5
-"""A notice of an earlier day."""
+GONE_EARLIER: Final = 6
+"""A notice of an earlier day. Notices have the highest roles."""
 
 DELETED: Final = 0
 SUPERSEDED: Final = 1

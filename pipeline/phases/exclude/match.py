@@ -21,10 +21,11 @@ from sluice.pipeline.phases.exclude.keys import (
     FOUND,
     GONE,
     GONE_EARLIER,
+    NAMED,
     NEVER,
     NO_PLACE,
     POST,
-    ROW_POST,
+    REPOST,
     SENT,
     SUPERSEDED,
     VERSION,
@@ -113,14 +114,17 @@ def decide(table: dict[str, Array]) -> Decided:
     """Returns what is out of the rows of a partition, (N,) each by SENT's names, in any order."""
     role_N = table["role"]
     group_N = _numbered(table["key"], table["check"])
-    post_P = np.flatnonzero((role_N == POST) | (role_N == ROW_POST))
+    is_own_N = (role_N == POST) | (role_N == NAMED)
+    post_P = np.flatnonzero(is_own_N | (role_N == REPOST))
     note_M = np.flatnonzero(role_N >= GONE)
     is_met_N, is_last_N = np.zeros(len(role_N), np.bool_), np.zeros(len(role_N), np.bool_)
     deleted_P = np.empty(0, np.int64)
     if len(note_M):
         notes = _Notes(table, group_N, note_M)
         deleted_P = post_P[notes.take_out(group_N[post_P], table["platform"][post_P])]
-        is_met_N[note_M] = notes.met(group_N[post_P], table["platform"][post_P])
+        # What a repost repeats may be in another day's output: the notice is still wanted there.
+        own_P = np.flatnonzero(is_own_N)
+        is_met_N[note_M] = notes.met(group_N[own_P], table["platform"][own_P])
         is_last_N[note_M] = notes.is_last_M
     superseded_P = np.setdiff1d(_superseded(table, group_N), deleted_P)
     return Decided(deleted_P, superseded_P, is_met_N, is_last_N)

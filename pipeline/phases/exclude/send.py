@@ -3,7 +3,7 @@
 Notices of earlier days are read here, too: a unit for each file of `input.deletions`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,9 +22,10 @@ from sluice.pipeline.phases.exclude.keys import (
     BACK,
     GONE,
     GONE_EARLIER,
+    NAMED,
     NEVER,
     POST,
-    ROW_POST,
+    REPOST,
     SENT,
     VERSION,
     author_keys,
@@ -45,6 +46,13 @@ from sluice.schemas.payloads.format import DELETE, DELETE_AUTHOR, RESTORE, RESTO
 
 _ROLES = {DELETE: GONE, DELETE_AUTHOR: GONE, RESTORE: BACK, RESTORE_AUTHOR: BACK}
 _BATCH_ROWS = 1 << 16
+_WANTED = (
+    *("post_id", "alias_id", "reposted_id", "platform", "author_id"),
+    *("edited_at", "created_at"),
+)
+"""What is read of posts, where they have it."""
+KeysOf = Callable[[pa.StringArray], tuple[Array, Array]]
+"""Returns two hashes of each id."""
 _NONE = np.uint64(0)
 
 
@@ -92,7 +100,7 @@ class SendIds:
         """Yields the rows of a clean unit: its posts, the versions that it rejected, its notices."""
         done = Done(self.clean, unit.name)
         is_payload = unit.index in self.payloads
-        role = POST if is_payload else ROW_POST
+        role = POST if is_payload else NAMED
         for posts, row_N in self._posts(done):
             yield from self._of_posts(posts, row_N, role=role, unit=unit.index)
         if is_payload:
@@ -104,8 +112,7 @@ class SendIds:
 
     def _posts(self, done: Done) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
         """Yields posts with the columns that matter here, and their places in the `kept` file."""
-        wanted = ("post_id", "alias_id", "platform", "author_id", "edited_at", "created_at")
-        names, start = [name for name in wanted if name in self.kept], 0
+        names, start = [name for name in _WANTED if name in self.kept], 0
         for batch in read_edge(done, "kept", columns=names):
             yield batch, np.arange(start, start + batch.num_rows)
             start += batch.num_rows
@@ -116,11 +123,13 @@ class SendIds:
         """Yields a row for each id that posts are named by."""
         rows = _PostRows(posts, row_N, role=role, unit=unit, capped=self.max_per_day is not None)
         if self.ids:
-            yield rows.by(posts.column("post_id"))
+            yield rows.by_id()
             if "alias_id" in posts.schema.names:
-                yield rows.by(posts.column("alias_id"))
+                yield rows.by_alias()
+            if "reposted_id" in posts.schema.names and role != VERSION:
+                yield rows.by_repeated()
         if self.authors and role != VERSION:
-            yield rows.by(posts.column("author_id"), authors=True)
+            yield rows.by_author()
 
     def _earlier(self, unit: Unit) -> Iterator[pa.RecordBatch]:
         for rows in deletions_of(unit.payload):
@@ -150,7 +159,7 @@ class _PostRows:
     """Posts as SENT rows, by any of their ids."""
 
     def __init__(self, posts: pa.RecordBatch, row_N: Int64s, *, role: int, unit: int, capped: bool):
-        self._role, self._unit, num_rows = role, unit, posts.num_rows
+        self._posts, self._role, self._unit, num_rows = posts, role, unit, posts.num_rows
         zeros = np.zeros(num_rows, np.uint64)
         platforms = posts.column("platform") if "platform" in posts.schema.names else None
         aliases = posts.column("alias_id") if "alias_id" in posts.schema.names else None
@@ -164,21 +173,44 @@ class _PostRows:
         self._row_N = row_N.astype(np.uint32)
         self._authors = capped_authors(posts) if capped and role != VERSION else (zeros, zeros)
 
-    def by(self, ids: pa.StringArray, *, authors: bool = False) -> pa.RecordBatch:
-        """Returns a row for each post that has the id."""
-        at_P = np.flatnonzero(_is_there(ids))
-        keys_of = author_keys if authors else id_keys
-        num_rows, nulls = len(at_P), pa.nulls(len(at_P), pa.string())
-        number_P, time_P = self._number_N[at_P], self._time_N[at_P]
+    def by_id(self) -> pa.RecordBatch:
+        """Returns a row for each post."""
+        return self._by("post_id", id_keys, self._role)
+
+    def by_alias(self) -> pa.RecordBatch:
+        """Returns a row for each post that has another name.
+
+        It tells versions only where each of them is a number: a number of a server of Mastodon may be that of
+        another server, too.
+        """
+        is_version_N = self._number_N > 0
+        if self._role == VERSION:
+            return self._by("alias_id", id_keys, VERSION, where_N=is_version_N)
+        return self._by("alias_id", id_keys, np.where(is_version_N, self._role, NAMED))
+
+    def by_repeated(self) -> pa.RecordBatch:
+        """Returns a row for each repost."""
+        return self._by("reposted_id", id_keys, REPOST)
+
+    def by_author(self) -> pa.RecordBatch:
+        """Returns a row for each post that has an author."""
+        return self._by("author_id", author_keys, NAMED)
+
+    def _by(
+        self, name: str, keys_of: KeysOf, role: int | Array, *, where_N: Bools | None = None
+    ) -> pa.RecordBatch:
+        """Returns SENT rows of those of the posts that have an id."""
+        ids, num_posts = self._posts.column(name), self._posts.num_rows
+        at_P = np.flatnonzero(_is_there(ids) if where_N is None else _is_there(ids) & where_N)
+        nulls = pa.nulls(len(at_P), pa.string())
         return rows_of(
             SENT,
             *keys_of(ids.take(pa.array(at_P))),
-            # An author's posts are no versions of each other.
-            np.full(num_rows, ROW_POST if authors else self._role, np.uint8),
+            np.broadcast_to(role, num_posts)[at_P].astype(np.uint8),
             self._platform_N[at_P],
-            number_P,
-            time_P,
-            np.full(num_rows, self._unit, np.uint32),
+            self._number_N[at_P],
+            self._time_N[at_P],
+            np.full(len(at_P), self._unit, np.uint32),
             self._row_N[at_P],
             *(part[at_P] for part in self._authors),
             *(nulls, nulls, nulls),

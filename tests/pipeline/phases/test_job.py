@@ -84,7 +84,7 @@ def test_ids_that_link_posts_pass_clean_where_the_input_has_them(job: runs.Job) 
 
     assert kept() == kept("tokens.documents=conversations") == ()
     assert kept("input.columns.quoted_id=quote") == ("quoted_id",)
-    assert kept("input.format=mastodon") == ("platform", "quoted_id", "alias_id")
+    assert kept("input.format=mastodon") == ("platform", "quoted_id", "reposted_id", "alias_id")
     assert kept("input.format=mastodon", "tokens.provenance=['platform']") == (
-        *("platform", "quoted_id", "alias_id"),
+        *("platform", "quoted_id", "reposted_id", "alias_id"),
     )

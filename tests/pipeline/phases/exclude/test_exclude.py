@@ -229,6 +229,22 @@ def test_a_delete_by_the_number_of_the_server(tmp_path: Path) -> None:
     assert found.later == {("id", "8")}
 
 
+def test_a_number_of_two_servers(tmp_path: Path) -> None:
+    """An edited status is no later version of one that has its number on another server."""
+    edited = status("a.test", 5, edited_at="2023-01-02T00:00:00Z")
+    found = of_records(tmp_path, [status("b.test", 5), edited, status("a.test", 5)])
+    assert found.out == {2: "superseded"}
+
+
+def test_a_repost_goes_with_what_it_repeats(tmp_path: Path) -> None:
+    """It has the text of the deleted post; the notice is for later days still, which may have the post."""
+    repost = tweet(20, [20], referenced_tweets=[{"type": "retweeted", "id": "10"}])
+    delete = {"data": {"delete": {"tweet": {"id": "10"}}}}
+    found = of_records(tmp_path, [repost, tweet(21, [21]), delete])
+    assert found.out == {0: "deleted"}
+    assert found.later == {("id", "10")}
+
+
 def test_ids_of_another_platform_are_other_ids(tmp_path: Path) -> None:
     """The delete of an item of Hacker News takes no post of X, but a row of any platform."""
     item = {"type": "comment", "id": 10, "deleted": True, "time": 1, "by": "b"}
