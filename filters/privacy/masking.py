@@ -1,0 +1,106 @@
+"""Texts in which personal data is replaced: by one character for each value, or handles by pseudonyms."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.filters.privacy.kinds import HANDLE, KINDS, NUMBER_OF_KIND
+from sluice.filters.privacy.pseudonyms import pseudonyms
+from sluice.filters.privacy.spans import Spans
+from sluice.schemas.kernel import BYTES, OFFSETS, kernel, types, utf8_array, utf8_view
+
+_INTS, _OUT = types.int32[::1], types.uint8[::1]
+FIRST_MARK: Final = 0xFDD3
+MARKS: Final[Mapping[str, str]] = {kind: chr(FIRST_MARK + i) for i, kind in enumerate(KINDS)}
+"""The character that is written for a value of each kind: a noncharacter, which no text has."""
+
+
+def mask(texts: pa.StringArray, spans: Spans, *, handle_key: bytes | None = None) -> pa.StringArray:
+    r"""Returns the texts with one character of `MARKS` for each value.
+
+    Args:
+        texts: (N,) string; they hold none of these characters.
+        spans: of these texts.
+        handle_key: where it is given, a handle is replaced by its pseudonym (`pseudonyms`).
+
+    Returns:
+        (N,) string, in the order of the rows; texts without a value as they are, a null as the empty text.
+
+    >>> from sluice.filters.privacy.find import find
+    >>> texts = pa.array(["mail ann@example.com!", "hi"])
+    >>> spans = find(texts, languages=pa.array(["en", "en"]))
+    >>> [ascii(text) for text in mask(texts, spans).to_pylist()]
+    ["'mail \\ufdd5!'", "'hi'"]
+    """
+    if not spans.num_spans:
+        return texts
+    words = pa.array(list(MARKS.values()), pa.string()).take(pa.array(spans.kind_M))
+    if handle_key is not None:
+        words = _with_pseudonyms(texts, spans, words, handle_key)
+    return _replaced(texts, spans, words)
+
+
+def values(texts: pa.StringArray, spans: Spans) -> pa.StringArray:
+    """Returns (M,) string: what stands in the texts at each span."""
+    data_B, offsets_N1 = utf8_view(texts)
+    begin_M = offsets_N1[spans.row_M] + spans.start_M
+    pieces = zip(begin_M.tolist(), (begin_M + spans.end_M - spans.start_M).tolist(), strict=True)
+    return pa.array([data_B[a:b].tobytes().decode() for a, b in pieces], pa.string())
+
+
+def _with_pseudonyms(
+    texts: pa.StringArray, spans: Spans, words: pa.StringArray, key: bytes
+) -> pa.StringArray:
+    is_handle_M = spans.kind_M == NUMBER_OF_KIND[HANDLE]
+    handles = spans.where(is_handle_M)
+    names = pseudonyms(values(texts, handles), key=key)
+    return pc.replace_with_mask(words, pa.array(is_handle_M), names)
+
+
+def _replaced(texts: pa.StringArray, spans: Spans, words: pa.StringArray) -> pa.StringArray:
+    data_B, offsets_N1 = utf8_view(texts)
+    word_B, word_offsets_M1 = utf8_view(words)
+    num_bytes = int(offsets_N1[-1] - offsets_N1[0]) - int((spans.end_M - spans.start_M).sum())
+    out_B = np.empty(num_bytes + int(word_offsets_M1[-1] - word_offsets_M1[0]), np.uint8)
+    out_offsets_N1 = np.empty(len(offsets_N1), np.int32)
+    places = spans.row_M, spans.start_M, spans.end_M
+    _splice(data_B, offsets_N1, *places, word_B, word_offsets_M1, out_B, out_offsets_N1)
+    return utf8_array(out_B, out_offsets_N1)
+
+
+@kernel(types.void(BYTES, OFFSETS, _INTS, _INTS, _INTS, BYTES, OFFSETS, _OUT, _INTS))
+def _splice(
+    data_B: Any,
+    offsets_N1: Any,
+    row_M: Any,
+    start_M: Any,
+    end_M: Any,
+    word_B: Any,
+    word_offsets_M1: Any,
+    out_B: Any,
+    out_offsets_N1: Any,
+) -> None:
+    """Writes every text with a word in place of each span."""
+    m, o = 0, np.int64(0)
+    out_offsets_N1[0] = 0
+    for i in range(len(offsets_N1) - 1):
+        begin, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
+        j = begin
+        while True:
+            has_span = m < len(row_M) and row_M[m] == i
+            stop = begin + start_M[m] if has_span else end
+            while j < stop:
+                out_B[o] = data_B[j]
+                o += 1
+                j += 1
+            if not has_span:
+                break
+            for k in range(word_offsets_M1[m], word_offsets_M1[m + 1]):
+                out_B[o] = word_B[k]
+                o += 1
+            j = begin + end_M[m]
+            m += 1
+        out_offsets_N1[i + 1] = o

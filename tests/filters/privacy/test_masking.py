@@ -1,0 +1,118 @@
+import random
+
+import hypothesis.strategies as st
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+
+from sluice.filters.privacy.find import find
+from sluice.filters.privacy.kinds import KINDS
+from sluice.filters.privacy.masking import MARKS, mask
+from sluice.filters.privacy.pseudonyms import pseudonyms
+from sluice.filters.privacy.spans import Spans, ValueSpan, joined
+from tests.filters.privacy.found import found, spans_of
+from tests.filters.privacy.test_find import ORDINARY, VALUES
+from tests.strategies import texts
+
+KEY = bytes(range(16))
+
+
+def masked(text: str, spans: list[ValueSpan]) -> str:
+    """The text with marks, cut and joined in Python."""
+    raw, parts, at = text.encode(), [], 0
+    for _, start, end, kind in sorted(spans):
+        parts += [raw[at:start].decode(), MARKS[KINDS[kind]]]
+        at = end
+    return "".join(parts) + raw[at:].decode()
+
+
+@settings(deadline=None)
+@given(st.lists(texts(), max_size=6), st.randoms(use_true_random=False), st.integers(0, 2))
+def test_any_spans(rows: list[str], rng: random.Random, offset: int) -> None:
+    """Any spans between characters are replaced, in a slice of a column too, and nothing else is changed."""
+    spans: list[ValueSpan] = []
+    for row, text in enumerate(rows):
+        ends = [len(text[:i].encode()) for i in range(len(text) + 1)]
+        cuts = sorted(rng.sample(ends, min(len(ends), 4)))
+        spans += [
+            ValueSpan(row, a, b, rng.randrange(len(KINDS)))
+            for a, b in zip(cuts[::2], cuts[1::2], strict=False)
+        ]
+    column = pa.array(["y" * 5] * offset + rows, pa.string()).slice(offset)
+    expected = [masked(text, [s for s in spans if s.row == i]) for i, text in enumerate(rows)]
+    assert mask(column, Spans.of(spans)).to_pylist() == expected
+
+
+def test_marks() -> None:
+    """Each kind has a noncharacter of its own, of three bytes."""
+    assert len(set(MARKS.values())) == len(KINDS)
+    assert all(0xFDD0 <= ord(mark) <= 0xFDEF for mark in MARKS.values())
+
+
+def test_nothing_is_left() -> None:
+    """A text with a value of each kind has none after it is masked, and what is between stays."""
+    rng = random.Random(1)
+    for _ in range(50):
+        words = [
+            piece
+            for pair in zip(rng.sample(VALUES, 4), rng.sample(ORDINARY, 4), strict=True)
+            for piece in pair
+        ]
+        column = pa.array([" | ".join(words)])
+        text = mask(column, spans_of(column.to_pylist(), "en"))
+        assert find(text, languages=pa.array(["en"])).num_spans == 0
+    assert [
+        ascii(c) for c in mask(pa.array(["a b@c.org d"]), spans_of(["a b@c.org d"])).to_pylist()
+    ] == ["'a \\ufdd5 d'"]
+
+
+def test_without_spans_nothing_is_copied() -> None:
+    """A column without values is returned itself."""
+    column = pa.array(["a", None])
+    assert mask(column, spans_of(["a", ""])) is column
+
+
+def test_pseudonyms_are_of_people() -> None:
+    """One person has one pseudonym, in either case; another person or key has another one."""
+    rows = ["hi @ann", "@Ann: @bob", "me@ann.org"]
+    texts_ = mask(pa.array(rows), spans_of(rows), handle_key=KEY).to_pylist()
+    ann, bob = pseudonyms(pa.array(["@ann", "@BOB"]), key=KEY).to_pylist()
+    assert texts_ == [f"hi {ann}", f"{ann}: {bob}", MARKS["email"]]
+    assert ann != bob
+    assert ann != pseudonyms(pa.array(["@ann"]), key=bytes(16))[0].as_py()
+
+
+@pytest.mark.parametrize("size", [0, 15, 65])
+def test_keys_of_a_wrong_length(size: int) -> None:
+    """A key that is too short or too long is refused with a way to make one."""
+    with pytest.raises(ValueError, match=f"must have 16 to 64 bytes, got {size}: make one with"):
+        pseudonyms(pa.array(["@ann"]), key=bytes(size))
+
+
+def test_a_pseudonym_is_a_handle() -> None:
+    """A pseudonym is read as a handle, which duplicates and models do not see, and holds no value."""
+    name = pseudonyms(pa.array(["@ann"]), key=KEY)[0].as_py()
+    assert spans_of([f"hi {name}, you"]).counts() == {"handle": 1}
+    assert found(name) == []
+
+
+def test_joined() -> None:
+    """Of other spans those are taken that overlap none; touching is no overlap."""
+    first = Spans.of([ValueSpan(0, 4, 8, 2), ValueSpan(2, 0, 3, 1)])
+    others = Spans.of(
+        [
+            ValueSpan(0, 0, 4, 10),
+            ValueSpan(0, 7, 9, 10),
+            ValueSpan(0, 8, 9, 10),
+            ValueSpan(1, 4, 8, 10),
+            ValueSpan(2, 1, 2, 10),
+        ]
+    )
+    both = joined(first, others)
+    assert list(zip(*(c.tolist() for c in both), strict=True)) == [
+        (0, 0, 4, 10),
+        (0, 4, 8, 2),
+        (0, 8, 9, 10),
+        (1, 4, 8, 10),
+        (2, 0, 3, 1),
+    ]
