@@ -16,6 +16,7 @@ from isal import igzip_lib
 
 from sluice.pipeline.inputs.formats import Codec
 from sluice.pipeline.inputs.sources import Source, StreamBrokenError, pieces_source
+from sluice.pipeline.inputs.telegram_export import message_lines
 
 MAX_WINDOW: Final = 1 << 31
 """The longest window of Zstandard, and the most memory that an xz dictionary takes: 2 GiB."""
@@ -72,6 +73,8 @@ def decoded(source: Source, *, codec: Codec, block_bytes: int) -> Iterator[bytes
         raise StreamBrokenError("truncated_input")
     if codec == "zst":
         return _zstd_frames(source)
+    if codec == "telegram":
+        return message_lines(source, block_bytes=_INPUT_BYTES)
     return _streams(source, _STREAM_CODECS[codec], block_bytes)
 
 

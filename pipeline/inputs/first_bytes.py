@@ -22,6 +22,7 @@ from sluice.pipeline.inputs.formats import (
 from sluice.pipeline.inputs.json_records import without_name
 from sluice.pipeline.inputs.sources import Source, pieces_source
 from sluice.pipeline.inputs.tar_members import is_header
+from sluice.pipeline.inputs.telegram_export import is_export
 
 HEAD_BYTES: Final = 64 << 10
 """Decoded bytes that are looked at."""
@@ -119,6 +120,8 @@ def _layer(head: bytes, named: NamedFormat, depth: int) -> Layer | None:
         return "zst"
     if is_header(head[:512]):
         return "tar"
+    if is_export(head):
+        return "telegram"
     said = named.layers[depth] if depth < len(named.layers) else None
     return said if said is not None and head and not _is_known(head) else None
 

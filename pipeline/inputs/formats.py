@@ -4,8 +4,8 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-Codec = Literal["gz", "bz2", "xz", "zst"]
-Layer = Literal["gz", "bz2", "xz", "zst", "tar"]
+Codec = Literal["gz", "bz2", "xz", "zst", "telegram"]
+Layer = Literal["gz", "bz2", "xz", "zst", "telegram", "tar"]
 Content = Literal["json", "csv", "tsv", "parquet", "arrow", "arrow_stream", "members"]
 Encoding = Literal["utf-8", "utf-16-le", "utf-16-be"]
 
@@ -18,7 +18,8 @@ class FileFormat(msgspec.Struct, frozen=True, kw_only=True):
     """What a file is.
 
     Attributes:
-        layers: from the outermost to the innermost: ("gz", "tar") is a compressed archive.
+        layers: from the outermost to the innermost: ("gz", "tar") is a compressed archive, and "telegram" an
+            export of Telegram, of which the messages are taken out as lines.
         content: json: JSON values in any form (lines, arrays, one after the other); csv and tsv: rows with
             a header; parquet; arrow: an Arrow IPC file; arrow_stream; members: an archive, whose members
             are told by their own first bytes as they are read.
@@ -62,7 +63,7 @@ _CONTENTS: Final[dict[str, Content]] = {
     "arrows": "arrow_stream",
 }
 _LAYERS: Final[dict[str, tuple[Layer, ...]]] = {
-    **{ending: (ending,) for ending in get_args(Layer)},
+    **{ending: (ending,) for ending in get_args(Layer) if ending != "telegram"},
     "gzip": ("gz",),
     "bzip2": ("bz2",),
     "zstd": ("zst",),

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -97,10 +98,15 @@ def _records(source: Source, format: FileFormat) -> Iterator[dict[str, Any]]:
                 continue
             pieces = byte_streams.blocks(part.source, block_bytes=_BLOCK_BYTES)
             pieces = byte_streams.as_utf8(pieces, encoding=part.format.encoding)
-            yield from _objects(pieces)
+            yield from _objects(_until_broken(pieces))
             return
     except StreamBrokenError:
         return
+
+
+def _until_broken(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with suppress(StreamBrokenError):
+        yield from pieces
 
 
 def _objects(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,16 @@
 """Exports of Telegram's desktop app become posts and notices."""
 
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sluice.pipeline.inputs.sources import pieces_source
+from sluice.pipeline.inputs.telegram_export import is_export, message_lines
 from tests.pipeline.inputs.payload_files import Json, outcome, outcome_of
 
 FROM = {
@@ -89,8 +95,70 @@ def test_an_account(tmp_path: Path) -> None:
 
 
 def test_an_export_over_many_lines(tmp_path: Path) -> None:
-    """The file is one pretty-printed object, as the app writes it."""
+    """The file is one pretty-printed object, as the app writes it: each message is a record."""
     path = tmp_path / "result.json"
     path.write_text(json.dumps(CHAT, indent=1, ensure_ascii=False))
     found = outcome_of(path)
-    assert (found.format, len(found.posts), found.counts.records) == ("telegram", 3, 2)
+    assert (found.format, len(found.posts), found.counts.records) == ("telegram", 3, 4)
+    assert [post["post_id"] for post in found.posts] == ["55/1", "55/2", "55/4"]
+    assert [post["source_row"] for post in found.posts] == [0, 1, 3]
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        ["a", "é", '"messages": [', "]", "}", "{", "\n ]", '"id": 7,\n "messages": [', ","]
+    )
+).map("".join)
+CHATS = st.lists(
+    st.tuples(st.none() | st.integers(1, 9), st.lists(TEXTS | st.lists(TEXTS), max_size=4)),
+    max_size=4,
+)
+
+
+def exported(chats: list[tuple[int | None, list[Any]]]) -> Json:
+    """Returns an account's export."""
+    found = []
+    for number, texts in chats:
+        about = {"name": None, "type": "personal_chat"} | ({} if number is None else {"id": number})
+        found.append({**about, "messages": [message(i, text) for i, text in enumerate(texts)]})
+    about = "Here is the data you requested. Telegram is free"
+    rest = {"contacts": {"list": [{"id": 3}]}, "chats": {"about": "", "list": found}}
+    return {"about": about, **rest, "left_chats": {"about": "", "list": found[:1]}}
+
+
+@given(chats=CHATS, indent=st.integers(1, 3), block_bytes=st.integers(1, 300))
+def test_messages_as_a_parser_finds_them(
+    chats: list[tuple[int | None, list[Any]]], indent: int, block_bytes: int
+) -> None:
+    """However an export is cut into pieces, its messages are those that a parser finds, with their chats."""
+    export = exported(chats)
+    data = json.dumps(export, indent=indent, ensure_ascii=False).encode()
+    assert is_export(data)
+    pieces = (data[i : i + block_bytes] for i in range(0, len(data), block_bytes))
+    lines = b"".join(message_lines(pieces_source(pieces), block_bytes=block_bytes)).splitlines()
+    expected = []
+    for section in ("chats", "left_chats"):
+        for chat in export[section]["list"]:
+            inside = {"chat_id": chat["id"]} if "id" in chat else {}
+            expected += [inside | said for said in chat["messages"]]
+    assert [json.loads(line) for line in lines] == expected
+
+
+def test_a_large_export(tmp_path: Path) -> None:
+    """An export of more bytes and messages than a record may have is read whole, compressed as well."""
+    chat = {**CHAT, "messages": [message(i, f"text {i} " + "x" * 2000) for i in range(5000)]}
+    data = json.dumps(chat, indent=1).encode()
+    assert len(data) > 8 << 20
+    (tmp_path / "result.json.gz").write_bytes(gzip.compress(data, mtime=0))
+    found = outcome_of(tmp_path / "result.json.gz")
+    assert [post["post_id"] for post in found.posts] == [f"55/{i}" for i in range(5000)]
+    assert found.reasons == []
+
+
+def test_an_export_that_breaks_off(tmp_path: Path) -> None:
+    """What is whole is read; the message that is cut off is a dead letter, and so is all that is missing."""
+    data = json.dumps(CHAT, indent=1).encode()
+    (tmp_path / "result.json").write_bytes(data[: data.index(b'"join_group')])
+    found = outcome_of(tmp_path / "result.json")
+    assert [post["post_id"] for post in found.posts] == ["55/1", "55/2"]
+    assert found.reasons == ["not_json", "truncated_input"]
