@@ -317,6 +317,37 @@ class ClassifyCounts(Counts):
     agreement: AgreementCounts = msgspec.field(default_factory=AgreementCounts)
 
 
+class ReplyCounts(Counts):
+    """Stage conversations_match: survivors that answer a post, and those whose post was not read."""
+
+    replies: int = 0
+    orphans: int = 0
+
+
+class LinkedCounts(Counts):
+    """Stage conversations_resolve: posts that links of the run join.
+
+    Attributes:
+        linked: posts that have a link or are what one leads to.
+        answers: those that stand behind the post that they answer.
+        replaced: answers to a duplicate, which stand behind its leader.
+        quoted: posts that began a tree and stand with a post that quotes them.
+        cycles: of posts that answer or quote each other, cut at the earliest.
+        late_parents: answers that are older than a post before them, and stand behind it all the same.
+        subtrees_alone: posts that answer one that did not survive, and begin a document of their own.
+        depths: `answers` by how many posts stand before them in their chain, in ranges such as `5-8`.
+    """
+
+    linked: int = 0
+    answers: int = 0
+    replaced: int = 0
+    quoted: int = 0
+    cycles: int = 0
+    late_parents: int = 0
+    subtrees_alone: int = 0
+    depths: Table = {}
+
+
 class SampleCounts(Counts):
     """Stage vocabulary_sample: the posts whose words are counted."""
 
@@ -377,8 +408,29 @@ class EncodeCounts(Counts):
     id_sum: int | None = None
 
 
+class JoinedCounts(Counts):
+    """Documents of more than one post, and why their posts stand together.
+
+    Attributes:
+        documents: that have more than one post.
+        posts: in them.
+        by_links: posts that joined a document because they answer one that is in it.
+        by_quotes: because one that is in it quotes them.
+        by_id: because they have its conversation's id, or one that they answer has it.
+    """
+
+    documents: int = 0
+    posts: int = 0
+    by_links: int = 0
+    by_quotes: int = 0
+    by_id: int = 0
+
+
 class PackCounts(Counts):
-    """Stage tokens_pack; `tokens` are those of texts and the special tokens around them."""
+    """Stage tokens_pack; `tokens` are those of texts and the special tokens around them.
+
+    `joined` is None where posts are documents.
+    """
 
     sequences: int = 0
     documents: int = 0
@@ -388,6 +440,7 @@ class PackCounts(Counts):
     tokens: int = 0
     truncated: int = 0
     padding: int = 0
+    joined: JoinedCounts | None = None
 
 
 class EntryUse(Counts):
@@ -492,6 +545,18 @@ class VocabularyPhase(msgspec.Struct, omit_defaults=True):
         return self.train or self.frozen or TrainCounts()
 
 
+class ConversationsPhase(msgspec.Struct):
+    """Counts of phase conversations, by stage."""
+
+    links: NoCounts = msgspec.field(default_factory=NoCounts, name="conversations_links")
+    match: ReplyCounts = msgspec.field(default_factory=ReplyCounts, name="conversations_match")
+    resolve: LinkedCounts = msgspec.field(
+        default_factory=LinkedCounts, name="conversations_resolve"
+    )
+    names: NoCounts = msgspec.field(default_factory=NoCounts, name="conversations_names")
+    places: NoCounts = msgspec.field(default_factory=NoCounts, name="conversations_places")
+
+
 class TokensPhase(msgspec.Struct):
     """Counts of phase tokens, by stage."""
 
@@ -524,6 +589,7 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
     classify: dict[str, ClassifyCounts] = {}
     vocabulary: VocabularyPhase = msgspec.field(default_factory=VocabularyPhase)
     tokens: TokensPhase = msgspec.field(default_factory=TokensPhase)
+    conversations: ConversationsPhase | None = None
     history: HistoryPhase | None = None
 
     @property
@@ -549,6 +615,7 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
 COUNTS_OF_PHASE: Final[dict[str, Any]] = {
     **get_type_hints(PhaseCounts),
     "exclude": ExcludePhase,
+    "conversations": ConversationsPhase,
     "history": HistoryPhase,
     "score": ScorePhase,
 }

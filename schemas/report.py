@@ -426,6 +426,36 @@ class MixtureReport(Section):
     by_source: dict[str, MixedGroup] = {}
 
 
+class ConversationReport(Section):
+    """What was joined to documents of more than one post, and what of links was odd.
+
+    Attributes:
+        documents: of more than one post.
+        posts: in them.
+        by_links, by_quotes, by_id: their posts beyond the first, by what joined them to the document.
+        replies: kept posts that answer a post.
+        orphans: of them, those whose post was not read.
+        subtrees_alone: of them, those whose post was read and not kept; each begins a document of its own.
+        replaced: of them, those whose post was a duplicate, and that stand behind the one that was kept.
+        cycles: of posts that answer or quote each other, cut at the earliest.
+        late_parents: answers that are older than a post before them.
+        depths: answers by how many posts stand before them in their chain, in ranges such as `5-8`.
+    """
+
+    documents: int = 0
+    posts: int = 0
+    by_links: int = 0
+    by_quotes: int = 0
+    by_id: int = 0
+    replies: int = 0
+    orphans: int = 0
+    subtrees_alone: int = 0
+    replaced: int = 0
+    cycles: int = 0
+    late_parents: int = 0
+    depths: Table = {}
+
+
 class HistoryRead(Section):
     """What a run read of a history."""
 
@@ -538,6 +568,7 @@ class Report(Section):
     transformers: list[TransformerReport] = []
     fairness: list[Fairness] = []
     documents: int = 0
+    conversations: ConversationReport | None = None
     tokens: TokenReport = msgspec.field(default_factory=TokenReport)
     encoded_by: Table = {}
     ledger: LedgerReport = msgspec.field(default_factory=LedgerReport)

@@ -19,12 +19,13 @@ CPU_SECONDS: Final[Mapping[str, Mapping[str, float]]] = {
     "exclude": {"send": 1.0, "match": 1.0, "cap": 1.0, "deletions": 0.0, "drop": 0.2},
     "dedup": {"buckets": 2.0, "join": 0.1, "ship": 1.1, "settle": 1.7, "drop": 0.6},
     "vocabulary": {"sample": 4.7, "words": 2.5, "train": 7.2},
+    "conversations": {"links": 0.6, "match": 0.5, "resolve": 0.2, "names": 0.1, "places": 0.1},
     "tokens": {"encode": 13.0, "pack": 1.1, "deal": 0.1, "shard": 0.6},
     "history": {"history": 1.0},
     "score": {"score": 26.0},
 }
 """For a million posts, by phase and stage in order, as measured with `default.toml` on 583,187 posts."""
-ALONE: Final = frozenset({"join", "train", "deal", "deletions"})
+ALONE: Final = frozenset({"join", "train", "resolve", "deal", "deletions"})
 """Stages of one unit: more processes make them no faster."""
 BYTES_IN_POST = 260
 EXPECTED_SHARE = 1 / 20

@@ -51,6 +51,7 @@ class Placement(NamedTuple):
         offset: the first token's place in the sequence.
         length: tokens.
         piece: number of the piece in the post, from 0.
+        document: number of its document; None in an output of a version before 0.3.
     """
 
     shard: int | None
@@ -58,6 +59,7 @@ class Placement(NamedTuple):
     offset: int
     length: int
     piece: int
+    document: int | None = None
 
 
 class CleanScores(NamedTuple):
@@ -148,7 +150,8 @@ def _rejection(row: dict[str, Any]) -> Rejection:
 
 def _placement(row: dict[str, Any]) -> Placement:
     shard = None if row["shard"] < 0 else row["shard"]
-    return Placement(shard, *(row[name] for name in Placement._fields[1:]))
+    whole = {"document": None, **row}
+    return Placement(shard, *(whole[name] for name in Placement._fields[1:]))
 
 
 def _rows(output: str, folder: str, post_id: str) -> list[dict[str, Any]]:
@@ -218,4 +221,6 @@ def _rejected_line(row: Rejection) -> str:
 def _placed_line(place: Placement) -> str:
     shard = "leftover" if place.shard is None else f"shard {place.shard}"
     piece = f"  piece {place.piece}" if place.piece else ""
-    return f"kept  {shard}, sequence {place.sequence}, offset {place.offset}, {place.length} tokens{piece}"
+    document = "" if place.document is None else f"  document {place.document}"
+    where = f"{shard}, sequence {place.sequence}, offset {place.offset}, {place.length} tokens"
+    return f"kept  {where}{piece}{document}"

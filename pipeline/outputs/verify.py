@@ -19,7 +19,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
-from sluice.schemas.arrays import Array, Int64s, Uint64s
+from sluice.schemas.arrays import Array, Bools, Int64s, Uint64s
 from sluice.schemas.counts import Table
 from sluice.schemas.errors import LedgerError, SluiceError
 from sluice.schemas.manifest import ContractFile, Manifest
@@ -148,19 +148,36 @@ def _shard(of: Verified, files: tuple[str, str]) -> list[str]:
 
 
 def _provenance(of: Verified) -> Problems:
-    """The pieces of a sequence follow without a gap, and documents end where pieces do."""
-    pieces = 0
-    for of_shard, problems in of.of_each(_pieces, shard_files(of.manifest)):
+    """The pieces of a sequence follow without a gap, and documents end where pieces do and have numbers."""
+    pieces, is_there_D = 0, np.zeros(of.manifest.phases.tokens.pack.documents, np.bool_)
+    is_numbered = True
+    for of_shard, document_D, problems in of.of_each(_pieces, shard_files(of.manifest)):
         pieces += of_shard
         yield from problems
+        is_numbered &= document_D is not None
+        if document_D is not None:
+            yield from _known(document_D, is_there_D)
+    if is_numbered and not is_there_D.all():
+        yield f"provenance holds no piece of {int((~is_there_D).sum()):,} documents"
     shard = of.manifest.phases.tokens.shard
     expected = shard.in_shards.pieces + shard.leftover.pieces
     if pieces != expected:
         yield f"provenance holds {pieces:,} pieces, the manifest says {expected:,}"
 
 
-def _pieces(of: Verified, files: tuple[str, str]) -> tuple[int, list[str]]:
-    """Returns how many pieces a shard has, and what is wrong with their provenance."""
+def _known(document_D: Int64s, is_there_D: Bools) -> Problems:
+    """Notes which documents are there, by their numbers."""
+    is_known_D = (document_D >= 0) & (document_D < len(is_there_D))
+    if not is_known_D.all():
+        yield f"provenance names document {document_D[~is_known_D][0]}, there are {len(is_there_D):,}"
+    is_there_D[document_D[is_known_D]] = True
+
+
+def _pieces(of: Verified, files: tuple[str, str]) -> tuple[int, Int64s | None, list[str]]:
+    """Returns how many pieces a shard has, of which documents, and what is wrong with their provenance.
+
+    Outputs of versions before 0.3 do not number documents.
+    """
     tokens, provenance = files
     problems, table = [], _table(of, provenance)
     sequence_P = table["sequence"].to_numpy()
@@ -178,7 +195,19 @@ def _pieces(of: Verified, files: tuple[str, str]) -> tuple[int, list[str]]:
     ends_P = np.isin(piece_P, document_E)
     if not (np.array_equal(piece_P[ends_P], document_E) and ends_P[must_end_P].all()):
         problems.append(f"{provenance}: does not say where the documents of {tokens} end")
-    return table.num_rows, problems
+    if "document" not in table.column_names:
+        return table.num_rows, None, problems
+    document_P = table["document"].to_numpy()
+    if not _is_whole(document_P, ends_P, first_P, of_posts=of_posts):
+        problems.append(f"{provenance}: pieces of a document do not follow each other")
+    return table.num_rows, np.unique(document_P), problems
+
+
+def _is_whole(document_P: Int64s, ends_P: Bools, first_P: Bools, *, of_posts: bool) -> bool:
+    """Returns whether pieces have one number up to the end of a document; posts, another behind it."""
+    same_P = document_P[1:] == document_P[:-1]
+    again_P = same_P & ends_P[:-1] & ~first_P[1:]
+    return bool(same_P[~ends_P[:-1]].all()) and not (of_posts and again_P.any())
 
 
 def _table(of: Verified, name: str) -> pa.Table:

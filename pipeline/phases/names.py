@@ -2,6 +2,7 @@
 
 EXCLUDE = "exclude"
 CLASSIFY = "classify"
+CONVERSATIONS = "conversations"
 TOKENS = "tokens"
 SCORE = "score."
 """Begins the name of a column of the `kept` edge that holds a filter's scores; the filter's name follows."""

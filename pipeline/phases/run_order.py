@@ -14,6 +14,7 @@ import msgspec
 from sluice.pipeline.ledger.limits import FileCounts
 from sluice.pipeline.phases.classify import phase as classify
 from sluice.pipeline.phases.clean import phase as clean
+from sluice.pipeline.phases.conversations import phase as conversations
 from sluice.pipeline.phases.dedup import phase as dedup
 from sluice.pipeline.phases.exclude import phase as exclude
 from sluice.pipeline.phases.history import phase as history
@@ -44,11 +45,12 @@ PHASES: dict[str, Planner] = {
     "dedup": dedup.plan,
     "classify": classify.plan,
     "vocabulary": vocabulary.plan,
+    "conversations": conversations.plan,
     "tokens": tokens.plan,
     "history": history.plan,
 }
-"""The phases of a run, in order; exclude is left out where nothing asks for it (`Job.excludes`), classify and
-history where the recipe names none."""
+"""The phases of a run, in order; exclude is left out where nothing asks for it (`Job.excludes`), classify,
+conversations and history where the recipe does not."""
 
 
 def fingerprints(job: Job) -> dict[str, str]:
@@ -66,7 +68,10 @@ def fingerprints(job: Job) -> dict[str, str]:
     if job.recipe.transformers:
         left = add("classify", [left, *classify.part(job)])
     tokenizer = add("vocabulary", vocabulary.part(job, left))
-    packed = add("tokens", [left, tokenizer, *tokens.part(job)])
+    read = [left, tokenizer]
+    if job.recipe.tokens.documents == "conversations":
+        read.append(add("conversations", [left, *conversations.part(job)]))
+    packed = add("tokens", [*read, *tokens.part(job)])
     if job.recipe.dedup.history is not None:
         add("history", [left, packed])
     return of_phase

@@ -245,6 +245,8 @@ class TokensSection(RecipeSection, frozen=True):
     Attributes:
         documents: each post is a document; or the posts of a conversation are joined to one, in the
             order of `created_at`, with `<|turn|>` between them.
+        quotes: in conversations, a quoted post stands apart from the post that quotes it; or it is joined
+            to that post's document, where it answers no post itself.
         begin_of_document: each document begins with `<|bod|>`.
         end_of_document: each document ends with `<|eod|>`.
         packing: documents stay whole where they fit a sequence; or they follow each other and are cut at
@@ -257,6 +259,7 @@ class TokensSection(RecipeSection, frozen=True):
     """
 
     documents: Literal["posts", "conversations"] = "posts"
+    quotes: Literal["apart", "joined"] = "apart"
     begin_of_document: bool = False
     end_of_document: bool = True
     packing: Literal["best_fit", "concatenate"] = "best_fit"
@@ -275,6 +278,8 @@ class TokensSection(RecipeSection, frozen=True):
                 )
         if len(set(self.provenance)) < len(self.provenance):
             raise ValueError("provenance: names a column twice")
+        if self.quotes == "joined" and self.documents == "posts":
+            raise ValueError('quotes = "joined" needs documents = "conversations"')
         if self.documents == "conversations" and self.long_documents == "truncate":
             raise ValueError(
                 'documents = "conversations" needs long_documents = "split": a conversation that is '
@@ -385,7 +390,10 @@ class MixtureSection(RecipeSection, frozen=True):
 
 SCORING: Final = ("classify", "score")
 """The phases that run transformers, and so the only ones that can use an accelerator."""
-HINTED: Final = ("clean", "exclude", "dedup", *SCORING, "vocabulary", "tokens", "history")
+HINTED: Final = (
+    *("clean", "exclude", "dedup", *SCORING),
+    *("vocabulary", "conversations", "tokens", "history"),
+)
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
 
 

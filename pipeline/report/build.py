@@ -18,6 +18,7 @@ from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.totals import (
     by_reason,
+    conversation_report,
     input_report,
     post_report,
     ratio,
@@ -89,6 +90,7 @@ def report(
         transformers=transformer_reports(job, results),
         fairness=fairness_reports(job, results),
         documents=phases.tokens.pack.documents,
+        conversations=conversation_report(results),
         tokens=token_report(results),
         encoded_by=phases.tokens.encode.engines,
         ledger=LedgerReport(

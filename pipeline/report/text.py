@@ -3,6 +3,7 @@
 from sluice.pipeline.ledger.tally import most_first
 from sluice.pipeline.report.figures import digits, large, plural
 from sluice.schemas.report import (
+    ConversationReport,
     ExcludeReport,
     InputReport,
     Report,
@@ -33,6 +34,7 @@ def funnel(report: Report) -> list[str]:
         f"{tokens.per_post or 0:.1f} tokens per post",
         f"sequences {sequences.in_shards:>14,}   of {sequences.length:,} tokens in "
         f"{shards.count} shards of {shards.sequences_each:,}; {sequences.leftover:,} left over",
+        *conversation_lines(report.conversations),
         *training_lines(report.training),
         f"ledger    {report.ledger.posts}",
     ]
@@ -61,6 +63,16 @@ def exclude_lines(told: ExcludeReport | None) -> list[str]:
     return [
         f"notices   {told.notices:>14,}{earlier} act; {told.met:,} are about posts that clean kept, "
         f"{told.written:,} are in deletions/"
+    ]
+
+
+def conversation_lines(joined: ConversationReport | None) -> list[str]:
+    """Returns what was joined as a line of the terminal; none where posts are documents."""
+    if joined is None:
+        return []
+    return [
+        f"joined    {joined.documents:>14,}   conversations of {joined.posts:,} posts, of which "
+        f"{joined.by_links:,} stand there by a link, {joined.by_quotes:,} by a quote, {joined.by_id:,} by id",
     ]
 
 

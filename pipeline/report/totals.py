@@ -2,16 +2,19 @@
 
 from collections import Counter
 
+import msgspec
+
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens import mixture
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.stage import total_times
-from sluice.schemas.counts import PackCounts, PostTally, Table, amounts
+from sluice.schemas.counts import JoinedCounts, PackCounts, PostTally, Table, amounts
 from sluice.schemas.errors import LedgerError
 from sluice.schemas.reject import EXACT, NEAR, REDELIVERED
 from sluice.schemas.report import (
     SPECIAL_TOKENS,
+    ConversationReport,
     InputReport,
     PostReport,
     TokenLedger,
@@ -90,6 +93,23 @@ def token_report(results: Results) -> TokenReport:
         by_day=amounts(documents.by_day, lambda group: group.tokens),
         by_source=amounts(documents.by_source, lambda group: group.tokens),
     )
+
+
+def conversation_report(results: Results) -> ConversationReport | None:
+    """Returns what was joined to conversations; None where posts are documents."""
+    phase, joined = results.phases.conversations, results.phases.tokens.pack.joined
+    if phase is None:
+        return None
+    linked = phase.resolve
+    return ConversationReport(
+        **msgspec.structs.asdict(joined or JoinedCounts()),
+        **msgspec.structs.asdict(phase.match),
+        **{name: getattr(linked, name) for name in LINKED},
+    )
+
+
+LINKED = ("subtrees_alone", "replaced", "cycles", "late_parents", "depths")
+"""What the report says of linked posts."""
 
 
 def token_ledger(results: Results) -> TokenLedger:

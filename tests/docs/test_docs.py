@@ -27,7 +27,7 @@ from sluice.schemas.notice import DELETIONS
 from sluice.schemas.payloads.columns import REASONS
 from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
-from sluice.schemas.report import ExcludeReport
+from sluice.schemas.report import ConversationReport, ExcludeReport
 from sluice.schemas.token_shard import ShardFormat
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
 from tests.docs.report_keys import leaves, pattern
@@ -221,6 +221,12 @@ def test_report_keys(outputs: Path) -> None:
     of_inputs = {"notices.KIND", "nulled.COLUMN", "replaced.COLUMN", "left_out.REASON", "notes[]"}
     empty = {f"input.{key}" for key in of_inputs}
     assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers", *empty}
+
+
+def test_conversation_keys() -> None:
+    """The table has every key of the report's part about conversations, in the order of the code."""
+    documented = [key for row in table("conversations") for key in quoted(row[0])]
+    assert documented == [f.name for f in msgspec.structs.fields(ConversationReport)]
 
 
 def test_history_keys(outputs: Path, tmp_path: Path) -> None:

@@ -6,16 +6,18 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from sluice.pipeline.phases.edges import exchanged_edge, rows_of
+from sluice.pipeline.phases.edges import exchanged_edge, read_edge, rows_of, write_rows
 from sluice.pipeline.phases.tokens.token_counts import write_token_counts
 from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.manifest import Done, Unit
 from sluice.schemas.counts import DealCounts, PackCounts
 from sluice.tokenizer.packing.sizing import ShardPlan, deal, plan_shards
 from sluice.tokenizer.vocabulary.load import VocabularyIds
 
+FIRST_DOCUMENTS = pa.schema([("partition", pa.uint32()), ("document", pa.int64())])
+"""The `first_documents` edge: the number, in the whole output, of the first document of each partition."""
 DEALT = pa.schema([("position", pa.uint32()), ("partition", pa.uint32()), ("row", pa.uint32())])
 
 
@@ -52,6 +54,12 @@ class Deal:
         )
         with exchanged_edge(attempt, "dealt", DEALT, planned.num_shards + 1) as writer:
             writer.write(rows, shard_S)
+        documents_P = [manifest.counted(PackCounts).documents for manifest in manifest_P]
+        first_P = np.cumsum([0, *documents_P[:-1]]) if documents_P else np.empty(0, np.int64)
+        write_rows(
+            *(attempt, "first_documents", FIRST_DOCUMENTS),
+            *(np.array(number_P, np.uint32), first_P.astype(np.int64)),
+        )
         use = write_token_counts(
             [done.path("use") for done in packed],
             self.vocabulary,
@@ -65,6 +73,13 @@ class Deal:
             leftover=planned.leftover,
             steps=planned.steps,
         )
+
+
+def first_documents(dealt: Done) -> dict[int, int]:
+    """Returns partition -> the number of its first document in the whole output, as `Deal` wrote it."""
+    batches = list(read_edge(dealt, "first_documents"))
+    numbers = [dict(zip(*b.to_pydict().values(), strict=True)) for b in batches]
+    return {k: v for part in numbers for k, v in part.items()}
 
 
 def shards_for(training: TrainingSection, num_sequences: int) -> ShardPlan:

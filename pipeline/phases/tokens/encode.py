@@ -1,19 +1,21 @@
 """Stage of phase tokens: a unit's survivors -> token ids, dealt to partitions by a seeded hash.
 
-Documents are dealt and ordered by a seeded hash of the id of their post, or of their conversation, so
-that neither units nor batches show in the result, and the posts of a conversation meet.
+Documents are dealt and ordered by a seeded hash of the id of their post, or of the name of their
+conversation, so that neither units nor batches show in the result, and the posts of a conversation meet.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.ledger.tally import tally
+from sluice.pipeline.phases.conversations.names import NAME_COLUMNS
+from sluice.pipeline.phases.conversations.places import IN_DOCUMENT, UnitPlaces
 from sluice.pipeline.phases.edges import Survivors, carried_fields, exchanged_edge
 from sluice.pipeline.phases.tokens.header import with_headers
 from sluice.pipeline.phases.tokens.mixture import Mixing, RepeatRates
@@ -42,11 +44,8 @@ POST_TOKENS = pa.schema(
     ]
 )
 """The `documents` edge: one row per post; `order` is its document's hash, `tokens` are those of its text."""
-CONVERSATION_COLUMNS = ("conversation_id", "created_at")
-"""Of the `documents` edge where conversations are joined: which one, and where in it."""
-CONVERSATION_TOKENS = POST_TOKENS.append(pa.field("conversation_id", pa.string())).append(
-    pa.field("created_at", pa.timestamp("us", tz="UTC"))
-)
+CONVERSATION_TOKENS = pa.schema([*POST_TOKENS, *(f for f in IN_DOCUMENT if f.name != "order")])
+"""The same where conversations are joined: with the document's second hash, and the post's place in it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Encode:
         carried: columns that go with the posts to their provenance.
         header: what stands before the text of each post.
         placeholder_ids: the special tokens that stand for media; none where texts have no placeholders.
+        places: folder of the units that know the places of posts in conversations; "" where posts are
+            documents.
     """
 
     folder: str
@@ -75,6 +76,7 @@ class Encode:
     carried: tuple[str, ...] = ()
     placeholder_ids: tuple[int, ...] = ()
     header: tuple[Field, ...] = ()
+    places: str = ""
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
@@ -90,8 +92,7 @@ class Encode:
         columns = self._columns
         shape = self.schema, self.num_partitions
         with exchanged_edge(attempt, "documents", *shape, compressed=True) as writer:
-            for batch in self.survivors.read(unit.name, columns=columns):
-                order_N = hash_texts(_keys(batch, self.documents), seed=self.seed)
+            for batch, order_N in self._ordered(unit, columns):
                 first_N = np.ones(batch.num_rows, np.bool_)
                 if mixing is not None:
                     batch, order_N, first_N = mixing.apply(batch, order_N)
@@ -117,6 +118,21 @@ class Encode:
             return self._encoder.encode(texts)
         return encode(self._encoder, texts, self.placeholder_ids)
 
+    def _ordered(self, unit: Unit, columns: list[str]) -> Iterator[tuple[pa.RecordBatch, Uint64s]]:
+        """Yields a unit's survivors, with their places in conversations, and (N,) uint64 `order`."""
+        batches = self.survivors.read(unit.name, columns=columns)
+        if self.documents == "posts":
+            yield from ((b, hash_texts(b.column("post_id"), seed=self.seed)) for b in batches)
+            return
+        row_L, start = self.survivors.places(unit.name), 0
+        places = UnitPlaces.read(self.places, unit.name, seed=self.seed)
+        for batch in batches:
+            found = places.of(batch, row_L[start : start + batch.num_rows])
+            start += batch.num_rows
+            for name in found.schema.names[1:]:
+                batch = batch.append_column(name, found.column(name))
+            yield batch, np.asarray(found.column("order"))
+
     @property
     def _columns(self) -> list[str]:
         """The columns of survivors that are read."""
@@ -125,7 +141,7 @@ class Encode:
         if self.placeholder_ids:
             columns.append("media")
         if self.documents == "conversations":
-            columns += CONVERSATION_COLUMNS
+            columns += NAME_COLUMNS
         if self.mixture is not None:
             columns.append("row_key")
         return [*dict.fromkeys(columns), "copies"]
@@ -137,13 +153,6 @@ class Encode:
         carried = (*self.carried, "media") if self.placeholder_ids else self.carried
         fields = [f for f in carried_fields(carried) if f.name not in whole.names]
         return pa.schema([*whole, *fields])
-
-
-def _keys(batch: pa.RecordBatch, documents: DocumentsOf) -> pa.StringArray:
-    """Returns (N,) string, what names the document of each post: a post of no conversation is alone."""
-    if documents == "posts":
-        return batch.column("post_id")
-    return pc.coalesce(batch.column("conversation_id"), batch.column("post_id"))
 
 
 def _rows(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.phases.edges import carried_fields, rows_of, write_rows
-from sluice.pipeline.phases.tokens.encode import CONVERSATION_COLUMNS, DocumentsOf
+from sluice.pipeline.phases.tokens.encode import DocumentsOf
 from sluice.pipeline.phases.tokens.media import PIECE_MEDIA, media_of_pieces
 from sluice.pipeline.phases.tokens.token_counts import TokenUse
 from sluice.pipeline.storage.checksums import crc32
@@ -17,7 +17,7 @@ from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.schemas.arrays import Bools
-from sluice.schemas.counts import PackCounts
+from sluice.schemas.counts import JoinedCounts, PackCounts
 from sluice.tokenizer.encode import Encoded
 from sluice.tokenizer.packing.documents import DocumentTokens, Joined, join
 from sluice.tokenizer.packing.plan import LongDocuments, Packing, PackPlan, pack, plan
@@ -33,18 +33,21 @@ PIECE = pa.schema(
         ("length", pa.int32()),
         ("post_id", pa.string()),
         ("piece", pa.int16()),
+        ("document", pa.int64()),
         ("copies", pa.int32()),
         ("ends", pa.bool_()),
     ]
 )
-"""The `pieces` edge: one row per piece of a post; a document, or a part of one, ends where `ends` is true."""
+"""The `pieces` edge: one row per piece of a post; a document, or a part of one, ends where `ends` is true.
+
+`document` counts the documents of the partition."""
 
 
 KEYS: dict[DocumentsOf, tuple[str, ...]] = {
     "posts": ("order",),
-    "conversations": ("order", *CONVERSATION_COLUMNS, "post_id"),
+    "conversations": ("order", "name", "time", "depth", "post_id"),
 }
-"""What the posts of a partition are ordered by; `CONVERSATION_COLUMNS` is which one, then when."""
+"""What the posts of a partition are ordered by: of conversations which one, then the place in it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Pack:
             tokens=planned.num_tokens,
             truncated=planned.num_truncated,
             padding=planned.num_padding,
+            joined=_joined_counts(posts) if self.documents == "conversations" else None,
         )
 
 
@@ -101,6 +105,25 @@ class DocumentPosts(NamedTuple):
     rows: pa.RecordBatch
     begins_N: Bools
     joined: Joined
+
+
+def _joined_counts(posts: DocumentPosts) -> JoinedCounts:
+    """Returns the documents of more than one post, and by what their posts were joined.
+
+    Every post but the first joins its document once; those that no link joined are there by id. A mixture
+    may leave out what a post answers: no more posts count than joined.
+    """
+    first_D = np.flatnonzero(posts.begins_N)
+    if not len(first_D):
+        return JoinedCounts()
+    joins_D = np.diff(np.append(first_D, len(posts.begins_N))) - 1
+    depth_N = np.asarray(posts.rows.column("depth"))
+    quoted_N = posts.rows.column("quoted").to_numpy(zero_copy_only=False)
+    links_D = np.minimum(np.add.reduceat((depth_N > 0).astype(np.int64), first_D), joins_D)
+    quotes_D = np.minimum(np.add.reduceat(quoted_N.astype(np.int64), first_D), joins_D - links_D)
+    links, quotes, joins = int(links_D.sum()), int(quotes_D.sum()), int(joins_D.sum())
+    documents = int((joins_D > 0).sum())
+    return JoinedCounts(documents, joins + documents, links, quotes, joins - links - quotes)
 
 
 def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attempt) -> None:
@@ -161,6 +184,7 @@ def _read(unit: Unit, special: DocumentTokens, documents: DocumentsOf) -> Docume
     lengths_N = np.asarray(posts.column("length"), np.int64)
     posts = posts.take(pa.array(order_N))
     begins_N = _begins(posts, documents)
+    posts = posts.append_column("document", pa.array(np.cumsum(begins_N) - 1, pa.int64()))
     tokens = (_encoded(batch.column("tokens")) for _, batch in exchange.read(unit))
     joined = join(tokens, lengths_N, order_N, begins_N, special=special)
     return DocumentPosts(posts, begins_N, joined)
@@ -180,8 +204,8 @@ def _encoded(tokens: pa.ListArray) -> Encoded:
 def _order(keys: pa.RecordBatch) -> Any:
     """Returns (N,), which row comes first, which second.
 
-    By the document's hash, then in a conversation by time, nulls last, and by post id. Two
-    conversations of equal hash do not mix.
+    By the document's hash, then in a conversation by time, depth and post id. Two conversations of equal
+    hash do not mix.
     """
     if keys.schema.names == ["order"]:
         # Rows come in input order, so that a stable sort orders equal hashes by it.
@@ -194,6 +218,6 @@ def _begins(posts: pa.RecordBatch, documents: DocumentsOf) -> Bools:
     begins_N = np.ones(posts.num_rows, np.bool_)
     if documents == "conversations":
         before, after = posts.slice(0, posts.num_rows - 1), posts.slice(1)
-        same = [pc.equal(before.column(n), after.column(n)) for n in ("order", "conversation_id")]
-        begins_N[1:] = ~np.asarray(pc.fill_null(pc.and_(*same), False))
+        same = [pc.equal(before.column(n), after.column(n)) for n in ("order", "name")]
+        begins_N[1:] = ~np.asarray(pc.and_(*same))
     return begins_N

@@ -1,11 +1,12 @@
 """The files of packed sequences, read row by row by the shards that take from all of them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sluice.pipeline.phases.edges import read_edge
 from sluice.pipeline.phases.tokens.pack import PIECE, added_fields
@@ -72,13 +73,28 @@ class _Sequences:
 
 
 class PackedFiles:
-    """The packed partitions: sequences and pieces by (partition, row)."""
+    """The packed partitions: sequences and pieces by (partition, row).
+
+    Args:
+        folder: of the partitions.
+        sequence_length: L.
+        carried: columns of posts that pieces have.
+        has_media: whether they have those of media.
+        first_document: partition -> the number of its first document in the whole output.
+    """
 
     def __init__(
-        self, folder: str, sequence_length: int, *, carried: Sequence[str], has_media: bool
+        self,
+        folder: str,
+        sequence_length: int,
+        *,
+        carried: Sequence[str],
+        has_media: bool,
+        first_document: Mapping[int, int],
     ):
         self._folder, self._length = folder, sequence_length
         self._schema = provenance_schema(counted=True, carried=carried, has_media=has_media)
+        self._first_document = first_document
         self._tokens: dict[int, _Sequences] = {}
         self._pieces: dict[int, tuple[pa.RecordBatch, Array]] = {}
 
@@ -120,7 +136,8 @@ class PackedFiles:
             at_Q = np.flatnonzero(partition_S == partition)
             start_Q, stop_Q = starts_S1[row_S[at_Q]], starts_S1[row_S[at_Q].astype(np.int64) + 1]
             counts_S[at_Q] = stop_Q - start_Q
-            parts.append(rows.take(pa.array(spans(start_Q, stop_Q))))
+            taken = rows.take(pa.array(spans(start_Q, stop_Q)))
+            parts.append(_renumbered(taken, self._first_document[partition]))
             owner.append(np.repeat(at_Q, counts_S[at_Q]))
         if not parts:
             return self._schema.append(PIECE.field("ends")).empty_table(), counts_S
@@ -142,6 +159,12 @@ class PackedFiles:
         columns = [pa.repeat(pa.scalar(shard, pa.int32()), len(sequence)), sequence]
         columns += [pieces[n].combine_chunks() for n in self._schema.names[2:]]
         return pa.Table.from_arrays(columns, schema=self._schema)
+
+
+def _renumbered(pieces: pa.RecordBatch, first_document: int) -> pa.RecordBatch:
+    """Returns PIECE rows with the numbers of documents in the whole output, of which this is the first."""
+    number = pc.add(pieces.column("document"), first_document)
+    return pieces.set_column(pieces.schema.names.index("document"), PIECE.field("document"), number)
 
 
 def spans(start_Q: Array, stop_Q: Array) -> Array:

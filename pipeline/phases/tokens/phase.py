@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from sluice.pipeline.phases.conversations.phase import places_of
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
@@ -55,6 +56,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.provenance,
         made.placeholder_ids if job.recipe.media.placeholders else (),
         section.header_fields,
+        places_of(job, results),
     )
     pack = Pack(
         at("pack"),

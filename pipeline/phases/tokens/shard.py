@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.pipeline.phases.tokens.deal import first_documents
 from sluice.pipeline.phases.tokens.pack import GATHER_SEQUENCES
 from sluice.pipeline.phases.tokens.packed_files import PackedFiles, provenance_schema
 from sluice.pipeline.units import exchange
@@ -49,11 +50,16 @@ class WriteShard:
     def do(self, unit: Unit, attempt: Attempt) -> ShardCounts:
         """Writes a shard and its provenance."""
         shard = unit.index
-        num_shards = Done(self.dealt, "dealt").manifest().counted(DealCounts).shards
+        dealt = Done(self.dealt, "dealt")
+        num_shards = dealt.manifest().counted(DealCounts).shards
         places = _dealt_rows(unit)
         tokens_name, provenance_name = names(shard, num_shards)
         packed = PackedFiles(
-            self.packed, self.sequence_length, carried=self.carried, has_media=self.has_media
+            self.packed,
+            self.sequence_length,
+            carried=self.carried,
+            has_media=self.has_media,
+            first_document=first_documents(dealt),
         )
         _write_tokens(self, packed, places, tokens_name, attempt)
         number = shard if shard < num_shards else -1

@@ -91,8 +91,8 @@ def write_sequences(folder: Path, stem: str, sequences: list[list[Part]], shard:
         ends.append([])
         for part in parts:
             for piece in part:
-                place = (shard, number, len(row), len(piece.tokens), piece.post_id, piece.number)
-                rows.append(place)
+                place = (shard, number, len(row), len(piece.tokens))
+                rows.append((*place, piece.post_id, piece.number, 0))
                 row += piece.tokens
             ends[-1].append(len(row))
         tokens.append(row + [PAD] * (8 - len(row)))

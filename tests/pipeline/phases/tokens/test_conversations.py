@@ -1,6 +1,5 @@
 """Conversations and cuts anywhere, through whole runs."""
 
-import gzip
 import json
 import random
 import shutil
@@ -91,30 +90,35 @@ def parts_in(output: Path) -> Iterator[list[tuple[str, int, list[int]]]]:
             assert not part
 
 
-def check_output(output: Path, posts: list[dict[str, Any]], tokenizer: Path) -> None:
-    """Every kept post reads back as its text; a part holds posts of one conversation, in order."""
+def check_texts(output: Path, posts: list[dict[str, Any]], tokenizer: Path) -> None:
+    """Every kept post reads back as its text."""
     encoding = Tokenizer.from_file(str(tokenizer))
     texts = dict(
         zip([p["id"] for p in posts], normalize(pa.array([p["text"] for p in posts])), strict=True)
     )
     rejected = {row["post_id"] for row in reject_rows(output)}
-    last = datetime.max.replace(tzinfo=UTC)
-    times = {
-        p["id"]: datetime.fromisoformat(p["created_at"]) if p["created_at"] else last for p in posts
-    }
-    conversation = {p["id"]: p["conversation_id"] for p in posts}
     read: dict[str, dict[int, list[int]]] = {}
     for part in parts_in(output):
-        ids = [post_id for post_id, _, _ in part]
-        assert len({conversation[i] for i in ids}) == 1
-        assert conversation[ids[0]] is not None or len(ids) == 1
-        assert ids == sorted(ids, key=lambda i: (times[i], i))
         for post_id, piece, tokens in part:
             read.setdefault(post_id, {})[piece] = tokens
     assert set(read) == {p["id"] for p in posts} - rejected
     for post_id, pieces in read.items():
         tokens = [t for _, piece in sorted(pieces.items()) for t in piece]
         assert encoding.decode(tokens, skip_special_tokens=True) == texts[post_id].as_py()
+
+
+def check_order(output: Path, posts: list[dict[str, Any]]) -> None:
+    """A part holds posts of one conversation, in the order of their times."""
+    last = datetime.max.replace(tzinfo=UTC)
+    times = {
+        p["id"]: datetime.fromisoformat(p["created_at"]) if p["created_at"] else last for p in posts
+    }
+    conversation = {p["id"]: p["conversation_id"] for p in posts}
+    for part in parts_in(output):
+        ids = [post_id for post_id, _, _ in part]
+        assert len({conversation[i] for i in ids}) == 1
+        assert conversation[ids[0]] is not None or len(ids) == 1
+        assert ids == sorted(ids, key=lambda i: (times[i], i))
 
 
 class Ran(NamedTuple):
@@ -138,7 +142,8 @@ def test_conversations_through_a_run(
     """The ledger balances, the output verifies, every post reads back and `inspect` finds it."""
     posts, output = conversations
     assert cli.main(["verify", str(output)]) == 0
-    check_output(output, posts, job.tokenizer)
+    check_texts(output, posts, job.tokenizer)
+    check_order(output, posts)
     report = json.loads((output / "report" / "report.json").read_text())
     books, kept = report["token_ledger"], report["posts"]["kept"]
     assert 0 < report["documents"] < kept
@@ -155,7 +160,7 @@ def test_posts_cut_anywhere_through_a_run(job: Job, tmp_path: Path) -> None:
     settings = ("tokens.packing=concatenate", "tokens.end_of_document=false")
     output = run_on(job, tmp_path, posts, *settings)
     assert cli.main(["verify", str(output)]) == 0
-    check_output(output, posts, job.tokenizer)
+    check_texts(output, posts, job.tokenizer)
     report = json.loads((output / "report" / "report.json").read_text())
     assert report["documents"] == report["posts"]["kept"]
     assert report["tokens"]["total"] == report["tokens"]["encoded"]
@@ -185,22 +190,6 @@ def test_verify_sees_documents_that_end_elsewhere(conversations: Ran, tmp_path: 
     found = "\n".join(verify(str(output), say=lambda _: None))
     assert f"provenance/{path.name}: does not say where the documents" in found
     assert "leave a gap" not in found
-
-
-# --- real conversations ----------------------------------------------------------------------
-
-
-@pytest.mark.real
-def test_real_conversations_read_back(job: Job, data: Path, tmp_path: Path) -> None:
-    """Of 9,519 real posts in threads, all that are kept stand in their conversation, in its order."""
-    posts = []
-    for name in ("rumoureval2017", "twcs"):
-        with gzip.open(data / "threads" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-            posts += [json.loads(line) for line in lines]
-    output = run_on(job, tmp_path, posts, "tokens.documents=conversations")
-    check_output(output, posts, job.tokenizer)
-    report = json.loads((output / "report" / "report.json").read_text())
-    assert report["documents"] == len({p["conversation_id"] for p in posts})
 
 
 @pytest.mark.parametrize("plan", [[], ["--plan"]])

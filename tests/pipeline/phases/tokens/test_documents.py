@@ -3,7 +3,6 @@
 import itertools
 import random
 import tempfile
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sluice.pipeline.phases.conversations.names import document_hashes
+from sluice.pipeline.phases.conversations.trees import NO_TIME
 from sluice.pipeline.phases.tokens.encode import CONVERSATION_TOKENS, POST_TOKENS
 from sluice.pipeline.phases.tokens.pack import Pack
 from sluice.pipeline.recipes.loader import decode
@@ -28,7 +29,6 @@ from sluice.tokenizer.vocabulary.load import VocabularyIds
 PAD, BOD, TURN, EOD = 0, 1, 2, 3
 VOCABULARY = VocabularyIds(1 << 17, PAD, EOD, BOD, TURN)
 FIRST_TEXT_TOKEN = 10
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Post(NamedTuple):
@@ -104,14 +104,17 @@ def expected(posts: list[Post], documents: str, special: DocumentTokens) -> dict
 
 def document_rows(posts: list[Post], documents: str) -> pa.RecordBatch:
     """Returns rows of the `documents` edge."""
-    times = [None if p.minute is None else EPOCH + timedelta(minutes=p.minute) for p in posts]
+    names = [p.conversation or f"alone {p.number}" for p in posts]
+    times = [NO_TIME if p.minute is None else p.minute for p in posts]
     columns = {
         "order": [p.order for p in posts],
         "post_id": [p.post_id for p in posts],
         "copies": [1] * len(posts),
         "tokens": [p.tokens for p in posts],
-        "conversation_id": [p.conversation for p in posts],
-        "created_at": times,
+        "name": document_hashes(pa.array(names), seed=0).name_N,
+        "time": times,
+        "depth": [0] * len(posts),
+        "quoted": [False] * len(posts),
     }
     schema = POST_TOKENS if documents == "posts" else CONVERSATION_TOKENS
     return pa.RecordBatch.from_arrays(

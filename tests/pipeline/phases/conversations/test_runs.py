@@ -1,0 +1,169 @@
+"""Conversations of any shape through whole runs: documents, their numbers, the report, resume and engines."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sluice.pipeline import cli
+from tests.pipeline.phases.conversations.reference import Post, documents
+from tests.pipeline.runs import Job, contract_bytes, reject_rows
+
+CONTRACT = ("tokens", "provenance", "leftover", "rejects")
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+RECIPE = """
+name = "threads"
+[[filters]]
+filter = "min_words"
+[training]
+sequence_length = 4096
+global_batch_sequences = 2
+data_parallel_ranks = 1
+target_shard_bytes = 65536
+[input.columns]
+quoted_id = "quotes"
+[tokens]
+documents = "conversations"
+partition_bytes = 65536
+"""
+LETTERS = "aeioubcdlmnrst"
+
+
+def invented_posts(num_posts: int, *, seed: int) -> list[dict[str, Any]]:
+    """Returns posts of which most answer one near them; some repeat a text, some say little."""
+    draw = random.Random(seed)
+    found: list[dict[str, Any]] = []
+    for number in range(num_posts):
+        words = ["".join(draw.choices(LETTERS, k=draw.randint(3, 9))) for _ in range(12)]
+        text, kind = " ".join(words), draw.random()
+        if kind < 0.1 and found:
+            text = draw.choice(found)["text"]
+        elif kind < 0.2:
+            text = words[0]
+        near = number + draw.randint(-12, 2)
+        at = (EPOCH + timedelta(minutes=draw.randint(0, 500))).isoformat()
+        post = {"id": f"p{number}", "text": text, "created_at": draw.choice([at, at, at, None])}
+        post["in_reply_to_id"] = f"p{near}" if draw.random() < 0.7 else None
+        post["conversation_id"] = f"c{number % 7}" if draw.random() < 0.1 else None
+        post["quotes"] = f"p{draw.randrange(num_posts)}" if draw.random() < 0.2 else None
+        found.append(post)
+    return found
+
+
+def write_posts(folder: Path, posts: list[dict[str, Any]]) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "posts.jsonl"
+    path.write_text("".join(json.dumps(post) + "\n" for post in posts))
+    return str(path)
+
+
+def run_on(job: Job, path: str, output: Path, *more: str) -> Path:
+    """Runs the recipe with the tokenizer of the job; returns the output."""
+    recipe = output.parent / "threads.toml"
+    recipe.write_text(RECIPE)
+    command = ["run", str(recipe), "--input", path, "--output", str(output)]
+    command += ["--set", f"vocabulary.tokenizer={job.tokenizer}", *more]
+    assert cli.main(command) == 0
+    return output
+
+
+def pieces_of(output: Path) -> list[dict[str, Any]]:
+    """Returns the rows of the provenance, the leftover's too, in their order."""
+    files = [*sorted(output.glob("provenance/*.parquet")), output / "leftover/provenance.parquet"]
+    table = pa.concat_tables([pq.read_table(path) for path in files if path.exists()])
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def documents_of(output: Path) -> dict[int, list[str]]:
+    """Returns document number -> the ids of its posts in their order; none of the documents is cut."""
+    found: dict[int, list[str]] = {}
+    for row in pieces_of(output):
+        assert row["piece"] == 0
+        found.setdefault(row["document"], []).append(row["post_id"])
+    return found
+
+
+def told(posts: list[dict[str, Any]], output: Path) -> list[Post]:
+    """Returns the posts as the reference takes them, with what became of them."""
+    rejects = {row["post_id"]: row for row in reject_rows(output)}
+    found = []
+    for post in posts:
+        lost = rejects.get(post["id"])
+        at = post["created_at"] and int(datetime.fromisoformat(post["created_at"]).timestamp())
+        found.append(
+            Post(
+                *(post["id"], at, post["in_reply_to_id"], post["conversation_id"], post["quotes"]),
+                lost=lost is not None,
+                copy_of=lost["duplicate_of"] if lost else None,
+            )
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def posts() -> list[dict[str, Any]]:
+    """A thousand posts that answer and quote each other."""
+    return invented_posts(1000, seed=8)
+
+
+@pytest.fixture(scope="module")
+def joined(job: Job, posts: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that joins them, quotes too."""
+    folder = tmp_path_factory.mktemp("threads")
+    path = write_posts(folder, posts)
+    return run_on(job, path, folder / "out", "--set", "tokens.quotes=joined")
+
+
+def test_documents_are_what_the_rule_says(joined: Path, posts: list[dict[str, Any]]) -> None:
+    """Rejects, duplicates, cycles, orphans and quotes of a run give the documents of the rule, in order."""
+    found = documents_of(joined)
+    told_posts = told(posts, joined)
+    assert sum(p.copy_of is not None for p in told_posts) > 50
+    assert sum(p.lost and p.copy_of is None for p in told_posts) > 50
+    assert sorted(found.values()) == documents(told_posts, quotes=True)
+    assert max(map(len, found.values())) > 5
+    assert cli.main(["verify", str(joined)]) == 0
+
+
+def test_documents_are_numbered_over_the_whole_output(joined: Path) -> None:
+    """Numbers count from 0 without a gap, and the report has as many documents."""
+    found = documents_of(joined)
+    report = json.loads((joined / "report" / "report.json").read_text())
+    assert sorted(found) == list(range(report["documents"]))
+
+
+def test_quoted_posts_stand_apart_unless_asked(
+    job: Job, joined: Path, posts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """With `apart` no quote joins; clean and dedup are not done again for it, and nothing is for `posts`."""
+    path = write_posts(tmp_path, posts)
+    output = run_on(job, path, tmp_path / "out")
+    assert sorted(documents_of(output).values()) == documents(told(posts, output), quotes=False)
+    made = {folder.name for folder in (output / "work").glob("*-*")}
+    run_on(job, path, output, "--set", "tokens.quotes=joined")
+    again = {folder.name for folder in (output / "work").glob("*-*")} - made
+    assert {name.partition("-")[0] for name in again} == {"conversations", "tokens"}
+    assert contract_bytes(output, *CONTRACT) == contract_bytes(joined, *CONTRACT)
+    run_on(job, path, output, "--set", "tokens.documents=posts")
+    more = {folder.name for folder in (output / "work").glob("*-*")} - made - again
+    assert {name.partition("-")[0] for name in more} == {"tokens"}
+    assert {len(ids) for ids in documents_of(output).values()} == {1}
+
+
+@pytest.mark.parametrize("more", [("--set", "input.unit_bytes=65536"), ("--engine", "beam")])
+def test_units_and_engines_do_not_show(
+    job: Job, joined: Path, posts: list[dict[str, Any]], tmp_path: Path, more: tuple[str, str]
+) -> None:
+    """Shards and provenance are the same bytes, however the input is cut and whatever runs the phase."""
+    path = write_posts(tmp_path, posts)
+    output = run_on(job, path, tmp_path / "out", "--set", "tokens.quotes=joined", *more)
+    shared = CONTRACT[:3]
+    assert contract_bytes(output, *shared) == contract_bytes(joined, *shared)
+    units = len(list((output / "work").glob("clean-*/clean/unit-*.json")))
+    assert units == (1 if "--engine" in more else 4)
