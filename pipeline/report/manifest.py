@@ -101,7 +101,7 @@ def _without_paths(recipe: Recipe) -> Recipe:
     """Returns the recipe without the input globs and the workers' number, with names in place of paths."""
     return replace(
         recipe,
-        input=replace(recipe.input, files=()),
+        input=replace(recipe.input, files=(), deletions=_names(recipe.input.deletions)),
         vocabulary=_by_name(recipe.vocabulary, "tokenizer"),
         dedup=_by_name(recipe.dedup, "history"),
         workers=replace(recipe.workers, processes=None),
@@ -110,6 +110,10 @@ def _without_paths(recipe: Recipe) -> Recipe:
             for spec in recipe.transformers
         ),
     )
+
+
+def _names(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(storage.name_of(pattern) for pattern in patterns)
 
 
 def _by_name(table: _T, *keys: str) -> _T:

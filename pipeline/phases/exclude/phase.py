@@ -26,7 +26,7 @@ from sluice.schemas.payloads.known_formats import ROWS
 
 EXCLUDE_VERSION = 1
 """Raised where the same posts and notices exclude others."""
-POSTS_IN_PARTITION = 1_000_000
+POSTS_IN_PARTITION = 500_000
 
 
 def part(job: Job) -> list[Any]:

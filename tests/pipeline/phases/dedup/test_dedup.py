@@ -1,6 +1,7 @@
 """Which of several copies stays, and that a partner always does, through the whole phase."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,20 @@ def test_an_edit_is_a_redelivery(job: Job, tmp_path: Path) -> None:
         0: ("redelivered", "a"),
         2: ("redelivered", "a"),
     }
+
+
+@pytest.mark.parametrize("keep", ["earliest", "longest", "informative"])
+def test_the_last_edit_stays_in_any_order(job: Job, tmp_path: Path, keep: str) -> None:
+    """Of rows of one id and time the one with the latest edited_at stays, wherever they stand."""
+    rows, edited = [], ["2026-01-02", "2026-01-03"]
+    for number, order in enumerate(permutations(range(3))):
+        for version in order:
+            time = {"edited_at": edited[version - 1]} if version else {}
+            text = " ".join(f"{word}{number}{version}" for word in BASE.split())
+            rows.append({**post(str(number), text, 1), **time, "version": version})
+    dropped = resolve(job, tmp_path, rows, "--set", f"dedup.keep={keep}")
+    left = [row["version"] for place, row in enumerate(rows) if place not in dropped]
+    assert left == [2] * 6
 
 
 def test_conflicts_of_ids_are_dropped(job: Job, tmp_path: Path) -> None:

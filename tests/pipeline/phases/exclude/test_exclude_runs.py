@@ -136,6 +136,19 @@ def test_the_output_says_what_notices_did(
     assert "policy  exclude/deleted: deleted" in said
 
 
+def test_the_plan_has_the_phase(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--plan` names the phase where the input has payloads or a key asks for it, and else not."""
+    rows = write(tmp_path / "rows", [{"id": "1", "text": "a row"}])
+    tweets = write(tmp_path / "in", records())
+    planned = []
+    for inputs, more in ((rows, ()), (rows, ("authors.max_posts_per_day=3",)), (tweets, ())):
+        run(job, tmp_path, inputs, "--plan", *(word for key in more for word in ("--set", key)))
+        planned.append("exclude     run" in capsys.readouterr().out)
+    assert planned == [False, True, True]
+
+
 def test_verify_counts_deletions(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of deletions with a row less, or other columns, is not what the ledger says."""
     (path,) = (output / "deletions").iterdir()
@@ -184,3 +197,5 @@ def test_both_engines_write_the_same_bytes(job: Job, tmp_path: Path) -> None:
     inline = run(job, tmp_path, inputs, *cap, "--workers", "2", output="inline")
     beam = run(job, tmp_path, inputs, *cap, "--engine", "beam", output="beam")
     assert contract_bytes(inline, *CONTRACT) == contract_bytes(beam, *CONTRACT)
+    manifest = json.loads((inline / "manifest.json").read_text())
+    assert manifest["recipe"]["input"]["deletions"] == ["*.parquet"]
