@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from sluice.pipeline.inputs.inventory import cut, find_inputs
@@ -129,6 +130,22 @@ OTHERS: dict[str, tuple[Json, Json]] = {
 def test_notices_that_do_nothing(tmp_path: Path, name: str) -> None:
     """A notice of another kind, or one that names neither a post nor an author, is counted alone."""
     assert notices(tmp_path, list(OTHERS[name])) == []
+
+
+def test_notices_in_lines_that_are_read_one_by_one(tmp_path: Path) -> None:
+    """What the compiled reader refuses and the other reads acts, too, in the order of the records."""
+    plain = [json.dumps({"delete": {"status": {"id_str": str(n)}}}) for n in range(6)]
+    lines = [json.dumps(TWEET)] * 3
+    for number, line in enumerate(plain):
+        repeated = f'{{"lang":"a","lang":"b",{line[1:]}'
+        lines.insert(1 + number, repeated if number % 2 else line)
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join([*lines, "{broken"]))
+    inventory = find_inputs([str(path)], payload="x_v1")
+    (unit,) = cut(inventory)
+    read = [batch.notices for batch in read_unit(inventory.root, unit, ReadOptions(notices=True))]
+    rows = pa.Table.from_batches([notices for notices in read if notices is not None]).to_pylist()
+    assert [(row["id"], row["source_row"]) for row in rows] == [(str(n), n + 1) for n in range(6)]
 
 
 def test_posts_are_the_same_with_notices(tmp_path: Path) -> None:

@@ -39,11 +39,12 @@ HINTS = {
 
 @pytest.fixture(scope="module")
 def full(job: Job, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A finished run with a transformer, a history, a frozen tokenizer, and hints for workers."""
+    """A finished run with a transformer, a history, a cap for authors, a frozen tokenizer, and hints."""
     folder = tmp_path_factory.mktemp("full")
     tiny = detoxify_checkpoint(folder / "model", "bert")
     path = recipe(job, folder, table(tiny, max_scores={"toxicity": 0.99}), WORKERS)
-    path.write_text(path.read_text() + f'[dedup]\nhistory = "{folder / "history"}"\n')
+    more = f'[dedup]\nhistory = "{folder / "history"}"\n[authors]\nmax_posts_per_day = 1000\n'
+    path.write_text(path.read_text() + more)
     assert run_recipe(job, path, folder / "out") == 0
     return {"recipe": str(path), "files": [str(job.sample / "*.gz")], "output": str(folder / "out")}
 
@@ -62,7 +63,8 @@ def test_dataflow_takes_every_phase(taken: list[list[dict[str, Any]]]) -> None:
     """All phases of both jobs pass, are made of portable steps, and are small."""
     plain, full = ([g["phase"] for g in found] for found in taken)
     assert plain == ["clean", "dedup", "vocabulary", "tokens", "score"]
-    assert full == ["clean", "dedup", "classify", "vocabulary", "tokens", "history", "score"]
+    later = ["dedup", "classify", "vocabulary", "tokens", "history", "score"]
+    assert full == ["clean", "exclude", *later]
     for graph in (g for found in taken for g in found):
         assert graph["problems"] == []
         assert 0 < graph["bytes"] < 200_000
@@ -74,6 +76,7 @@ def test_the_work_of_each_stage_stands_in_a_step_of_its_name(
     """Every stage is a step that the engine's page shows by its name."""
     expected = {
         "clean": ["clean"],
+        "exclude": [f"exclude_{name}" for name in ("send", "match", "cap", "deletions", "drop")],
         "dedup": ["dedup_buckets", "dedup_join", "dedup_ship", "dedup_settle", "dedup_drop"],
         "classify": ["infer classify_tiny", "classify_tiny"],
         "vocabulary": ["vocabulary_sample", "vocabulary_words", "vocabulary_train"],
@@ -116,9 +119,9 @@ def test_the_plan_prints_the_graphs(
     arguments = ["run", full["recipe"], "--input", *full["files"], "--output", full["output"]]
     assert cli.main([*arguments, "--plan", "--", "--runner=SparkRunner"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("graph ")]
-    assert [line.split()[1] for line in lines][:3] == ["clean:", "dedup:", "classify:"]
-    assert "accelerator type:nvidia-l4" in lines[2]
-    assert "min_ram_bytes 32000000000" in lines[1]
+    assert [line.split()[1] for line in lines][:3] == ["clean:", "exclude:", "dedup:"]
+    assert "accelerator type:nvidia-l4" in lines[3]
+    assert "min_ram_bytes 32000000000" in lines[2]
 
 
 def test_phases_that_cannot_be_planned_yet_are_named(
