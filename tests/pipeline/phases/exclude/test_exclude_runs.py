@@ -130,6 +130,7 @@ def test_the_output_says_what_notices_did(
     }
     assert cli.main(["verify", str(finished)]) == 0
     assert cli.main(["report", str(finished)]) == 0
+    assert "14 notices of this run" in (finished / "report" / "report.html").read_text()
     assert cli.main(["inspect", str(finished), "40"]) == 0
     said = capsys.readouterr().out
     assert "14 act; 13 are about posts that clean kept, 2 are in deletions/" in said
