@@ -16,12 +16,12 @@ from sluice.pipeline.inputs.record_shapes import MAX_DEPTH
 from sluice.schemas.arrays import Bools, Int64s, Uint8s
 from sluice.schemas.kernel import BYTES, kernel, load8, types
 
-NULL, STRING, ESCAPED, INTEGER, NUMBER, BOOLEAN, INFINITE, OBJECT, ARRAY = range(9)
+NULL, STRING, ESCAPED, INTEGER, NUMBER, BOOLEAN, INFINITE, OBJECT, ARRAY, SPLIT = range(10)
 """Kinds of a value. NULL: not there, null or NaN; ESCAPED: a string with escapes; NUMBER: one with a
-point or an exponent; INFINITE: Infinity or -Infinity."""
+point or an exponent; INFINITE: Infinity or -Infinity; SPLIT: an array whose objects are in `SplitItems`."""
 KIND_NAMES: Final = (
     *("null", "a string", "a string", "an integer", "a number", "a boolean", "an infinite number"),
-    *("an object", "an array"),
+    *("an object", "an array", "an array"),
 )
 """What errors call a kind."""
 
@@ -81,6 +81,20 @@ class Fields(NamedTuple):
             np.ascontiguousarray(self.stops_PN[:, chosen_N]),
             self.read_N[chosen_N],
         )
+
+
+class SplitItems(NamedTuple):
+    """The M objects in arrays that were split: their bytes are not read yet, and may be no JSON.
+
+    Attributes:
+        lines_M: (M,) int64, ascending, the line that each is in.
+        starts_M: (M,) int64, its first byte.
+        stops_M: (M,) int64, the byte after its last.
+    """
+
+    lines_M: Int64s
+    starts_M: Int64s
+    stops_M: Int64s
 
 
 class FieldValues(NamedTuple):
@@ -151,21 +165,52 @@ def read_fields(
         paths: what is looked for.
         num_paths: how many paths there are.
     """
-    n = len(starts_N)
-    kinds_PN = np.zeros((num_paths, n), np.uint8)
-    starts_PN, stops_PN = np.zeros((num_paths, n), np.int64), np.zeros((num_paths, n), np.int64)
-    read_N = np.zeros(n, np.bool_)
-    _read_fields(
-        np.frombuffer(data, np.uint8),
-        starts_N,
-        stops_N,
-        *paths,
-        kinds_PN,
-        starts_PN,
-        stops_PN,
-        read_N,
-    )
-    return Fields(data, kinds_PN, starts_PN, stops_PN, read_N)
+    none_P = np.zeros(num_paths, np.bool_)
+    return read_split_fields(data, starts_N, stops_N, paths, none_P)[0]
+
+
+def read_split_fields(
+    data: bytes, starts_N: Int64s, stops_N: Int64s, paths: Paths, splits_P: Bools
+) -> tuple[Fields, SplitItems]:
+    """Finds the values of paths in lines, and the objects in arrays at some of the paths.
+
+    What is in such an object is passed over: whoever reads the objects finds out whether they are JSON.
+
+    Args:
+        data: what the lines are in.
+        starts_N: (N,) the first byte of each line.
+        stops_N: (N,) the byte after its last.
+        paths: what is looked for.
+        splits_P: (P,) bool, the paths whose arrays are split; none may lead on to another path.
+    """
+    n, num_paths = len(starts_N), len(splits_P)
+    data_B = np.frombuffer(data, np.uint8)
+    room = _FEW_ITEMS + len(data) // _ITEM_BYTES if splits_P.any() else 0
+    while True:  # a second time only where items are small
+        kinds_PN = np.zeros((num_paths, n), np.uint8)
+        starts_PN = np.zeros((num_paths, n), np.int64)
+        stops_PN = np.zeros((num_paths, n), np.int64)
+        read_N = np.zeros(n, np.bool_)
+        items_3M = np.empty((3, room), np.int64)
+        total = int(
+            _read_fields(
+                data_B,
+                starts_N,
+                stops_N,
+                *paths,
+                splits_P,
+                kinds_PN,
+                starts_PN,
+                stops_PN,
+                read_N,
+                items_3M,
+            )
+        )
+        if total <= room:
+            break
+        room = total
+    fields = Fields(data, kinds_PN, starts_PN, stops_PN, read_N)
+    return fields, SplitItems(*items_3M[:, :total])
 
 
 def first_values(fields: Fields, paths: Sequence[int]) -> FieldValues:
@@ -358,16 +403,74 @@ def _edge(
     return np.int64(-1)
 
 
+@kernel(types.int64(BYTES, types.int64))
+def _behind_object(data_B: Any, i: Any) -> Any:
+    """Returns the byte behind the object that begins at i, by its brackets and strings alone, or -1."""
+    depth = 0
+    while data_B[i] != 0x0A:
+        c = data_B[i]
+        if c == 0x22:
+            i, _ = _string(data_B, i + 1)
+            if i < 0:
+                return i
+        elif c | 0x20 == 0x7B:  # { or [
+            depth += 1
+        elif c | 0x20 == 0x7D:
+            depth -= 1
+            if depth == 0:
+                return i + 1
+        i += 1
+    return np.int64(-1)
+
+
+_BROKEN, _NOT_SPLIT = -1, -2
+
+
+@kernel(_PAIR(BYTES, types.int64, types.int64, types.int64[:, ::1], types.int64))
+def _split(data_B: Any, i: Any, n: Any, items_3M: Any, m: Any) -> Any:
+    """Returns (the byte behind the array at i, _BROKEN, or _NOT_SPLIT as arrays are in it; items so far)."""
+    begin = m
+    i = _behind_blanks(data_B, i + 1)
+    if data_B[i] == 0x5D:
+        return i + 1, m
+    while True:
+        first, c = i, data_B[i]
+        if c == 0x7B:
+            i = _behind_object(data_B, i)
+            if i >= 0 and m < items_3M.shape[1]:
+                items_3M[0, m], items_3M[1, m], items_3M[2, m] = n, first, i
+            m += 1
+        elif c == 0x5B:
+            return np.int64(_NOT_SPLIT), begin
+        elif c == 0x22:
+            i, _ = _string(data_B, i + 1)
+            i += i >= 0
+        elif 0x30 <= c <= 0x39 or (c == 0x2D and data_B[i + 1] != 0x49):
+            i, _ = _number(data_B, i)
+        else:
+            i, _ = _literal(data_B, i)
+        if i < 0:
+            return np.int64(_BROKEN), begin
+        i = _behind_blanks(data_B, i)
+        if data_B[i] == 0x5D:
+            return i + 1, m
+        if data_B[i] != 0x2C:
+            return np.int64(_BROKEN), begin
+        i = _behind_blanks(data_B, i + 1)
+
+
 @kernel(
-    types.void(
+    types.int64(
         BYTES,
         *([_INT64S] * 2),
         BYTES,
         *([_INT64S] * 6),
+        types.boolean[::1],
         types.uint8[:, ::1],
         types.int64[:, ::1],
         types.int64[:, ::1],
         types.boolean[::1],
+        types.int64[:, ::1],
     )
 )
 def _read_fields(
@@ -381,12 +484,15 @@ def _read_fields(
     paths_E: Any,
     next_E: Any,
     heads_K: Any,
+    splits_P: Any,
     kinds_PN: Any,
     starts_PN: Any,
     stops_PN: Any,
     read_N: Any,
-) -> None:
-    """Fills the arrays of `Fields`."""
+    items_3M: Any,
+) -> Any:
+    """Fills the arrays of `Fields`, and of `SplitItems` while there is room; returns how many they are."""
+    num_items = np.int64(0)
     closes_D = np.empty(MAX_DEPTH + 1, np.uint8)
     nodes_D = np.empty(MAX_DEPTH + 1, np.int64)
     paths_D = np.empty(MAX_DEPTH + 1, np.int64)
@@ -410,8 +516,15 @@ def _read_fields(
                     starts_PN[path, n], stops_PN[path, n] = first, i
                 i += 1
             elif c == 0x7B or c == 0x5B:
-                sound = depth < MAX_DEPTH
-                if sound:
+                sound, end = depth < MAX_DEPTH, np.int64(_NOT_SPLIT)
+                if c == 0x5B and path >= 0 and splits_P[path]:
+                    end, num_items = _split(data_B, i, np.int64(n), items_3M, num_items)
+                    sound = sound and end != _BROKEN
+                if sound and end >= 0:
+                    kinds_PN[path, n] = SPLIT
+                    starts_PN[path, n], stops_PN[path, n] = i, end
+                    i = end
+                elif sound:
                     closes_D[depth] = c + 2
                     nodes_D[depth] = node if c == 0x7B else -1
                     paths_D[depth], begins_D[depth] = path, i
@@ -478,6 +591,7 @@ def _read_fields(
                 going = sound
         i = _behind_blanks(data_B, i) if sound else i
         read_N[n] = sound and closed <= stops_N[n] <= i
+    return num_items
 
 
 @kernel(types.int64(BYTES, types.int64))

@@ -24,10 +24,12 @@ from sluice.pipeline.inputs.json_fields import (
     STRING,
     Fields,
     FieldValues,
+    SplitItems,
     array_items,
     first_values,
     paths_of,
     read_fields,
+    read_split_fields,
     strings,
 )
 from sluice.pipeline.inputs.json_row import BadLineError
@@ -155,6 +157,13 @@ class PayloadRecords:
         self._names = tuple(dict.fromkeys(name for group in groups for name in group))
         self._places = {name: place for place, name in enumerate(self._names)}
         self._paths = paths_of(self._names)
+        read = {name for group in groups[:-1] for name in group}
+        split = {name for name in format.items if name not in read and not self._leads_on(name)}
+        self._splits_P = np.array([name in split for name in self._names], np.bool_)
+
+    def _leads_on(self, name: str) -> bool:
+        """Returns whether something is read at a path behind another."""
+        return any(other.startswith(f"{name}.") for other in self._names)
 
     def read(
         self, lines: Lines, *, first: int, stop: int, first_row: int
@@ -187,26 +196,25 @@ class PayloadRecords:
         levels: list[_Found] = []
         refused = np.empty(0, np.int64)
         while not levels or len(starts_N):
-            fields = read_fields(data, starts_N, stops_N, self._paths, len(self._names))
+            fields, split = read_split_fields(data, starts_N, stops_N, self._paths, self._splits_P)
             none_N = np.zeros(len(starts_N), np.bool_)
             level = _Found(fields, starts_N, stops_N, record_N, none_N)
             refused = np.union1d(refused, record_N[~fields.read_N])
             if not fields.read_N.all():
-                level = level.of(fields.read_N)
+                level, split = level.of(fields.read_N), _of_lines(split, fields.read_N)
             level = _with_embedded(level, [self._places[name] for name in self._format.items])
             data = level.fields.data
-            starts_N, stops_N, record_N, holds_N = self._items(level)
+            starts_N, stops_N, record_N, holds_N = self._items(level, split)
             levels.append(level._replace(holds_N=holds_N))
         found = levels[0] if len(levels) == 1 else _in_order(levels)
         if len(refused):
             found = found.of(~np.isin(found.record_N, refused))
         return found, refused
 
-    def _items(self, level: _Found) -> tuple[Int64s, Int64s, Int64s, Bools]:
+    def _items(self, level: _Found, split: SplitItems) -> tuple[Int64s, Int64s, Int64s, Bools]:
         """Returns (first byte, end and record of each object that a level holds; whether each holds some)."""
         fields, holds_N = level.fields, np.zeros(len(level.record_N), np.bool_)
-        none = np.empty(0, np.int64)
-        starts, stops, holders = [none], [none], [none]
+        starts, stops, holders = [split.starts_M], [split.stops_M], [split.lines_M]
         for place in (self._places[name] for name in self._format.items):
             values = FieldValues(*(part[place] for part in fields[1:4]))
             one_I = np.flatnonzero(values.kinds_N == OBJECT)
@@ -361,6 +369,14 @@ class PayloadRecords:
         num_rows = len(columns[RECORD])
         is_there = name in columns and num_rows > 0
         return columns[name] if is_there else pa.nulls(num_rows, raw_type(name))
+
+
+def _of_lines(split: SplitItems, chosen_N: Bools) -> SplitItems:
+    """Returns the items of the lines that are chosen, by the places that these have then."""
+    place_N = np.cumsum(chosen_N) - 1
+    kept_M = chosen_N[split.lines_M]
+    lines_M = place_N[split.lines_M[kept_M]]
+    return SplitItems(lines_M, split.starts_M[kept_M], split.stops_M[kept_M])
 
 
 def _with_embedded(level: _Found, places: list[int]) -> _Found:

@@ -76,7 +76,12 @@ def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringAr
     order_M = np.lexsort((starts_M, rows_M))
     order_M = order_M[_is_there(addresses)[order_M]]
     spans_M2 = np.stack([starts_M, stops_M], axis=1)[order_M]
-    return whole_links(texts, rows_M[order_M], spans_M2, addresses.take(pa.array(order_M)))
+    row_K, place_M = np.unique(rows_M[order_M], return_inverse=True)
+    cut, links = texts.take(pa.array(row_K)), addresses.take(pa.array(order_M))
+    whole = whole_links(cut, place_M, spans_M2, links)
+    mask_N = np.zeros(len(texts), np.bool_)
+    mask_N[row_K] = True
+    return pc.replace_with_mask(texts, pa.array(mask_N), whole)
 
 
 def uncut_texts(texts: pa.StringArray, originals: pa.StringArray) -> pa.StringArray:

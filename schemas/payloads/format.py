@@ -107,8 +107,8 @@ class PayloadFormat(NamedTuple):
         told_by_notices: paths; a record with a value at one of them is a notice of the format, which counts
             where nothing else in a file says what its records are.
         finish: given all of these columns, and RECORD, returns POST columns, and NOTICE where it knows some.
-        counted: makes, from a few parts, the kind of each record that is a notice and is counted alone, null for
-            others: nothing else of such a record is read.
+        counted: makes, from a few parts, the kind of each record that is a notice and is counted alone, of
+            which nothing else is read; null for others.
         derived: POST column -> how it is made, where the recipe does not say where it stands.
         many: whether a record may give several posts: `row_key` then has room for the place of each.
     """

@@ -157,6 +157,27 @@ def _whole_link(out_B: Any, first: Any, stop: Any, data_B: Any, i: Any, end: Any
     return at + end - i
 
 
+@kernel(types.boolean(*_TEXTS, types.int64, types.int64))
+def _is_same(data_B: Any, first: Any, stop: Any, other: Any, other_stop: Any) -> Any:
+    """Returns whether two names of elements are the same, in letters of any case."""
+    if stop - first != other_stop - other:
+        return False
+    k = np.int64(0)
+    while k < stop - first and data_B[first + k] | 0x20 == data_B[other + k] | 0x20:
+        k += 1
+    return k == stop - first
+
+
+@kernel(types.boolean(*_TEXTS))
+def _may_leave_out(data_B: Any, first: Any, stop: Any) -> Any:
+    """Returns whether an element is `p` or `span`: of these what is in them is left out here."""
+    p = stop - first == 1 and data_B[first] | 0x20 == 0x70
+    if p or stop - first != 4:
+        return p
+    s, a = data_B[first] | 0x20 == 0x73, data_B[first + 2] | 0x20 == 0x61
+    return s and data_B[first + 1] | 0x20 == 0x70 and a and data_B[first + 3] | 0x20 == 0x6E
+
+
 @kernel(
     types.void(
         BYTES,
@@ -188,6 +209,7 @@ def _scan(
         i, end, begin = np.int64(offsets_N1[n]), np.int64(offsets_N1[n + 1]), o
         breaks, blank, sound = np.int64(0), False, True
         label, href, href_end = np.int64(-1), np.int64(0), np.int64(0)
+        left_out, left_first, left_end = np.int64(0), np.int64(0), np.int64(0)
         while i < end and sound:
             c = data_B[i]
             point, text, text_end = (
@@ -195,6 +217,9 @@ def _scan(
                 i,
                 i + 1,
             )  # what is written: bytes of the HTML, or a point
+            if left_out > 0 and c != 0x3C:
+                i += 1
+                continue
             if _is_blank(c):
                 blank = True
                 i += 1
@@ -237,6 +262,7 @@ def _scan(
                 tag = _name(data_B, first, j, names_B, starts_K1, np.int64(0), np.int64(_NUM_TAGS))
                 code = codes_K[tag] if tag >= 0 else np.int64(_INLINE)
                 sound = code != _REFUSED
+                tag_end, is_quote, is_closed = j, False, False
                 new_href, new_end = np.int64(0), np.int64(0)
                 alt, alt_end = np.int64(0), np.int64(0)
                 while sound and j < end and data_B[j] != 0x3E:
@@ -245,6 +271,7 @@ def _scan(
                         continue
                     if data_B[j] == 0x2F:
                         sound = j + 1 < end and data_B[j + 1] == 0x3E and not closes
+                        is_closed = True
                         j += 1
                         continue
                     key = j
@@ -291,7 +318,11 @@ def _scan(
                                     np.int64(_QUOTE),
                                     np.int64(_QUOTE + 1),
                                 )
-                                sound = sound and match < 0
+                                is_word = k == value or _is_blank(data_B[k - 1])
+                                after = k + size
+                                is_word = is_word and (after == j or _is_blank(data_B[after]))
+                                is_quote = is_quote or match >= 0
+                                sound = sound and (match < 0 or is_word)
                     j += 1
                     sound = (
                         sound
@@ -302,6 +333,19 @@ def _scan(
                     sound = False
                     break
                 i = j + 1
+                if left_out > 0:
+                    if _is_same(data_B, first, tag_end, left_first, left_end):
+                        sound = not is_closed
+                        left_out += -1 if closes else 1
+                    if not sound:
+                        break
+                    continue
+                if is_quote:
+                    sound = not is_closed and _may_leave_out(data_B, first, tag_end)
+                    if not sound:
+                        break
+                    left_out, left_first, left_end = np.int64(1), first, tag_end
+                    continue
                 if code == _PARAGRAPH:
                     breaks, blank = max(breaks, 2), False
                 elif code == _LINE:
@@ -327,6 +371,8 @@ def _scan(
                     break
             else:
                 i += 1
+                if left_out > 0:
+                    continue
             if breaks > 0 and o > begin:
                 for _ in range(breaks):
                     out_B[o] = 0x0A

@@ -19,11 +19,13 @@ from sluice.pipeline.inputs.json_fields import (
     NULL,
     NUMBER,
     OBJECT,
+    SPLIT,
     STRING,
     array_items,
     first_values,
     paths_of,
     read_fields,
+    read_split_fields,
     strings,
 )
 from sluice.pipeline.inputs.json_row import value_at
@@ -95,6 +97,58 @@ def test_fields_are_those_of_the_standard_library(line: bytes) -> None:
             assert lengths.tolist() == [len(value)]
             spans = zip(items.starts_N, items.stops_N, strict=True)
             assert repr([json.loads(fields.data[i:j]) for i, j in spans]) == repr(value)
+
+
+def _objects(value: Any) -> list[Any]:
+    """Returns the objects of an array that holds no array; else nothing."""
+    if not isinstance(value, list) or any(isinstance(each, list) for each in value):
+        return []
+    return [each for each in value if isinstance(each, dict)]
+
+
+@given(st.lists(LINES, min_size=1, max_size=4))
+@example([b'{"b":[{"a":[{}]},1,"]",null,{"c":"}"} ] , "\\u00e9":[]}'])
+@example([b'{"b":[[{}],{}]}', b'{"b":[{},[]]}', b'{"b":[{}'])
+def test_arrays_that_are_split(lines: list[bytes]) -> None:
+    """Splitting gives the same values, and the objects of the arrays, where it is no array of arrays."""
+    data = b"".join(line + b"\n" for line in lines)
+    stops_N = np.cumsum([len(line) + 1 for line in lines]) - 1
+    bounds = stops_N - np.array([len(line) for line in lines]), stops_N
+    whole = read_fields(data, *bounds, paths_of(NAMES), len(NAMES))
+    splits_P = np.array([name in ("b", "é") for name in NAMES])
+    fields, split = read_split_fields(data, *bounds, paths_of(NAMES), splits_P)
+    assert (fields.read_N >= whole.read_N).all()
+    read_N = whole.read_N
+    is_split_PN = fields.kinds_PN == SPLIT
+    assert (whole.kinds_PN[is_split_PN & read_N] == ARRAY).all()
+    assert (fields.kinds_PN[~is_split_PN & read_N] == whole.kinds_PN[~is_split_PN & read_N]).all()
+    assert (fields.starts_PN[:, read_N] == whole.starts_PN[:, read_N]).all()
+    assert (fields.stops_PN[:, read_N] == whole.stops_PN[:, read_N]).all()
+    spans = zip(split.lines_M.tolist(), split.starts_M, split.stops_M, strict=True)
+    found = [(n, repr(json.loads(data[i:j]))) for n, i, j in spans if read_N[n]]
+    rows = [json.loads(line) if read else {} for line, read in zip(lines, read_N, strict=True)]
+    wanted = [
+        (n, repr(each))
+        for n, row in enumerate(rows)
+        for key, value in row.items()
+        if key in ("b", "é")
+        for each in _objects(value)
+    ]
+    assert found == wanted
+
+
+@given(LINES, st.integers(0, 99), st.sampled_from([bytes([c]) for c in b'{}[]",:\\ x']))
+def test_damage_in_split_arrays_is_seen(line: bytes, place: int, new: bytes) -> None:
+    """Where a line and the objects of its split arrays are read, the standard library reads it, too."""
+    line = b'{"b":[' + line + b",0]}"
+    place %= len(line)
+    damaged = line[:place] + new + line[place + 1 :] + b"\n"
+    bounds = np.array([0], np.int64), np.array([len(damaged) - 1], np.int64)
+    splits_P = np.array([name == "b" for name in NAMES])
+    fields, split = read_split_fields(damaged, *bounds, paths_of(NAMES), splits_P)
+    inside = read_fields(damaged, split.starts_M, split.stops_M, paths_of(NAMES), len(NAMES))
+    if fields.read_N[0] and inside.read_N.all():
+        assert isinstance(json.loads(damaged.decode(errors="replace")), dict)
 
 
 @given(

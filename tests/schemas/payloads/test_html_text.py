@@ -129,6 +129,7 @@ PIECES = (
         "<!-- x -->",
         "<a-b>",
     ),
+    *('<p class="quote-inline">', "<span class='a quote-inline'>", "<span>", "</span>"),
     *("<pre>", "<hr>", "&nbsp;", "&#32;", "&x;", "<p data-a = 'b'>", "<p x>", "</p >", "<"),
 )
 
