@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from sluice.filters.dedup.exact_hash import ID_SEED, id_hash
 from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.phases.conversations.match import (
+    ALIASED,
     ANSWERS,
     BEGINS,
     DUPLICATE,
@@ -49,7 +50,8 @@ class SendLinks:
         survivors: the posts that are left.
         deduplicated: folder of the units in which dedup dropped posts.
         posts: the dense numbers of kept posts.
-        quotes: whether what posts quote is sought, by a column that kept posts have then.
+        columns: of kept posts that are read beside those that all have: `alias_id`, and `quoted_id` where
+            what posts quote is sought.
     """
 
     folder: str
@@ -58,7 +60,7 @@ class SendLinks:
     deduplicated: str
     posts: PostNumbers
     num_partitions: int
-    quotes: bool
+    columns: tuple[str, ...]
     name: str = "conversations_links"
     counts: ClassVar = NoCounts
 
@@ -76,7 +78,7 @@ class SendLinks:
         """Yields the kept posts of a unit, then the ids of what clean rejected."""
         done, start = Done(self.survivors.clean, unit.name), 0
         dropped = _dropped(self, unit.name)
-        columns = ["post_id", "in_reply_to_id", "created_at", *["quoted_id"] * self.quotes]
+        columns = ["post_id", "in_reply_to_id", "created_at", *self.columns]
         for posts in read_edge(done, "kept", columns=columns):
             rows = slice(start, start := start + posts.num_rows)
             first = self.posts.first[unit.index]
@@ -90,7 +92,7 @@ class Linking(NamedTuple):
     """N posts, and what became of them.
 
     Attributes:
-        posts: `post_id`, `in_reply_to_id`, `created_at`, and `quoted_id` where quotes are sought.
+        posts: `post_id`, `in_reply_to_id`, `created_at`, and what there is of `alias_id` and `quoted_id`.
         number_N: (N,) uint32 dense numbers, NOBODY for posts that clean rejected.
         is_dropped_N: (N,) bool, whether a post did not survive.
         leader: (N,) string, the post of this run that a duplicate was dropped for; null for other posts.
@@ -113,6 +115,9 @@ def link_rows(batch: Linking) -> Iterator[pa.RecordBatch]:
     yield _rows(batch, kind_N, posts.column("post_id"), every_N)
     yield _rows(batch, REPLY, posts.column("in_reply_to_id"), answers_N & left_N)
     yield _rows(batch, FOLLOWER, batch.leader, follows_N)
+    if "alias_id" in posts.schema.names:
+        alias = posts.column("alias_id")
+        yield _rows(batch, ALIASED, alias, left_N & _is_valid(alias))
     if "quoted_id" in posts.schema.names:
         quoted = posts.column("quoted_id")
         yield _rows(batch, QUOTE, quoted, left_N & _is_valid(quoted))

@@ -31,10 +31,10 @@ LINK: Final = pa.schema(
 
 `post` is a dense number, `time` its `created_at` or NO_TIME, and `post_id` is there where it quotes."""
 
-BEGINS, ANSWERS, DUPLICATE, GONE = 0, 1, 2, 3
-"""Kinds of rows that have an id: a survivor that answers no post, one that does, a duplicate that was dropped
-and answers none, any other post that was read and did not survive."""
-REPLY, QUOTE, FOLLOWER = 4, 5, 6
+BEGINS, ANSWERS, ALIASED, DUPLICATE, GONE = 0, 1, 2, 3, 4
+"""Kinds of rows that have an id: a survivor that answers no post, one that does, one by its `alias_id`, a
+duplicate that was dropped and answers none, any other post that was read and did not survive."""
+REPLY, QUOTE, FOLLOWER = 5, 6, 7
 """Kinds of rows that seek one: an answer, a quote, a duplicate that seeks its leader."""
 
 EDGE: Final = pa.schema(
@@ -103,7 +103,7 @@ def match(rows: pa.RecordBatch) -> Matched:
     begins_R = np.append(True, (high_R[1:] != high_R[:-1]) | (low_R[1:] != low_R[:-1]))[: len(rows)]
     has_R = np.flatnonzero(begins_R)[np.cumsum(begins_R) - 1]
     had_R = kind_R[has_R]
-    survives_R = had_R <= ANSWERS
+    survives_R = had_R <= ALIASED
     reply_R = kind_R == REPLY
     quote_Q = np.flatnonzero((kind_R == QUOTE) & survives_R & (post_R != post_R[has_R]))
     quote_Q = _first_to_quote(rows, quote_Q, has_R)

@@ -38,12 +38,13 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     def at(stage: str) -> str:
         return storage.join(folder, stage)
 
-    quotes = job.recipe.tokens.quotes == "joined"
+    wanted = ["alias_id", *["quoted_id"] * (job.recipe.tokens.quotes == "joined")]
+    there = kept_columns(job.recipe, job.inventory)
     links = SendLinks(
         *(at("links"), job.output, survivors_of(job, results)),
         job.work("dedup", results.fingerprints["dedup"], "drop"),
         *(posts, key_partitions(job)),
-        quotes and "quoted_id" in kept_columns(job.recipe, job.inventory),
+        tuple(name for name in wanted if name in there),
     )
     steps = [
         Step(links),

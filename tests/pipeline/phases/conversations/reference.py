@@ -16,6 +16,7 @@ class Post(NamedTuple):
     quoted: str | None = None
     lost: bool = False
     copy_of: str | None = None
+    alias: str | None = None
 
 
 def earliest(post: Post) -> tuple[float, str]:
@@ -48,8 +49,9 @@ def documents(posts: Sequence[Post], *, quotes: bool) -> list[list[str]]:
 
     Ids are unique. What `copy_of` names is a survivor, or nothing that was read.
     """
-    known, alone = {p.post_id: p for p in posts}, set()
     here = {p.post_id: p for p in posts if not p.lost}
+    aliases = {p.alias: p for p in reversed(posts) if p.alias and not p.lost}
+    known, alone = {p.post_id: p for p in posts} | aliases | here, set()
     parents: dict[str, str] = {}
     for post in here.values():
         found = known.get(post.parent or "")
@@ -64,8 +66,9 @@ def documents(posts: Sequence[Post], *, quotes: bool) -> list[list[str]]:
     root = {p: chain_of(p, parents)[-1] for p in here}
     trees: dict[str, str] = {}
     for post in sorted(here.values(), key=earliest, reverse=True) if quotes else ():
-        if post.quoted in here and post.quoted != post.post_id and post.quoted not in parents:
-            trees[post.quoted] = root[post.post_id]  # that of the first to quote it stays
+        quoted = known[post.quoted].post_id if post.quoted in known else None
+        if quoted in here and quoted != post.post_id and quoted not in parents:
+            trees[quoted] = root[post.post_id]  # that of the first to quote it stays
     trees = without_cycles({t: to for t, to in trees.items() if to != t}, here)
     groups: dict[tuple[bool, str], list[str]] = {}
     for post_id in here:

@@ -44,6 +44,7 @@ def graphs(draw: st.DrawFn) -> list[Post]:
             quoted=draw(links),
             lost=lost,
             copy_of=draw(links) if lost else None,
+            alias=draw(st.one_of(st.none(), st.none(), links)),
         )
         found.append(post)
     here = {p.post_id for p in found if not p.lost}
@@ -58,6 +59,8 @@ def posts_batch(posts: list[Post], *, quotes: bool) -> pa.RecordBatch:
         "created_at": pa.array([p.time for p in posts], pa.timestamp("us", tz="UTC")),
         "conversation_id": pa.array([p.conversation for p in posts], pa.string()),
     }
+    if any(p.alias for p in posts):
+        columns["alias_id"] = pa.array([p.alias for p in posts], pa.string())
     if quotes:
         columns["quoted_id"] = pa.array([p.quoted for p in posts], pa.string())
     return pa.RecordBatch.from_pydict(columns)
@@ -200,6 +203,18 @@ def test_what_was_found_is_counted() -> None:
     assert counts.late_parents == 1
     assert counts.subtrees_alone == 1
     assert counts.depths == {"1": 3, "2": 1}
+
+
+def test_posts_are_answered_by_another_id_of_theirs() -> None:
+    """An alias names a survivor where no survivor has the id itself, and before a lost post that has it."""
+    posts = [
+        Post("p0", 0, alias="7"),
+        Post("p1", 1, "7"),
+        Post("p2", 2, "p3"),
+        Post("p3", lost=True),
+    ]
+    posts += [Post("p4", 0, alias="p3"), Post("p5", 0, alias="p0"), Post("p6", 9, "p0")]
+    assert found_in(posts, quotes=False).documents == [["p0", "p1", "p6"], ["p4", "p2"], ["p5"]]
 
 
 def test_posts_that_share_an_id_are_not_joined_by_it() -> None:
