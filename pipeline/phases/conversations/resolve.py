@@ -87,6 +87,7 @@ def resolve(edges: pa.Table, ids: Ids) -> ResolvedLinks:
     """
     answers = _answers(edges)
     quotes, shared = (_of_kind(edges, k) for k in (EdgeKind.QUOTE, EdgeKind.SHARED_ID))
+    quotes = _first_quotes(quotes, ids)
     number_K, time_K = _linked([answers.found, quotes], [answers.gone, shared])
 
     def rank(on_C: Int64s) -> Int64s:
@@ -163,6 +164,18 @@ def _answers(edges: pa.Table) -> _Answers:
         to_E=leaders.to_E[at_E], to_time_E=leaders.to_time_E[at_E]
     )
     return _Answers(_joined(direct, replaced), _joined(gone, indirect.at(~has_E)), len(at_E))
+
+
+def _first_quotes(quotes: _Edges, ids: Ids) -> _Edges:
+    """Returns the first quote of each post; one that is quoted by two ids has an edge by each."""
+    quotes = quotes.at(np.argsort(quotes.post_E, kind="stable"))
+    again_E = quotes.post_E[1:] == quotes.post_E[:-1]
+    if not again_E.any():
+        return quotes
+    quoting_C, first_C, at_E = np.unique(quotes.to_E, return_index=True, return_inverse=True)
+    rank_E = _rank(quotes.to_time_E[first_C], ids(quoting_C))[at_E]
+    quotes = quotes.at(np.lexsort((rank_E, quotes.post_E)))
+    return quotes.at(np.append(True, ~again_E))
 
 
 def _joined(left: _Edges, right: _Edges) -> _Edges:

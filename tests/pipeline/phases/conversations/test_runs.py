@@ -2,6 +2,8 @@
 
 import json
 import random
+import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import sluice
 from sluice.pipeline import cli
+from sluice.pipeline.outputs.verify import verify
 from tests.pipeline.phases.conversations.reference import Post, documents
 from tests.pipeline.runs import Job, contract_bytes, reject_rows
 
@@ -167,3 +171,69 @@ def test_units_and_engines_do_not_show(
     assert contract_bytes(output, *shared) == contract_bytes(joined, *shared)
     units = len(list((output / "work").glob("clean-*/clean/unit-*.json")))
     assert units == (1 if "--engine" in more else 4)
+
+
+def test_nothing_is_joined_where_nothing_is_kept(job: Job, tmp_path: Path) -> None:
+    """Posts that a rule rejects, all of them, leave no document and no conversation."""
+    few = [
+        {"id": f"p{k}", "text": "x", "in_reply_to_id": f"p{k - 1}", "quotes": "p0"}
+        for k in range(3)
+    ]
+    output = run_on(job, write_posts(tmp_path, few), tmp_path / "out")
+    report = json.loads((output / "report" / "report.json").read_text())
+    assert report["documents"] == report["conversations"]["replies"] == 0
+    assert cli.main(["verify", str(output)]) == 0
+
+
+def test_the_report_tells_what_was_joined(
+    joined: Path, posts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """report.json counts what the rule joins; the terminal and the page say so."""
+    found = json.loads((joined / "report" / "report.json").read_text())["conversations"]
+    groups = [ids for ids in documents(told(posts, joined), quotes=True) if len(ids) > 1]
+    assert (found["documents"], found["posts"]) == (len(groups), sum(map(len, groups)))
+    joins = found["posts"] - found["documents"]
+    assert found["by_links"] + found["by_quotes"] + found["by_id"] == joins
+    assert found["by_links"] == sum(found["depths"].values())
+    known = {post["id"] for post in posts}
+    kept = [p for p in told(posts, joined) if not p.lost]
+    assert found["replies"] == sum(p.parent is not None for p in kept)
+    assert found["orphans"] == sum(p.parent is not None and p.parent not in known for p in kept)
+    for count in ("by_quotes", "by_id", "subtrees_alone", "replaced", "cycles", "late_parents"):
+        assert found[count] > 0, count
+    assert cli.main(["report", str(joined)]) == 0
+    assert f"conversations of {found['posts']:,} posts" in capsys.readouterr().out
+    assert "<h2>Conversations</h2>" in (joined / "report" / "report.html").read_text()
+
+
+def test_inspect_tells_the_document(joined: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`inspect` prints the number of a post's document, and the function has it."""
+    number, ids = max(documents_of(joined).items(), key=lambda item: len(item[1]))
+    assert [sluice.inspect(str(joined), i).placements[0].document for i in ids] == [number] * len(
+        ids
+    )
+    assert cli.main(["inspect", str(joined), ids[0]]) == 0
+    assert f"document {number}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda n: n + 1, "there are"),
+        (lambda n: n // 2, "holds no piece of"),
+        (lambda n: [k % 2 for k in range(len(n))], "do not follow each other"),
+    ],
+)
+def test_verify_sees_wrong_numbers(
+    joined: Path, tmp_path: Path, change: Callable[[Any], Any], said: str
+) -> None:
+    """A number that is no document's, a document without pieces, and one with pieces apart are problems."""
+    output = Path(shutil.copytree(joined, tmp_path / "out"))
+    path = min((output / "provenance").glob("*.parquet"))
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("document")
+    numbers = change(table["document"].to_numpy())
+    if said == "there are":
+        numbers[0] = 10**6
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(numbers)), path)
+    assert said in "\n".join(verify(str(output), say=lambda _: None))

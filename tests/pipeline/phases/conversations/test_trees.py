@@ -31,8 +31,8 @@ SEED = 5
 @st.composite
 def graphs(draw: st.DrawFn) -> list[Post]:
     """Posts that answer and quote each other, themselves, or what was never read, at any times."""
-    ids = draw(st.permutations(IDS[: draw(st.integers(1, len(IDS)))]))
-    links = st.one_of(st.none(), st.sampled_from(IDS))
+    ids = draw(st.permutations(IDS[: draw(st.sampled_from([1, 3, 6, 9, len(IDS)]))]))
+    links = st.sampled_from([None, "p99", *ids])
     found = []
     for post_id in ids:
         lost = draw(st.integers(0, 3)) == 0
@@ -41,7 +41,7 @@ def graphs(draw: st.DrawFn) -> list[Post]:
             time=draw(st.one_of(st.none(), st.integers(0, 3))),
             parent=draw(links),
             conversation=draw(st.one_of(st.none(), st.sampled_from(["c0", "c1", "p0"]))),
-            quoted=draw(links),
+            quoted=draw(st.one_of(links, st.sampled_from(["p0", "p1"]))),
             lost=lost,
             copy_of=draw(links) if lost else None,
             alias=draw(st.one_of(st.none(), st.none(), links)),
@@ -143,6 +143,20 @@ def chain(length: int, **about: object) -> list[Post]:
     cuts=1,
 )  # two posts that answer each other at one time: the lower id is the first
 @example(
+    posts=[Post(f"p{k}", k % 2, f"p{k ^ 1}") for k in range(6)],
+    quotes=False,
+    partitions=1,
+    seed=0,
+    cuts=1,
+)  # three circles
+@example(
+    posts=[Post("p0", 5, quoted="p3"), Post("p1", 4, quoted="p3"), Post("p3", 9)],
+    quotes=True,
+    partitions=1,
+    seed=0,
+    cuts=1,
+)  # the first to quote it is not the first in the input, and has the higher id
+@example(
     posts=[Post("p0", 0, quoted="p1"), Post("p1", 3, quoted="p0"), Post("p2", 1, "p1")],
     quotes=True,
     partitions=1,
@@ -188,6 +202,7 @@ def test_what_was_found_is_counted() -> None:
         Post("p16", 9, quoted="p20"),
         Post("p20", 1),
         Post("p18", 1, "p18"),
+        Post("p22", 1, "p0", lost=True),  # did not survive: it answers nothing
     ]
     found = found_in(posts, quotes=True)
     assert found.documents == [
