@@ -117,7 +117,7 @@ def warm_up(
     machines: Sequence[Machine],
 ) -> None:
     """Cleans a batch, so that no step is charged with what libraries do once."""
-    for read in read_unit(root, units[0], read_options(recipe, Inventory(root, ()))):
+    for read in read_unit(root, units[0], read_options(recipe, Inventory(root=root, files=()))):
         _filtered(read.posts, identify, machines, Steps())
         break
 
@@ -172,7 +172,7 @@ def _read(
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Yields batches of posts and how many rows, malformed ones included, each was read from."""
     for unit in units:
-        batches = read_unit(root, unit, read_options(recipe, Inventory(root, ())))
+        batches = read_unit(root, unit, read_options(recipe, Inventory(root=root, files=())))
         while True:
             with steps("read"):
                 found = next(batches, None)
