@@ -15,6 +15,7 @@ from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.schemas.arrays import Int32s
 from sluice.schemas.errors import OutputError, VerifyError
 from sluice.schemas.manifest import Manifest
+from sluice.schemas.notice import DELETIONS
 from sluice.schemas.reject import REJECT
 from sluice.schemas.report import PostReport, Report
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
@@ -87,6 +88,11 @@ class RunOutput:
     def rejects(self) -> ds.Dataset:
         """A row for each post that was not kept, and why (`sluice.schemas.reject`)."""
         return self._dataset(self._named("rejects/"), REJECT)
+
+    @cached_property
+    def deletions(self) -> ds.Dataset:
+        """Posts and authors that are to be used no more, for later days (`input.deletions`)."""
+        return self._dataset(self._named("deletions/"), DELETIONS)
 
     @cached_property
     def tokenizer(self) -> Any:

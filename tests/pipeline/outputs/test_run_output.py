@@ -35,6 +35,7 @@ def test_tables(job: Job, output: RunOutput) -> None:
     report = output.report
     assert output.counts == report.posts
     assert output.counts.read == 5000
+    assert output.deletions.count_rows() == 0
     assert output.shards.count_rows() == report.sequences.in_shards
     first = output.shards.head(1).to_pylist()[0]
     assert len(first["tokens"]) == output.manifest.format.sequence_length

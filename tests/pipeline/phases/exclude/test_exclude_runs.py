@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+import sluice
 from sluice.pipeline import cli
 from tests.pipeline.runs import Job, contract_bytes, reject_rows
 
@@ -123,7 +124,7 @@ def test_the_output_says_what_notices_did(
     assert report["exclude"] == told
     assert [phase["name"] for phase in report["phases"]][:3] == ["clean", "exclude", "dedup"]
     assert report["phases"][2]["posts"] == 80 - num_out
-    rows = pq.read_table(finished / "deletions").to_pylist()
+    rows = sluice.open_output(finished).deletions.to_table().to_pylist()
     assert {(row["platform"], row["id"], row["author_id"]) for row in rows} == {
         ("x", "999", None),
         ("x", None, "6"),
