@@ -63,7 +63,8 @@ def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringAr
     """
     if not len(facets.values):
         return texts
-    is_cut = pc.match_substring_regex(texts, r"\.\.\.|…").fill_null(False)
+    is_cut = pc.or_(pc.match_substring(texts, "..."), pc.match_substring(texts, "…"))
+    is_cut = is_cut.fill_null(False)
     is_cut_N = np.asarray(is_cut.to_numpy(zero_copy_only=False))
     rows_M = np.repeat(np.arange(len(facets)), np.diff(np.asarray(facets.offsets)))
     at_M = np.flatnonzero(is_cut_N[rows_M])
@@ -97,8 +98,9 @@ def uncut_texts(texts: pa.StringArray, originals: pa.StringArray) -> pa.StringAr
     if originals.null_count == len(originals):
         return texts
     is_cut = pc.and_(pc.match_substring(texts, "[…]"), originals.is_valid()).fill_null(False)
-    whole = html_texts(pc.if_else(is_cut, originals, pa.scalar(None, pa.string())))
-    return pc.if_else(is_cut, whole, texts)
+    if not pc.any(is_cut, min_count=0).as_py():
+        return texts
+    return pc.replace_with_mask(texts, is_cut, html_texts(originals.filter(is_cut)))
 
 
 def _places(numbers: pa.StringArray) -> Int64s:
