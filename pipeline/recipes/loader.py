@@ -105,8 +105,11 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
         )
     for i, model in enumerate(recipe.transformers):
         _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
-    has = {"transformers": bool(recipe.transformers), "history": recipe.dedup.history is not None}
-    idle = recipe.workers.without_effect(**has)
+    idle = recipe.workers.without_effect(
+        transformers=bool(recipe.transformers),
+        history=recipe.dedup.history is not None,
+        conversations=recipe.tokens.documents == "conversations",
+    )
     if idle is not None:
         raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")
     return recipe

@@ -435,11 +435,17 @@ class WorkersSection(RecipeSection, frozen=True):
             hints["accelerator"] = self.accelerator
         return hints
 
-    def without_effect(self, *, transformers: bool, history: bool) -> str | None:
+    def without_effect(
+        self, *, transformers: bool, history: bool, conversations: bool
+    ) -> str | None:
         """Returns a key that asks for something that no phase of the run can use, or None."""
         if not transformers and self.accelerator is not None:
             return "accelerator"
-        missing = {"classify": not transformers, "history": not history}
+        missing = {
+            "classify": not transformers,
+            "history": not history,
+            "conversations": not conversations,
+        }
         return next((f"min_ram.{p}" for p in self.min_ram if missing.get(p)), None)
 
 

@@ -23,7 +23,7 @@ from sluice.pipeline.phases.edges import exchanged_edge, read_edge, rows_of
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
-from sluice.schemas.arrays import Array, Bools, Int32s, Int64s, Uint32s
+from sluice.schemas.arrays import Array, Int32s, Int64s, Uint8s, Uint32s
 from sluice.schemas.counts import LinkedCounts, Table
 
 MEMBER: Final = pa.schema(
@@ -41,6 +41,9 @@ and flags. A root that names its document as a post without links does is not th
 ROOT_ALONE, ROOT_SHARES_ID, QUOTED = 1, 2, 4
 """Flags of MEMBER: the root answers a post that did not survive, the root has the id of a survivor before it,
 the post is the root of a tree that stands with what quotes it."""
+
+SLICE_ROWS = 1 << 19
+"""Members that are given to the exchange at a time, which copies them."""
 
 Ids = Callable[[Uint32s], pa.StringArray]
 """Returns the ids of posts by their dense numbers, which ascend."""
@@ -61,8 +64,9 @@ class Resolve:
         found = resolve(pa.Table.from_batches(batches, EDGE), self.posts.ids)
         shape = MEMBER, len(self.posts.units)
         with exchanged_edge(attempt, "members", *shape, compressed=True) as writer:
-            root_M = np.asarray(found.members.column("root"))
-            writer.write(found.members, self.posts.unit_of(root_M))
+            for start in range(0, found.members.num_rows, SLICE_ROWS):
+                rows = found.members.slice(start, SLICE_ROWS)
+                writer.write(rows, self.posts.unit_of(np.asarray(rows.column("root"))))
         return found.counts
 
 
@@ -85,33 +89,69 @@ def resolve(edges: pa.Table, ids: Ids) -> ResolvedLinks:
         edges: all of them.
         ids: looks up the ids of posts on cycles, for those that were written at the same time.
     """
-    answers = _answers(edges)
-    quotes, shared = (_of_kind(edges, k) for k in (EdgeKind.QUOTE, EdgeKind.SHARED_ID))
-    quotes = _first_quotes(quotes, ids)
-    number_K, time_K = _linked([answers.found, quotes], [answers.gone, shared])
+    graph = _graph(edges, ids)
 
     def rank(on_C: Int64s) -> Int64s:
-        return _rank(time_K[on_C], ids(number_K[on_C]))
+        return _rank(graph.time_K[on_C], ids(graph.number_K[on_C]))
 
-    grown, cycles = _grown(answers.found, number_K, time_K, rank)
-    quoting_K = np.full(len(number_K), -1, np.int64)
-    quoting_K[np.searchsorted(number_K, quotes.post_E)] = np.searchsorted(number_K, quotes.to_E)
-    joined = join_quoted(grown.root_K, quoting_K, rank)
-    is_alone_K = _flagged(number_K, answers.gone.post_E)
-    flags_K = is_alone_K[joined.root_K] * np.uint8(ROOT_ALONE)
-    flags_K |= _flagged(number_K, shared.post_E)[joined.root_K] * np.uint8(ROOT_SHARES_ID)
+    parent_K, cycles = without_cycles(graph.parent_K, rank)
+    grown = trees(parent_K, graph.time_K)
+    joined = join_quoted(grown.root_K, graph.quoted_Q, graph.quoting_Q, rank)
+    flags_K = graph.flags_K[joined.root_K]
     flags_K |= ((joined.root_K != grown.root_K) & (grown.depth_K == 0)) * np.uint8(QUOTED)
     counts = LinkedCounts(
-        linked=len(number_K),
+        linked=len(graph.number_K),
         answers=int((grown.depth_K > 0).sum()),
-        replaced=answers.replaced,
+        replaced=graph.replaced,
         quoted=joined.quoted,
-        cycles=cycles + joined.cycles,
-        late_parents=int((grown.time_K > time_K).sum()),
-        subtrees_alone=int(is_alone_K.sum()),
+        cycles=graph.self_answers + cycles + joined.cycles,
+        late_parents=int((grown.time_K > graph.time_K).sum()),
+        subtrees_alone=int(((graph.flags_K & ROOT_ALONE) != 0).sum()),
         depths=depth_bins(grown.depth_K),
     )
-    return ResolvedLinks(_members(number_K, joined.root_K, grown, flags_K), counts)
+    return ResolvedLinks(_members(graph.number_K, joined.root_K, grown, flags_K), counts)
+
+
+class _Graph(NamedTuple):
+    """The linked posts, and what each leads to; posts are places in `number_K`.
+
+    Attributes:
+        number_K: (K,) uint32 dense numbers, ascending.
+        time_K: (K,) int64.
+        parent_K: (K,) uint32, the post that each answers, or itself.
+        flags_K: (K,) uint8, of MEMBER, as if the post were the root of a document.
+        quoted_Q, quoting_Q: (Q,) int64, quoted posts and the first post that quotes each.
+        replaced: posts that answer the leader of the post that they answered.
+        self_answers: posts that answer themselves, and so none.
+    """
+
+    number_K: Uint32s
+    time_K: Int64s
+    parent_K: Uint32s
+    flags_K: Uint8s
+    quoted_Q: Int64s
+    quoting_Q: Int64s
+    replaced: int
+    self_answers: int
+
+
+def _graph(edges: pa.Table, ids: Ids) -> _Graph:
+    """Returns what edges say; they themselves are not held after that."""
+    answers = _answers(edges)
+    quotes = _first_quotes(_of_kind(edges, EdgeKind.QUOTE), ids)
+    shared = _of_kind(edges, EdgeKind.SHARED_ID)
+    number_K, time_K = _linked([answers.found, quotes], [answers.gone, shared])
+    parent_K = np.arange(len(number_K), dtype=np.uint32)
+    found = answers.found
+    parent_K[np.searchsorted(number_K, found.post_E)] = np.searchsorted(number_K, found.to_E)
+    flags_K = np.zeros(len(number_K), np.uint8)
+    flags_K[np.searchsorted(number_K, answers.gone.post_E)] |= np.uint8(ROOT_ALONE)
+    flags_K[np.searchsorted(number_K, shared.post_E)] |= np.uint8(ROOT_SHARES_ID)
+    return _Graph(
+        *(number_K, time_K, parent_K, flags_K),
+        *(np.searchsorted(number_K, posts) for posts in (quotes.post_E, quotes.to_E)),
+        *(answers.replaced, int((found.post_E == found.to_E).sum())),
+    )
 
 
 class _Edges(NamedTuple):
@@ -129,8 +169,8 @@ class _Edges(NamedTuple):
 
 
 def _of_kind(edges: pa.Table, kind: int) -> _Edges:
-    rows = edges.filter(pc.equal(edges["kind"], kind))
-    columns: list[Any] = [rows[name].to_numpy() for name in EDGE.names[1:]]
+    chosen = pc.equal(edges["kind"], kind)
+    columns: list[Any] = [edges[name].filter(chosen).to_numpy() for name in EDGE.names[1:]]
     return _Edges(*columns)
 
 
@@ -179,6 +219,8 @@ def _first_quotes(quotes: _Edges, ids: Ids) -> _Edges:
 
 
 def _joined(left: _Edges, right: _Edges) -> _Edges:
+    if not len(right.post_E):
+        return left
     columns: list[Any] = [np.concatenate([left[k], right[k]]) for k in range(len(left))]
     return _Edges(*columns)
 
@@ -200,28 +242,11 @@ def _linked(both: list[_Edges], firsts: list[_Edges]) -> tuple[Uint32s, Int64s]:
     return number_K, time_K
 
 
-def _grown(
-    found: _Edges, number_K: Uint32s, time_K: Int64s, rank: Callable[[Int64s], Int64s]
-) -> tuple[Trees, int]:
-    """Returns the trees of answers, and how many cycles were cut, those of one post included."""
-    parent_K = np.arange(len(number_K), dtype=np.uint32)
-    parent_K[np.searchsorted(number_K, found.post_E)] = np.searchsorted(number_K, found.to_E)
-    parent_K, cycles = without_cycles(parent_K, rank)
-    return trees(parent_K, time_K), cycles + int((found.post_E == found.to_E).sum())
-
-
 def _members(number_K: Uint32s, root_K: Array, grown: Trees, flags_K: Array) -> pa.RecordBatch:
     """Returns MEMBER rows of the posts that do not name their document themselves, as others do."""
     at_M = np.flatnonzero((root_K != np.arange(len(root_K))) | (flags_K != 0))
     of_post = number_K[at_M], grown.time_K[at_M], grown.depth_K[at_M], flags_K[at_M]
     return rows_of(MEMBER, number_K[root_K[at_M]], *of_post)
-
-
-def _flagged(number_K: Uint32s, post_E: Uint32s) -> Bools:
-    """Returns (K,) bool, which of the numbers, which ascend, are among the posts."""
-    flags_K = np.zeros(len(number_K), np.bool_)
-    flags_K[np.searchsorted(number_K, post_E)] = True
-    return flags_K
 
 
 def _rank(time_C: Int64s, post_id: pa.StringArray) -> Int64s:

@@ -3,7 +3,7 @@
 Posts are numbered from 0; `parent_K[k] == k` says that post k answers none. Chains are followed by doubling:
 a round takes each post twice as far, so that a chain of a million posts takes 20.
 
-Shape suffixes: K posts, C posts on cycles.
+Shape suffixes: K posts, C posts on cycles, Q quoted posts.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def trees(parent_K: Array, time_K: Int64s) -> Trees:
         time_K: (K,) int64, when each was written.
     """
     up_K = parent_K
-    depth_K = (up_K != np.arange(len(up_K))).astype(np.int32)
+    depth_K = (up_K != np.arange(len(up_K), dtype=up_K.dtype)).astype(np.int32)
     while not np.array_equal(twice_K := up_K[up_K], up_K):
         time_K = np.maximum(time_K, time_K[up_K])
         depth_K = depth_K + depth_K[up_K]
@@ -107,23 +107,24 @@ class QuotedTrees(NamedTuple):
     cycles: int
 
 
-def join_quoted(root_K: Array, quoting_K: Int64s, rank: Rank) -> QuotedTrees:
+def join_quoted(root_K: Array, quoted_Q: Int64s, quoting_Q: Int64s, rank: Rank) -> QuotedTrees:
     """Returns documents of trees: the tree of a quoted root stands with the tree of the post that quotes it.
 
-    >>> joined = join_quoted(np.array([0, 0, 2]), np.array([-1, -1, 1]), rank=lambda posts: posts)
+    >>> quoted, quoting = np.array([2]), np.array([1])
+    >>> joined = join_quoted(np.array([0, 0, 2]), quoted, quoting, rank=lambda posts: posts)
     >>> joined.root_K.tolist(), joined.quoted
     ([0, 0, 0], 1)
 
     Args:
         root_K: (K,) the root of each post.
-        quoting_K: (K,) int64, the post that quotes each, or -1; only that of a root matters, and none in
-            its own tree.
+        quoted_Q: (Q,) int64, posts that are quoted, all different; of them roots matter.
+        quoting_Q: (Q,) int64, the post that quotes each; one of its own tree does not matter.
         rank: as `without_cycles` takes it.
     """
     self_K = np.arange(len(root_K), dtype=root_K.dtype)
-    is_quoted_K = (root_K == self_K) & (quoting_K >= 0)
+    is_root_Q = root_K[quoted_Q] == quoted_Q
     to_K = self_K.copy()
-    to_K[is_quoted_K] = root_K[quoting_K[is_quoted_K]]
+    to_K[quoted_Q[is_root_Q]] = root_K[quoting_Q[is_root_Q]]
     to_K, cycles = without_cycles(to_K, rank)
     quoted = int((to_K != self_K).sum())
     while not np.array_equal(twice_K := to_K[to_K], to_K):

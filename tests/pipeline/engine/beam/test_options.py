@@ -143,6 +143,10 @@ def test_every_phase_may_have_hints() -> None:
     [
         ({"accelerator": "type:nvidia-l4"}, "$.workers.accelerator: the recipe has no phase"),
         ({"min_ram": {"classify": "16GB"}}, "$.workers.min_ram.classify: the recipe has no phase"),
+        (
+            {"min_ram": {"conversations": "16GB"}},
+            "$.workers.min_ram.conversations: the recipe has no phase",
+        ),
         ({"min_ram": {"history": "16GB"}}, "$.workers.min_ram.history: the recipe has no phase"),
         ({"min_ram": {"dedupe": "16GB"}}, "min_ram.dedupe: no such phase; did you mean 'dedup'"),
         ({"min_ram": {"dedup": "16"}}, "min_ram.dedup: must be a size with a unit"),

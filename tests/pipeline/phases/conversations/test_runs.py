@@ -237,3 +237,24 @@ def test_verify_sees_wrong_numbers(
         numbers[0] = 10**6
     pq.write_table(table.set_column(at, table.schema.field(at), pa.array(numbers)), path)
     assert said in "\n".join(verify(str(output), say=lambda _: None))
+
+
+def test_a_run_that_ended_in_the_phase_is_resumed(
+    job: Job, joined: Path, posts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Every second unit of the phase is done again, and the bytes are those of an undisturbed run."""
+    path = write_posts(tmp_path, posts)
+    output = Path(shutil.copytree(joined, tmp_path / "out"))
+    (phase,) = (output / "work").glob("conversations-*")
+    (phase / "phase.json").unlink()
+    done = sorted(phase.glob("*/*.json"))
+    for manifest in done[::2]:
+        manifest.unlink()
+    (tokens,) = (output / "work").glob("tokens-*")
+    for folder in (tokens, *(output / name for name in ("tokens", "provenance", "leftover"))):
+        shutil.rmtree(folder)
+    for name in ("COMPLETED", "manifest.json"):
+        (output / name).unlink()
+    run_on(job, path, output, "--set", "tokens.quotes=joined")
+    assert sorted(phase.glob("*/*.json")) == done
+    assert contract_bytes(output, *CONTRACT) == contract_bytes(joined, *CONTRACT)

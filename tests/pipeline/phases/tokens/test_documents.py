@@ -339,4 +339,11 @@ def test_conversations_are_not_truncated() -> None:
         decode(tree, where="x.toml")
 
 
+def test_quotes_are_joined_in_conversations_alone() -> None:
+    """Where each post is a document, no quote can be joined: the recipe is refused, and says why."""
+    tree = {"name": "x", "tokens": {"quotes": "joined"}}
+    with pytest.raises(RecipeError, match=r"\$\.tokens.*needs documents = \"conversations\""):
+        decode(tree, where="x.toml")
+
+
 # --- through the command line ----------------------------------------------------------------
