@@ -149,8 +149,10 @@ def _graph(edges: pa.Table, ids: Ids) -> _Graph:
     flags_K[np.searchsorted(number_K, shared.post_E)] |= np.uint8(ROOT_SHARES_ID)
     return _Graph(
         *(number_K, time_K, parent_K, flags_K),
-        *(np.searchsorted(number_K, posts) for posts in (quotes.post_E, quotes.to_E)),
-        *(answers.replaced, int((found.post_E == found.to_E).sum())),
+        quoted_Q=np.searchsorted(number_K, quotes.post_E),
+        quoting_Q=np.searchsorted(number_K, quotes.to_E),
+        replaced=answers.replaced,
+        self_answers=int((found.post_E == found.to_E).sum()),
     )
 
 
