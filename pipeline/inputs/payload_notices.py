@@ -13,11 +13,10 @@ from sluice.schemas.notice import NOTICES, no_notices
 from sluice.schemas.payloads.columns import coalesce
 from sluice.schemas.payloads.format import (
     ACT,
-    DELETE_AUTHOR,
     NOTICE_AUTHOR,
     NOTICE_ID,
     NOTICE_TIME,
-    RESTORE_AUTHOR,
+    OF_AUTHORS,
     Columns,
     PayloadFormat,
 )
@@ -25,7 +24,6 @@ from sluice.schemas.payloads.times import read_times
 
 Spans = tuple[bytes, Int64s, Int64s]
 """A block, and the first byte and the end of each of N records in it."""
-_OF_AUTHORS = pa.array([DELETE_AUTHOR, RESTORE_AUTHOR])
 
 
 def notice_kinds(format: PayloadFormat, spans: Spans) -> Int64s:
@@ -71,7 +69,7 @@ def acting_notices(
     parts = _parts(format, columns, spans, row_M)
     times, _ = read_times(parts[NOTICE_TIME])
     platforms = pa.repeat(pa.scalar(format.platform), len(row_M))
-    is_of_author = pc.is_in(acts, value_set=_OF_AUTHORS)
+    is_of_author = pc.is_in(acts, value_set=pa.array(OF_AUTHORS))
     ids = pc.if_else(is_of_author, pa.scalar(None, pa.string()), parts[NOTICE_ID])
     about = [ids, parts[NOTICE_AUTHOR], times, pa.array(source_row_N[row_M])]
     rows = pa.RecordBatch.from_arrays([platforms, kinds, acts, *about], schema=NOTICES)

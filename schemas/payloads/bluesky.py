@@ -19,6 +19,7 @@ from sluice.schemas.arrays import Bools, Int64s
 from sluice.schemas.payloads.consent import any_of, any_there, consent_of
 from sluice.schemas.payloads.format import (
     ACT,
+    ALLOW_AUTHOR,
     DELETE,
     DELETE_AUTHOR,
     EMPTY,
@@ -27,6 +28,7 @@ from sluice.schemas.payloads.format import (
     NOTICE_ID,
     NOTICE_TIME,
     RECORD,
+    REFUSE_AUTHOR,
     RESTORE_AUTHOR,
     Columns,
     Derived,
@@ -40,6 +42,8 @@ from sluice.schemas.payloads.shortened_links import whole_links
 from sluice.schemas.payloads.x_v1 import media_of
 
 _POST: Final = "app.bsky.feed.post"
+_OF_SERVERS: Final = ("desynchronized", "throttled")
+"""What an account's status says of its server, and not of the account."""
 _DECLARATIONS: Final = (
     "community.lexicon.preference.ai",
     "org.user-intents.declaration",
@@ -168,28 +172,46 @@ def training_kinds(columns: Columns) -> pa.StringArray:
     Source: lexicon community.lexicon.preference.ai (`preferences.training`); bluesky-social/proposals, 0008
     user intents, "Schema" (`syntheticContentGeneration`).
     """
-    is_no = pc.equal(columns["training"], "false")
-    if not pc.any(is_no, min_count=0).as_py():
-        return pa.nulls(len(is_no), pa.string())
+    is_no = _says(columns, "false")
     is_declared = pc.is_in(columns["collection"], pa.array(_DECLARATIONS))
+    is_meant = pc.and_(is_no, is_declared)
+    return pc.if_else(is_meant, "no_training", pa.scalar(None, pa.string()))
+
+
+def _says(columns: Columns, value: str) -> pa.BooleanArray:
+    """Returns which records say this of training on posts, to all readers."""
+    is_value = pc.equal(columns["training"], value).fill_null(False)
+    if not pc.any(is_value, min_count=0).as_py():
+        return is_value
     of_all = columns["scope_entity"].is_null()
     of_posts = pc.equal(columns["scope_collection"], _POST).fill_null(True)
-    is_meant = pc.and_(pc.and_(is_no.fill_null(False), is_declared), pc.and_(of_all, of_posts))
-    return pc.if_else(is_meant, "no_training", pa.scalar(None, pa.string()))
+    return pc.and_(is_value, pc.and_(of_all, of_posts))
 
 
 def acts_of(columns: Columns, kinds: pa.StringArray) -> pa.StringArray:
     """Returns what each event does that is a notice; null for those that are counted alone.
 
     An account that is not active any more (deleted, deactivated, suspended, taken down) takes its posts with
-    it; one that is active again has them back.
+    it; one that is active again has them back. An account whose server is slow or behind is as it was. What
+    an author says of training counts until they say another thing, or delete it.
+
+    Source: lexicon com.atproto.sync.subscribeRepos, "account".
     """
     null = pa.scalar(None, pa.string())
-    is_gone = pc.equal(columns["active"], "false")
+    is_as_it_was = pc.is_in(columns["status"], pa.array(_OF_SERVERS))
+    is_gone = pc.and_(pc.equal(columns["active"], "false"), pc.invert(is_as_it_was))
     is_back = pc.equal(columns["active"], "true")
     of_accounts = pc.if_else(is_gone, DELETE_AUTHOR, pc.if_else(is_back, RESTORE_AUTHOR, null))
     is_account, is_delete = pc.equal(kinds, "account"), pc.equal(kinds, "delete")
-    return pc.if_else(is_account, of_accounts, pc.if_else(is_delete, DELETE, null))
+    acts = pc.if_else(is_account, of_accounts, pc.if_else(is_delete, DELETE, null))
+    is_declared = pc.is_in(columns["collection"], pa.array(_DECLARATIONS))
+    if not pc.any(is_declared, min_count=0).as_py():
+        return acts
+    is_refusal = pc.equal(kinds, "no_training").fill_null(False)
+    is_allowed = pc.or_(_says(columns, "true"), pc.equal(columns["operation"], "delete"))
+    of_training = pc.if_else(is_allowed.fill_null(False), ALLOW_AUTHOR, null)
+    of_training = pc.if_else(is_refusal, REFUSE_AUTHOR, of_training)
+    return pc.if_else(is_declared, of_training, acts)
 
 
 def _nothings(columns: Columns, ids: pa.StringArray) -> pa.BooleanArray:
@@ -335,6 +357,7 @@ BLUESKY: Final = PayloadFormat(
         "rkey": ("commit.rkey",),
         "operation": ("commit.operation",),
         "active": ("account.active",),
+        "status": ("account.status",),
         "training": (
             "commit.record.preferences.training.allow",
             "commit.record.syntheticContentGeneration.allow",

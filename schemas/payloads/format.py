@@ -30,8 +30,12 @@ DELETE: Final = "delete"
 RESTORE: Final = "restore"
 DELETE_AUTHOR: Final = "delete_author"
 RESTORE_AUTHOR: Final = "restore_author"
-ACTS: Final = (DELETE, RESTORE, DELETE_AUTHOR, RESTORE_AUTHOR)
-"""What notices do: a post, or all posts of an author, may be used no more, or may be used again."""
+REFUSE_AUTHOR: Final = "refuse_author"
+ALLOW_AUTHOR: Final = "allow_author"
+OF_AUTHORS: Final = (DELETE_AUTHOR, RESTORE_AUTHOR, REFUSE_AUTHOR, ALLOW_AUTHOR)
+"""What notices of authors do: all of their posts are gone, or back; they refuse training, or allow it."""
+ACTS: Final = (DELETE, RESTORE, *OF_AUTHORS)
+"""What notices do: besides, a post is gone, or may be used again."""
 
 EMPTY = "empty"
 """The kind of notice that a record is in which no post stands, such as the last page of a search."""

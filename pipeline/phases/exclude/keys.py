@@ -25,13 +25,17 @@ GONE: Final = 4
 BACK: Final = 5
 """Notices of this run: what is named is gone, or may be used again."""
 GONE_EARLIER: Final = 6
-"""A notice of an earlier day. Notices have the highest roles."""
+"""A notice of an earlier day."""
+REFUSED: Final = 7
+ALLOWED: Final = 8
+"""Notices of this run: the author refuses training, or allows it."""
 
 DELETED: Final = 0
 SUPERSEDED: Final = 1
-TOO_MANY: Final = 2
-REASONS: Final = ("deleted", "superseded", "too_many_of_author")
-STAGES: Final = ("deleted", "superseded", "author_day_cap")
+NO_CONSENT: Final = 2
+TOO_MANY: Final = 3
+REASONS: Final = ("deleted", "superseded", "no_consent", "too_many_of_author")
+STAGES: Final = ("deleted", "superseded", "no_consent", "author_day_cap")
 """Why a post is out: reasons and stages of reject rows, by code; of several the lowest counts."""
 
 NEVER: Final = int(np.iinfo(np.int64).min)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from sluice.pipeline.phases.edges import exchanged_edge, rows_of, written_edge
 from sluice.pipeline.phases.exclude.keys import (
+    ALLOWED,
     AUTHORED,
     BACK,
     DELETED,
@@ -23,8 +24,10 @@ from sluice.pipeline.phases.exclude.keys import (
     GONE_EARLIER,
     NAMED,
     NEVER,
+    NO_CONSENT,
     NO_PLACE,
     POST,
+    REFUSED,
     REPOST,
     SENT,
     SUPERSEDED,
@@ -37,6 +40,8 @@ from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import MatchCounts
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.notice import DELETIONS
+
+_OWN_NOTICES = (GONE, BACK, REFUSED, ALLOWED)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Match:
         )
         with written_edge(attempt, "deletions", DELETIONS) as file:
             file.write_batch(rows_of(DELETIONS, *later.columns[:3], _timestamps(later.column(3))))
-        is_own = (table["role"] == GONE) | (table["role"] == BACK)
+        is_own = np.isin(table["role"], _OWN_NOTICES)
         return MatchCounts(
             notices=int(is_own.sum()),
             earlier=int((table["role"] == GONE_EARLIER).sum()),
@@ -77,14 +82,14 @@ class Match:
 
     def _write_found(self, table: dict[str, Array], found: "Decided", attempt: Attempt) -> None:
         with exchanged_edge(attempt, "found", FOUND, self.num_units) as writer:
-            for reason, row_P in ((DELETED, found.deleted_P), (SUPERSEDED, found.superseded_P)):
+            for reason, row_P in found.by_reason.items():
                 reason_P = np.full(len(row_P), reason, np.uint8)
                 place_P = np.full(len(row_P), NO_PLACE, np.uint32)
                 rows = rows_of(FOUND, table["row"][row_P], reason_P, place_P)
                 writer.write(rows, table["unit"][row_P])
 
     def _write_authors(self, table: dict[str, Array], found: "Decided", attempt: Attempt) -> None:
-        out_P = np.union1d(found.deleted_P, found.superseded_P)
+        out_P = np.unique(np.concatenate(list(found.by_reason.values())))
         out_P = out_P[table["author"][out_P] != 0]
         with exchanged_edge(attempt, "authors", AUTHORED, self.num_authors) as writer:
             author_P, unit_P, row_P = (table[n][out_P] for n in ("author", "unit", "row"))
@@ -98,14 +103,12 @@ class Decided(NamedTuple):
     """What is out of N rows.
 
     Attributes:
-        deleted_P: places of posts, ascending.
-        superseded_P: places of posts that are not deleted, ascending.
+        by_reason: code of a reason -> places of posts, ascending; a post is under one of them.
         is_met_N: (N,) bool, notices that a post answers to.
         is_last_N: (N,) bool, the notices that count, one for each id and platform.
     """
 
-    deleted_P: Int64s
-    superseded_P: Int64s
+    by_reason: dict[int, Int64s]
     is_met_N: Bools
     is_last_N: Bools
 
@@ -116,18 +119,29 @@ def decide(table: dict[str, Array]) -> Decided:
     group_N = _numbered(table["key"], table["check"])
     is_own_N = (role_N == POST) | (role_N == NAMED)
     post_P = np.flatnonzero(is_own_N | (role_N == REPOST))
-    note_M = np.flatnonzero(role_N >= GONE)
     is_met_N, is_last_N = np.zeros(len(role_N), np.bool_), np.zeros(len(role_N), np.bool_)
-    deleted_P = np.empty(0, np.int64)
-    if len(note_M):
-        notes = _Notes(table, group_N, note_M)
-        deleted_P = post_P[notes.take_out(group_N[post_P], table["platform"][post_P])]
-        # What a repost repeats may be in another day's output: the notice is still wanted there.
-        own_P = np.flatnonzero(is_own_N)
-        is_met_N[note_M] = notes.met(group_N[own_P], table["platform"][own_P])
-        is_last_N[note_M] = notes.is_last_M
-    superseded_P = np.setdiff1d(_superseded(table, group_N), deleted_P)
-    return Decided(deleted_P, superseded_P, is_met_N, is_last_N)
+    by_reason = {DELETED: np.empty(0, np.int64), NO_CONSENT: np.empty(0, np.int64)}
+    for reason, roles in ((DELETED, (GONE, BACK, GONE_EARLIER)), (NO_CONSENT, (REFUSED, ALLOWED))):
+        note_M = np.flatnonzero(np.isin(role_N, roles))
+        if len(note_M):
+            notes = _Notes(table, group_N, note_M)
+            out_P = notes.take_out(group_N[post_P], table["platform"][post_P])
+            by_reason[reason] = post_P[out_P]
+            # What a repost repeats may be in another day's output: the notice is still wanted there.
+            own_P = np.flatnonzero(is_own_N)
+            is_met_N[note_M] = notes.met(group_N[own_P], table["platform"][own_P])
+            is_last_N[note_M] = notes.is_last_M
+    by_reason[SUPERSEDED] = _superseded(table, group_N)
+    return Decided(_first_reasons(by_reason), is_met_N, is_last_N)
+
+
+def _first_reasons(by_reason: dict[int, Int64s]) -> dict[int, Int64s]:
+    """Returns each post under the least of its reasons."""
+    taken, first = np.empty(0, np.int64), {}
+    for reason in sorted(by_reason):
+        first[reason] = np.setdiff1d(by_reason[reason], taken)
+        taken = np.union1d(taken, by_reason[reason])
+    return first
 
 
 class _Notes:
@@ -136,7 +150,7 @@ class _Notes:
     def __init__(self, table: dict[str, Array], group_N: Int64s, note_M: Int64s):
         self._group_M = group_N[note_M]
         self._platform_M = table["platform"][note_M].astype(np.int64)
-        is_gone_M = table["role"][note_M] != BACK
+        is_gone_M = ~np.isin(table["role"][note_M], (BACK, ALLOWED))
         # The last bit says what the notice does: among those of one time a deletion is the largest.
         time_M = np.maximum(table["time"][note_M], NEVER // 4)
         self._state_M = time_M * 2 + is_gone_M

@@ -8,6 +8,7 @@ payload and no deletions of earlier days, and has no cap for authors, does witho
 import math
 from typing import Any
 
+from sluice.filters.rules.no_consent import NoConsent
 from sluice.pipeline.phases.exclude.cap import CapAuthors
 from sluice.pipeline.phases.exclude.deletions import WriteDeletions
 from sluice.pipeline.phases.exclude.drop import DropExcluded
@@ -21,7 +22,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.exchange import Exchange
 from sluice.pipeline.units.manifest import Unit, done_units, numbered_unit
 from sluice.schemas.counts import CleanCounts
-from sluice.schemas.payloads.format import DELETE_AUTHOR, RESTORE_AUTHOR
+from sluice.schemas.payloads.format import OF_AUTHORS
 from sluice.schemas.payloads.known_formats import ROWS
 
 EXCLUDE_VERSION = 1
@@ -32,7 +33,7 @@ POSTS_IN_PARTITION = 500_000
 def part(job: Job) -> list[Any]:
     """Returns what the phase depends on, beside what clean depends on."""
     earlier = [file.identity for file in job.deletions.files] if job.deletions else []
-    return [EXCLUDE_VERSION, earlier, job.recipe.authors.max_posts_per_day]
+    return [EXCLUDE_VERSION, earlier, job.recipe.authors.max_posts_per_day, _refusals(job)]
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
@@ -54,6 +55,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         payloads=frozenset(i for i, u in enumerate(job.input_units) if u.payload != ROWS),
         ids=_meet_by_ids(job, counts),
         authors=_meet_by_authors(job, counts),
+        refusals=_refusals(job),
         max_per_day=cap,
         num_partitions=partitions,
         num_authors=num_authors,
@@ -90,4 +92,10 @@ def _meet_by_ids(job: Job, counts: CleanCounts) -> bool:
 def _meet_by_authors(job: Job, counts: CleanCounts) -> bool:
     """Returns whether any post may meet a notice by its author."""
     told = counts.acting or {}
-    return job.deletions is not None or bool({DELETE_AUTHOR, RESTORE_AUTHOR} & told.keys())
+    return job.deletions is not None or bool(told.keys() & set(OF_AUTHORS))
+
+
+def _refusals(job: Job) -> bool:
+    """Returns whether the recipe heeds what authors say of training: its filter `no_consent` does."""
+    rules = [spec for spec in job.recipe.filters if isinstance(spec, NoConsent)]
+    return any("no_training" in rule.signals and not rule.max_refusals for rule in rules)

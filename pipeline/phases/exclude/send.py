@@ -18,6 +18,7 @@ from sluice.pipeline.phases.edges import (
     rows_of,
 )
 from sluice.pipeline.phases.exclude.keys import (
+    ALLOWED,
     AUTHORED,
     BACK,
     GONE,
@@ -25,6 +26,7 @@ from sluice.pipeline.phases.exclude.keys import (
     NAMED,
     NEVER,
     POST,
+    REFUSED,
     REPOST,
     SENT,
     VERSION,
@@ -42,9 +44,23 @@ from sluice.schemas.counts import SendCounts
 from sluice.schemas.errors import InputError
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.notice import DELETIONS
-from sluice.schemas.payloads.format import DELETE, DELETE_AUTHOR, RESTORE, RESTORE_AUTHOR
+from sluice.schemas.payloads.format import (
+    ALLOW_AUTHOR,
+    DELETE,
+    DELETE_AUTHOR,
+    REFUSE_AUTHOR,
+    RESTORE,
+    RESTORE_AUTHOR,
+)
 
-_ROLES = {DELETE: GONE, DELETE_AUTHOR: GONE, RESTORE: BACK, RESTORE_AUTHOR: BACK}
+_ROLES = {
+    DELETE: GONE,
+    DELETE_AUTHOR: GONE,
+    RESTORE: BACK,
+    RESTORE_AUTHOR: BACK,
+    REFUSE_AUTHOR: REFUSED,
+    ALLOW_AUTHOR: ALLOWED,
+}
 _BATCH_ROWS = 1 << 16
 _WANTED = (
     *("post_id", "alias_id", "reposted_id", "platform", "author_id"),
@@ -66,6 +82,7 @@ class SendIds:
         payloads: numbers of the clean units that are of payloads.
         ids: whether any notice or version may meet a post by its id.
         authors: whether any notice may meet a post by its author.
+        refusals: whether what authors say of training counts.
         max_per_day: of an author's posts of a day; None for no cap.
         num_partitions: of ids.
         num_authors: partitions of authors.
@@ -77,6 +94,7 @@ class SendIds:
     payloads: frozenset[int]
     ids: bool
     authors: bool
+    refusals: bool
     max_per_day: int | None
     num_partitions: int
     num_authors: int
@@ -108,7 +126,7 @@ class SendIds:
                 row_N = np.zeros(versions.num_rows, np.int64)
                 yield from self._of_posts(versions, row_N, role=VERSION, unit=unit.index)
             for notices in read_edge(done, "notices"):
-                yield _of_notices(notices)
+                yield _of_notices(notices if self.refusals else _without_refusals(notices))
 
     def _posts(self, done: Done) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
         """Yields posts with the columns that matter here, and their places in the `kept` file."""
@@ -225,6 +243,11 @@ def capped_authors(posts: pa.RecordBatch) -> tuple[Array, Array]:
     if "platform" in posts.schema.names:
         high_N = high_N ^ platform_keys(posts.column("platform")).astype(np.uint64)
     return np.where(none_N, _NONE, high_N | np.uint64(1)), np.where(none_N, _NONE, low_N)
+
+
+def _without_refusals(notices: pa.RecordBatch) -> pa.RecordBatch:
+    of_training = pc.is_in(notices.column("act"), pa.array([REFUSE_AUTHOR, ALLOW_AUTHOR]))
+    return notices.filter(pc.invert(of_training))
 
 
 def _of_notices(notices: pa.RecordBatch) -> pa.RecordBatch:

@@ -37,6 +37,16 @@ def commit(operation: str, collection: str = "app.bsky.feed.post") -> Json:
     return {**EVENT, "kind": "commit", "commit": named}
 
 
+AI = "community.lexicon.preference.ai"
+
+
+def declared(preferences: Json, **more: Json) -> Json:
+    """Returns an event in which an author says what their posts may be used for."""
+    event = commit("update", AI)
+    record = {"preferences": preferences, **more}
+    return {**event, "commit": {**event["commit"], "record": record}}
+
+
 CASES: dict[str, tuple[Json, Json, tuple[str, str, str | None, str | None]]] = {
     "x_v1 delete": (
         TWEET,
@@ -74,6 +84,21 @@ CASES: dict[str, tuple[Json, Json, tuple[str, str, str | None, str | None]]] = {
         {**VIEW, "record": {"text": "a post"}},
         {**EVENT, "kind": "account", "account": {"active": False, "status": "deactivated"}},
         ("account", "delete_author", None, "did:a"),
+    ),
+    "bluesky training": (
+        {**VIEW, "record": {"text": "a post"}},
+        declared({"training": {"allow": False}}),
+        ("no_training", "refuse_author", None, "did:a"),
+    ),
+    "bluesky training again": (
+        {**VIEW, "record": {"text": "a post"}},
+        declared({"training": {"allow": True}}),
+        ("ai", "allow_author", None, "did:a"),
+    ),
+    "bluesky training unsaid": (
+        {**VIEW, "record": {"text": "a post"}},
+        commit("delete", AI),
+        ("ai_delete", "allow_author", None, "did:a"),
     ),
     "hacker_news delete": (
         STORY,
@@ -119,6 +144,14 @@ def test_a_file_of_notices_alone(tmp_path: Path, name: str) -> None:
 
 OTHERS: dict[str, tuple[Json, Json]] = {
     "a like": (commit("create"), commit("delete", "app.bsky.feed.like")),
+    "an account whose server is slow": (
+        {**VIEW, "record": {"text": "a post"}},
+        {**EVENT, "kind": "account", "account": {"active": False, "status": "throttled"}},
+    ),
+    "training for one reader": (
+        {**VIEW, "record": {"text": "a post"}},
+        declared({"training": {"allow": False}}, scope={"entity": "example.org"}),
+    ),
     "a limit": (TWEET, {"limit": {"track": 5}}),
     "what names no post": (TWEET, {"delete": {"timestamp_ms": "9"}}),
     "what names no author": (TWEET, {"user_delete": {"timestamp_ms": "9"}}),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.filters.rules.no_consent import NoConsent
 from sluice.pipeline.engine.inline import InlineEngine
 from sluice.pipeline.engine.run import run_plan
 from sluice.pipeline.engine.workers import Workers
@@ -27,6 +28,7 @@ Json = dict[str, Any]
 MIDNIGHT = 1_700_006_400_000
 HALF_A_DAY = 12 * 60 * 60 * 1000
 POST = "app.bsky.feed.post"
+AI = "community.lexicon.preference.ai"
 
 
 class Event(NamedTuple):
@@ -54,6 +56,10 @@ class Event(NamedTuple):
         event: Json = {"did": self.author, "time_us": 1_700_000_000_000_000 + self.time}
         if self.kind in ("gone", "back"):
             return {**event, "kind": "account", "account": {"active": self.kind == "back"}}
+        if self.kind in ("refuse", "allow"):
+            said = {"preferences": {"training": {"allow": self.kind == "allow"}}}
+            declared = {"operation": "update", "collection": AI, "rkey": "self", "record": said}
+            return {**event, "kind": "commit", "commit": declared}
         commit: Json = {"operation": self.kind, "collection": POST, "rkey": str(self.post)}
         if self.kind != "delete":
             created = MIDNIGHT + self.created * HALF_A_DAY
@@ -61,24 +67,32 @@ class Event(NamedTuple):
         return {**event, "kind": "commit", "commit": commit}
 
 
-def expected(events: list[Event], cap: int | None) -> tuple[dict[int, str], set[tuple[str, str]]]:
+def out_by_state(events: list[Event], no: str, yes: str) -> set[str]:
+    """Returns the authors of whom the last event of two kinds is the one that takes out."""
+    last: dict[str, tuple[int, bool]] = {}
+    for e in events:
+        if e.kind in (no, yes):
+            last[e.author] = max(last.get(e.author, (-1, False)), (e.time, e.kind == no))
+    return {author for author, (_, is_out) in last.items() if is_out}
+
+
+def expected(
+    events: list[Event], cap: int | None, *, heeds: bool
+) -> tuple[dict[int, str], set[tuple[str, str]]]:
     """Returns (place of a post that clean keeps -> why it is out, what is written for later days)."""
     posts = {i: e for i, e in enumerate(events) if e.kind in ("create", "update")}
     kept = {i: e for i, e in posts.items() if e.text}
     deleted = {e.uri for e in events if e.kind == "delete"}
-    accounts: dict[str, tuple[int, bool]] = {}
-    for e in events:
-        if e.kind in ("gone", "back"):
-            accounts[e.author] = max(
-                accounts.get(e.author, (-1, False)), (e.time, e.kind == "gone")
-            )
-    gone = {author for author, (_, is_gone) in accounts.items() if is_gone}
+    gone = out_by_state(events, "gone", "back")
+    refused = out_by_state(events, "refuse", "allow") if heeds else set()
     out: dict[int, str] = {}
     for i, e in kept.items():
         if e.uri in deleted or e.author in gone:
             out[i] = "deleted"
         elif any(o.uri == e.uri and o.version > e.version for o in posts.values()):
             out[i] = "superseded"
+        elif e.author in refused:
+            out[i] = "no_consent"
     left = {i: e for i, e in kept.items() if i not in out}
     for i, e in left.items():
         earlier = {
@@ -92,7 +106,8 @@ def expected(events: list[Event], cap: int | None) -> tuple[dict[int, str], set[
     return out, later | {("author_id", author) for author in gone}
 
 
-KINDS = ("create", "create", "update", "delete", "gone", "back")
+KINDS = ("create", "create", "create", "update", "update", "delete", "delete")
+STATES = ("gone", "back", "refuse", "allow")
 
 
 @st.composite
@@ -100,7 +115,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
     """Draws what a stream says of a few posts of a few authors."""
     number, author = st.integers(0, 3), st.sampled_from(["did:a", "did:b", "did:c"])
     made = []
-    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=30)):
+    for kind in draw(st.lists(st.sampled_from((*KINDS, *STATES)), min_size=1, max_size=30)):
         text = draw(st.sampled_from(["", "some words of a post", "other words"]))
         event = Event(kind, draw(author), draw(number), draw(st.integers(0, 9)), 0, text)
         made.append(event._replace(created=draw(st.integers(0, 3))))
@@ -160,25 +175,28 @@ def small_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     cuts=st.lists(st.integers(0, 30), max_size=2),
     unit_bytes=st.integers(150, 2000),
     cap=st.sampled_from([None, 1, 2]),
+    heeds=st.booleans(),
 )
 def test_any_order_gives_what_the_reference_says(
-    events: list[Event], cuts: list[int], unit_bytes: int, cap: int | None
+    events: list[Event], cuts: list[int], unit_bytes: int, cap: int | None, heeds: bool
 ) -> None:
-    """Posts, edits, deletes and accounts in any order, over files and units, as twenty lines say."""
+    """Posts, edits, deletes and accounts in any order, over files and units, as a few lines say."""
     ends = [*sorted(cuts), len(events)]
     files = [events[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     files = [part for part in files if part]
-    recipe = Recipe.load(Recipe(name="exclude"), overrides={"authors.max_posts_per_day": cap})
+    plain = Recipe(name="exclude", filters=(NoConsent(),) if heeds else ())
+    recipe = Recipe.load(plain, overrides={"authors.max_posts_per_day": cap})
     with tempfile.TemporaryDirectory() as folder:
         records = [[event.record() for event in part] for part in files]
         found = excluded(records, Path(folder), recipe, unit_bytes)
-    assert (found.out, found.later) == expected(events, cap)
+    assert (found.out, found.later) == expected(events, cap, heeds=heeds)
     counts = found.results.phases
     assert counts.exclude is not None
     assert counts.included.posts == counts.clean.clean.kept.posts - len(found.out)
     assert sum(counts.exclude.drop.policy.values()) == len(found.out)
     assert counts.exclude.deletions.rows == len(found.later)
-    num_notices = sum(event.kind in ("delete", "gone", "back") for event in events)
+    acting = ("delete", *(STATES if heeds else STATES[:2]))
+    num_notices = sum(event.kind in acting for event in events)
     assert counts.exclude.match.notices == num_notices
 
 
