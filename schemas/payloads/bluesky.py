@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.arrays import Bools, Int64s
+from sluice.schemas.kernel import utf8_view
 from sluice.schemas.payloads.consent import any_of, any_there, consent_of
 from sluice.schemas.payloads.format import (
     ACT,
@@ -74,6 +75,7 @@ def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringAr
     at_M = np.flatnonzero(is_cut_N[rows_M])
     if not len(at_M):
         return texts
+    at_M = at_M[_is_ellipsis(texts, rows_M[at_M], facets.values.field("stop").take(pa.array(at_M)))]
     items, rows_M = facets.values.take(pa.array(at_M)), rows_M[at_M]
     address = pc.extract_regex(items.field("features"), r'"uri"\s*:\s*"(?P<uri>[^"\\]+)"')
     addresses = pc.struct_field(address, "uri")
@@ -87,6 +89,18 @@ def with_whole_links(texts: pa.StringArray, facets: pa.ListArray) -> pa.StringAr
     mask_N = np.zeros(len(texts), np.bool_)
     mask_N[row_K] = True
     return pc.replace_with_mask(texts, pa.array(mask_N), whole)
+
+
+def _is_ellipsis(texts: pa.StringArray, rows_M: Int64s, stops: pa.StringArray) -> Bools:
+    """Returns (M,) bool, whether three points or an ellipsis end at places of texts."""
+    view, stops_M = utf8_view(texts), _places(stops)
+    starts_M, ends_M = view.offsets_N1[rows_M], view.offsets_N1[rows_M + 1]
+    fits_M = (stops_M >= 3) & (stops_M <= ends_M - starts_M)
+    at_M = np.where(fits_M, starts_M + stops_M - 3, 0)
+    a_M, b_M, c_M = (view.data_B[np.minimum(at_M + k, len(view.data_B) - 1)] for k in range(3))
+    is_points_M = (a_M == 0x2E) & (b_M == 0x2E) & (c_M == 0x2E)
+    is_ellipsis_M = (a_M == 0xE2) & (b_M == 0x80) & (c_M == 0xA6)
+    return np.asarray(fits_M & (is_points_M | is_ellipsis_M))
 
 
 def uncut_texts(texts: pa.StringArray, originals: pa.StringArray) -> pa.StringArray:
