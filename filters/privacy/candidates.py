@@ -1,5 +1,6 @@
 """The few places of a column that are looked at: stretches of text around what a compiled pass picks."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
@@ -32,6 +33,10 @@ _SIGNS = {
     "\u30fc": "-",
     "\u00ad": "-",
 }
+_DATE = re.compile(
+    rb"(?:[12]\d{3}([-./ ])[01]?\d\1[0-3]?\d|[0-3]?\d([-./])[0-3]?\d\2(?:19|20)\d\d)(?:[ T-]+[0-2]?\d)?"
+    rb"|(?:19|20)\d\d(?:\W{1,3}(?:19|20)\d\d)+|(?:19|20)\d\d[01]\d[0-3]\d"
+)
 _DIGIT_BYTES = (0xCD, 0xD9, 0xDB, 0xDF, 0xE0, 0xE1, 0xEA, 0xEF, 0xF0)
 """First bytes of characters that may be digits or a full-width sign."""
 
@@ -100,6 +105,8 @@ def stretches(texts: pa.StringArray, found: Candidates) -> Iterator[Stretch]:
     view = utf8_view(texts)
     pending: tuple[int, int, int, int] | None = None
     for row, first, last, seen in zip(*(column.tolist() for column in found), strict=True):
+        if seen == k.NUMBER and _is_date(view, row, first, last):
+            continue
         start, end = _around(view, row, first, last)
         if pending and pending[0] == row and start <= pending[2]:
             pending = row, min(start, pending[1]), max(end, pending[2]), seen | pending[3]
@@ -109,6 +116,12 @@ def stretches(texts: pa.StringArray, found: Candidates) -> Iterator[Stretch]:
         pending = row, start, end, seen
     if pending:
         yield _stretch(view, *pending)
+
+
+def _is_date(view: Utf8View, row: int, first: int, last: int) -> bool:
+    """Returns whether a number is a date, perhaps with an hour, or a stretch of years."""
+    begin = int(view.offsets_N1[row])
+    return bool(_DATE.fullmatch(view.data_B[begin + first : begin + last].tobytes()))
 
 
 def _around(view: Utf8View, row: int, first: int, last: int) -> tuple[int, int]:

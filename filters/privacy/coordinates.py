@@ -7,15 +7,16 @@ coordinates with a comma between them alone, and not where both are small and ne
 import re
 from collections.abc import Iterator
 
-_NAMES = r"(?:lat(?:itude)?|lon(?:g(?:itude)?)?|lng)\W{0,4}"
+_NAMES = r"(?:lat(?:itude)?|lon(?:g(?:itude)?)?|lng)[^\w+-]{0,4}"
 _PAIR = re.compile(
     rf"(?<![\w.])({_NAMES})?([+-]?\d{{1,3}}\.\d{{4,16}})(?![\d.])\s?°?\s?([NS])?"
     rf"(?:\s?[,;/|&]\s{{0,2}}|\s{{1,2}}|,)({_NAMES})?([+-]?\d{{1,3}}\.\d{{4,16}})(?!\.?\d)(?:\s?°?\s?([EWO])(?!\w))?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _DEGREES = re.compile(
     r"(?<!\w)\d{1,2}\s?°\s?\d{1,2}\s?['′’]\s?\d{1,2}(?:\.\d{1,6})?\s?(?:[\"″”]|'')\s?[NS]"
-    r"[\s,;/]{0,3}\d{1,3}\s?°\s?\d{1,2}\s?['′’]\s?\d{1,2}(?:\.\d{1,6})?\s?(?:[\"″”]|'')\s?[EWO](?!\w)"
+    r"[\s,;/]{0,3}\d{1,3}\s?°\s?\d{1,2}\s?['′’]\s?\d{1,2}(?:\.\d{1,6})?\s?(?:[\"″”]|'')\s?[EWO](?!\w)",
+    re.ASCII,
 )
 _SMALL, _NEAR = 10.0, 0.5
 

@@ -1,6 +1,6 @@
 """E-mail addresses.
 
-A local part of ASCII, or of letters of another script that is written with spaces; a domain of at least two
+A local part of letters that have a case, digits and a few signs; a domain of at least two
 labels whose last is letters. `@ann@example.social` is a handle, and `icon@2x.png` a file. Addresses that
 are spelled out ("ann at example dot com") are not found.
 """
@@ -8,8 +8,7 @@ are spelled out ("ann at example dot com") are not found.
 import re
 from collections.abc import Iterator
 
-_ASCII_LOCAL = re.compile(r"[A-Za-z0-9._%+'-]{1,64}\Z")
-_OTHER_LOCAL = re.compile(r"[\w.%+-]{1,64}\Z")
+_LOCAL_SIGNS, _NOT_FIRST = frozenset("._%+'-"), frozenset(".'%+-")
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}", re.UNICODE)
 _TOP = re.compile(r"[A-Za-z]{2,24}(?![A-Za-z0-9_])|xn--[A-Za-z0-9-]{2,59}(?![A-Za-z0-9_])")
 _OTHER_TOP = re.compile(
@@ -38,11 +37,17 @@ def emails(text: str) -> Iterator[tuple[int, int]]:
 
 def _local_start(text: str, at: int) -> int:
     """Returns where the local part before `at` begins; `at` where there is none."""
-    before = text[max(0, at - _LONGEST - 1) : at]
-    found = _ASCII_LOCAL.search(before) or _OTHER_LOCAL.search(before)
-    if not found or not any(map(str.isalnum, found[0])):
-        return at
-    return at - len(found[0].lstrip(".'%+-"))
+    first = at
+    while first > max(0, at - _LONGEST) and _is_local(text[first - 1]):
+        first -= 1
+    while first < at and text[first] in _NOT_FIRST:
+        first += 1
+    return first
+
+
+def _is_local(c: str) -> bool:
+    """Returns whether a local part may have the character; letters beyond ASCII are those with a case."""
+    return c in _LOCAL_SIGNS or (c.isalnum() if c.isascii() else c.lower() != c.upper())
 
 
 def _domain_end(text: str, start: int) -> int:

@@ -82,9 +82,10 @@ def _is_joined(text: str, at: int, step: int) -> bool:
     if text[at].isalnum() and text[at].isascii():
         return True
     beyond = at + step
-    if text[at] in "#@$€£_":
+    if text[at] in "#@$€£_" or (text[at] == "+" and step < 0):
         return True
-    return text[at] in _JOINS and 0 <= beyond < len(text) and text[beyond].isalnum()
+    is_inside = 0 <= beyond < len(text) and text[beyond].isascii() and text[beyond].isalnum()
+    return text[at] in _JOINS and is_inside
 
 
 def _is_alone(text: str, first: int, last: int) -> bool:

@@ -61,4 +61,6 @@ def _end(text: str, first: int, last: int, length: int) -> int:
 
 def _is_iban(value: str) -> bool:
     compact = re.sub(r"[ -]", "", value).upper()
+    if value[:2].islower() and len(compact) < len(value):
+        return False  # "so 60 11 ..." is no beginning
     return mod_97(compact[4:] + compact[:4]) == 1

@@ -8,8 +8,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-_V4 = re.compile(r"(?<![\w.:-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\w)")
-_V6 = re.compile(r"(?<![\w.:])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,35}(?![\w:])")
+_V4 = re.compile(r"(?<![\w.-])(?<!\w[/:])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\w)", re.ASCII)
+_V6 = re.compile(r"(?<![\w.])(?<!\w:)[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,35}(?![\w:])", re.ASCII)
 _NAMED = re.compile(r"\b(?:ip|ipv4|host|server|ping|addr|address|адрес)\W{0,3}\Z", re.IGNORECASE)
 _SMALL = 32
 _VERSION = re.compile(

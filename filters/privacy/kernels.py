@@ -124,7 +124,7 @@ def _breaks(data_B, j, end):
     Of other scripts' signs those remain that may be such; a letter ends no number if it is alone, or follows
     a degree.
     """
-    broken, letters, other = False, 0, end - j == 1
+    broken, letters, other = False, 0, False
     for k in range(j, end):
         c = data_B[k]
         if 97 <= c | 32 <= 122:
@@ -137,7 +137,7 @@ def _breaks(data_B, j, end):
             broken |= not (
                 c == 32 or 45 <= c <= 47 or c == 40 or c == 41 or c == 43 or (c == 44 and other)
             )
-    return broken or letters > 1 or (letters > 0 and not other)
+    return broken or letters > 1 or (letters > 0 and not other and end - j > 1)
 
 
 @kernel()
@@ -157,7 +157,10 @@ def _is_domain(data_B, j, end):
 
 @kernel(types.boolean(BYTES, _INT, _INT))
 def _is_value(data_B, j, end):
-    """Returns whether as many bytes as a secret has follow without white space."""
+    """Returns whether as many bytes as a secret has follow without white space, after two signs at most."""
+    for _ in range(2):
+        if j < end and (data_B[j] == 32 or data_B[j] == 34 or data_B[j] == 39):
+            j += 1
     stop = j + SECRET
     while j < end and j < stop and data_B[j] > 32:
         j += 1
@@ -256,7 +259,7 @@ def pick(data_B, offsets_N1, bytes_C, classes_U, found):
                         stop, seen = known, TOKEN
             elif kind == AT:
                 if begin > start and _is_local(data_B[begin - 1]):
-                    seen = ADDRESS * _is_domain(data_B, j, end)
+                    seen = ADDRESS * (n > 1 or _is_domain(data_B, j, end))
                 else:  # a handle: its digits are no number
                     while j < end and _is_word(data_B[j]):
                         j += 1
@@ -268,8 +271,7 @@ def pick(data_B, offsets_N1, bytes_C, classes_U, found):
                 elif _is_in_address(data_B, begin, start, end):
                     seen = NUMBER
             elif kind == EQUALS:
-                if begin > start and _is_word(data_B[begin - 1]):
-                    seen = ASSIGNED * _is_value(data_B, j, end)
+                seen = ASSIGNED * _is_value(data_B, j, end)
             elif kind == DASH and _is_block(data_B, begin, end):
                 stop, seen = end, BLOCK
             if seen > 0:

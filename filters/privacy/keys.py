@@ -63,8 +63,10 @@ def keys(text: str) -> Iterator[tuple[int, int]]:
     for part in _IN_PATH.finditer(text):
         yield part.span(part.lastindex or 0)
     for named in _NAMED.finditer(text):
-        if _is_random(named[named.lastindex or 0]):
-            yield named.span(named.lastindex or 0)
+        value = named[named.lastindex or 0].rstrip(".,!?")
+        if _is_random(value):
+            first = named.start(named.lastindex or 0)
+            yield first, first + len(value)
 
 
 def _is_random(value: str) -> bool:

@@ -63,44 +63,29 @@ def _with_pseudonyms(
 def _replaced(texts: pa.StringArray, spans: Spans, words: pa.StringArray) -> pa.StringArray:
     data_B, offsets_N1 = utf8_view(texts)
     word_B, word_offsets_M1 = utf8_view(words)
-    num_bytes = int(offsets_N1[-1] - offsets_N1[0]) - int((spans.end_M - spans.start_M).sum())
-    out_B = np.empty(num_bytes + int(word_offsets_M1[-1] - word_offsets_M1[0]), np.uint8)
-    out_offsets_N1 = np.empty(len(offsets_N1), np.int32)
-    places = spans.row_M, spans.start_M, spans.end_M
-    _splice(data_B, offsets_N1, *places, word_B, word_offsets_M1, out_B, out_offsets_N1)
+    begin_M = offsets_N1[spans.row_M] + spans.start_M
+    end_M = offsets_N1[spans.row_M] + spans.end_M
+    grown_N1 = np.zeros(len(offsets_N1), np.int64)
+    np.add.at(grown_N1, spans.row_M + 1, np.diff(word_offsets_M1) - (end_M - begin_M))
+    out_offsets_N1 = (offsets_N1 - offsets_N1[0] + np.cumsum(grown_N1)).astype(np.int32)
+    out_B = np.empty(int(out_offsets_N1[-1]), np.uint8)
+    kept_B = data_B[: offsets_N1[-1]]
+    _splice(kept_B, int(offsets_N1[0]), begin_M, end_M, word_B, word_offsets_M1, out_B)
     return utf8_array(out_B, out_offsets_N1)
 
 
-@kernel(types.void(BYTES, OFFSETS, _INTS, _INTS, _INTS, BYTES, OFFSETS, _OUT, _INTS))
+@kernel(types.void(BYTES, types.int64, _INTS, _INTS, BYTES, OFFSETS, _OUT))
 def _splice(
-    data_B: Any,
-    offsets_N1: Any,
-    row_M: Any,
-    start_M: Any,
-    end_M: Any,
-    word_B: Any,
-    word_offsets_M1: Any,
-    out_B: Any,
-    out_offsets_N1: Any,
+    data_B: Any, begin: Any, begin_M: Any, end_M: Any, word_B: Any, word_offsets_M1: Any, out_B: Any
 ) -> None:
-    """Writes every text with a word in place of each span."""
-    m, o = 0, np.int64(0)
-    out_offsets_N1[0] = 0
-    for i in range(len(offsets_N1) - 1):
-        begin, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
-        j = begin
-        while True:
-            has_span = m < len(row_M) and row_M[m] == i
-            stop = begin + start_M[m] if has_span else end
-            while j < stop:
-                out_B[o] = data_B[j]
-                o += 1
-                j += 1
-            if not has_span:
-                break
-            for k in range(word_offsets_M1[m], word_offsets_M1[m + 1]):
-                out_B[o] = word_B[k]
-                o += 1
-            j = begin + end_M[m]
-            m += 1
-        out_offsets_N1[i + 1] = o
+    """Writes the bytes from `begin` on with a word in place of each span, those between in one piece."""
+    j, o = begin, 0
+    for m in range(len(begin_M) + 1):
+        stop = begin_M[m] if m < len(begin_M) else len(data_B)
+        out_B[o : o + stop - j] = data_B[j:stop]
+        o += stop - j
+        if m < len(begin_M):
+            word, n = word_offsets_M1[m], word_offsets_M1[m + 1] - word_offsets_M1[m]
+            out_B[o : o + n] = word_B[word : word + n]
+            o += n
+            j = np.int64(end_M[m])

@@ -389,7 +389,7 @@ FORMATS = (
         ("rut", "run", "r.u.t"),
     ),
     IdFormat("CN resident", ("9" * 18, "9" * 17 + "A"), _china),
-    IdFormat("CZ, SK rodné číslo", ("999999/9999",), _czechia),
+    IdFormat("CZ, SK rodne cislo", ("999999/9999",), _czechia),
     IdFormat(
         "DE Steuer-ID",
         ("99 999 999 999", _ELEVEN),
@@ -406,7 +406,7 @@ FORMATS = (
             "steuernummer",
         ),
     ),
-    IdFormat("EC cédula", (_TEN, "999999999-9"), _ecuador, ("cédula", "cedula", "c.i", "ci")),
+    IdFormat("EC cedula", (_TEN, "999999999-9"), _ecuador, ("cédula", "cedula", "c.i", "ci")),
     IdFormat(
         "EE, LT personal code",
         (_ELEVEN,),
@@ -435,14 +435,12 @@ FORMATS = (
     ),
     IdFormat(
         "GB NINO",
-        ("AA999999A", "AA 999999 A"),
+        ("AA999999A",),
         _nino,
         ("national insurance", "nino", "ni number", "ni no", "n.i"),
     ),
     IdFormat("GR AMKA", (_ELEVEN,), _greece, ("αμκα", "α.μ.κ.α", "amka")),
-    IdFormat(
-        "HK identity card", ("A999999(9)", "A999999(A)", "AA999999(9)", "AA999999(A)"), _hong_kong
-    ),
+    IdFormat("HK identity card", ("A999999(9)", "AA999999(9)"), _hong_kong),
     IdFormat("HR OIB", (_ELEVEN,), mod_11_10, ("oib",)),
     IdFormat(
         "IE PPS", ("9999999A", "9999999AA"), _ireland, ("pps", "ppsn", "pps number", "pps no")
@@ -478,7 +476,7 @@ FORMATS = (
         _netherlands,
         ("bsn", "burgerservicenummer", "sofinummer", "bsn-nummer"),
     ),
-    IdFormat("NO fødselsnummer", (_ELEVEN, "999999 99999"), _norway),
+    IdFormat("NO fodselsnummer", (_ELEVEN, "999999 99999"), _norway),
     IdFormat("PL PESEL", (_ELEVEN,), _poland, ("pesel",), ("pl",)),
     IdFormat("PT NIF", (_NINE, "999 999 999"), _portugal, ("nif", "contribuinte", "n.i.f")),
     IdFormat("RO CNP", (_THIRTEEN,), _romania),

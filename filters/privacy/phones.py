@@ -32,7 +32,8 @@ _WORD = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"(?:\d{1,2}|(?:19|20)\d\d)([-./ ])\d{1,2}\1(?:\d{1,2}|(?:19|20)\d\d)(?!\d)"
+    r"\d{1,2}([-./ ])\d{1,2}\1(?:19|20)\d\d(?!\d)|(?:19|20)\d\d([-./ ])\d{1,2}\2\d{1,2}(?!\d)"
+    r"|\d{1,2}([-./])\d{1,2}\3\d\d\Z"
     r"|(?:19|20)\d\d[ ./-]{1,3}(?:19|20)\d\d(?!\d)"
     r"|(?:19|20)\d\d[01]\d[0-3]\d(?!\d)"
 )
@@ -51,8 +52,11 @@ _BEFORE_NUMBER = re.compile(
 _ABBREVIATED = re.compile(
     r"[^\W\d_]\.\Z|[Ww][Aa]\.me/\Z|phone=\Z|tel:(?://)?\Z|send/?\?phone=\Z", re.IGNORECASE
 )
-_DECIMAL = re.compile(r"\d{1,2}\.\d+\Z")
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:([ .])\d{3})(?:\1\d{3})+\Z")
+_OTHER = re.compile(
+    r"\d{1,2}\.\d+(?: |\Z)|\d{1,3}(?:\.\d{1,3}){3}\Z|\d{1,2}-\d{1,2}(?: \d{1,2}-\d{1,2})+\Z"
+)
+"""Decimals, addresses and versions, scores."""
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3}){2,}\Z")
 
 _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     language: tuple(regions)
@@ -183,8 +187,9 @@ def _phone(text: str, first: int, last: int, language: str) -> _DigitRun | None:
     """Returns the first stretch of groups that is a number: all of them, or without some at either end."""
     groups = [(group.start(), group.end()) for group in _GROUPS.finditer(text, first, last)]
     digits = [text[start:end] for start, end in groups]
-    for i in range(min(len(groups), _MOST_LEFT_OUT)):
+    for i in range(1 if text[first] == "+" else min(len(groups), _MOST_LEFT_OUT)):
         begin = first if i == 0 else groups[i][0] - (text[groups[i][0] - 1] in "(+")
+        begin += text[begin] == "(" and ")" not in text[begin:last]
         for n in range(len(groups), i, -1):
             if not _FEWEST <= sum(map(len, digits[i:n])) <= _MOST:
                 continue
@@ -212,7 +217,7 @@ def _is_phone(run: _DigitRun, language: str) -> bool:
         return _is_valid("+" + digits, None)
     if digits[:2] == "00" and len(digits) > 9 and _is_valid("+" + digits[2:], None):
         return True
-    if len(digits) > _MOST_NATIONAL or len(set(digits)) < 3 or _DATE.match(run.written):
+    if len(digits) > _MOST_NATIONAL or len(set(digits)) < 3 or _is_other(run.written):
         return False
     regions = _REGIONS.get(language, _REGIONS["-"])
     possible = [region for region in regions if _is_possible(digits, region)]
@@ -222,14 +227,17 @@ def _is_phone(run: _DigitRun, language: str) -> bool:
     return any(_is_national(run, digits, region, named) for region in possible)
 
 
+def _is_other(written: str) -> bool:
+    """Returns whether groups are written as a date, years, decimals, a version or scores."""
+    return bool(_DATE.match(written) or _OTHER.match(written))
+
+
 def _is_national(run: _DigitRun, digits: str, region: str, named: bool) -> bool:
     """Returns whether it is a number of a country, and written so that it is nothing else."""
     groups = run.groups
     sure = named or bool(_BRACKETS.match(run.written)) or (digits[0] == "0" and len(digits) >= 9)
     sure = sure or (region == "CN" and len(digits) == 11 and len(groups) in (1, 3))
-    if _DECIMAL.match(run.written) or (
-        not sure and (len(groups) < 2 or _THOUSANDS.match(run.written))
-    ):
+    if not sure and (len(groups) < 2 or _THOUSANDS.match(run.written)):
         return False
     return _is_valid(digits, region) and (sure or _is_grouped(digits, region, groups))
 

@@ -29,7 +29,7 @@ def pseudonyms(handles: pa.StringArray, *, key: bytes) -> pa.StringArray:
 
     >>> one, other = pseudonyms(pa.array(["@Ann", "@ann"]), key=bytes(16)).to_pylist()
     >>> one == other, one
-    (True, '@user_vhrkw5gjkh3prkzc')
+    (True, '@user_k4p7xtbafkduzu4y')
     """
     if not KEY_BYTES <= len(key) <= hashlib.blake2b.MAX_KEY_SIZE:
         raise ValueError(

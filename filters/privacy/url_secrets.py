@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 _LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s\"<>]+")
 _USER = re.compile("[^/?#\\s@\ufdd0-\ufdef]+(?=@)")
-_PARAMETER = re.compile(r"[?&;#]([A-Za-z][\w.-]{0,40})=([^&\s\"<>#;]{4,})")
+_PARAMETER = re.compile(r"[?&;#]([A-Za-z][\w.-]{0,40})=([\w.~%+/!$'()*,:@-]{4,})", re.ASCII)
+_AFTER = ".,!?':)"
+"""What may follow a link without being a part of it."""
 _SURE = re.compile(
     r"(?:.*[_.-])?(?:pass|passwd|password|pwd|secret|token|authtoken|accesstoken|apikey|api_?key|access_?key|"
     r"auth|sig|signature|jwt|credential|credentials|otp|sessionid|phpsessid|jsessionid)\Z",
@@ -28,7 +30,8 @@ def url_secrets(text: str) -> Iterator[tuple[int, int]]:
             yield user.span()
         for parameter in _PARAMETER.finditer(text, authority, link.end()):
             if _gives_access(*parameter.groups()):
-                yield parameter.span(2)
+                value = parameter[2].rstrip(_AFTER)
+                yield parameter.start(2), parameter.start(2) + len(value)
 
 
 def _gives_access(name: str, value: str) -> bool:

@@ -43,7 +43,7 @@ def test_few_places(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(0, 3))
+@given(st.lists(st.sampled_from(VALUES), max_size=40), st.integers(0, 3))
 def test_stretches(pieces: list[str], offset: int) -> None:
     """Stretches are pieces of their texts, in order and apart, and hold every place."""
     column = pa.array(
