@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.base import Filter
+from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
 from sluice.pipeline.phases.names import SCORE
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
@@ -164,16 +165,13 @@ SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_i
 
 
 def kept_schema(columns: Sequence[str], filters: Sequence[Filter]) -> pa.Schema:
-    """Returns the schema of the `kept` edge: POST columns, the language, a float32 column a filter."""
-    fields = [*(POST.field(n) for n in columns), *LANGUAGE_COLUMNS]
+    """Returns the schema of the `kept` edge: POST columns, the author's key, the language, a float32 column a filter."""
+    posts = pa.schema([*POST, AUTHOR_KEY])
+    fields = [*(posts.field(n) for n in columns), *LANGUAGE_COLUMNS]
     return pa.schema(fields + [pa.field(f"{SCORE}{f.name}", pa.float32()) for f in filters])
 
 
 def carried_fields(columns: Sequence[str]) -> list[pa.Field]:
     """Returns the fields of columns of the `kept` edge that provenance gets, all nullable."""
-    return [
-        (LANGUAGE_COLUMNS if name in LANGUAGE_COLUMNS.names else POST)
-        .field(name)
-        .with_nullable(True)
-        for name in columns
-    ]
+    known = pa.schema([*POST, AUTHOR_KEY, *LANGUAGE_COLUMNS])
+    return [known.field(name).with_nullable(True) for name in columns]

@@ -16,10 +16,12 @@ import msgspec
 
 from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.language.identify import identifier_fingerprint
+from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions
+from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.processes.cores import WORKER_BYTES
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.storage import files as storage
@@ -157,6 +159,12 @@ class Job:
         except OSError as error:
             raise RecipeError(f"vocabulary.tokenizer = {path!r}: {error.strerror}") from None
 
+    @cached_property
+    def key(self) -> IdKey | None:
+        """The key that ids are hashed with, read once; None where the recipe names none."""
+        path = self.recipe.privacy.key_file
+        return None if path is None else read_key(path, where="privacy.key_file")
+
     @property
     def sketch(self) -> history.Sketch:
         """What the keys and texts of a history depend on."""
@@ -222,9 +230,17 @@ def payload_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
 
 
 def kept_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
-    """Returns the columns of POST that pass clean: KEPT_COLUMNS, and payload columns read later."""
+    """Returns the columns of POST that pass clean: KEPT_COLUMNS, payload columns read later, and the author's key."""
     later = _later_columns(recipe, inventory)
-    return (*KEPT_COLUMNS, *(name for name in ("media", *PAYLOAD_COLUMNS) if name in later))
+    author_key = [AUTHOR_KEY.name] if recipe.privacy.author_key else []
+    others = (name for name in ("media", *PAYLOAD_COLUMNS) if name in later)
+    return (*KEPT_COLUMNS, *others, *author_key)
+
+
+def carried_columns(recipe: Recipe) -> tuple[str, ...]:
+    """Returns the columns of posts that go with them to the provenance."""
+    author_key = [AUTHOR_KEY.name] if recipe.privacy.author_key else []
+    return (*recipe.tokens.provenance, *author_key)
 
 
 def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
@@ -298,5 +314,5 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
     settings = recipe.input
     inventory = find_inputs(settings.files, identity=settings.identity, payload=settings.payload)
     job = Job(recipe, inventory, storage.absolute(out))
-    _ = job.deletions  # a pattern without a file is an error before anything is done
+    _ = job.deletions, job.key  # a file that is missing is an error before anything is done
     return job

@@ -142,6 +142,24 @@ class AuthorsSection(RecipeSection, frozen=True):
     max_posts_per_day: Positive | None = None
 
 
+class PrivacySection(RecipeSection, frozen=True):
+    """What is known of persons behind posts, and under which key.
+
+    Attributes:
+        key_file: path of a file of at least 32 bytes, secret. Ids of posts and authors are hashed with it where
+            they must be told again and not be read: in the provenance, and of posts that were forgotten.
+        author_key: the provenance has a column `author_key`, the keyed hash of the platform and the author's
+            id, by which `sluice forget --authors` finds an author's posts.
+    """
+
+    key_file: str | None = None
+    author_key: bool = False
+
+    def __post_init__(self) -> None:
+        if self.author_key and self.key_file is None:
+            raise ValueError("author_key needs key_file: the key that authors are hashed with")
+
+
 class DedupSection(RecipeSection, frozen=True):
     """What counts as a duplicate, and which copy stays.
 
@@ -467,6 +485,7 @@ class Recipe(RecipeSection, frozen=True):
     media: MediaSection = MediaSection()
     filters: tuple[AnyFilter, ...] = ()
     authors: AuthorsSection = AuthorsSection()
+    privacy: PrivacySection = PrivacySection()
     dedup: DedupSection = DedupSection()
     transformers: tuple[Classifier, ...] = ()
     vocabulary: VocabularySection = VocabularySection()

@@ -103,6 +103,7 @@ def _without_paths(recipe: Recipe) -> Recipe:
         recipe,
         input=replace(recipe.input, files=(), deletions=_names(recipe.input.deletions)),
         vocabulary=_by_name(recipe.vocabulary, "tokenizer"),
+        privacy=_by_name(recipe.privacy, "key_file"),
         dedup=_by_name(recipe.dedup, "history"),
         workers=replace(recipe.workers, processes=None),
         transformers=tuple(

@@ -37,6 +37,7 @@ def part(job: Job) -> dict[str, Any]:
     """Returns what the phase depends on."""
     recipe = job.recipe
     notices = {"notices": NOTICES_VERSION} if job.has_payloads else {}
+    author_key = {"author_key": job.key.check} if job.key and recipe.privacy.author_key else {}
     return {
         **notices,
         "inputs": [f.identity for f in job.inventory.files],
@@ -57,6 +58,7 @@ def part(job: Job) -> dict[str, Any]:
         "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
         "media": [MEDIA_VERSION, recipe.media] if recipe.media.placeholders else None,
         "minhash": job.minhash,
+        **author_key,
         "pyarrow": installed("pyarrow"),
     }
 
@@ -70,7 +72,7 @@ def filter_part(spec: Filter) -> list[Any]:
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase: one unit for each piece of the input."""
-    folder = job.work(PHASE, fingerprint)
+    folder, key_file = job.work(PHASE, fingerprint), job.recipe.privacy.key_file
     stage = CleanStage(
         folder=storage.join(folder, "clean"),
         output=job.output,
@@ -84,5 +86,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         kept=kept_columns(job.recipe, job.inventory),
         media=job.recipe.media,
         excludes=job.has_payloads,
+        key_file=storage.absolute(key_file) if key_file else None,
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

@@ -18,6 +18,7 @@ from sluice.filters.carried import CarriedFilters, unpacked
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.partition import Screened, Verdicts
+from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
@@ -33,6 +34,7 @@ from sluice.pipeline.phases.edges import (
 )
 from sluice.pipeline.phases.versions import is_version
 from sluice.pipeline.recipes.schema import MAX_SAMPLE, MediaSection
+from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -62,6 +64,7 @@ class CleanStage:
         kept: the columns of POST that kept posts have.
         media: what becomes of the media of posts.
         excludes: whether notices, and rejected versions of posts, are written for phase exclude.
+        key_file: of the key that authors are hashed with, where kept posts have `author_key`.
     """
 
     folder: str
@@ -76,6 +79,7 @@ class CleanStage:
     kept: tuple[str, ...]
     media: MediaSection
     excludes: bool = False
+    key_file: str | None = None
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
@@ -114,6 +118,7 @@ class CleanOutputs:
             self._keys_path, schema=KEYS, num_partitions=stage.num_partitions
         )
         self._rejects = RejectFile(attempt, stage.output, f"clean-{unit.index:05d}")
+        self._key = None if stage.key_file is None else read_key(stage.key_file)
         self._screened: list[pa.RecordBatch] = []
         self._notices: list[pa.RecordBatch] = []
         self._versions: list[pa.RecordBatch] = []
@@ -201,9 +206,14 @@ class CleanOutputs:
 
     def _write_kept(self, part: Verdicts) -> None:
         languages = part.kept.languages
-        columns = [part.kept.posts.column(n) for n in self._stage.kept]
+        columns = [self._column(part.kept.posts, name) for name in self._stage.kept]
         columns += [*languages, *(part.scores[f.name] for f in self._filters)]
         self._kept.write_batch(rows_of(self._schema, *columns))
+
+    def _column(self, posts: pa.RecordBatch, name: str) -> pa.Array:
+        if name != AUTHOR_KEY.name or self._key is None:
+            return posts.column(name)
+        return self._key.authors(posts.column("platform"), posts.column("author_id"))
 
     def _write_keys(self, kept: Batch) -> None:
         """Writes the keys that equal ids, equal texts and similar texts share.

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sluice.pipeline.phases.conversations.phase import places_of
-from sluice.pipeline.phases.job import Job
+from sluice.pipeline.phases.job import Job, carried_columns
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens.deal import Deal
@@ -31,13 +31,15 @@ def part(job: Job) -> list[Any]:
     readers = [t.data_parallel_ranks, t.workers_per_rank]
     sizes = [t.sequence_length, t.global_batch_sequences, t.target_shard_bytes, t.tokens]
     mixture = None if recipe.mixture.is_off else recipe.mixture
-    return [recipe.tokens, mixture, readers, sizes, recipe.seed]
+    author_key = [recipe.privacy.author_key] if recipe.privacy.author_key else []
+    return [recipe.tokens, mixture, readers, sizes, recipe.seed, *author_key]
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase, over the survivors."""
     folder, training = job.work(PHASE, fingerprint), job.recipe.training
     path, section = tokenizer_path(job.output), job.recipe.tokens
+    carried = carried_columns(job.recipe)
     with local_copies.scope():
         made = load_vocabulary(local_copies.fetch(path))
 
@@ -53,7 +55,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.documents,
         0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
         mixture_of(job, results),
-        section.provenance,
+        carried,
         made.placeholder_ids if job.recipe.media.placeholders else (),
         section.header_fields,
         places_of(job, results),
@@ -66,7 +68,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         section.long_documents,
         _special_tokens(job, made),
         made,
-        section.provenance,
+        carried,
         job.recipe.media.placeholders,
     )
     shard = WriteShard(
@@ -74,7 +76,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         training.sequence_length,
         made,
         job.recipe.dedup.count_copies,
-        section.provenance,
+        carried,
         job.recipe.media.placeholders,
     )
     deal = Deal(at("deal"), job.output, training, made, job.recipe.seed)

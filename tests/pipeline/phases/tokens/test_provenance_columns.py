@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sluice
+from sluice.filters.privacy.keyed_ids import IdKey
 from sluice.pipeline import cli
 from sluice.schemas.errors import RecipeError
 from tests.pipeline.runs import Job
@@ -63,6 +64,44 @@ def test_provenance_has_the_columns_of_its_posts(tmp_path: Path, job: Job, docum
         assert row["created_at"].isoformat() == post["created_at"].replace("Z", "+00:00")
         assert row["language"]
     assert sluice.open_output(str(output)).provenance.schema.names[-5:] == table.column_names[-5:]
+
+
+def test_provenance_has_keyed_hashes_of_authors(tmp_path: Path, job: Job) -> None:
+    """One author of a platform is one `author_key`, another platform's is another, and no id is there."""
+    sites = ["x", "bluesky", None]
+    posts = [toot(n) | {"author": f"person-{n % 4}", "site": sites[n % 3]} for n in range(48)]
+    (tmp_path / "posts.jsonl").write_text("".join(json.dumps(post) + "\n" for post in posts))
+    (tmp_path / "carried.toml").write_text(RECIPE.format(documents="posts"))
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    output = tmp_path / "out"
+    command = ["run", str(tmp_path / "carried.toml"), "--input", str(tmp_path / "posts.jsonl")]
+    command += ["--output", str(output), "--set", f"vocabulary.tokenizer={job.tokenizer}"]
+    command += ["--set", "input.columns.platform=site", "--set", "tokens.provenance=[]"]
+    command += ["--set", f"privacy.key_file={tmp_path / 'key'}", "--set", "privacy.author_key=true"]
+    assert cli.main(command) == 0
+    assert cli.main(["verify", str(output)]) == 0
+    files = [*output.glob("provenance/*.parquet"), output / "leftover" / "provenance.parquet"]
+    rows = pa.concat_tables(pq.read_table(path) for path in files if path.exists()).to_pylist()
+    key, by_id = IdKey(bytes(range(32))), {post["id"]: post for post in posts}
+    assert len(rows) == len(by_id)
+    for row in rows:
+        post = by_id[row["post_id"]]
+        assert row["author_key"] == key.author(post["site"], post["author"])
+    assert len({row["author_key"] for row in rows}) == 12
+    assert str(tmp_path) not in (output / "manifest.json").read_text()
+
+
+def test_a_key_is_there_before_anything_is_read(tmp_path: Path, job: Job) -> None:
+    """A missing key file, one that is too short, and author_key without one are refused with the remedy."""
+    with pytest.raises(RecipeError, match="author_key needs key_file"):
+        sluice.Recipe.load("default", overrides={"privacy.author_key": True})
+    (tmp_path / "short").write_bytes(b"x" * 31)
+    inputs = [str(path) for path in job.sample.glob("*.gz")]
+    for name, why in (("absent", "No such file"), ("short", "at least 32 bytes, got 31")):
+        recipe = sluice.Recipe.load("sample", overrides={"privacy.key_file": str(tmp_path / name)})
+        with pytest.raises(RecipeError, match=rf"privacy.key_file = .*{name}.*{why}.*head -c 32"):
+            sluice.run(recipe, inputs=inputs, output=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_columns_of_posts_can_be_carried() -> None:
