@@ -176,6 +176,30 @@ class ReadTally(Counts):
         )
 
 
+class AuthorSample(Counts):
+    """A sample of authors, each with all of their posts: those whose ids have the smallest hashes.
+
+    The sum of samples is the sample of all posts: an author who is among the smallest of all is among the
+    smallest of each part.
+
+    Attributes:
+        posts: of the authors of the sample, by the hash of their id in hex.
+        without: posts that name no author.
+
+    Source: Bar-Yossef et al. 2002, "Counting Distinct Elements in a Data Stream", algorithm 2.
+    """
+
+    SIZE: ClassVar[int] = 256
+    posts: Table = {}
+    without: int = 0
+
+    def __iadd__(self, more: Counts) -> Self:
+        super().__iadd__(more)
+        if len(self.posts) > self.SIZE:
+            self.posts = {key: self.posts[key] for key in sorted(self.posts)[: self.SIZE]}
+        return self
+
+
 class ReadCounts(Counts):
     """A stage that reads posts of the input; `input` is None in units of a version before 0.3."""
 
@@ -189,6 +213,7 @@ class CleanCounts(ReadCounts):
     Attributes:
         acting: notices that act, by what they do; None where no payload is read.
         versions: posts that are later versions of others; None where no payload is read.
+        authors: of the posts that were read.
     """
 
     kept: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
@@ -199,6 +224,7 @@ class CleanCounts(ReadCounts):
     screens: dict[str, dict[str, ScreenCounts]] = {}
     acting: Table | None = None
     versions: int | None = None
+    authors: AuthorSample | None = None
 
     def metrics(self) -> Iterator[tuple[str, int]]:
         """Yields the posts read, and those in and out of each filter."""
@@ -399,6 +425,7 @@ class EncodeCounts(Counts):
         held_back: the holdout; None where the recipe has none.
         left_out: posts that the mixture leaves out; None without a mixture.
         id_sum: of all posts in sequences, see `mixture.sum_of_ids`; None without a mixture.
+        authors: of the posts in sequences, no repeats counted.
     """
 
     documents: TokenTally = msgspec.field(default_factory=TokenTally)
@@ -406,6 +433,7 @@ class EncodeCounts(Counts):
     held_back: HoldoutTally | None = None
     left_out: PostTally | None = None
     id_sum: int | None = None
+    authors: AuthorSample | None = None
 
 
 class JoinedCounts(Counts):

@@ -481,6 +481,41 @@ class HistoryReport(Section):
     bytes_per_post: float = 0.0
 
 
+class PlatformReport(Section):
+    """Posts of a platform's payloads, read and kept, and the tokens of their texts, repeats counted."""
+
+    read: int = 0
+    kept: int = 0
+    tokens: int = 0
+
+
+class AuthorSpread(Section):
+    """How posts spread over their authors, by a sample of authors that a hash draws.
+
+    Attributes:
+        authors: about; exactly, where all of them are in the sample.
+        sampled: authors in the sample.
+        without: posts that name no author.
+        posts_per_author: mean, of the sample.
+        one_post_ratio: authors of the sample with one post.
+        top_tenth_ratio: of the sample's posts, those of the tenth of its authors with the most.
+    """
+
+    authors: int = 0
+    sampled: int = 0
+    without: int = 0
+    posts_per_author: float = 0.0
+    one_post_ratio: float = 0.0
+    top_tenth_ratio: float = 0.0
+
+
+class AuthorReport(Section):
+    """How the posts that were read, and kept, spread over authors; null where none is named."""
+
+    read: AuthorSpread | None = None
+    kept: AuthorSpread | None = None
+
+
 class DedupReport(Section):
     """What counted as a duplicate, which copy was kept, and what was compared to find out."""
 
@@ -564,6 +599,8 @@ class Report(Section):
     recipe: RecipeName = msgspec.field(default_factory=RecipeName)
     input: InputReport | None = None
     posts: PostReport = msgspec.field(default_factory=PostReport)
+    platforms: dict[str, PlatformReport] = {}
+    authors: AuthorReport | None = None
     filters: list[FilterReport] = []
     transformers: list[TransformerReport] = []
     fairness: list[Fairness] = []

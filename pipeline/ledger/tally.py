@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.filters.text.hashing import hash_texts
 from sluice.schemas.counts import (
     UNKNOWN,
+    AuthorSample,
     HoldoutTally,
     PostAmounts,
     PostTally,
@@ -17,6 +19,8 @@ from sluice.schemas.counts import (
     TokenTally,
 )
 
+_AUTHORS = 17
+"""Seed of the hash that draws authors."""
 T = TypeVar("T", PostTally, ScreenedTally, HoldoutTally, TokenTally)
 
 
@@ -70,6 +74,21 @@ def _grouped(table: pa.Table, key: pa.Array, group: type[PostAmounts]) -> dict[s
     words = encoded.dictionary.take(grouped["key"].combine_chunks()).to_pylist()
     rows = grouped.select([f"{name}_sum" for name in names]).rename_columns(names).to_pylist()
     return {word: group(**row) for word, row in zip(words, rows, strict=True)}
+
+
+def author_sample(author_id: pa.StringArray) -> AuthorSample:
+    """Returns the authors of N posts with the smallest hashes, each with the number of their posts.
+
+    >>> author_sample(pa.array(["a", "b", "a", None])).without
+    1
+    """
+    known = author_id.drop_null()
+    hash_N = np.sort(hash_texts(known, seed=_AUTHORS))
+    hash_A, count_A = np.unique(hash_N, return_counts=True)
+    chosen = slice(0, AuthorSample.SIZE)
+    names = [f"{value:016x}" for value in hash_A[chosen].tolist()]
+    posts = dict(zip(names, count_A[chosen].tolist(), strict=True))
+    return AuthorSample(posts, author_id.null_count)
 
 
 def most_first(table: Mapping[str, Any], of: str = "") -> list[tuple[str, Any]]:

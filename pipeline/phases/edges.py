@@ -165,7 +165,7 @@ SCREENED = pa.schema([pa.field(name, pa.string()) for name in ("screen", "post_i
 
 
 def kept_schema(columns: Sequence[str], filters: Sequence[Filter]) -> pa.Schema:
-    """Returns the schema of the `kept` edge: POST columns, the author's key, the language, a float32 column a filter."""
+    """Returns the schema of the `kept` edge: columns of posts, the language, a float32 column a filter."""
     posts = pa.schema([*POST, AUTHOR_KEY])
     fields = [*(posts.field(n) for n in columns), *LANGUAGE_COLUMNS]
     return pa.schema(fields + [pa.field(f"{SCORE}{f.name}", pa.float32()) for f in filters])

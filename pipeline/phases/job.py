@@ -21,10 +21,10 @@ from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions
-from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.processes.cores import WORKER_BYTES
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
@@ -230,7 +230,7 @@ def payload_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
 
 
 def kept_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
-    """Returns the columns of POST that pass clean: KEPT_COLUMNS, payload columns read later, and the author's key."""
+    """Returns the columns that pass clean: KEPT_COLUMNS, payload columns read later, the author's key."""
     later = _later_columns(recipe, inventory)
     author_key = [AUTHOR_KEY.name] if recipe.privacy.author_key else []
     others = (name for name in ("media", *PAYLOAD_COLUMNS) if name in later)

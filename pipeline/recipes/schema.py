@@ -146,8 +146,9 @@ class PrivacySection(RecipeSection, frozen=True):
     """What is known of persons behind posts, and under which key.
 
     Attributes:
-        key_file: path of a file of at least 32 bytes, secret. Ids of posts and authors are hashed with it where
-            they must be told again and not be read: in the provenance, and of posts that were forgotten.
+        key_file: path of a file of at least 32 bytes, secret. Ids of posts and authors are hashed with it
+            where they must be told again and not be read: in the provenance, and of posts that were
+            forgotten.
         author_key: the provenance has a column `author_key`, the keyed hash of the platform and the author's
             id, by which `sluice forget --authors` finds an author's posts.
     """

@@ -16,6 +16,7 @@ from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.figures import plural
 from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
+from sluice.pipeline.report.populations import author_spread, platform_reports
 from sluice.pipeline.report.totals import (
     by_reason,
     conversation_report,
@@ -32,6 +33,7 @@ from sluice.pipeline.report.training import (
 )
 from sluice.pipeline.report.vocabulary import vocabulary_report
 from sluice.schemas.report import (
+    AuthorReport,
     DedupReport,
     ExcludeReport,
     HistoryAdded,
@@ -86,6 +88,11 @@ def report(
         recipe=RecipeName(name=job.recipe.name, fingerprint=results.fingerprints["tokens"]),
         input=files,
         posts=posts,
+        platforms=platform_reports(job, results),
+        authors=AuthorReport(
+            read=author_spread(phases.clean.clean.authors),
+            kept=author_spread(phases.tokens.encode.authors),
+        ),
         filters=filter_reports(job, results),
         transformers=transformer_reports(job, results),
         fairness=fairness_reports(job, results),

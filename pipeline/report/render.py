@@ -32,9 +32,9 @@ DUPLICATES = ("redelivered", "exact", "near", "id_conflict")
 
 def render(report: Report) -> str:
     """Returns the page as HTML; the same report gives the same text."""
-    return _template().render(
+    return template("report.html").render(
         report=report,
-        losses=[row for row in _losses(report) if row[2]],
+        losses=losses(report),
         duplicates=_duplicate_counts(report),
         clusters=dict(sorted(report.duplicate_clusters.items(), key=_first_number)),
         days=_days(report.tokens.by_day),
@@ -44,12 +44,13 @@ def render(report: Report) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Returns a template of this folder; values in HTML are escaped."""
     compiled = private_folder("templates", f"jinja2-{jinja2.__version__}")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         bytecode_cache=jinja2.FileSystemBytecodeCache(compiled) if compiled else None,
-        autoescape=True,
+        autoescape=name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -57,11 +58,16 @@ def _template() -> jinja2.Template:
     written = number, percent, size, duration, large, digits, plural, width
     environment.filters.update({function.__name__: function for function in written})
     environment.filters.update(most_first=most_first, ratio=_ratio)
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def _ratio(part: float | None, whole: float | None, unit: float = 1) -> float | None:
     return unit * part / whole if part is not None and whole else None
+
+
+def losses(report: Report) -> list[tuple[str, str, int]]:
+    """Returns (reason, kind, posts) of what was not kept, in the order of the pipeline."""
+    return [row for row in _losses(report) if row[2]]
 
 
 def _losses(report: Report) -> Iterator[tuple[str, str, int]]:

@@ -22,7 +22,7 @@ from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
-from sluice.pipeline.ledger.tally import tally, value_counts
+from sluice.pipeline.ledger.tally import author_sample, tally, value_counts
 from sluice.pipeline.phases.clean.batches import PHASE, cleaner
 from sluice.pipeline.phases.edges import (
     KEYS,
@@ -93,6 +93,7 @@ class CleanStage:
             for read in read_unit(self.root, input_unit, self.options):
                 outputs.counts += CleanCounts(input=read.counts)
                 outputs.reject(read.rejected)
+                outputs.counts += CleanCounts(authors=author_sample(read.posts.column("author_id")))
                 for part in clean(read.posts):
                     outputs.take(part)
                 if self.excludes:

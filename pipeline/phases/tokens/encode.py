@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.ledger.tally import tally
+from sluice.pipeline.ledger.tally import author_sample, tally
 from sluice.pipeline.phases.conversations.names import NAME_COLUMNS
 from sluice.pipeline.phases.conversations.places import IN_DOCUMENT, UnitPlaces
 from sluice.pipeline.phases.edges import Survivors, carried_fields, exchanged_edge
@@ -105,6 +105,7 @@ class Encode:
                 counts += EncodeCounts(
                     documents=_count(batch, lengths_N, first_N),
                     engines={self._encoder.engine: batch.num_rows},
+                    authors=author_sample(batch.column("author_id").filter(pa.array(first_N))),
                 )
                 if counts.held_back is not None:
                     held_N = first_N & holdout_mask(batch, share=self.holdout, seed=self.seed)
@@ -136,7 +137,15 @@ class Encode:
     @property
     def _columns(self) -> list[str]:
         """The columns of survivors that are read."""
-        columns = ["post_id", "text", "language", "created_at", "source", *self.carried]
+        columns = [
+            "post_id",
+            "text",
+            "language",
+            "created_at",
+            "source",
+            "author_id",
+            *self.carried,
+        ]
         columns += [field.column for field in self.header if field.column is not None]
         if self.placeholder_ids:
             columns.append("media")

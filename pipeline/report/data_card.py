@@ -1,0 +1,59 @@
+"""DATACARD.md: what a training run should know of its data, in words, from a report alone.
+
+Source: Gebru et al. 2021, "Datasheets for Datasets", for what is asked; Bender and Friedman 2018, "Data
+Statements for Natural Language Processing", for languages and authors.
+"""
+
+from sluice.pipeline.ledger.tally import most_first
+from sluice.pipeline.report.render import losses, template
+from sluice.schemas.counts import UNKNOWN, Table
+from sluice.schemas.report import Fairness, Report
+
+LISTED = 20
+"""Languages, sources and reasons that are listed; the others are summed."""
+
+
+def data_card(report: Report) -> str:
+    """Returns the card as Markdown; the same report gives the same text."""
+    return template("data_card.md").render(
+        report=report,
+        losses=losses(report),
+        languages=_languages(report),
+        sources=_listed(report.posts.by_source),
+        years=_years(report.posts.by_day),
+        uneven=[
+            (screen.name, name, of) for screen in report.fairness for name, of in _uneven(screen)
+        ],
+    )
+
+
+def _listed(table: Table) -> list[tuple[str, int]]:
+    """Returns the largest entries of a table, and the sum of the others."""
+    rows = most_first(table)
+    others = sum(count for _, count in rows[LISTED:])
+    return rows[:LISTED] + ([(f"{len(rows) - LISTED} others", others)] if others else [])
+
+
+def _languages(report: Report) -> list[tuple[str, int, int, int | None]]:
+    """Returns (language, posts kept, tokens, posts that reached the first screen, where there is one)."""
+    reached = report.fairness[0].by_lang if report.fairness else {}
+    return [
+        (name, count, report.tokens.by_lang.get(name, 0), of.posts if of else None)
+        for name, count in most_first(report.posts.by_lang)[:LISTED]
+        for of in [reached.get(name)]
+    ]
+
+
+def _uneven(screen: Fairness) -> list[tuple[str, float]]:
+    """Returns languages that a screen rejects more than twice as often as all posts, the worst first."""
+    ratios = {name: of.ratio for name, of in screen.by_lang.items() if of.ratio and of.ratio > 2}
+    return [(name, ratio) for name, ratio in most_first(ratios)][:LISTED]
+
+
+def _years(by_day: Table) -> Table:
+    """Returns posts by year, in order of time."""
+    years: Table = {}
+    for day, count in sorted(by_day.items()):
+        year = day if day == UNKNOWN else day[:4]
+        years[year] = years.get(year, 0) + count
+    return years
