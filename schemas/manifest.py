@@ -31,11 +31,17 @@ class ContractFile(msgspec.Struct, kw_only=True):
         inside(self.path)
 
 
-class ShardFile(ContractFile, kw_only=True):
-    """A token shard; `tokens` without padding."""
+class ShardFile(ContractFile, kw_only=True, omit_defaults=True):
+    """A token shard; `tokens` without padding.
+
+    Attributes:
+        written_sha256: its SHA-256 as its run wrote it, where posts were forgotten since: the loader knows
+            shards by it, so that a training goes on.
+    """
 
     sequences: int
     tokens: int
+    written_sha256: str = ""
 
 
 class InputEntry(msgspec.Struct, kw_only=True, omit_defaults=True):

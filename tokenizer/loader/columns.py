@@ -61,8 +61,11 @@ def document_ids(rows: Rows, starts_C1: Int32s) -> Int32s:
     return np.repeat(number_C, np.diff(starts_C1)).reshape(rows.tokens_BL.shape)
 
 
-def labels(rows: Rows) -> Int64s:
+def labels(rows: Rows, *, pad_id: int) -> Int64s:
     """Returns (B, L) int64, the next token of the same segment; `IGNORE_INDEX` where there is none.
+
+    Posts that were forgotten are padding inside their documents: nothing is learned of their places, so that
+    neither they nor what stands behind the last of them has a label there.
 
     int64 is what torch's cross entropy takes, hence the one column that is wider than the shard.
     """
@@ -72,8 +75,10 @@ def labels(rows: Rows) -> Int64s:
     labels_BL[:, -1] = IGNORE_INDEX
     row_K = np.repeat(np.arange(len(labels_BL)), np.diff(rows.offsets_B1))
     labels_BL.reshape(-1)[row_K * length + rows.ends_K - 1] = IGNORE_INDEX
-    for row in np.flatnonzero(_is_padded(rows)):
-        labels_BL[row, rows.ends_K[rows.offsets_B1[row + 1] - 1] :] = IGNORE_INDEX
+    pad_BL = rows.tokens_BL == pad_id
+    if pad_BL.any():
+        labels_BL[pad_BL] = IGNORE_INDEX
+        labels_BL[:, :-1][pad_BL[:, 1:]] = IGNORE_INDEX
     return labels_BL
 
 

@@ -62,7 +62,8 @@ class TokenBatch(NamedTuple):
         max_seqlen: tokens of the longest segment.
         position_ids: (B, L) int32, from 0 in every segment.
         document_ids: (B, L) int32, from 0 in every sequence; padding is -1.
-        labels: (B, L) int64, the next token of the same segment, -100 where there is none.
+        labels: (B, L) int64, the next token of the same segment, -100 where there is none, and at
+            the places of posts that were forgotten.
         positions: (B,) int64, in the endless stream.
         sequences: (B,) int64; number n is row n % S of shard n // S, S sequences being in a shard. Those of
             several outputs are numbered one output after the other, see `first_sequences` of the order.
@@ -244,7 +245,7 @@ class TokenDataset(IterableDataset):  # type: ignore[misc]  # torch has no types
         arrays: dict[str, Array] = {n: known[n] for n in known if n in self._columns}
         longest = None
         if "labels" in self._columns:
-            arrays["labels"] = loader_columns.labels(rows)
+            arrays["labels"] = loader_columns.labels(rows, pad_id=self.format.pad_id)
         if self._columns & _OF_SEGMENTS:
             starts_C1 = loader_columns.segment_starts(rows)
             for name in self._columns & {"position_ids", "document_ids"}:

@@ -11,7 +11,11 @@ TOKENIZER: Final = "tokenizer/tokenizer.json"
 
 
 class ListedShard(NamedTuple):
-    """A shard as the manifest names it."""
+    """A shard as the manifest names it.
+
+    Attributes:
+        sha256: of the shard as its run wrote it, whatever was forgotten since.
+    """
 
     path: str
     bytes: int
@@ -58,7 +62,10 @@ def _tokenizer(files: Any) -> str | None:
 
 def _shard(entry: Any, at: str) -> ListedShard:
     fields = ListedShard.__annotations__.items()
-    return ListedShard(**{name: _get(entry, name, kind, at=at) for name, kind in fields})
+    shard = ListedShard(**{name: _get(entry, name, kind, at=at) for name, kind in fields})
+    if "written_sha256" not in entry:
+        return shard
+    return shard._replace(sha256=_get(entry, "written_sha256", str, at=at))
 
 
 def _get(table: Any, name: str, kind: type, *, at: str) -> Any:

@@ -9,13 +9,16 @@ from sluice.tokenizer.loader import columns
 from sluice.tokenizer.loader.files import Rows
 
 LENGTH = 7
+PADDING = 99
 ends_of_a_sequence = st.sets(st.integers(1, LENGTH), min_size=1).map(sorted)
 batches = st.lists(ends_of_a_sequence, min_size=1, max_size=5)
 
 
 def rows_of(ends: list[list[int]]) -> Rows:
-    """Returns sequences of distinct tokens with these ends."""
+    """Returns sequences of distinct tokens with these ends; behind the last of them is padding."""
     tokens_BL = np.arange(100, 100 + len(ends) * LENGTH, dtype=np.int32).reshape(-1, LENGTH)
+    for row, own in zip(tokens_BL, ends, strict=True):
+        row[own[-1] :] = PADDING
     column = pa.array(ends, pa.list_(pa.int32()))
     return Rows(tokens_BL, column.offsets.to_numpy(), column.values.to_numpy())
 
@@ -66,8 +69,26 @@ def test_labels_are_the_next_token_of_the_document(ends: list[list[int]]) -> Non
         ]
         for b, row in enumerate(ends)
     ]
-    got = columns.labels(rows)
+    got = columns.labels(rows, pad_id=PADDING)
     assert (got.dtype, got.tolist()) == (np.int64, expected)
+
+
+@given(ends=batches, data=st.data())
+def test_forgotten_posts_have_no_labels(ends: list[list[int]], data: st.DataObject) -> None:
+    """Wherever padding stands, no label is padding, none is learned from padding, and all others stay."""
+    rows = rows_of(ends)
+    exactly = {"min_size": rows.tokens_BL.size, "max_size": rows.tokens_BL.size}
+    is_padding = data.draw(st.lists(st.booleans(), **exactly))
+    padded_BL = np.array(is_padding).reshape(rows.tokens_BL.shape)
+    before = columns.labels(rows, pad_id=PADDING).tolist()
+    forgotten = rows._replace(tokens_BL=np.where(padded_BL, PADDING, rows.tokens_BL))
+    got = columns.labels(forgotten, pad_id=PADDING).tolist()
+    for b, row in enumerate(padded_BL.tolist()):
+        for j, label in enumerate(before[b]):
+            is_taken = row[j] or (j + 1 < LENGTH and row[j + 1])
+            assert got[b][j] == (-100 if is_taken else label)
+    starts_C1 = columns.segment_starts(forgotten)
+    assert (starts_C1 == columns.segment_starts(rows)).all()
 
 
 @given(ends=batches)
@@ -79,7 +100,7 @@ def test_columns_of_a_slice(ends: list[list[int]]) -> None:
     starts_C1 = columns.segment_starts(rows)
     made = (
         starts_C1,
-        columns.labels(rows),
+        columns.labels(rows, pad_id=PADDING),
         columns.position_ids(rows, starts_C1),
         columns.document_ids(rows, starts_C1),
     )

@@ -1,5 +1,7 @@
 import copy
 import itertools
+import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import fs
+from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
@@ -22,7 +25,9 @@ from sluice.tokenizer.loader.dataset import COLUMNS, TokenBatch, TokenDataset, T
 from sluice.tokenizer.loader.files import ShardSet
 from sluice.tokenizer.loader.order import Order
 from sluice.tokenizer.loader.transport import flatten, unflatten
-from tests.tokenizer.loader.test_files import numbers_of, write_output
+from sluice.tokenizer.shards import ShardReader
+from tests.tokenizer.loader.test_files import FORMAT, numbers_of, write_output
+from tests.tokenizer.shard_files import write_shard
 
 NUM_SHARDS, EACH = 2, 301
 SIZE = NUM_SHARDS * EACH
@@ -250,6 +255,51 @@ def test_a_loader_of_ones_own(output: Path) -> None:
         assert int(got.positions.min()) >= 100
 
 
+# --- posts that are forgotten while a training is under way ----------------------------------
+
+
+def forgotten_from(output: Path, folder: Path) -> Path:
+    """Returns a copy of an output: in its first shard three tokens of each sequence are padding."""
+    shutil.copytree(output, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entry = manifest["shards"][0]
+    (batches,) = [list(ShardReader(folder / entry["path"]).batches())]
+    rows = [(batch.tokens_SL.copy(), batch.doc_ends) for batch in batches]
+    for tokens_SL, _ in rows:
+        tokens_SL[:, 1:4] = FORMAT.pad_id
+    made = write_shard(folder / entry["path"], rows, format=FORMAT)
+    assert made.num_bytes == entry["bytes"]
+    entry |= {"written_sha256": entry["sha256"], "sha256": made.sha256}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_training_goes_on_over_what_was_forgotten(output: Path, tmp_path: Path) -> None:
+    """A state that was saved before is taken; the sequences come in the same order, at the same places."""
+    before = loader_of(output, columns=COLUMNS)
+    list(itertools.islice(before, 7))
+    state = before.state_dict()
+    after = loader_of(forgotten_from(output, tmp_path / "out"), columns=COLUMNS)
+    after.load_state_dict(state)
+    embedding, model, changed = nn.Embedding(16, 4), nn.Linear(4, 16), 0
+    cross_entropy = nn.CrossEntropyLoss(reduction="sum")
+    for old, new in itertools.islice(zip(before, after, strict=True), 100):
+        for name in ("positions", "sequences", "cu_seqlens", "position_ids", "document_ids"):
+            assert torch.equal(getattr(old, name), getattr(new, name))
+        gone = old.tokens != new.tokens
+        changed += int(gone.sum())
+        assert torch.all(new.labels[gone] == -100)
+        assert torch.all(new.labels[:, :-1][gone[:, 1:]] == -100)
+        is_label = new.labels != -100
+        assert torch.equal(new.labels[is_label], old.labels[is_label])
+        loss = model(embedding(new.tokens % 16)).flatten(0, 1)
+        loss = cross_entropy(loss, torch.where(is_label, new.labels % 16, -100).flatten())
+        (loss / is_label.sum().clamp(min=1)).backward()
+        assert loss.isfinite()
+        assert all(weights.grad.isfinite().all() for weights in model.parameters())
+    assert changed
+
+
 # --- what a batch has ------------------------------------------------------------------------
 
 
@@ -267,14 +317,16 @@ def test_only_what_is_asked_for_is_there(
 
 def test_columns_are_those_of_the_rows(output: Path) -> None:
     """Each column is that of its function over the rows of the shards."""
-    for batch in itertools.islice(loader_of(output, columns=COLUMNS, micro_batch_sequences=5), 20):
+    loader = loader_of(output, columns=COLUMNS, micro_batch_sequences=5)
+    pad_id = loader.dataset.format.pad_id
+    for batch in itertools.islice(loader, 20):
         rows = ShardSet(output).rows(batch.sequences.numpy())
         starts_C1, longest = loader_columns.cu_seqlens(loader_columns.segment_starts(rows))
         expected = TokenBatch(
             *(torch.tensor(rows.tokens_BL), torch.from_numpy(starts_C1), longest),
             torch.from_numpy(loader_columns.position_ids(rows, starts_C1)),
             torch.from_numpy(loader_columns.document_ids(rows, starts_C1)),
-            torch.from_numpy(loader_columns.labels(rows)),
+            torch.from_numpy(loader_columns.labels(rows, pad_id=pad_id)),
             *(batch.positions, batch.sequences, torch.zeros_like(batch.sequences)),
         )
         assert_equal(expected, batch)
