@@ -11,6 +11,7 @@ from sluice.pipeline.engine.progress import OnProgress
 from sluice.pipeline.engine.run import run_clock, run_phases, run_plan, told
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.reader import check_inputs
+from sluice.pipeline.outputs.unchanged import report_of_unchanged
 from sluice.pipeline.phases.job import Job, keep_units, read_options
 from sluice.pipeline.phases.score import phase as score
 from sluice.pipeline.phases.score.stage import ScoreSummary, summary
@@ -65,6 +66,10 @@ def run(
         _holding(job),
         choice.opened(job, engine=engine, flags=flags) as using,
     ):
+        unchanged = report_of_unchanged(job)
+        if unchanged is not None:
+            told.info("%s: finished; nothing but forgotten posts has changed: reused", out)
+            return unchanged
         output_folder.claim(out, owner)
         told.info("%s", choice.line(job, using))
         for line in history_lines(job):

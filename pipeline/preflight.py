@@ -8,6 +8,7 @@ import msgspec
 
 from sluice.pipeline.engine.progress import clock
 from sluice.pipeline.engine.time_left import posts_in, stage_seconds
+from sluice.pipeline.outputs.unchanged import report_of_unchanged
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import fingerprints
@@ -106,7 +107,11 @@ def plan(job: Job, flags: Sequence[str] = ()) -> RunPlan:
     output_folder.check_owner(job.output, job.owner("run"))
     tokens.check_tokenizer(job, loads=False)
     files, posts = job.inventory.files, posts_in(job.input_bytes)
-    phases = [_planned(job, name, fingerprint) for name, fingerprint in fingerprints(job).items()]
+    unchanged = report_of_unchanged(job) is not None
+    phases = [
+        _planned(job, name, fingerprint, unchanged=unchanged)
+        for name, fingerprint in fingerprints(job).items()
+    ]
     trained = job.recipe.vocabulary.tokenizer is None
     processes = job.recipe.workers.processes or fitting_processes(job.worker_bytes)
     timed = [p.name for p in phases if p.action == "run" and (trained or p.name != "vocabulary")]
@@ -131,8 +136,8 @@ def _input_notes(job: Job) -> Iterator[str]:
     yield from (f"note     {note}" for note in job.inventory.notes)
 
 
-def _planned(job: Job, name: str, fingerprint: str) -> PlannedPhase:
-    if run_order.finished(job, name, fingerprint) is not None:
+def _planned(job: Job, name: str, fingerprint: str, *, unchanged: bool) -> PlannedPhase:
+    if unchanged or run_order.finished(job, name, fingerprint) is not None:
         return PlannedPhase(name=name, action="reuse", units=None, units_done=0)
     done = sum(len(done_units(path)) for path in storage.folders(job.work(name, fingerprint)))
     units = len(job.input_units) if name == "clean" else None

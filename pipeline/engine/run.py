@@ -7,6 +7,7 @@ from typing import Protocol
 from sluice.pipeline.engine.failures import translated_failures
 from sluice.pipeline.engine.progress import OnProgress, PhaseWatch
 from sluice.pipeline.engine.time_left import RunClock, posts_in
+from sluice.pipeline.inputs.forgotten import write_heeded
 from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.clean.batches import load_machines
@@ -66,6 +67,8 @@ def run_phases(
         SluiceError: a unit failed; the message says which, and why.
     """
     engine.check()
+    job.check_key_of_forgotten()
+    write_heeded(job.output, job.forgotten)
     of_phase = fingerprints(job)
     if run_order.finished(job, "clean", of_phase["clean"]) is None:
         load_machines(job.recipe.filters, job.recipe.language.model)

@@ -19,6 +19,7 @@ from sluice.filters.language.identify import identifier_fingerprint
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
+from sluice.pipeline.inputs.forgotten import FORGOTTEN, Forgotten, read_tombstones
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.processes.cores import WORKER_BYTES
@@ -61,11 +62,45 @@ class KeptUnits(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done, to which files, and where the result goes."""
+    """What is to be done, to which files, and where the result goes.
+
+    Attributes:
+        heeded: posts that are left out because they were forgotten; None for those of all tombstones.
+    """
 
     recipe: Recipe
     inventory: Inventory
     output: str
+    heeded: Forgotten | None = None
+
+    @cached_property
+    def forgotten(self) -> Forgotten:
+        """The posts that were forgotten: `heeded`, or those of all tombstones that the run knows.
+
+        Raises:
+            InputError: a file is none of tombstones, or two are of different keys.
+        """
+        if self.heeded is not None:
+            return self.heeded
+        history, others = self.recipe.dedup.history, self.recipe.input.forgotten
+        folders = [storage.join(folder, FORGOTTEN) for folder in (self.output, history) if folder]
+        for folder in others:
+            if not storage.paths(folder, ending=".parquet"):
+                raise InputError(
+                    f"input.forgotten: {folder}: holds no tombstones: name folders as `sluice forget` writes "
+                    f"them, OUTPUT/forgotten"
+                )
+        return read_tombstones([*folders, *others])
+
+    def check_key_of_forgotten(self) -> None:
+        """Raises RecipeError where posts were forgotten, and the recipe's key does not tell which."""
+        forgotten = self.forgotten
+        if len(forgotten) and (self.key is None or self.key.check != forgotten.key_check):
+            what = "must be set" if self.key is None else "is another key"
+            raise RecipeError(
+                f"privacy.key_file: {what}: {len(forgotten):,} posts were forgotten, and only the key that "
+                f"`sluice forget` was given tells which they are; set privacy.key_file to its file"
+            )
 
     @cached_property
     def input_bytes(self) -> int:

@@ -93,6 +93,8 @@ def finished(job: Job, phase: str, fingerprint: str) -> Result | None:
     if result is None:
         return None
     done = [d for stage in storage.folders(job.work(phase, fingerprint)) for d in done_units(stage)]
+    if phase == "clean" and not done:  # what was forgotten took its units away
+        return None
     there = contract_sizes(job.output)
     whole = storage.is_file(storage.join(job.output, COMPLETED))
     found = zip(done, found_manifests(done), strict=True)

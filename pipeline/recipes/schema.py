@@ -61,6 +61,8 @@ class InputSection(RecipeSection, frozen=True):
         unit_bytes: plain JSONL and Parquet are cut into units of about this size.
         deletions: globs of Parquet files that earlier runs wrote in OUTPUT/deletions: posts and authors that
             are to be used no more.
+        forgotten: folders of tombstones, OUTPUT/forgotten of other outputs: posts that are left out. Those of
+            the output itself and of `dedup.history` are always read.
     """
 
     files: tuple[str, ...] = ()
@@ -72,6 +74,7 @@ class InputSection(RecipeSection, frozen=True):
     max_text_bytes: Positive = 262_144
     unit_bytes: Annotated[int, Meta(ge=1 << 16)] = 32 << 20
     deletions: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_time_format(self.time_format)

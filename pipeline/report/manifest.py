@@ -101,7 +101,12 @@ def _without_paths(recipe: Recipe) -> Recipe:
     """Returns the recipe without the input globs and the workers' number, with names in place of paths."""
     return replace(
         recipe,
-        input=replace(recipe.input, files=(), deletions=_names(recipe.input.deletions)),
+        input=replace(
+            recipe.input,
+            files=(),
+            deletions=_names(recipe.input.deletions),
+            forgotten=_names(recipe.input.forgotten),
+        ),
         vocabulary=_by_name(recipe.vocabulary, "tokenizer"),
         privacy=_by_name(recipe.privacy, "key_file"),
         dedup=_by_name(recipe.dedup, "history"),

@@ -37,6 +37,7 @@ def part(job: Job) -> dict[str, Any]:
     """Returns what the phase depends on."""
     recipe = job.recipe
     notices = {"notices": NOTICES_VERSION} if job.has_payloads else {}
+    forgotten = {"forgotten": job.forgotten.digest} if len(job.forgotten) else {}
     author_key = {"author_key": job.key.check} if job.key and recipe.privacy.author_key else {}
     return {
         **notices,
@@ -59,6 +60,7 @@ def part(job: Job) -> dict[str, Any]:
         "media": [MEDIA_VERSION, recipe.media] if recipe.media.placeholders else None,
         "minhash": job.minhash,
         **author_key,
+        **forgotten,
         "pyarrow": installed("pyarrow"),
     }
 
@@ -87,5 +89,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         media=job.recipe.media,
         excludes=job.has_payloads,
         key_file=storage.absolute(key_file) if key_file else None,
+        forgotten=job.forgotten.digest if len(job.forgotten) else "",
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

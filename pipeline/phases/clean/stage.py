@@ -19,11 +19,13 @@ from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.partition import Screened, Verdicts
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
+from sluice.pipeline.inputs.forgotten import HEEDED, map_heeded
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import author_sample, tally, value_counts
 from sluice.pipeline.phases.clean.batches import PHASE, cleaner
+from sluice.pipeline.phases.clean.forgotten import without_forgotten
 from sluice.pipeline.phases.edges import (
     KEYS,
     SCREENED,
@@ -34,6 +36,7 @@ from sluice.pipeline.phases.edges import (
 )
 from sluice.pipeline.phases.versions import is_version
 from sluice.pipeline.recipes.schema import MAX_SAMPLE, MediaSection
+from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
@@ -64,7 +67,9 @@ class CleanStage:
         kept: the columns of POST that kept posts have.
         media: what becomes of the media of posts.
         excludes: whether notices, and rejected versions of posts, are written for phase exclude.
-        key_file: of the key that authors are hashed with, where kept posts have `author_key`.
+        key_file: of the key that ids are hashed with: of authors, where kept posts have `author_key`, and of
+            posts, where some were forgotten.
+        forgotten: digest of the posts that were; "" where none were.
     """
 
     folder: str
@@ -80,6 +85,7 @@ class CleanStage:
     media: MediaSection
     excludes: bool = False
     key_file: str | None = None
+    forgotten: str = ""
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
@@ -90,7 +96,9 @@ class CleanStage:
         outputs = CleanOutputs(self, filters, unit, attempt)
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:
-            for read in read_unit(self.root, input_unit, self.options):
+            for read in map(
+                self._without_forgotten, read_unit(self.root, input_unit, self.options)
+            ):
                 outputs.counts += CleanCounts(input=read.counts)
                 outputs.reject(read.rejected)
                 outputs.counts += CleanCounts(authors=author_sample(read.posts.column("author_id")))
@@ -99,6 +107,12 @@ class CleanStage:
                 if self.excludes:
                     outputs.take_notices(read)
         return outputs.finish()
+
+    def _without_forgotten(self, read: ReadBatch) -> ReadBatch:
+        if not self.forgotten or self.key_file is None:
+            return read
+        forgotten = map_heeded(storage.join(self.output, HEEDED), self.forgotten)
+        return without_forgotten(read, forgotten, read_key(self.key_file))
 
 
 class CleanOutputs:

@@ -1,0 +1,162 @@
+"""Posts that were forgotten, as a run knows them: keyed hashes of their ids, of tombstones in any folders.
+
+Shape suffixes: N ids, K posts that were forgotten.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.filters.privacy.keyed_ids import IdKey
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
+from sluice.schemas.arrays import Bools, Uint64s
+from sluice.schemas.errors import InputError
+from sluice.schemas.mapped_arrays import map_arrays, packed, unpacked_arrays
+from sluice.schemas.tombstone import KEY_CHECK, TOMBSTONE
+
+FORGOTTEN: Final = "forgotten"
+"""The folder of tombstones, in an output and in a history; the stage and the reason of reject rows."""
+HEEDED: Final = "work/forgotten.arrays"
+"""The posts that a run leaves out because they were forgotten, in its output."""
+_ID = pa.schema([TOMBSTONE.field("post_key")])
+
+
+@dataclass(frozen=True, eq=False)
+class Forgotten:
+    """Posts that were forgotten.
+
+    Attributes:
+        keys_K2: (K, 2) uint64, the two halves of the hash of each post's id, ascending, each once.
+        key_check: which key the hashes are of; "" of no post.
+    """
+
+    keys_K2: Uint64s
+    key_check: str = ""
+
+    def __len__(self) -> int:
+        """How many posts."""
+        return len(self.keys_K2)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the hashes, hexadecimal."""
+        return hashlib.sha256(self.packed()).hexdigest()
+
+    def packed(self) -> bytes:
+        """Returns the bytes of a file of them."""
+        check = np.frombuffer(self.key_check.encode(), np.uint8)
+        return packed({"keys": self.keys_K2, "check": check})
+
+    def less(self, others: "Forgotten") -> "Forgotten":
+        """Returns those that are not among others."""
+        return Forgotten(self.keys_K2[~others.have(self.keys_K2)], self.key_check)
+
+    def have(self, keys_N2: Uint64s) -> Bools:
+        """Returns (N,) bool, which of these hashes are those of posts that were forgotten."""
+        first_K = self.keys_K2[:, 0]
+        at_N = np.searchsorted(first_K, keys_N2[:, 0])
+        found_N = np.zeros(len(keys_N2), np.bool_)
+        there_M = np.flatnonzero(at_N < len(self))
+        there_M = there_M[first_K[at_N[there_M]] == keys_N2[there_M, 0]]
+        for m in there_M.tolist():  # hardly any but those that are sought
+            stop = np.searchsorted(first_K, keys_N2[m, 0], side="right")
+            found_N[m] = (self.keys_K2[at_N[m] : stop, 1] == keys_N2[m, 1]).any()
+        return found_N
+
+    def have_ids(self, ids: pa.StringArray, key: IdKey) -> Bools:
+        """Returns (N,) bool, which ids are those of posts that were forgotten; null is none."""
+        if not len(self):
+            return np.zeros(len(ids), np.bool_)
+        return np.asarray(self.have(key.halves(ids)) & np.asarray(ids.is_valid()))
+
+
+NOTHING: Final = Forgotten(np.empty((0, 2), np.uint64))
+"""No post."""
+
+
+def read_tombstones(folders: Iterable[str]) -> Forgotten:
+    """Returns the posts of the tombstones in folders; a folder that is not there has none.
+
+    Raises:
+        InputError: a file is none of tombstones, or two are of different keys.
+    """
+    hashes, key_check = [NOTHING.keys_K2], ""
+    for path in _files(folders):
+        keys, check = _read(path)
+        if key_check and check and check != key_check:
+            raise InputError(
+                f"{path}: its tombstones are of another key than those before it: a run knows ids under one "
+                f"key; leave the folder out, or forget these posts again under the key of this run"
+            )
+        hashes.append(halves_of(keys))
+        key_check = key_check or check
+    return Forgotten(np.unique(np.concatenate(hashes), axis=0), key_check)
+
+
+def _files(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        yield from storage.paths(folder, ending=".parquet")
+
+
+def _read(path: str) -> tuple[pa.StringArray, str]:
+    """Returns the hashes of a file of tombstones, and which key they are of."""
+    try:
+        with storage.open_input(path) as source:
+            file = pq.ParquetFile(source)
+            table = file.read(columns=_ID.names).cast(_ID)
+            metadata = file.schema_arrow.metadata or {}
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: cannot be read as tombstones ({error}): name folders as `sluice forget` writes them, "
+            f"OUTPUT/forgotten"
+        ) from None
+    return table["post_key"].combine_chunks(), metadata.get(KEY_CHECK, b"").decode()
+
+
+def halves_of(keys: pa.StringArray) -> Uint64s:
+    """Returns (N, 2) uint64, the two halves of hashes of 32 hexadecimal digits, none of them null."""
+    digests = bytes.fromhex("".join(keys.to_pylist()))
+    return np.frombuffer(digests, ">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def write_heeded(output: str, forgotten: Forgotten) -> None:
+    """Writes the posts that a run leaves out, for workers and later runs; no file where there are none."""
+    path = storage.join(output, HEEDED)
+    if len(forgotten):
+        storage.write_bytes(path, forgotten.packed())
+    else:
+        storage.delete(path)
+
+
+def read_heeded(output: str) -> Forgotten:
+    """Returns the posts that the last run of an output left out."""
+    try:
+        return _unpacked(unpacked_arrays(storage.read_bytes(storage.join(output, HEEDED))))
+    except FileNotFoundError:
+        return NOTHING
+
+
+@lru_cache(maxsize=2)
+def map_heeded(path: str, digest: str) -> Forgotten:
+    """Returns the posts of a file that `write_heeded` wrote, mapped; once a process.
+
+    Raises:
+        InputError: they are not those of this digest.
+    """
+    forgotten = _unpacked(map_arrays(local_copies.fetch(path)))
+    if forgotten.digest != digest:
+        raise InputError(
+            f"{path}: was changed while the run is at work; run the same command again"
+        )
+    return forgotten
+
+
+def _unpacked(arrays: dict[str, Uint64s]) -> Forgotten:
+    return Forgotten(arrays["keys"], arrays["check"].tobytes().decode())
