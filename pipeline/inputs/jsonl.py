@@ -1,11 +1,6 @@
-"""JSON lines to POST columns: the compiled reader where it can, line by line where it refuses.
+"""JSON lines to POST columns, by a column mapping: values of any types as those of their columns."""
 
-The compiled reader takes every line that is one object in valid JSON. What it refuses is damaged (and the
-standard library says how), or has keys that are repeated or written with escapes: such a line is written
-again with plain keys, and read by the same kernels, so that a value is converted in one way only.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.inputs import json_row
+from sluice.pipeline.inputs.compiled_records import CompiledReader, Read, RecordSpans, read_records
 from sluice.pipeline.inputs.json_fields import (
     ARRAY,
     BOOLEAN,
@@ -32,10 +28,7 @@ from sluice.pipeline.inputs.json_fields import (
     read_fields,
     strings,
 )
-from sluice.pipeline.inputs.json_row import BadLineError
 from sluice.pipeline.inputs.jsonl_scan import Lines
-from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
-from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.payloads.columns import ID_COLUMNS, Fault, RawPosts, coalesce, raw_type
@@ -76,6 +69,9 @@ class JsonLines:
 
     Args:
         mapping: POST column -> where it is read from.
+
+    Attributes:
+        reader: what reads them.
     """
 
     def __init__(self, mapping: ColumnMapping):
@@ -84,51 +80,23 @@ class JsonLines:
         self._paths = paths_of(self._names)
         self._places = {name: place for place, name in enumerate(self._names)}
         self._required = {name for column in REQUIRED for name in source_names(mapping[column])}
+        id_names = source_names(mapping["post_id"])
+        self.reader = CompiledReader(self._read, self._plain_line, id_names)
 
     def read(
         self, lines: Lines, *, first: int, stop: int, first_row: int
     ) -> tuple[RawPosts, list[Fault]]:
-        """Reads lines `first` to `stop` of a block; every line that is not blank comes out once.
+        """Returns what `read_records` does."""
+        return read_records(self.reader, lines, first=first, stop=stop, first_row=first_row)
 
-        Args:
-            lines: a scanned block.
-            first: index of the first line.
-            stop: index after the last.
-            first_row: `source_row` of line 0 of the block.
-        """
-        shapes_L = lines.shapes_L[first:stop]
-        whole_N = np.flatnonzero((shapes_L == ONE_OBJECT) | (shapes_L == ODD)) + first
-        fields = self._fields(lines.data, lines.starts_L[whole_N], lines.stops_L[whole_N])
-        raw, faults = self._rows(fields.of_lines(fields.read_N), whole_N[fields.read_N])
-        others_N = np.flatnonzero(shapes_L > ODD) + first
-        refused_N = np.sort(np.concatenate([others_N, whole_N[~fields.read_N]]))
-        if len(refused_N):
-            again, more = self._one_by_one(lines, refused_N)
-            raw, faults = joined_rows([raw, again]), faults + more
-        faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
-        return raw._replace(source_row_N=raw.source_row_N + first_row), faults
+    def _read(self, spans: RecordSpans) -> Read:
+        num_paths = len(self._names)
+        fields = read_fields(spans.data, spans.starts_R, spans.stops_R, self._paths, num_paths)
+        read_R, record_R = fields.read_N, spans.record_R
+        return Read(*self._rows(fields.of_lines(read_R), record_R[read_R]), record_R[~read_R])
 
-    def _fields(self, data: bytes, starts_N: Int64s, stops_N: Int64s) -> Fields:
-        return read_fields(data, starts_N, stops_N, self._paths, len(self._names))
-
-    def _one_by_one(self, lines: Lines, lines_N: Int64s) -> tuple[RawPosts, list[Fault]]:
-        """Reads lines that the compiled reader refuses; those that hold a post are written again for it."""
-        written, kept, faults = [], [], []
-        for index in lines_N.tolist():
-            row: dict[str, Any] = {}
-            try:
-                json_row.check_shape(lines.shape(index))
-                row = json_row.decode(lines.line(index))
-                written.append(json_row.plain_line(row, self._names, required=self._required))
-                kept.append(index)
-            except BadLineError as bad:
-                post_id = json_row.id_of(row, source_names(self._mapping["post_id"]))
-                faults.append(Fault(index, bad.reason, bad.detail, post_id))
-        ends_N = np.cumsum([len(line) + 1 for line in written], dtype=np.int64)
-        data = b"".join(line + b"\n" for line in written) or b"\n"
-        starts_N = np.concatenate([[0], ends_N])[:-1].astype(np.int64)
-        raw, more = self._rows(self._fields(data, starts_N, ends_N - 1), np.array(kept, np.int64))
-        return raw, faults + more
+    def _plain_line(self, row: dict[str, Any]) -> bytes:
+        return json_row.plain_line(row, self._names, required=self._required)
 
     def _rows(self, fields: Fields, lines_N: Int64s) -> tuple[RawPosts, list[Fault]]:
         """Returns lines as POST columns; those whose id or text is of another type are faults."""
@@ -266,23 +234,3 @@ def _media(data: bytes, values: FieldValues) -> ValueColumn:
     )
     replaced = sum(column.replaced for column in columns)
     return ValueColumn(lists, bad_N, none_N, values.kinds_N, replaced)
-
-
-def joined_rows(pieces: Sequence[RawPosts]) -> RawPosts:
-    """Returns the rows of all pieces in the order of their lines."""
-    lines_N = np.concatenate([piece.source_row_N for piece in pieces])
-    order_N = np.argsort(lines_N, kind="stable")
-    columns = {
-        name: pa.concat_arrays([piece.columns[name] for piece in pieces]).take(pa.array(order_N))
-        for name in pieces[0].columns
-    }
-    counts = ReadTally()
-    for piece in pieces:
-        counts += piece.counts or ReadTally()
-    notices = [piece.notices for piece in pieces if piece.notices is not None]
-    raw = RawPosts(columns, lines_N[order_N], counts)
-    if notices:
-        rows = pa.Table.from_batches(notices).combine_chunks().sort_by("source_row")
-        raw = raw._replace(notices=rows.to_batches()[0] if rows.num_rows else None)
-    items = [piece.source_item_N for piece in pieces if piece.source_item_N is not None]
-    return raw._replace(source_item_N=np.concatenate(items)[order_N]) if items else raw

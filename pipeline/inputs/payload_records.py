@@ -9,13 +9,14 @@ Shape suffixes: P paths, N records and items, I items of one level, R records.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.pipeline.inputs import json_row
+from sluice.pipeline.inputs.compiled_records import CompiledReader, Read, RecordSpans, read_records
 from sluice.pipeline.inputs.json_fields import (
     ARRAY,
     ESCAPED,
@@ -32,12 +33,9 @@ from sluice.pipeline.inputs.json_fields import (
     read_split_fields,
     strings,
 )
-from sluice.pipeline.inputs.json_row import BadLineError
-from sluice.pipeline.inputs.jsonl import ValueColumn, column_of, joined_rows, type_fault
+from sluice.pipeline.inputs.jsonl import ValueColumn, column_of, type_fault
 from sluice.pipeline.inputs.jsonl_scan import Lines
 from sluice.pipeline.inputs.payload_notices import acting_notices, notice_kinds
-from sluice.pipeline.inputs.record_shapes import OBJECT as ONE_OBJECT
-from sluice.pipeline.inputs.record_shapes import ODD
 from sluice.schemas.arrays import Array, Bools, Int64s
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.kernel import utf8_view
@@ -63,13 +61,17 @@ from sluice.schemas.post import COUNT_COLUMNS, FLAG_COLUMNS, INPUT_COLUMNS, MAX_
 
 
 def payload_mapping(format: PayloadFormat, overrides: Mapping[str, Sources]) -> ColumnMapping:
-    """Returns where the columns of POST stand in a format, or where the recipe says so.
+    """Returns where the columns of POST stand in a format, or where the recipe says so, if it reads them.
 
     Raises:
         InputError: see `column_mapping`.
     """
     given = column_mapping(overrides)
-    return {name: given[name] if name in overrides else paths for name, paths in _paths(format)}
+    return {
+        name: given[name] if name in overrides else paths
+        for name, paths in _paths(format)
+        if overrides.get(name) != ""
+    }
 
 
 def _paths(format: PayloadFormat) -> list[tuple[str, tuple[str, ...]]]:
@@ -107,8 +109,15 @@ class _Found(NamedTuple):
         return _Found(fields, *spans, self.record_N[chosen_N], self.holds_N[chosen_N])
 
 
-_UNUSED: Final = {*COUNT_COLUMNS, *FLAG_COLUMNS, "alias_id", "consent", "author_created_at"}
+_UNUSED: Final = {
+    *(*COUNT_COLUMNS, *FLAG_COLUMNS),
+    *("alias_id", "consent", "author_created_at", "media"),
+}
 """Columns that no other one is made from."""
+
+
+_TEXTS: Final = tuple(name for name in INPUT_COLUMNS if name not in _UNUSED)
+"""Columns that others may be made from."""
 
 
 class PayloadRecords:
@@ -120,6 +129,9 @@ class PayloadRecords:
         wanted: the columns that come out. Counts, flags, what is derived, and facts about authors are not
             read where they are not among them.
         acts: whether what notices say comes out, too; else they are counted alone.
+
+    Attributes:
+        reader: what reads them.
     """
 
     def __init__(
@@ -138,14 +150,9 @@ class PayloadRecords:
         self._derived = {
             name: derived
             for name, derived in format.derived.items()
-            if name in wanted and source_names(mapping[name]) == format.columns.get(name, ())
+            if name in mapping and source_names(mapping[name]) == format.columns.get(name, ())
         }
-        self._lists = {
-            name: given
-            for name, given in format.lists.items()
-            if name != "media" or not source_names(mapping["media"])
-        }
-        self._parts = dict(format.parts)
+        self._lists, self._parts = dict(format.lists), dict(format.parts)
         for derived in self._derived.values():
             self._lists |= derived.lists
             self._parts |= derived.parts
@@ -160,6 +167,8 @@ class PayloadRecords:
         read = {name for group in groups[:-1] for name in group}
         split = {name for name in format.items if name not in read and not self._leads_on(name)}
         self._splits_P = np.array([name in split for name in self._names], np.bool_)
+        id_names = source_names(mapping["post_id"])
+        self.reader = CompiledReader(self._read, json_row.whole_line, id_names)
 
     def _leads_on(self, name: str) -> bool:
         """Returns whether something is read at a path behind another."""
@@ -168,26 +177,12 @@ class PayloadRecords:
     def read(
         self, lines: Lines, *, first: int, stop: int, first_row: int
     ) -> tuple[RawPosts, list[Fault]]:
-        """Reads records `first` to `stop` of a block: each gives posts, or a fault, or is a notice.
+        """Returns what `read_records` does: a record gives posts, or a fault, or is a notice."""
+        return read_records(self.reader, lines, first=first, stop=stop, first_row=first_row)
 
-        Args:
-            lines: a scanned block.
-            first: index of the first record.
-            stop: index after the last.
-            first_row: `source_row` of record 0 of the block.
-        """
-        shapes_L = lines.shapes_L[first:stop]
-        whole_N = np.flatnonzero((shapes_L == ONE_OBJECT) | (shapes_L == ODD)) + first
-        spans = lines.starts_L[whole_N], lines.stops_L[whole_N]
-        found, refused_R = self._find(lines.data, *spans, whole_N)
-        raw, faults = self._rows(found)
-        others_N = np.flatnonzero(shapes_L > ODD) + first
-        refused_R = np.union1d(others_N, refused_R)
-        if len(refused_R):
-            again, more = self._one_by_one(lines, refused_R)
-            raw, faults = joined_rows([raw, again]), faults + more
-        faults = [fault._replace(source_row=fault.source_row + first_row) for fault in faults]
-        return raw.moved(first_row), faults
+    def _read(self, spans: RecordSpans) -> Read:
+        found, refused_R = self._find(*spans)
+        return Read(*self._rows(found), refused_R)
 
     def _find(
         self, data: bytes, starts_N: Int64s, stops_N: Int64s, record_N: Int64s
@@ -235,27 +230,6 @@ class PayloadRecords:
             level.record_N[holder_I],
             holds_N,
         )
-
-    def _one_by_one(self, lines: Lines, records_R: Int64s) -> tuple[RawPosts, list[Fault]]:
-        """Reads records that the compiled reader refuses; the sound ones are written again for it."""
-        written, kept, faults = [], [], []
-        for index in records_R.tolist():
-            row: dict[str, Any] = {}
-            try:
-                json_row.check_shape(lines.shape(index))
-                row = json_row.decode(lines.line(index))
-                written.append(json_row.whole_line(row))
-                kept.append(index)
-            except BadLineError as bad:
-                post_id = json_row.id_of(row, source_names(self._mapping["post_id"]))
-                faults.append(Fault(index, bad.reason, bad.detail, post_id))
-        ends_N = np.cumsum([len(line) + 1 for line in written], dtype=np.int64)
-        data = b"".join(line + b"\n" for line in written) or b"\n"
-        starts_N = np.concatenate([[0], ends_N])[:-1].astype(np.int64)
-        found, refused = self._find(data, starts_N, ends_N - 1, np.array(kept, np.int64))
-        raw, more = self._rows(found)
-        unread = [Fault(int(index), "not_json") for index in refused]
-        return raw, faults + more + unread
 
     def _rows(self, found: _Found) -> tuple[RawPosts, list[Fault]]:
         """Returns posts; what is none is a fault, or counted as a notice, or the envelope of posts."""
@@ -331,16 +305,17 @@ class PayloadRecords:
     def _given(self, found: _Found, read: Mapping[str, ValueColumn]) -> Columns:
         """Returns what `finish` is given."""
         num_rows = len(found.record_N)
-        columns: Columns = {RECORD: pa.array(found.record_N)}
+        nulls = pa.nulls(num_rows, pa.string())
+        columns: Columns = {**dict.fromkeys(_TEXTS, nulls), RECORD: pa.array(found.record_N)}
         for name, value in read.items():
             constant = constant_of(self._mapping[name])
             columns[name] = (
                 value.values if constant is None else pc.fill_null(value.values, constant)
             )
         for name, sources in self._mapping.items():
-            if name not in columns and (constant := constant_of(sources)) is not None:
+            if name not in read and (constant := constant_of(sources)) is not None:
                 columns[name] = pa.repeat(pa.scalar(constant, pa.string()), num_rows)
-        if "platform" not in columns:
+        if "platform" not in read and constant_of(self._mapping.get("platform", ())) is None:
             columns["platform"] = pa.repeat(self._format.platform, num_rows)
         for name, paths in self._parts.items():
             columns[name] = self._texts(found, paths)
@@ -367,7 +342,7 @@ class PayloadRecords:
 
     def _column(self, columns: Columns, name: str) -> pa.Array:
         num_rows = len(columns[RECORD])
-        is_there = name in columns and num_rows > 0
+        is_there = name in columns and name in self._mapping and num_rows > 0
         return columns[name] if is_there else pa.nulls(num_rows, raw_type(name))
 
 
