@@ -116,9 +116,10 @@ PAYLOAD_COLUMNS = (
 )
 """Those that payloads of platforms have: in other inputs they are null, unless the mapping has them."""
 
-KEPT_COLUMNS = tuple(
-    name for name in POST.names if name not in (*PLACE_COLUMNS, *PAYLOAD_COLUMNS, "media")
-)
+OPTIONAL_COLUMNS = ("media", *PAYLOAD_COLUMNS)
+"""Those that are read only where something of a run reads them."""
+
+KEPT_COLUMNS = tuple(name for name in POST.names if name not in (*PLACE_COLUMNS, *OPTIONAL_COLUMNS))
 """What every post keeps when it is clean; its place is known by `row_key`. Of the others it keeps those that
 a later phase of its run reads."""
 

@@ -36,7 +36,7 @@ from sluice.schemas.payloads import columns
 from sluice.schemas.payloads.columns import Fault, RawPosts, ReadBatch
 from sluice.schemas.payloads.known_formats import FORMATS
 from sluice.schemas.payloads.mapping import ColumnMapping, Sources, folder_keys, with_constants
-from sluice.schemas.post import MAX_RECORDS_OF_MANY, PAYLOAD_COLUMNS
+from sluice.schemas.post import MAX_RECORDS_OF_MANY, OPTIONAL_COLUMNS
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
             for by `sluice.schemas.post.DEFAULT_MAPPING`.
         time_format: what `created_at` looks like (`sluice.schemas.payloads.times`).
         ids: where the ids of posts come from.
-        payload_columns: those of PAYLOAD_COLUMNS that posts have; the others are not read.
+        optional_columns: those of OPTIONAL_COLUMNS that posts have; the others are not read.
         notices: whether notices of payloads that act are read, not counted alone.
         max_text_bytes: longer texts are malformed.
         max_line_bytes: longer lines are malformed, and are not held in memory.
@@ -58,7 +58,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, Sources] = {}
     time_format: str = "auto"
     ids: IdRule = "column"
-    payload_columns: tuple[str, ...] = PAYLOAD_COLUMNS
+    optional_columns: tuple[str, ...] = OPTIONAL_COLUMNS
     notices: bool = False
     max_text_bytes: int = 262_144
     max_line_bytes: int = MAX_LINE_BYTES
@@ -122,7 +122,7 @@ class _Reading:
         self._origin = columns.Origin(unit.file, unit.path)
 
     def _wanted(self, mapping: ColumnMapping) -> ColumnMapping:
-        unwanted = set(PAYLOAD_COLUMNS).difference(self._options.payload_columns)
+        unwanted = set(OPTIONAL_COLUMNS).difference(self._options.optional_columns)
         return {column: sources for column, sources in mapping.items() if column not in unwanted}
 
     def batches(self) -> Iterator[ReadBatch]:

@@ -30,7 +30,7 @@ from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION, ROWS
-from sluice.schemas.post import KEPT_COLUMNS, PAYLOAD_COLUMNS
+from sluice.schemas.post import KEPT_COLUMNS, OPTIONAL_COLUMNS
 
 FORMAT = 9
 """Raised when the intermediate files change shape: finished units of another format are not reused."""
@@ -257,18 +257,18 @@ def key_partitions(job: Job) -> int:
     return min(MAX_PARTITIONS, max(8, math.ceil(job.input_bytes / KEY_PARTITION_BYTES)))
 
 
-def payload_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
-    """Returns those of PAYLOAD_COLUMNS that something of the run reads, in clean or later."""
+def optional_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
+    """Returns those of OPTIONAL_COLUMNS that something of the run reads, in clean or later."""
     used = {name for spec in recipe.filters for name in spec.columns}
     used |= _later_columns(recipe, inventory)
-    return tuple(name for name in PAYLOAD_COLUMNS if name in used)
+    return tuple(name for name in OPTIONAL_COLUMNS if name in used)
 
 
 def kept_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
-    """Returns the columns that pass clean: KEPT_COLUMNS, payload columns read later, the author's key."""
+    """Returns the columns that pass clean: KEPT_COLUMNS, optional ones read later, the author's key."""
     later = _later_columns(recipe, inventory)
     author_key = [AUTHOR_KEY.name] if recipe.privacy.author_key else []
-    others = (name for name in ("media", *PAYLOAD_COLUMNS) if name in later)
+    others = (name for name in OPTIONAL_COLUMNS if name in later)
     return (*KEPT_COLUMNS, *others, *author_key)
 
 
@@ -292,7 +292,7 @@ def _later_columns(recipe: Recipe, inventory: Inventory) -> set[str]:
 
 
 LINK_COLUMNS = ("platform", "quoted_id", "reposted_id", "alias_id")
-"""Those of PAYLOAD_COLUMNS that hold ids which posts name each other by, and the platform whose they are."""
+"""Those of OPTIONAL_COLUMNS that hold ids which posts name each other by, and the platform whose they are."""
 
 
 def has_payloads(inventory: Inventory) -> bool:
@@ -306,7 +306,7 @@ def read_options(recipe: Recipe, inventory: Inventory) -> ReadOptions:
         columns=recipe.input.columns,
         time_format=recipe.input.time_format,
         ids=recipe.input.ids,
-        payload_columns=payload_columns(recipe, inventory),
+        optional_columns=optional_columns(recipe, inventory),
         notices=has_payloads(inventory),
         max_text_bytes=recipe.input.max_text_bytes,
     )

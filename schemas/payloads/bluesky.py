@@ -35,12 +35,10 @@ from sluice.schemas.payloads.format import (
     Derived,
     ListOf,
     PayloadFormat,
-    with_nulls,
-    without,
 )
 from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.shortened_links import whole_links
-from sluice.schemas.payloads.x_v1 import media_of
+from sluice.schemas.payloads.x_v1 import media_of, one_medium
 
 _POST: Final = "app.bsky.feed.post"
 _OF_SERVERS: Final = ("desynchronized", "throttled")
@@ -241,13 +239,8 @@ def _filled(given: pa.Array, where: pa.BooleanArray, other: pa.Array) -> pa.Arra
     return pc.if_else(where.fill_null(False), other, given)
 
 
-_FILLED: Final = ("created_at", "author_id", "reposted_id", "root_id", "quoted_id")
-"""Columns that a recipe may leave out, and that others are made from."""
-
-
 def finish(columns: Columns) -> Columns:
     """Returns posts of events, views and feeds, and which events are notices."""
-    given, columns = columns, with_nulls(columns, _FILLED)
     if not len(columns[RECORD]):
         return columns
     null = pa.scalar(None, pa.string())
@@ -270,11 +263,9 @@ def finish(columns: Columns) -> Columns:
         "edited_at": pc.if_else(pc.equal(columns["operation"], "update"), columns["time"], null),
     }
     kinds = pc.if_else(_nothings({**columns, "text": texts}, ids), "", event_kinds(columns))
-    if "media" in columns:
-        changed["media"] = _images(columns["media"])
     told: Columns = {NOTICE: kinds, ACT: acts_of(columns, kinds), NOTICE_ID: event_ids(columns)}
     told |= {NOTICE_AUTHOR: columns["did"], NOTICE_TIME: columns["time"]}
-    return without({**columns, **changed, **told}, _FILLED, given)
+    return {**columns, **changed, **told}
 
 
 def _first_language(languages: pa.StringArray) -> pa.StringArray:
@@ -283,14 +274,17 @@ def _first_language(languages: pa.StringArray) -> pa.StringArray:
     return pc.struct_field(found, "first")
 
 
-def _images(items: pa.ListArray) -> pa.ListArray:
-    """Returns lists of structs with MEDIA's fields as MEDIA, all of them images."""
+def media(columns: Columns) -> pa.ListArray:
+    """Returns the pictures of each post, or its film."""
+    kinds = pa.repeat("video", len(columns[RECORD]))
+    films = one_medium(kinds, columns["film"], alts=columns["film_alt"])
+    items = columns["images"]
     values = items.values
-    kinds = pa.repeat("image", len(values))
-    arrays = [kinds, values.field("key"), values.field("alt_text")]
+    arrays = [pa.repeat("image", len(values)), values.field("key"), values.field("alt_text")]
     structs = pa.StructArray.from_arrays(arrays, names=["kind", "key", "alt_text"])
     mask = items.is_null() if items.null_count else None
-    return media_of(pa.ListArray.from_arrays(items.offsets, structs, mask=mask))
+    images = media_of(pa.ListArray.from_arrays(items.offsets, structs, mask=mask))
+    return pc.if_else(films.is_valid(), films, images)
 
 
 _LABEL: Final = {"value": ("val",), "by": ("src",), "negated": ("neg",)}
@@ -332,7 +326,7 @@ def consent(columns: Columns) -> pa.StringArray:
 def automated(columns: Columns) -> pa.BooleanArray:
     """Returns whether the author of each post calls the account a bot; null where there are no labels."""
     labels = columns["own_labels"]
-    own = labelled(labels, "bot", by=with_nulls(columns, ("author_id",))["author_id"])
+    own = labelled(labels, "bot", by=columns["author_id"])
     return pc.if_else(labels.is_valid(), own, pa.scalar(None, pa.bool_()))
 
 
@@ -391,10 +385,6 @@ BLUESKY: Final = PayloadFormat(
             _in_record("facets"),
             {"start": ("index.byteStart",), "stop": ("index.byteEnd",), "features": ("features",)},
         ),
-        "media": ListOf(
-            _in_record("embed.images", "embed.media.images"),
-            {"kind": ("$type",), "key": ("image.ref.$link", "image.cid"), "alt_text": ("alt",)},
-        ),
     },
     items=(
         *("post", "feed", "posts", "embed.record", "embed.record.record"),
@@ -415,6 +405,19 @@ BLUESKY: Final = PayloadFormat(
             consent, lists={"author_labels": _AUTHOR_LABELS, "record_labels": _RECORD_LABELS}
         ),
         "author_automated": Derived(automated, lists={"own_labels": _OWN_LABELS}),
+        "media": Derived(
+            media,
+            {
+                "film": _in_record("embed.video.ref.$link", "embed.media.video.ref.$link"),
+                "film_alt": _in_record("embed.alt", "embed.media.alt"),
+            },
+            {
+                "images": ListOf(
+                    _in_record("embed.images", "embed.media.images"),
+                    {"key": ("image.ref.$link", "image.cid"), "alt_text": ("alt",)},
+                )
+            },
+        ),
     },
     many=True,
 )

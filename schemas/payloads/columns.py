@@ -20,7 +20,7 @@ from sluice.schemas.post import (
     COUNT_COLUMNS,
     FLAG_COLUMNS,
     MEDIA,
-    PAYLOAD_COLUMNS,
+    OPTIONAL_COLUMNS,
     POST,
     TIME_COLUMNS,
     row_keys,
@@ -90,7 +90,7 @@ class RawPosts(NamedTuple):
 
     Attributes:
         columns: INPUT_COLUMNS name -> (N,) array; string, but MEDIA for `media`, int64 for a count, bool for
-            a flag and what `read_times` takes for a time. Of PAYLOAD_COLUMNS only those that are wanted.
+            a flag and what `read_times` takes for a time. Of OPTIONAL_COLUMNS only those that are wanted.
         source_row_N: (N,) int64, ascending.
         counts: what the reader has counted beside these rows: notices, nulled and replaced values.
         source_line_N: (N,) int64, the line that each begins in, from 0; None where the file has no lines.
@@ -220,8 +220,8 @@ def _post_batch(raw: RawPosts, times: Mapping[str, pa.Array], origin: Origin) ->
 
 
 def post_schema(columns: Iterable[str]) -> pa.Schema:
-    """Returns POST with those of PAYLOAD_COLUMNS that are among some columns."""
-    left_out = set(PAYLOAD_COLUMNS).difference(columns)
+    """Returns POST with those of OPTIONAL_COLUMNS that are among some columns."""
+    left_out = set(OPTIONAL_COLUMNS).difference(columns)
     return pa.schema([field for field in POST if field.name not in left_out])
 
 

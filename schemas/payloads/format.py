@@ -5,7 +5,7 @@ posts, columns in and columns out. `pipeline/inputs/payload_records.py` reads an
 that are known are in `known_formats.py`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -46,18 +46,6 @@ ITSELF = ""
 def unchanged(columns: Columns) -> Columns:
     """Returns the columns as they are."""
     return columns
-
-
-def with_nulls(columns: Columns, names: Iterable[str]) -> Columns:
-    """Returns the columns, and nulls for those of some names that a recipe has left out."""
-    nulls = pa.nulls(len(columns[RECORD]), pa.string())
-    return {**dict.fromkeys(names, nulls), **columns}
-
-
-def without(columns: Columns, names: Iterable[str], given: Columns) -> Columns:
-    """Returns the columns less those of some names that were not given."""
-    left_out = set(names).difference(given)
-    return {name: values for name, values in columns.items() if name not in left_out}
 
 
 class ListOf(NamedTuple):
@@ -102,7 +90,7 @@ class PayloadFormat(NamedTuple):
         told_against: a record with a value at one of these paths is of another format.
         columns: POST column -> paths; the first that is not null counts.
         parts: name -> paths, for `finish` alone: strings as they are, all else as its JSON.
-        lists: name -> a list of objects, for `finish`, or `media`.
+        lists: name -> a list of objects, for `finish`.
         items: paths of objects, or lists of objects, that may be posts too, and hold items of their own. An
             object may be written as a string.
         notices: path -> kind of a record that gives no post and has a value there.
@@ -111,6 +99,8 @@ class PayloadFormat(NamedTuple):
         told_by_notices: paths; a record with a value at one of them is a notice of the format, which counts
             where nothing else in a file says what its records are.
         finish: given all of these columns, and RECORD, returns POST columns, and NOTICE where it knows some.
+            Columns of POST that the recipe leaves out are given as nulls, and what it returns for them is not
+            used.
         counted: makes, from a few parts, the kind of each record that is a notice and is counted alone, of
             which nothing else is read; null for others.
         derived: POST column -> how it is made, where the recipe does not say where it stands.

@@ -34,7 +34,7 @@ ROWS: Final = "rows"
 AUTO: Final = "auto"
 """The value of `input.format` with which each file says by its first records what it is."""
 
-PAYLOAD_VERSION: Final = 2
+PAYLOAD_VERSION: Final = 3
 """Raised where a payload gives other posts, or files are recognised otherwise."""
 
 

@@ -24,14 +24,11 @@ from sluice.schemas.payloads.format import (
     RECORD,
     Columns,
     Derived,
-    ListOf,
     PayloadFormat,
-    with_nulls,
-    without,
 )
 from sluice.schemas.payloads.html_text import html_texts
 from sluice.schemas.payloads.titles import titled_texts
-from sluice.schemas.payloads.x_v1 import media_of
+from sluice.schemas.payloads.x_v1 import listed_media
 
 _WITH_STATUS: Final = ("update", "status.update")
 """Events that hold a status; all others are notices."""
@@ -77,13 +74,8 @@ def event_notices(events: pa.StringArray, records: pa.Int64Array) -> pa.StringAr
     return pc.if_else(pc.and_(pa.array(last_N), pc.invert(has_status)), kinds, None)
 
 
-_FILLED: Final = ("in_reply_to_id",)
-"""Columns that a recipe may leave out, and that others are made from."""
-
-
 def finish(columns: Columns) -> Columns:
     """Returns statuses with plain texts, and the events that are notices."""
-    given, columns = columns, with_nulls(columns, _FILLED)
     if not len(columns[RECORD]):
         return columns
     texts = titled_texts(columns["warning"], html_texts(columns["text"]))
@@ -93,9 +85,7 @@ def finish(columns: Columns) -> Columns:
     if columns["event"].null_count < len(texts):
         kinds = pc.coalesce(kinds, event_notices(columns["event"], columns[RECORD]))
     changed[NOTICE] = kinds
-    if "media" in columns:
-        changed["media"] = media_of(columns["media"])
-    return without({**columns, **changed}, _FILLED, given)
+    return {**columns, **changed}
 
 
 _CONSENT_PARTS: Final = {
@@ -166,12 +156,6 @@ MASTODON: Final = PayloadFormat(
         "event": ("event",),
         "visibility": ("visibility",),
     },
-    lists={
-        "media": ListOf(
-            ("reblog.media_attachments", "media_attachments"),
-            {"kind": ("type",), "key": ("remote_url", "url"), "alt_text": ("description",)},
-        )
-    },
     items=(
         *("payload", "quote.quoted_status", "reblog.quote.quoted_status"),
         *("ancestors", "descendants", "statuses"),
@@ -180,6 +164,12 @@ MASTODON: Final = PayloadFormat(
     notice_parts={NOTICE_ID: ("payload",)},
     acts={"delete": DELETE},
     finish=finish,
-    derived={"consent": Derived(consent, _CONSENT_PARTS)},
+    derived={
+        "consent": Derived(consent, _CONSENT_PARTS),
+        "media": listed_media(
+            ("reblog.media_attachments", "media_attachments"),
+            {"kind": ("type",), "key": ("remote_url", "url"), "alt_text": ("description",)},
+        ),
+    },
     many=True,
 )

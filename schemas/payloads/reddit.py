@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.schemas.payloads.entities import without_entities
-from sluice.schemas.payloads.format import NOTICE, Columns, ListOf, PayloadFormat
+from sluice.schemas.payloads.format import NOTICE, Columns, Derived, ListOf, PayloadFormat
 from sluice.schemas.payloads.titles import titled_texts
 from sluice.schemas.payloads.x_v1 import media_of, one_medium
 
@@ -50,7 +50,6 @@ def finish(columns: Columns) -> Columns:
         "conversation_id": root,
         "root_id": root,
         "edited_at": pc.if_else(pc.match_substring_regex(edited, r"^\d"), edited, None),
-        "media": _media(columns),
         NOTICE: _kinds(columns["kind"]),
     }
 
@@ -120,6 +119,8 @@ _PARTS: Final = {
     "name": ("name",),
     "title": ("title",),
     "edited": ("edited",),
+}
+_MEDIA_PARTS: Final = {
     "hint": ("post_hint",),
     "url": ("url",),
     "video": ("media.reddit_video.fallback_url",),
@@ -143,10 +144,16 @@ REDDIT: Final = PayloadFormat(
     ),
     columns=_of_things(_FIELDS),
     parts={**_of_things(_PARTS), "kind": ("kind",)},
-    lists={"gallery": _GALLERY._replace(paths=("data.gallery_data.items",))},
     items=("data.children", "data.replies.data.children", "json.data.things"),
     notices={"data.children": "empty_page", "json.data.things": "empty_page"},
     finish=finish,
+    derived={
+        "media": Derived(
+            _media,
+            _of_things(_MEDIA_PARTS),
+            {"gallery": _GALLERY._replace(paths=("data.gallery_data.items",))},
+        )
+    },
     many=True,
 )
 
@@ -161,6 +168,6 @@ REDDIT_DUMP: Final = PayloadFormat(
     ),
     columns=_FIELDS,
     parts={**_PARTS, "kind": ("kind",)},
-    lists={"gallery": _GALLERY},
     finish=finish,
+    derived={"media": Derived(_media, _MEDIA_PARTS, {"gallery": _GALLERY})},
 )

@@ -19,10 +19,9 @@ from sluice.schemas.payloads.format import (
     NOTICE,
     RECORD,
     Columns,
+    Derived,
     ListOf,
     PayloadFormat,
-    with_nulls,
-    without,
 )
 from sluice.schemas.payloads.x_v1 import one_medium
 
@@ -67,13 +66,8 @@ def _media(columns: Columns) -> pa.ListArray:
     return one_medium(kinds, pc.coalesce(photo, file), "")
 
 
-_FILLED: Final = ("in_reply_to_id",)
-"""Columns that a recipe may leave out, and that others are made from."""
-
-
 def finish(columns: Columns) -> Columns:
     """Returns messages with their texts and the ids that they have in all chats."""
-    given, columns = columns, with_nulls(columns, _FILLED)
     if not len(columns[RECORD]):
         return {**columns, "text": columns["plain"]}
     null, kinds = pa.scalar(None, pa.string()), columns["type"]
@@ -87,10 +81,9 @@ def finish(columns: Columns) -> Columns:
         "post_id": pc.if_else(is_chat, null, _in_chat(chats, columns["post_id"])),
         "text": pc.if_else(is_chat, null, texts),
         "in_reply_to_id": _in_chat(chats, columns["in_reply_to_id"]),
-        "media": _media(columns),
         NOTICE: notices,
     }
-    return without({**columns, **changed}, _FILLED, given)
+    return {**columns, **changed}
 
 
 TELEGRAM: Final = PayloadFormat(
@@ -114,14 +107,21 @@ TELEGRAM: Final = PayloadFormat(
         "plain": ("text",),
         "type": ("type",),
         "chat": ("chat_id",),
-        "photo": ("photo",),
-        "file": ("file",),
-        "media_type": ("media_type",),
-        "mime": ("mime_type",),
     },
     lists={"pieces": ListOf(("text",), {"text": ("text", ITSELF)})},
     items=("messages", "chats.list"),
     notices={"chats": EMPTY},
     finish=finish,
+    derived={
+        "media": Derived(
+            _media,
+            {
+                "photo": ("photo",),
+                "file": ("file",),
+                "media_type": ("media_type",),
+                "mime": ("mime_type",),
+            },
+        )
+    },
     many=True,
 )

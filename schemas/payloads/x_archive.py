@@ -9,8 +9,8 @@ Source: the README.txt of such an archive.
 
 from typing import Final
 
-from sluice.schemas.payloads.format import ListOf, PayloadFormat
-from sluice.schemas.payloads.x_v1 import MEDIA_FIELDS, finish
+from sluice.schemas.payloads.format import PayloadFormat
+from sluice.schemas.payloads.x_v1 import MEDIA_FIELDS, finish, listed_media
 
 
 def _paths(*names: str) -> tuple[str, ...]:
@@ -38,8 +38,8 @@ X_ARCHIVE: Final = PayloadFormat(
         "like_count": _paths("favorite_count"),
         "repost_count": _paths("retweet_count"),
     },
-    lists={
-        "media": ListOf(_paths("extended_entities.media", "entities.media"), MEDIA_FIELDS),
-    },
     finish=finish,
+    derived={
+        "media": listed_media(_paths("extended_entities.media", "entities.media"), MEDIA_FIELDS)
+    },
 )

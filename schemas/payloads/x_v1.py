@@ -6,6 +6,7 @@ Source: X, "Tweet object" and "Extended Tweets" of the data dictionary of the st
 "Consuming streaming data" for the notices.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -82,13 +83,19 @@ def media_of(items: pa.ListArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(items.offsets, structs, type=MEDIA, mask=mask)
 
 
-def one_medium(kinds: pa.Array, keys: pa.StringArray, links: str | None = None) -> pa.ListArray:
+def one_medium(
+    kinds: pa.Array,
+    keys: pa.StringArray,
+    links: str | None = None,
+    alts: pa.StringArray | None = None,
+) -> pa.ListArray:
     """Returns (N,) MEDIA: one medium where there is a kind and a key, null elsewhere.
 
     Args:
         kinds: (N,) string.
         keys: (N,) string.
         links: what stands for each of them in its text.
+        alts: (N,) string, what each of them shows, in words.
 
     >>> one_medium(pa.array(["photo", None]), pa.array(["a.jpg", "b"]), "")[0].as_py()
     [{'kind': 'photo', 'key': 'a.jpg', 'alt_text': None, 'link': ''}]
@@ -99,7 +106,8 @@ def one_medium(kinds: pa.Array, keys: pa.StringArray, links: str | None = None) 
     chosen = [kinds.filter(there), keys.filter(there)]
     none = pa.nulls(len(chosen[0]), pa.string())
     given = none if links is None else pa.repeat(pa.scalar(links, pa.string()), len(none))
-    structs = pa.StructArray.from_arrays([*chosen, none, given], fields=list(MEDIA.value_type))
+    words = none if alts is None else alts.filter(there)
+    structs = pa.StructArray.from_arrays([*chosen, words, given], fields=list(MEDIA.value_type))
     return pa.ListArray.from_arrays(offsets, structs, type=MEDIA, mask=pc.invert(there))
 
 
@@ -119,9 +127,24 @@ def finish(columns: Columns) -> Columns:
     changed: Columns = {"text": without_entities(columns["text"])}
     if "source" in columns:
         changed["source"] = without_anchor(columns["source"])
-    if "media" in columns:
-        changed["media"] = media_of(columns["media"])
     return {**columns, **changed}
+
+
+def listed_media(paths: tuple[str, ...], fields: Mapping[str, tuple[str, ...]]) -> Derived:
+    """Returns media that are the objects of a list.
+
+    Args:
+        paths: of the list; the first that is not null counts.
+        fields: those of MEDIA -> paths in an object.
+    """
+    return Derived(_of_items, lists={_ITEMS: ListOf(paths, fields)})
+
+
+def _of_items(columns: Columns) -> pa.ListArray:
+    return media_of(columns[_ITEMS])
+
+
+_ITEMS: Final = "media_items"
 
 
 _FRONTS: Final = {"": "", "reposted_": "retweeted_status."}
@@ -182,12 +205,6 @@ X_V1: Final = PayloadFormat(
         "author_created_at": ("user.created_at",),
         "author_followers": ("user.followers_count",),
     },
-    lists={
-        "media": ListOf(
-            (*(f"retweeted_status.{path}" for path in _MEDIA_PATHS), *_MEDIA_PATHS),
-            MEDIA_FIELDS,
-        )
-    },
     items=("quoted_status", "retweeted_status.quoted_status"),
     notices=STREAM_NOTICES,
     notice_parts={
@@ -204,6 +221,11 @@ X_V1: Final = PayloadFormat(
         *(f"{k}.{name}" for k in _OF_AUTHORS for name in ("id_str", "id")),
     ),
     finish=finish,
-    derived={"consent": Derived(consent, _CONSENT_PARTS)},
+    derived={
+        "consent": Derived(consent, _CONSENT_PARTS),
+        "media": listed_media(
+            (*(f"retweeted_status.{path}" for path in _MEDIA_PATHS), *_MEDIA_PATHS), MEDIA_FIELDS
+        ),
+    },
     many=True,
 )

@@ -27,7 +27,6 @@ from sluice.schemas.payloads.format import (
     Derived,
     ListOf,
     PayloadFormat,
-    with_nulls,
 )
 from sluice.schemas.payloads.x_v1 import X_ACTS
 from sluice.schemas.post import MEDIA
@@ -44,12 +43,8 @@ def finish(columns: Columns) -> Columns:
     """Returns posts with what they refer to, the whole text of what they repeat, and their media."""
     references, text = columns["references"], without_entities(columns["text"])
     reposted = referenced(references, "retweeted")
-    keys = pc.binary_join_element_wise(columns[RECORD].cast(pa.string()), columns["post_id"], ":")
     if reposted.null_count < len(reposted):
-        wanted = pc.binary_join_element_wise(columns[RECORD].cast(pa.string()), reposted, ":")
-        found = pc.index_in(wanted, value_set=keys.filter(text.is_valid()))
-        whole = text.filter(text.is_valid()).take(found.cast(pa.int64()))
-        text = pc.coalesce(whole, text)
+        text = pc.coalesce(text.take(repeated_rows({**columns, "reposted_id": reposted})), text)
     is_medium = columns["media_key"].is_valid()
     return {
         **columns,
@@ -59,9 +54,16 @@ def finish(columns: Columns) -> Columns:
         "reposted_id": reposted,
         "root_id": columns["conversation_id"],
         **_versions(columns),
-        "media": media_of(columns),
         NOTICE: pc.if_else(is_medium, "", pa.nulls(len(text), pa.string())),
     }
+
+
+def repeated_rows(columns: Columns) -> pa.Int32Array:
+    """Returns (N,) int32, the row of the post that each post repeats, null where its record has none."""
+    records = columns[RECORD].cast(pa.string())
+    keys = pc.binary_join_element_wise(records, columns["post_id"], ":")
+    wanted = pc.binary_join_element_wise(records, columns["reposted_id"], ":")
+    return pc.index_in(wanted, value_set=keys, skip_nulls=True)
 
 
 def referenced(references: pa.ListArray, kind: str) -> pa.StringArray:
@@ -75,7 +77,18 @@ def referenced(references: pa.ListArray, kind: str) -> pa.StringArray:
 
 
 def media_of(columns: Columns) -> pa.ListArray:
-    """Returns the media that posts have attached: their keys, and kind and alternative text where known."""
+    """Returns the media of posts: their keys, and kind and alternative text where known.
+
+    A repost has those of what it repeats.
+    """
+    own = _attached(columns)
+    repeated = repeated_rows(columns)
+    if repeated.null_count == len(repeated):
+        return own
+    return own.take(pc.coalesce(repeated, pa.array(np.arange(len(repeated), dtype=np.int32))))
+
+
+def _attached(columns: Columns) -> pa.ListArray:
     attached = columns["attached"]
     plain = pc.replace_substring_regex(attached, r'[\[\]"\s]', "")
     lists = pc.split_pattern(pc.if_else(pc.equal(plain, ""), None, plain), ",")
@@ -94,13 +107,21 @@ def media_of(columns: Columns) -> pa.ListArray:
 
 
 def _links(links: pa.ListArray, rows: pa.Array, keys: pa.StringArray) -> pa.StringArray:
-    """Returns the link that stands for each medium in its post, by the row and the key of the medium."""
-    of_row = pc.list_parent_indices(links).cast(pa.string())
-    known = pc.binary_join_element_wise(of_row, links.flatten().field("media_key"), ":")
+    """Returns the link that stands for each medium in its post, by the row and the key of the medium.
+
+    Older payloads have no key beside a link: there, what is shown as a picture's link stands for all media.
+    """
+    items, of_row = links.flatten(), pc.list_parent_indices(links)
+    known = pc.binary_join_element_wise(of_row.cast(pa.string()), items.field("media_key"), ":")
     wanted = pc.binary_join_element_wise(rows.cast(pa.string()), keys, ":")
-    there = known.is_valid()
-    found = pc.index_in(wanted, value_set=known.filter(there)).cast(pa.int64())
-    return links.flatten().field("url").filter(there).take(found)
+    by_key = items.field("url").take(pc.index_in(wanted, value_set=known, skip_nulls=True))
+    is_picture = pc.match_substring_regex(items.field("shown"), _SHOWN_AS).fill_null(False)
+    place = pc.index_in(rows, value_set=of_row.filter(is_picture))
+    return pc.coalesce(by_key, items.field("url").filter(is_picture).take(place))
+
+
+_SHOWN_AS: Final = r"^pic\.(twitter|x)\.com/"
+"""How the links of media are shown."""
 
 
 def _kinds(keys: pa.StringArray) -> pa.StringArray:
@@ -150,7 +171,6 @@ def authors_of(columns: Columns) -> dict[str, pa.StringArray]:
     Returns:
         Field of a user -> (N,) string, null where the author is not among the users of the record.
     """
-    columns = with_nulls(columns, ("author_id",))
     users = columns["users"]
     rows, items = pc.list_parent_indices(users), users.flatten()
     records = columns[RECORD].cast(pa.string())
@@ -181,14 +201,16 @@ def consent(columns: Columns) -> pa.StringArray:
     is_said = any_there(*given)
     protected = any_of(is_true(users["protected"]), is_true(columns["own_protected"]))
     withheld = any_there(users["withheld"], columns["withheld"], columns["own_withheld"])
-    records = columns[RECORD].cast(pa.string())
-    keys = pc.binary_join_element_wise(records, columns["post_id"], ":")
-    wanted = pc.binary_join_element_wise(records, columns["reposted_id"], ":")
-    repeated = pc.index_in(wanted, value_set=keys, skip_nulls=True)
+    repeated = repeated_rows(columns)
     flags = {"protected": protected, "withheld": withheld}
     refusals = {name: any_of(flag, flag.take(repeated)) for name, flag in flags.items()}
     return consent_of(any_of(is_said, is_said.take(repeated)), refusals)
 
+
+_LINKS: Final = ListOf(
+    ("note_tweet.entities.urls", "entities.urls"),
+    {"media_key": ("media_key",), "url": ("url",), "shown": ("display_url",)},
+)
 
 X_V2: Final = PayloadFormat(
     name="x_v2",
@@ -221,17 +243,10 @@ X_V2: Final = PayloadFormat(
     },
     parts={
         "history": ("edit_history_tweet_ids",),
-        "attached": ("attachments.media_keys",),
         "media_key": ("media_key",),
-        "media_type": ("type",),
-        "alt_text": ("alt_text",),
     },
     lists={
         "references": ListOf(("referenced_tweets",), {"type": ("type",), "id": ("id",)}),
-        "links": ListOf(
-            ("note_tweet.entities.urls", "entities.urls"),
-            {"media_key": ("media_key",), "url": ("url",)},
-        ),
     },
     items=("data", "includes.tweets", "includes.media"),
     notices={
@@ -258,6 +273,15 @@ X_V2: Final = PayloadFormat(
         "consent": Derived(consent, _CONSENT_PARTS, {"users": _USERS}),
         "author_created_at": Derived(author_created_at, lists={"users": _USERS}),
         "author_followers": Derived(author_followers, lists={"users": _USERS}),
+        "media": Derived(
+            media_of,
+            {
+                "attached": ("attachments.media_keys",),
+                "media_type": ("type",),
+                "alt_text": ("alt_text",),
+            },
+            {"links": _LINKS},
+        ),
     },
     many=True,
 )

@@ -19,7 +19,7 @@ from sluice.pipeline.phases.job import (
     installed,
     kept_columns,
     key_partitions,
-    payload_columns,
+    optional_columns,
     read_options,
 )
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
@@ -44,7 +44,7 @@ def part(job: Job) -> dict[str, Any]:
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
         "carried": [
-            payload_columns(recipe, job.inventory),
+            optional_columns(recipe, job.inventory),
             kept_columns(recipe, job.inventory),
         ],
         "payloads": [recipe.input.payload, PAYLOAD_VERSION, *sorted(FORMATS)],

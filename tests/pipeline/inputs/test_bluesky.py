@@ -133,6 +133,18 @@ def test_views(tmp_path: Path) -> None:
     assert (found.counts.notices, found.reasons) == ({}, [])
 
 
+def test_films(tmp_path: Path) -> None:
+    """A film is a medium with its alternative text, also beside a post that is quoted."""
+    film = {"$type": "app.bsky.embed.video", "alt": "a wave", "video": {"ref": {"$link": "bafk"}}}
+    quoting = {"record": {"record": {"uri": uri("q")}}, "media": film}
+    events = [
+        commit(str(i), "create", POST, record("x", embed=embed))
+        for i, embed in enumerate([film, quoting, {"external": {"uri": "https://a.example"}}])
+    ]
+    wanted = [{"kind": "video", "key": "bafk", "alt_text": "a wave", "link": None}]
+    assert [post.get("media") for post in outcome(tmp_path, events).posts] == [wanted, wanted, None]
+
+
 def test_feeds(tmp_path: Path) -> None:
     """A repost with a URI is a post with the text that it repeats; a page gives all its posts."""
     reason = {"$type": "app.bsky.feed.defs#reasonRepost", "by": {"did": "did:plc:bob"}}

@@ -177,7 +177,7 @@ def test_what_nobody_reads_is_not_there(tmp_path: Path) -> None:
     """Without a filter that reads them, posts have no such columns."""
     outcome(tmp_path, [tweet(1, "a")])
     inventory = find_inputs([str(tmp_path / "a.jsonl")])
-    options = ReadOptions(payload_columns=("author_followers",))
+    options = ReadOptions(optional_columns=("author_followers",))
     (unit,) = cut(inventory)
     (batch,) = read_unit(inventory.root, unit, options)
     assert "consent" not in batch.posts.schema.names

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sluice.pipeline.inputs.inventory import cut, find_inputs
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.schemas.counts import ReadTally
-from sluice.schemas.post import PAYLOAD_COLUMNS, POST
+from sluice.schemas.post import INPUT_COLUMNS, OPTIONAL_COLUMNS, POST
 
 Row = dict[str, Any]
 REAL = Path(os.environ.get("SLUICE_DATA", "/nonexistent")) / "payloads"
@@ -199,6 +199,56 @@ def test_media_of_pages(tmp_path: Path) -> None:
     assert (found.counts.notices, found.counts.records) == ({}, 1)
 
 
+def test_links_of_media_of_pages(tmp_path: Path) -> None:
+    """A medium has the link that its key names, or that of a picture; a repost has what it repeats."""
+    link = {"url": "https://t.co/a", "display_url": "a.example/b"}
+    picture = {"url": "https://t.co/p", "display_url": "pic.twitter.com/p"}
+    keyed = {"url": "https://t.co/k", "display_url": "pic.x.com/k", "media_key": "3_6"}
+    page = {
+        "data": [
+            post_v2(1, "RT", referenced_tweets=[{"type": "retweeted", "id": "9"}]),
+            post_v2(
+                2, "b", attachments={"media_keys": ["3_6"]}, entities={"urls": [picture, keyed]}
+            ),
+            post_v2(3, "c", attachments={"media_keys": ["3_7"]}, entities={"urls": [link]}),
+        ],
+        "includes": {
+            "tweets": [
+                post_v2(
+                    9,
+                    "a https://t.co/p",
+                    attachments={"media_keys": ["3_5", "3_4"]},
+                    entities={"urls": [link, picture]},
+                )
+            ]
+        },
+    }
+    found = [
+        [(each["key"], each["link"]) for each in media]
+        for media in of_lines(tmp_path, page).column("media")
+    ]
+    both = [("3_5", "https://t.co/p"), ("3_4", "https://t.co/p")]
+    assert found == [both, [("3_6", "https://t.co/k")], [("3_7", None)], both]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        tweet(1, "a", entities={"media": [{"type": "photo", "media_url": "b"}]}),
+        post_v2(1, "a", attachments={"media_keys": ["3_5"]}),
+        thing("t3", "a", title="a", post_hint="image", url="b", parent_id="t1_c"),
+        {"id_str": "1", "full_text": "a", "created_at": "2020", "entities": {"media": []}},
+    ],
+)
+def test_columns_that_a_recipe_leaves_out(tmp_path: Path, record: Row) -> None:
+    """A column that is mapped to nothing is null, whatever the payload says; ids and texts are as before."""
+    left_out = dict.fromkeys((n for n in INPUT_COLUMNS if n not in ("post_id", "text")), "")
+    (whole,) = of_lines(tmp_path, record).posts
+    (bare,) = of_lines(tmp_path, record, columns=left_out).posts
+    assert [bare[name] for name in left_out] == [None] * len(left_out)
+    assert (bare["post_id"], bare["text"]) == (whole["post_id"], whole["text"])
+
+
 def test_pages_without_posts(tmp_path: Path) -> None:
     """A page without posts, an error and a delete are notices."""
     found = of_lines(
@@ -351,9 +401,9 @@ def test_columns_that_are_wanted(tmp_path: Path, record: Row) -> None:
     """Of the columns that payloads have, posts have those that are asked for, in the order of POST."""
     (tmp_path / "a.jsonl").write_text(json.dumps(record))
     inventory = find_inputs([str(tmp_path)])
-    options = ReadOptions(payload_columns=("like_count", "platform"))
+    options = ReadOptions(optional_columns=("like_count", "platform"))
     (batch,) = read_unit(inventory.root, cut(inventory)[0], options)
-    left_out = set(PAYLOAD_COLUMNS) - {"like_count", "platform"}
+    left_out = set(OPTIONAL_COLUMNS) - {"like_count", "platform"}
     assert batch.posts.schema.names == [name for name in POST.names if name not in left_out]
     assert batch.posts.column("like_count").to_pylist() == [record.get("favorite_count")]
 

@@ -11,7 +11,7 @@ from sluice.pipeline.engine.inline import InlineEngine
 from sluice.pipeline.engine.run import run_plan
 from sluice.pipeline.engine.workers import Workers
 from sluice.pipeline.phases import run_order
-from sluice.pipeline.phases.job import Job, kept_columns, make_job, payload_columns
+from sluice.pipeline.phases.job import Job, kept_columns, make_job, optional_columns
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.loader import load
 from sluice.pipeline.recipes.schema import Recipe
@@ -49,7 +49,7 @@ def test_posts_of_payloads(tmp_path: Path) -> None:
         ("1", "new_author", 1.0, None),
         ("2", "no_consent", 2.0, "protected withheld"),
     ]
-    assert {"consent", "author_created_at"} <= set(payload_columns(job.recipe, job.inventory))
+    assert {"consent", "author_created_at"} <= set(optional_columns(job.recipe, job.inventory))
     assert not {"consent", "author_created_at"} & set(kept_columns(job.recipe, job.inventory))
 
 
