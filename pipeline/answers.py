@@ -13,6 +13,7 @@ from sluice.pipeline.doctor import DoctorAnswer
 if TYPE_CHECKING:
     from sluice.pipeline.commands import ScoreReport
     from sluice.pipeline.outputs.export import Export
+    from sluice.pipeline.outputs.forgetting.command import Forgotten
     from sluice.pipeline.outputs.inspect import Inspection
     from sluice.pipeline.phases.score.stage import ScoreSummary
     from sluice.pipeline.sample.write import SampleSummary
@@ -115,6 +116,27 @@ class ExportAnswer(msgspec.Struct, kw_only=True):
     files: int
 
 
+class ForgetAnswer(msgspec.Struct, kw_only=True):
+    """`sluice forget`: as `sluice.forget` returns it."""
+
+    output: str
+    asked: str | None
+    given: int
+    kept: int
+    rejected: int
+    already: int
+    unknown: int
+    posts: int
+    tokens: int
+    copies: int
+    shards: int
+    of_shards: int
+    tables: int
+    exports: list[dict[str, Any]]
+    resumed: bool
+    seconds: float
+
+
 class ErrorTold(msgspec.Struct, kw_only=True):
     """What went wrong: the class of `sluice.errors`, the message, and what the process ends with."""
 
@@ -136,6 +158,7 @@ ANSWERS: dict[str, type] = {
     "score": ScoreAnswer,
     "sample": SampleAnswer,
     "export": ExportAnswer,
+    "forget": ForgetAnswer,
     "doctor": DoctorAnswer,
     "an error": ErrorAnswer,
 }
@@ -171,6 +194,12 @@ def of_run(report: "Report", *, output: str, path: str) -> RunAnswer:
         phases_reused=[phase.name for phase in report.phases if phase.units_reused == -1],
         warnings=report.warnings,
     )
+
+
+def of_forget(done: "Forgotten") -> ForgetAnswer:
+    """Returns the answer of a forget."""
+    exports = [msgspec.structs.asdict(made) for made in done.exports]
+    return ForgetAnswer(**(done._asdict() | {"exports": exports}))
 
 
 def of_inspection(found: "Inspection", *, output: str) -> InspectAnswer:

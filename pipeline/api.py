@@ -1,4 +1,4 @@
-"""The commands as functions: `sluice.run`, `score`, `verify`, `inspect`, `sample`, `export`, `open_output`.
+"""The commands as functions: `sluice.run`, `score`, `verify`, `inspect` and so on, and `open_output`.
 
 The command line is a thin layer over them. They read and write the same folders, raise the errors of
 `sluice.errors`, tell the logger `sluice` what they do, and touch nothing else of the process: no signals, no
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.engine.choice import EngineName
     from sluice.pipeline.engine.progress import OnProgress
     from sluice.pipeline.outputs.export import Export, Format, Items
+    from sluice.pipeline.outputs.forgetting.command import Forgotten
     from sluice.pipeline.outputs.inspect import Inspection
     from sluice.pipeline.outputs.run_output import RunOutput
     from sluice.pipeline.recipes.schema import Recipe
@@ -177,6 +178,48 @@ def export(
     with local_copies.scope():
         return exporting.export(
             os.fspath(output), format, os.fspath(folder), items=items, leftover=leftover
+        )
+
+
+def forget(
+    output: PathLike,
+    *,
+    ids: PathLike | None = None,
+    authors: PathLike | None = None,
+    key_file: PathLike | None = None,
+    workers: int | None = None,
+) -> "Forgotten":
+    """Takes posts out of a finished output for good, as `sluice forget` does; returns what it did.
+
+    Their tokens become padding in the places where they are, so that a training under way goes on.
+    A forget that did not end is finished first; without ids and authors nothing else is done.
+
+    Args:
+        output: folder or URI of a finished run.
+        ids: a file, a folder or a glob of posts' ids: text of an id a line, or CSV, JSON Lines or Parquet
+            with a column `post_id` or `id`.
+        authors: likewise of authors, by `author_id` (and `platform`) or `author_key`.
+        key_file: path of the key that ids are hashed with: that of the recipe, if it names one.
+        workers: threads that read and write files; None for one a core.
+
+    Raises:
+        OutputError: there is no finished output of this version, or another run or forget holds it.
+        InputError: the ids cannot be read.
+        RecipeError: the key is missing, or another than the output's.
+        UnknownPostError: the output knows none of the ids.
+    """
+    from sluice.pipeline.outputs.forgetting import command
+    from sluice.pipeline.storage import local_copies
+
+    if ids is not None and authors is not None:
+        raise OutputError("ids and authors: give one of them; a second forget takes the other")
+    with local_copies.scope():
+        return command.forget(
+            os.fspath(output),
+            ids=None if ids is None else os.fspath(ids),
+            authors=None if authors is None else os.fspath(authors),
+            key_file=None if key_file is None else os.fspath(key_file),
+            workers=workers,
         )
 
 

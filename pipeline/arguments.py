@@ -17,6 +17,7 @@ examples:
   sluice verify out                            re-read everything that was written
   sluice inspect out 1234567890                what happened to one post
   sluice export out megatron tokens-megatron   the tokens for another trainer
+  sluice forget out --ids FILE --key-file KEY  take posts out of a finished output
 
 `sluice COMMAND --help` has examples of each command. Completion in bash:
 source <(sluice completion bash)
@@ -96,7 +97,18 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True
     )
-    for add in (_run, _verify, _report, _inspect, _export, _score, _sample, _filters, _doctor):
+    for add in (
+        _run,
+        _verify,
+        _report,
+        _inspect,
+        _export,
+        _forget,
+        _score,
+        _sample,
+        _filters,
+        _doctor,
+    ):
         _add_output_options(add(commands))
     _completion(commands)
     return top
@@ -271,6 +283,41 @@ def _export(commands: Any) -> argparse.ArgumentParser:
         "--leftover", action="store_true", help="also the sequences that filled no round of shards"
     )
     return command
+
+
+def _forget(commands: Any) -> argparse.ArgumentParser:
+    command = _command(
+        commands,
+        "forget",
+        "take posts out of a finished output, in place",
+        "sluice forget out --ids taken-down.txt --key-file key",
+        "sluice forget out --ids 'next-day/deletions/*.parquet' --key-file key",
+        "sluice forget out --authors left.csv --key-file key",
+        "sluice forget out --resume      # finishes a forget that was killed",
+        note=FORGET_NOTE,
+    )
+    _add_output(command)
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--ids", metavar="FILE", help="posts: a file of ids, a folder, or a glob in quotes"
+    )
+    what.add_argument("--authors", metavar="FILE", help="authors, likewise: all of their posts")
+    what.add_argument(
+        "--resume", action="store_true", help="finish a forget that did not end; needs no key"
+    )
+    command.add_argument(
+        "--key-file", metavar="FILE", help="the key that ids are hashed with: privacy.key_file"
+    )
+    command.add_argument(
+        "--workers", type=_positive, metavar="N", help="threads (one for each core)"
+    )
+    return command
+
+
+FORGET_NOTE = """\
+A FILE is text of one id a line, or CSV, JSON Lines or Parquet with a column post_id or id; for authors
+author_id (and platform) or author_key. The posts' tokens become padding where they are; nothing moves, so
+that a training goes on. docs/forgetting.md has the rest."""
 
 
 def _sample(commands: Any) -> argparse.ArgumentParser:

@@ -233,6 +233,21 @@ def _export(parsed: argparse.Namespace, flags: list[str], messages: Messages) ->
     return CommandResult(answers.of_export(exported, folder=parsed.folder), lines)
 
 
+def _forget(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
+    from sluice.pipeline import answers
+    from sluice.pipeline.outputs.forgetting.command import lines
+
+    with _stopped_by_signals(messages):
+        done = api.forget(
+            parsed.output,
+            ids=parsed.ids,
+            authors=parsed.authors,
+            key_file=parsed.key_file,
+            workers=parsed.workers,
+        )
+    return CommandResult(answers.of_forget(done), map(visible, lines(done)))
+
+
 def _score(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
     with _stopped_by_signals(messages), messages.progress() as progress:
         report = api.score(
@@ -299,6 +314,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, list[str], Messages], CommandR
     "report": _report,
     "inspect": _inspect,
     "export": _export,
+    "forget": _forget,
     "score": _score,
     "sample": _sample,
     "filters": _filters,

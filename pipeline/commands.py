@@ -25,6 +25,7 @@ from sluice.pipeline.report.page import write_page
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies, output_folder
 from sluice.pipeline.storage.sealed import write_json
+from sluice.pipeline.storage.tombstones import refuse_pending
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.pipeline.units.recovery import invalidating_damaged
 from sluice.schemas.compile_ahead import compile_kernels
@@ -108,6 +109,7 @@ def _holding(job: Job) -> Iterator[None]:
         local_copies.scope(),
         invalidating_damaged(),
     ):
+        refuse_pending(job.output)
         yield
 
 

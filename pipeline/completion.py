@@ -15,7 +15,15 @@ from sluice.pipeline.arguments import RECIPES
 FILES: Final = ":files"
 """In place of a word: the shell completes names of files."""
 FOLDERS: Final = ":folders"
-PATHS: Final = {"recipe": FILES, "input": FILES, "output": FOLDERS, "folder": FOLDERS}
+PATHS: Final = {
+    "recipe": FILES,
+    "input": FILES,
+    "output": FOLDERS,
+    "folder": FOLDERS,
+    "ids": FILES,
+    "authors": FILES,
+    "key_file": FILES,
+}
 """What arguments take, by name."""
 _SHIPPED = Path(__file__).with_name("recipes")
 

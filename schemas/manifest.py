@@ -76,6 +76,22 @@ class FilterVersion(msgspec.Struct, kw_only=True):
     origin: FilterOrigin | None = None
 
 
+class ForgottenCounts(msgspec.Struct, kw_only=True):
+    """What `sluice forget` changed since the run, whose own counts stay in `phases`.
+
+    Attributes:
+        times: forgets that ended; the tombstones of each are a file of `forgotten/`.
+        posts: that were kept.
+        tokens: that were overwritten.
+        id_sum: what the sum of ids in provenance grew by, see `pipeline.phases.tokens.mixture.sum_of_ids`.
+    """
+
+    times: int = 0
+    posts: int = 0
+    tokens: int = 0
+    id_sum: int = 0
+
+
 class Manifest(msgspec.Struct, kw_only=True):
     """manifest.json.
 
@@ -83,6 +99,8 @@ class Manifest(msgspec.Struct, kw_only=True):
         recipe: the recipe with its defaults and without paths, as JSON.
         filters: in recipe order; none in an output of a version before 0.3.
         input: None in an output of a version before 0.3.
+        key_check: which key ids are hashed with, where the recipe names one; nothing about the key.
+        forgotten: None where nothing was.
     """
 
     manifest_version: int
@@ -100,3 +118,5 @@ class Manifest(msgspec.Struct, kw_only=True):
     format: TokenFormat
     shards: list[ShardFile]
     files: list[ContractFile]
+    key_check: str | None = None
+    forgotten: ForgottenCounts | None = None

@@ -16,6 +16,7 @@ EXACT: Final = "exact"
 NEAR: Final = "near"
 ID_CONFLICT: Final = "id_conflict"
 EMPTY_TEXT: Final = "empty_text"
+FORGOTTEN: Final = "forgotten"
 
 REJECT = pa.schema(
     [

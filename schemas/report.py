@@ -43,6 +43,9 @@ class PostReport(Section):
     Attributes:
         id_conflicts: posts with the id of another post and an unlike text. They are among the kept ones, or
             rejected later; where the recipe drops them, they are among the duplicates.
+        forgotten: posts that `sluice forget` took out of the output since, which are among the rejected ones.
+            The tables by language, day and source still count them: what a post was is not told of one that
+            is gone.
     """
 
     read: int = 0
@@ -57,6 +60,7 @@ class PostReport(Section):
     by_lang: Table = {}
     by_day: Table = {}
     by_source: Table = {}
+    forgotten: int = 0
 
     @property
     def groups(self) -> dict[str, Table]:
@@ -106,7 +110,12 @@ class InputReport(ReadTally):
 
 
 class TokenReport(Section):
-    """The tokens of the documents: those of texts, which `by_*` divide, and special ones."""
+    """The tokens of the documents: those of texts, which `by_*` divide, and special ones.
+
+    Attributes:
+        forgotten: tokens that `sluice forget` overwrote since: `total` and `encoded` are without them, the
+            tables with them.
+    """
 
     total: int = 0
     encoded: int = 0
@@ -120,6 +129,7 @@ class TokenReport(Section):
     by_lang: Table = {}
     by_day: Table = {}
     by_source: Table = {}
+    forgotten: int = 0
 
     @property
     def groups(self) -> dict[str, Table]:
@@ -128,13 +138,19 @@ class TokenReport(Section):
 
 
 class TokenLedger(Counts):
-    """The two sides of the tokens' equation: what was made, and where it is."""
+    """The two sides of the tokens' equation: what was made, and where it is.
+
+    Attributes:
+        padding: behind the last documents of sequences.
+        forgotten: the padding in the places of posts that `sluice forget` took out.
+    """
 
     encoded: int = 0
     begin_of_document: int = 0
     turns: int = 0
     end_of_document: int = 0
     padding: int = 0
+    forgotten: int = 0
     in_shards: int = 0
     leftover: int = 0
     truncated: int = 0
@@ -149,26 +165,34 @@ class TokenLedger(Counts):
     def equation(self) -> str:
         """The equation in figures; a special token that no document has is left out."""
         special = "".join(f"{n:,} {k.replace('_', '-')} + " for k, n in self.special.items() if n)
+        forgotten = f" + {self.forgotten:,} forgotten" if self.forgotten else ""
         return (
-            f"{self.encoded:,} encoded + {special}{self.padding:,} padding = {self.in_shards:,} in shards "
-            f"+ {self.leftover:,} leftover + {self.truncated:,} truncated"
+            f"{self.encoded:,} encoded + {special}{self.padding:,} padding{forgotten} = "
+            f"{self.in_shards:,} in shards + {self.leftover:,} leftover + {self.truncated:,} truncated"
         )
 
     def check(self) -> None:
         """Raises LedgerError unless every token, padding included, is accounted for."""
-        made = self.encoded + sum(self.special.values()) + self.padding
+        made = self.encoded + sum(self.special.values()) + self.padding + self.forgotten
         if made != self.in_shards + self.leftover + self.truncated:
             raise LedgerError(f"the ledger does not balance: {self.equation}")
 
 
 def table_problems(posts: PostReport, tokens: TokenReport) -> Iterator[str]:
-    """Yields what is wrong with tables that do not sum to their total."""
+    """Yields what is wrong with tables that do not sum to their total and what was forgotten since."""
     for name, table in posts.groups.items():
-        if sum(table.values()) != posts.kept:
-            yield f"posts.{name} sums to {sum(table.values()):,}, posts.kept is {posts.kept:,}"
+        if sum(table.values()) != posts.kept + posts.forgotten:
+            yield f"posts.{name} sums to {sum(table.values()):,}, {_total('kept', posts.kept, posts)}"
     for name, table in tokens.groups.items():
-        if sum(table.values()) != tokens.encoded:
-            yield f"tokens.{name} sums to {sum(table.values()):,}, tokens.encoded is {tokens.encoded:,}"
+        if sum(table.values()) != tokens.encoded + tokens.forgotten:
+            total = _total("encoded", tokens.encoded, tokens)
+            yield f"tokens.{name} sums to {sum(table.values()):,}, {total}"
+
+
+def _total(name: str, value: int, of: PostReport | TokenReport) -> str:
+    section = "posts" if isinstance(of, PostReport) else "tokens"
+    forgotten = f", {section}.forgotten is {of.forgotten:,}" if of.forgotten else ""
+    return f"{section}.{name} is {value:,}{forgotten}"
 
 
 class FilterReport(Section):
@@ -546,6 +570,38 @@ class ExcludeReport(Section):
     without_author_or_time: int | None = None
 
 
+class ExportMade(Section):
+    """An export of the output: the folder as it was given, its format, and when it was begun."""
+
+    folder: str = ""
+    format: str = ""
+    at: str = ""
+
+
+class ForgetReport(Section):
+    """What `sluice forget` took out of the output since the run.
+
+    Attributes:
+        times: forgets that ended.
+        posts: that were kept, and are now among the rejected ones.
+        rejected: posts that were in no sequence; their ids in the rejects became keyed hashes.
+        tokens: that were overwritten, copies of a post counted.
+        copies: duplicates, as they were rejected by the run, of posts that are forgotten: they stay out.
+        by_request: posts by what was asked for: `ids` or `authors`.
+        last_at: when the last forget began, in UTC.
+        exports: made before the last forget: they hold what was taken out of the output since.
+    """
+
+    times: int = 0
+    posts: int = 0
+    rejected: int = 0
+    tokens: int = 0
+    copies: int = 0
+    by_request: Table = {}
+    last_at: str = ""
+    exports: list[ExportMade] = []
+
+
 class PhaseCost(Section):
     """What a phase cost and how many posts it read; `units_reused` is -1 where all were."""
 
@@ -616,6 +672,7 @@ class Report(Section):
     training: TrainingReport = msgspec.field(default_factory=TrainingReport)
     mixture: MixtureReport | None = None
     exclude: ExcludeReport | None = None
+    forget: ForgetReport | None = None
     dedup: DedupReport = msgspec.field(default_factory=DedupReport)
     duplicate_clusters: Table = {}
     duplicate_checks_left_out: int = 0

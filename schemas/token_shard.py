@@ -5,7 +5,8 @@ maps it and uses the tokens without a copy. Its columns:
 
 - `tokens`: fixed_size_list<item: int32>[sequence_length]. The ids of one sequence, all in
   [0, vocabulary_size). Documents, or parts of one, follow each other from offset 0; after the last
-  one the rest is `pad_id`. Inside documents it stands where posts were forgotten, and nowhere else.
+  one the rest is `pad_id`. Inside documents it stands in the places of posts that were taken out since
+  (`sluice forget`), and nowhere else: each token of such a post's text is `pad_id`.
 - `doc_ends`: list<int32>. Where documents and parts of one end inside the sequence: strictly
   increasing, each in [1, sequence_length]; part k is `tokens[doc_ends[k - 1]:doc_ends[k]]`, the first
   begins at 0. So `cu_seqlens = [0, *doc_ends]`, position ids restart at every end, and the last end is

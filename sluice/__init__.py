@@ -9,7 +9,7 @@ some milliseconds and loads neither Beam nor numba:
 
 | name | what it is |
 |---|---|
-| `run`, `score`, `verify`, `inspect`, `sample`, `export` | the commands of these names, as functions |
+| `run`, `score`, `verify`, `inspect`, `export`, `forget`, `sample` | the commands, as functions |
 | `filter_table` | the posts of a table or a frame, split by a recipe's filters; without files or Beam |
 | `open_output` | a finished output: its tables, its report, the tokens and the text of a post |
 | `Recipe` | what a run does, as a value |
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from sluice.filters.base import Filter, Scorer
     from sluice.filters.batch import Batch
     from sluice.filters.listing import FilterInfo, list_filters
-    from sluice.pipeline.api import export, inspect, open_output, run, sample, score, verify
+    from sluice.pipeline.api import (
+        export,
+        forget,
+        inspect,
+        open_output,
+        run,
+        sample,
+        score,
+        verify,
+    )
     from sluice.pipeline.engine.progress import Progress
     from sluice.pipeline.filter_table import Partition, filter_table
     from sluice.pipeline.recipes.schema import Recipe
@@ -50,6 +59,7 @@ __all__ = [
     "TokenLoader",
     "export",
     "filter_table",
+    "forget",
     "inspect",
     "list_filters",
     "open_output",
@@ -71,6 +81,7 @@ _HOME = {
     "TokenLoader": "sluice.tokenizer.loader.dataset",
     "export": "sluice.pipeline.api",
     "filter_table": "sluice.pipeline.filter_table",
+    "forget": "sluice.pipeline.api",
     "inspect": "sluice.pipeline.api",
     "list_filters": "sluice.filters.listing",
     "open_output": "sluice.pipeline.api",

@@ -16,6 +16,7 @@ from sluice.schemas.arrays import Int32s
 from sluice.schemas.errors import VerifyError
 from sluice.schemas.kernel import kernel, read_only, types
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
+from sluice.tokenizer.places import Places, as_if_there
 
 
 class ShardWriter:
@@ -182,6 +183,12 @@ class ShardReader:
         """Yields the record batches in order; memory is that of the pages touched."""
         return (self.batch(i) for i in range(self.num_batches))
 
+    def at(self, index: int, places: Places) -> Int32s:
+        """Returns (T,) int32, the tokens at those of some places that are in record batch `index`."""
+        first, (tokens_SL, _) = index * ROWS_PER_BATCH, self.batch(index)
+        there = places.among(first, first + len(tokens_SL))
+        return np.asarray(tokens_SL.reshape(-1)[there.positions(tokens_SL.shape[1])])
+
     def sequence(self, index: int) -> tuple[Int32s, Int32s]:
         """Returns (tokens_L, doc_ends_K), both int32, of one sequence; no other is read."""
         rows = self.batch(index // ROWS_PER_BATCH)
@@ -195,6 +202,7 @@ def verify_shard(
     vocabulary_size: int,
     sequence_length: int | None = None,
     sequences: int | None = None,
+    forgotten: Places | None = None,
 ) -> list[str]:
     """Reads a whole shard, a record batch at a time, and says everything that breaks the format.
 
@@ -203,6 +211,7 @@ def verify_shard(
         vocabulary_size: what the manifest says; ids must be below.
         sequence_length: what the manifest says, if it is to be compared.
         sequences: likewise, the number of rows.
+        forgotten: where posts were that were taken out: padding may be there.
 
     Returns:
         Problems as sentences without the path; empty where the shard is valid.
@@ -217,7 +226,7 @@ def verify_shard(
         ]
         if sequences is not None and len(shard) != sequences:
             problems.append(f"must hold {sequences} sequences, got {len(shard)}")
-        return problems + _content_problems(shard, vocabulary_size)
+        return problems + _content_problems(shard, vocabulary_size, forgotten)
     except VerifyError as failure:
         return [str(failure).removeprefix(f"{os.fspath(path)}: ")]
     except (OSError, pa.ArrowException, ValueError) as failure:
@@ -233,7 +242,9 @@ _WRONG = (
 )
 
 
-def _content_problems(shard: ShardReader, vocabulary_size: int) -> list[str]:
+def _content_problems(
+    shard: ShardReader, vocabulary_size: int, forgotten: Places | None
+) -> list[str]:
     counts, first = np.zeros((2, len(_WRONG)), np.int64)
     format = shard.format._replace(vocabulary_size=vocabulary_size)
     problems, num_seen = [], 0
@@ -248,6 +259,10 @@ def _content_problems(shard: ShardReader, vocabulary_size: int) -> list[str]:
             problems.append(f"record batch {index} has nulls")
         else:
             tokens_SL, doc_ends = shard.batch(index)
+            if forgotten is not None:
+                gone = forgotten.among(num_seen, num_seen + rows.num_rows)
+                if len(gone.sequence_P):
+                    tokens_SL = as_if_there(tokens_SL, gone, format)
             ends = doc_ends.offsets.to_numpy(), doc_ends.values.to_numpy()
             _check(tokens_SL, *ends, format, num_seen, counts, first)
         num_seen += rows.num_rows

@@ -14,11 +14,19 @@ from sluice.filters.text.hashing import hash_texts
 from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.phases.names import CLASSIFY, TOKENS
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
+from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT
 from sluice.pipeline.processes.cores import usable_cores
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.storage.tombstones import (
+    FOLDER,
+    PENDING,
+    is_pending,
+    pending_told,
+    read_tombstones,
+)
 from sluice.schemas.arrays import Array, Bools, Int64s, Uint64s
 from sluice.schemas.counts import Table
 from sluice.schemas.errors import LedgerError, SluiceError
@@ -26,8 +34,10 @@ from sluice.schemas.manifest import ContractFile, Manifest
 from sluice.schemas.notice import DELETIONS
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
+from sluice.schemas.token_shard import ROWS_PER_BATCH
+from sluice.tokenizer.places import Places
 from sluice.tokenizer.shards import ShardReader, verify_shard
-from sluice.tokenizer.vocabulary.load import loaded_entries
+from sluice.tokenizer.vocabulary.load import around_posts, load_vocabulary, loaded_entries
 
 Problems = Iterator[str]
 _T = TypeVar("_T")
@@ -77,13 +87,16 @@ def _problems(of: Verified, say: Callable[[str], None]) -> list[str]:
 def _files(of: Verified) -> Problems:
     if not storage.is_file(of.path(COMPLETED)):
         yield f"{COMPLETED} is missing: the run did not finish"
+    if is_pending(of.output):
+        yield pending_told(of.output)
     files = of.manifest.files
     for problem in of.of_each(_file, files):
         yield from problem
     named = {entry.path for entry in files}
-    for folder in ("tokens", "provenance", "leftover", "rejects", "scores", "deletions"):
+    folders = ("tokens", "provenance", "leftover", "rejects", "scores", "deletions", FOLDER)
+    for folder in folders:
         for name in storage.names(of.path(folder)):
-            if f"{folder}/{name}" not in named:
+            if f"{folder}/{name}" not in {*named, PENDING}:
                 yield f"{folder}/{name}: is not in the manifest"
 
 
@@ -137,14 +150,78 @@ def _shards(of: Verified) -> Problems:
 
 
 def _shard(of: Verified, files: tuple[str, str]) -> list[str]:
-    tokens, _ = files
+    tokens, provenance = files
     with local_copies.scope():
         problems = verify_shard(
             local_copies.fetch(of.path(tokens)),
             vocabulary_size=of.manifest.format.vocabulary_size,
             sequence_length=of.manifest.format.sequence_length,
+            forgotten=_forgotten(of, provenance)[0],
         )
     return [f"{tokens}: {problem}" for problem in problems]
+
+
+def _forgotten(of: Verified, provenance: str) -> tuple[Places | None, pa.Array]:
+    """Returns where a shard's forgotten posts were, None where it has none, and their hashes."""
+    nothing = pa.array([], pa.string())
+    if of.manifest.forgotten is None:
+        return None, nothing
+    with storage.open_input(of.path(provenance)) as source:
+        file = pq.ParquetFile(source)
+        if FORGOTTEN_AT.name not in file.schema_arrow.names:
+            return None, nothing
+        names = ["sequence", "offset", "length", "post_id", FORGOTTEN_AT.name]
+        rows = file.read(columns=names)
+    rows = rows.filter(rows[FORGOTTEN_AT.name].is_valid())
+    return Places.of(*(rows[name].to_numpy() for name in names[:3])), rows[
+        "post_id"
+    ].combine_chunks()
+
+
+def _forgets(of: Verified) -> Problems:
+    """Forgotten places hold padding and what parts documents; each is of a tombstone, and none is missing."""
+    counts = of.manifest.forgotten
+    if counts is None:
+        return
+    tombstones = read_tombstones(of.path(FOLDER)).rows
+    overwritten = 0
+    for tokens, problems in of.of_each(
+        partial(_forgets_of, tombstones["post_key"]), shard_files(of.manifest)
+    ):
+        overwritten += tokens
+        yield from problems
+    if overwritten != counts.tokens:
+        yield f"{overwritten:,} tokens hold padding for forgotten posts, the manifest says {counts.tokens:,}"
+    kept = pc.sum(tombstones["tokens_key"].is_valid()).as_py() or 0
+    if kept != counts.posts:
+        yield f"{FOLDER} has {kept:,} posts that were kept, the manifest says {counts.posts:,}"
+
+
+def _forgets_of(
+    post_keys: pa.ChunkedArray, of: Verified, files: tuple[str, str]
+) -> tuple[int, list[str]]:
+    """Returns how many tokens of a shard hold padding for forgotten posts, and what is wrong with them."""
+    tokens, provenance = files
+    places, posts = _forgotten(of, provenance)
+    if places is None:
+        return 0, []
+    num_padding = num_others = 0
+    with local_copies.scope():
+        shard = ShardReader(local_copies.fetch(of.path(tokens)))
+        stay = around_posts(
+            load_vocabulary(local_copies.fetch(of.path("tokenizer/tokenizer.json")))
+        )
+        for index in np.unique(places.sequence_P // ROWS_PER_BATCH).tolist():
+            found_T = shard.at(index, places)
+            num_padding += int((found_T == shard.format.pad_id).sum())
+            num_others += int((~np.isin(found_T, (*stay, shard.format.pad_id))).sum())
+    problems = (
+        [f"{tokens}: {num_others:,} tokens of forgotten posts are there"] if num_others else []
+    )
+    strangers = len(posts) - (pc.sum(pc.is_in(posts, value_set=post_keys)).as_py() or 0)
+    if strangers:
+        problems.append(f"{provenance}: {strangers:,} forgotten pieces have no tombstone")
+    return num_padding, problems
 
 
 def _provenance(of: Verified) -> Problems:
@@ -288,7 +365,7 @@ def _conservation(of: Verified) -> Problems:
 
 def _kept(kept_K: Uint64s, manifest: Manifest) -> Problems:
     """Every kept post is in the shards or the leftover: once, or as often as the mixture says."""
-    encode, kept = manifest.phases.tokens.encode, manifest.posts.kept
+    encode, kept = manifest.phases.tokens.encode, manifest.posts.kept + manifest.posts.forgotten
     different, shared = len(np.unique(kept_K)), manifest.phases.dedup.resolve.shared_ids
     # Posts of one id may have gone since; where none has, the number of different ids is known.
     most = kept if manifest.phases.deduplicated.posts > kept else kept - shared
@@ -302,8 +379,13 @@ def _kept(kept_K: Uint64s, manifest: Manifest) -> Problems:
             f"provenance holds {len(kept_K):,} posts, repeats counted, the ledger says "
             f"{encode.documents.posts:,}"
         )
-    elif encode.id_sum not in (None, sum_of_ids(kept_K)):
+    elif encode.id_sum not in (None, sum_of_ids(kept_K) - _id_sum_of_hashes(manifest)):
         yield "some posts are there more often than the mixture says, and others less often"
+
+
+def _id_sum_of_hashes(manifest: Manifest) -> int:
+    """Returns what the sum of ids grew by where hashes stand for them."""
+    return 0 if manifest.forgotten is None else manifest.forgotten.id_sum
 
 
 def _later_rejects(rejects: ds.Dataset) -> Uint64s:
@@ -361,6 +443,7 @@ CHECKS: dict[str, Callable[[Verified], Problems]] = {
     "tokenizer: loads, with the vocabulary's size": _tokenizer,
     "shards: schema, shapes, ids below the vocabulary's size, padding": _shards,
     "provenance: pieces follow without gaps, documents end where pieces do": _provenance,
+    "forgotten: the places of forgotten posts hold padding, and have tombstones": _forgets,
     "scores: every post that a transformer decided on has its scores": _scores,
     "deletions: what later days need to know of posts and authors that are gone": _deletions,
     "conservation: every kept post is there, one row a reject, partners kept": _conservation,

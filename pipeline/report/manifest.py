@@ -84,6 +84,7 @@ def manifest(job: Job, results: Results) -> Manifest:
         ),
         shards=sorted(map(_shard_file, shards), key=lambda s: s.path),
         files=sorted((ContractFile(**_about(w.entry)) for w in written), key=lambda f: f.path),
+        key_check=None if job.key is None else job.key.check,
     )
 
 

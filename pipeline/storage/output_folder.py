@@ -32,20 +32,21 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def locked(output: str, *, wakes: bool = True) -> Iterator[None]:
+def locked(output: str, *, wakes: bool = True, other: str = "another --output") -> Iterator[None]:
     """Holds the output for one run: by a lock that dies with its process, or by a lease in a store.
 
     Args:
         output: folder or URI.
         wakes: whether a lost lease interrupts the main thread, by a signal; only where the process is ours.
+        other: what may be chosen in its place, as the message says.
 
     Raises:
-        OutputError: the folder cannot be made or written, or another run holds it.
+        OutputError: the folder cannot be made or written, or another run or forget holds it.
     """
     if storage.is_remote(output):
         lock = lease.held(storage.join(output, LEASE), of=output, wakes=wakes)
     else:
-        lock = flocked(Path(output, LOCK), of=output, held="it", other="another --output")
+        lock = flocked(Path(output, LOCK), of=output, held="it", other=other)
     with lock:
         yield
 

@@ -14,6 +14,8 @@ from sluice.schemas.tombstone import KEY_CHECK, TOMBSTONE
 
 FOLDER: Final = "forgotten"
 """Of an output; phases and forgets find the tombstones here."""
+PENDING: Final = f"{FOLDER}/pending.json"
+"""The journal of a forget that did not end, or is at work."""
 
 
 class Tombstones(NamedTuple):
@@ -91,3 +93,22 @@ def write_tombstones(path: str, rows: pa.Table, *, key_check: str) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     storage.write_bytes(path, sink.getvalue())
+
+
+def refuse_pending(output: str) -> None:
+    """Raises OutputError where a forget of an output did not end: its files are partly changed."""
+    if is_pending(output):
+        raise OutputError(f"{output}: {pending_told(output)}")
+
+
+def is_pending(output: str) -> bool:
+    """Returns whether a forget of an output did not end, or is at work."""
+    return storage.is_file(storage.join(output, PENDING))
+
+
+def pending_told(output: str) -> str:
+    """Returns what is said of an output with a forget that did not end."""
+    return (
+        f"a `sluice forget` is at work here, or did not end: wait for it, or finish it with "
+        f"`sluice forget {output} --resume`"
+    )

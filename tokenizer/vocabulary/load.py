@@ -58,6 +58,11 @@ class VocabularyIds(NamedTuple):
     placeholder_ids: tuple[int, ...] = ()
 
 
+def around_posts(ids: VocabularyIds) -> tuple[int, ...]:
+    """Returns the ids of the tokens that begin and end documents and part posts: they are no post's."""
+    return tuple(i for i in (ids.bod_id, ids.turn_id, ids.eod_id) if i is not None)
+
+
 def load_vocabulary(path: str | os.PathLike[str]) -> VocabularyIds:
     """Returns what a tokenizer.json of any size says; raises RecipeError where it is none.
 

@@ -20,6 +20,9 @@ PROVENANCE = pa.schema(
 )
 """One row per piece: where its tokens are; for leftover sequences the shard is -1."""
 
+FORGOTTEN_AT = pa.field("forgotten_at", pa.timestamp("us", tz="UTC"))
+"""The column that says when posts were forgotten, in the files that have such: `post_id` is a hash there."""
+
 
 def provenance_schema(*, counted: bool, carried: Sequence[str], has_media: bool) -> pa.Schema:
     """Returns PROVENANCE with what a recipe adds to it.

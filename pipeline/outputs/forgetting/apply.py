@@ -1,0 +1,228 @@
+"""What a journal says is done to the files of an output, each as a whole and as often as need be.
+
+Shards first, then their provenance, the other tables, the tombstones; the manifest and the report last. A
+file that has changed already is left as it is: a journal is followed to its end, whatever ended it before.
+
+Shape suffixes: R rows, P places.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sluice.pipeline.outputs.forgetting.journal import Edit, Journal, journal_path
+from sluice.pipeline.outputs.forgetting.replace import flush, replacing, sweep
+from sluice.pipeline.outputs.forgetting.totals import update_manifest, update_report
+from sluice.pipeline.outputs.verify import Verified, shard_files
+from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT, PROVENANCE
+from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.storage.tombstones import FOLDER, tombstone_name, write_tombstones
+from sluice.schemas.manifest import ContractFile
+from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, reject_batch
+from sluice.schemas.token_shard import ROWS_PER_BATCH
+from sluice.schemas.tombstone import TOMBSTONE
+from sluice.tokenizer.places import Places, overwritten
+from sluice.tokenizer.shards import ShardBatch, ShardReader, ShardWriter
+from sluice.tokenizer.vocabulary.load import VocabularyIds, around_posts, load_vocabulary
+
+PHASE: Final = "forget"
+"""Of the rejects that a forget writes."""
+STAYS: Final = frozenset([*PROVENANCE.names, "copies", FORGOTTEN_AT.name])
+"""Columns of the provenance that a forgotten post keeps; what else is carried there of it goes."""
+
+
+def finish(of: Verified, journal: Journal) -> None:
+    """Does what a journal says that is not done yet, and removes it; the caller holds the output."""
+    sweep(of.output)
+    vocabulary = vocabulary_of(of)
+    shards = [pair for pair in shard_files(of.manifest) if pair[0] in journal.tokens]
+    changed = list(of.of_each(partial(_overwrite, journal, vocabulary), shards))
+    tables = sorted(journal.edits)
+    changed += of.of_each(partial(_edit_table, journal), tables)
+    changed += [_write_rejects(of, journal), _write_tombstones(of, journal)]
+    flush(of.path(file.path) for file in changed)
+    manifest = update_manifest(of.output, journal, changed)
+    update_report(of.output, journal, manifest)
+    flush([of.path("manifest.json"), of.path("report/report.json")])
+    storage.delete(journal_path(of.output))
+
+
+def vocabulary_of(of: Verified) -> VocabularyIds:
+    """Returns the ids of the special tokens of an output."""
+    with local_copies.scope():
+        return load_vocabulary(local_copies.fetch(of.path("tokenizer/tokenizer.json")))
+
+
+# --- token shards ------------------------------------------------------------------------------
+
+
+def _overwrite(
+    journal: Journal, vocabulary: VocabularyIds, of: Verified, files: tuple[str, str]
+) -> ContractFile:
+    """Replaces a shard by one with padding in the places of the posts, unless it is such a one."""
+    tokens, provenance = files
+    places = _places(of, provenance, journal.edits[provenance])
+    write = _Overwriting(places, around_posts(vocabulary), vocabulary.pad_id)
+    with local_copies.scope():
+        shard = ShardReader(local_copies.fetch(of.path(tokens)))
+        if write.is_done(shard):
+            return described(of, tokens)
+        with replacing(of.path(tokens)) as path, ShardWriter(path, format=shard.format) as writer:
+            for index in range(shard.num_batches):
+                writer.write(*write.batch(shard, index)[0])
+    return ContractFile(path=tokens, bytes=writer.num_bytes, sha256=writer.sha256)
+
+
+class _Overwriting(NamedTuple):
+    """What is overwritten in a shard."""
+
+    places: Places
+    stay: tuple[int, ...]
+    pad_id: int
+
+    def is_done(self, shard: ShardReader) -> bool:
+        """Returns whether all of the places hold padding."""
+        batches = np.unique(self.places.sequence_P // ROWS_PER_BATCH).tolist()
+        return all(self.batch(shard, index)[1] for index in batches)
+
+    def batch(self, shard: ShardReader, index: int) -> tuple[ShardBatch, bool]:
+        """Returns a record batch without the posts, and whether it is as it was."""
+        batch, first = shard.batch(index), index * ROWS_PER_BATCH
+        there = self.places.among(first, first + len(batch.tokens_SL))
+        if not len(there.sequence_P):
+            return batch, True
+        after_SL = overwritten(batch.tokens_SL, there, stay=self.stay, pad_id=self.pad_id)
+        return ShardBatch(after_SL, batch.doc_ends), np.array_equal(after_SL, batch.tokens_SL)
+
+
+def _places(of: Verified, provenance: str, edits: Sequence[Edit]) -> Places:
+    """Returns where the pieces of the posts are, by their rows of the provenance."""
+    (rows,) = (edit.rows for edit in edits if edit.column == "post_id")
+    with storage.open_input(of.path(provenance)) as source:
+        table = pq.read_table(source, columns=["sequence", "offset", "length"]).take(pa.array(rows))
+    return Places.of(*(table[name].to_numpy() for name in table.column_names))
+
+
+def described(of: Verified, name: str) -> ContractFile:
+    """Returns a file of an output as it is."""
+    size, sha256 = file_digest(of.path(name))
+    return ContractFile(path=name, bytes=size, sha256=sha256)
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def _edit_table(journal: Journal, of: Verified, name: str) -> ContractFile:
+    """Replaces a Parquet file by one with hashes for the ids of the posts, unless it is such a one.
+
+    Of a provenance the time of the forget is noted, and what is carried there of the posts goes.
+    """
+    path, edits, keys = of.path(name), journal.edits[name], pa.array(journal.keys, pa.string())
+    is_provenance = name.startswith("provenance/") or name == "leftover/provenance.parquet"
+    with local_copies.scope(), storage.open_input(local_copies.fetch(path)) as source:
+        file = pq.ParquetFile(source)
+        if _is_edited(file, edits, keys):
+            return described(of, name)
+        with replacing(path) as written:
+            schema = _with_time(file.schema_arrow) if is_provenance else file.schema_arrow
+            with pq.ParquetWriter(
+                written, schema, compression="zstd", compression_level=1
+            ) as writer:
+                start = 0
+                for group in range(file.num_row_groups):
+                    rows = file.read_row_group(group)
+                    edited = _edited(rows, edits, keys, start)
+                    if is_provenance:
+                        edited = _without_carried(edited, edits[0], start, journal)
+                    writer.write_table(edited.select(schema.names).cast(schema))
+                    start += rows.num_rows
+    return described(of, name)
+
+
+def _is_edited(file: pq.ParquetFile, edits: Sequence[Edit], keys: pa.Array) -> bool:
+    """Returns whether the columns hold the hashes; files are replaced whole, so that one column tells."""
+    edit = edits[0]
+    column = file.read(columns=[edit.column])[edit.column]
+    return bool(column.take(pa.array(edit.rows)).combine_chunks() == keys.take(pa.array(edit.keys)))
+
+
+def _with_time(schema: pa.Schema) -> pa.Schema:
+    return schema if FORGOTTEN_AT.name in schema.names else schema.append(FORGOTTEN_AT)
+
+
+def _edited(rows: pa.Table, edits: Sequence[Edit], keys: pa.Array, start: int) -> pa.Table:
+    """Returns the rows of a file from `start` on with hashes in the places of ids."""
+    for edit in edits:
+        row_R, chosen = _within(edit, start, rows.num_rows)
+        if len(row_R):
+            hashes = keys.take(pa.array(np.asarray(edit.keys)[chosen]))
+            column = rows[edit.column].combine_chunks()
+            column = pc.replace_with_mask(column, _mask(row_R, rows.num_rows), hashes)
+            rows = rows.set_column(rows.schema.get_field_index(edit.column), edit.column, column)
+    return rows
+
+
+def _within(edit: Edit, start: int, num_rows: int) -> tuple[np.ndarray, slice]:
+    """Returns the rows of an edit that are in a part of a file, from its start, and which they are."""
+    row_R = np.asarray(edit.rows, np.int64)
+    first, stop = np.searchsorted(row_R, [start, start + num_rows])
+    return row_R[first:stop] - start, slice(int(first), int(stop))
+
+
+def _mask(row_R: np.ndarray, num_rows: int) -> pa.BooleanArray:
+    mask = np.zeros(num_rows, np.bool_)
+    mask[row_R] = True
+    return pa.array(mask)
+
+
+def _without_carried(rows: pa.Table, edit: Edit, start: int, journal: Journal) -> pa.Table:
+    """Returns rows of a provenance with the time at which posts went, and without what is carried of them."""
+    gone = _mask(_within(edit, start, rows.num_rows)[0], rows.num_rows)
+    time = pa.scalar(journal.forgotten_at, FORGOTTEN_AT.type)
+    if FORGOTTEN_AT.name not in rows.column_names:
+        rows = rows.append_column(FORGOTTEN_AT, pa.nulls(rows.num_rows, FORGOTTEN_AT.type))
+    for index, field in enumerate(rows.schema):
+        column = rows[field.name]
+        if field.name == FORGOTTEN_AT.name:
+            rows = rows.set_column(index, field, pc.if_else(gone, time, column))
+        elif field.name not in STAYS:
+            nothing = pa.scalar(None, field.type)
+            rows = rows.set_column(index, field, pc.if_else(gone, nothing, column))
+    return rows
+
+
+def _write_rejects(of: Verified, journal: Journal) -> ContractFile:
+    """Writes a reject for each post that was kept, under its hash; where it was in the input is not told."""
+    name = f"rejects/{PHASE}-{journal.number:05d}.parquet"
+    keys = [journal.keys[row.post] for row in journal.tombstones if row.tokens_key is not None]
+    about: dict[str, Any] = {"kind": POLICY, "phase": PHASE, "stage": PHASE, "reason": FORGOTTEN}
+    about |= {"post_id": keys, "source_file": "", "source_row": -1}
+    sink = pa.BufferOutputStream()
+    rows = pa.Table.from_batches([reject_batch(len(keys), about)], schema=REJECT)
+    pq.write_table(rows, sink, compression="zstd", compression_level=1)
+    storage.write_bytes(of.path(name), sink.getvalue())
+    return described(of, name)
+
+
+def _write_tombstones(of: Verified, journal: Journal) -> ContractFile:
+    name = f"{FOLDER}/{tombstone_name(journal.number)}"
+    rows = [
+        {
+            "post_key": journal.keys[row.post],
+            "author_key": row.author_key,
+            "num_tokens": row.num_tokens,
+            "tokens_key": row.tokens_key,
+            "forgotten_at": journal.forgotten_at,
+        }
+        for row in journal.tombstones
+    ]
+    table = pa.Table.from_pylist(rows, schema=TOMBSTONE)
+    write_tombstones(of.path(name), table, key_check=journal.key_check)
+    return described(of, name)
