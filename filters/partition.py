@@ -11,6 +11,7 @@ import pyarrow as pa
 from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch, Mask, Scores
 from sluice.filters.contract import accepted, details, scores_of
+from sluice.filters.lists.decide import Listed
 from sluice.schemas.errors import FilterError
 from sluice.schemas.reject import ERROR, ORIGIN, POLICY, reject_batch, rejects_of
 
@@ -50,6 +51,7 @@ class Verdicts(NamedTuple):
         rejected: REJECT rows, in the order of the filters, then of the rows.
         steps: filter name -> its step, in the order of the filters.
         screened: what each screen saw, in the order of the filters.
+        listed: what lists decided before the filters; None where there are none.
     """
 
     kept: Batch
@@ -57,6 +59,7 @@ class Verdicts(NamedTuple):
     rejected: pa.RecordBatch
     steps: dict[str, FilterStep]
     screened: tuple[Screened, ...] = ()
+    listed: Listed | None = None
 
 
 Machine = tuple[Filter, Scorer]

@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from sluice.filters.base import Filter, on_grid
+from sluice.filters.lists.decide import Lists
 from sluice.filters.partition import Verdicts
 from sluice.pipeline.inputs import arrow_files
+from sluice.pipeline.inputs.list_files import find_lists
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.phases.clean.batches import Clean, cleaner
@@ -91,7 +93,9 @@ def filter_table(
         ids=settings.input.ids,
         max_text_bytes=settings.input.max_text_bytes,
     )
-    clean = cleaner(settings.filters, settings.language.model, settings.media)
+    found = find_lists(settings.lists)
+    lists = None if found is None else Lists(found.specs, found.names, found.table())
+    clean = cleaner(settings.filters, settings.language.model, settings.media, lists=lists)
     schema = scores_schema(settings.filters)
     kept, rejected, scores = [], [], []
     for malformed, verdicts in _parts(_table(posts), options, clean):

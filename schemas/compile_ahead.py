@@ -37,6 +37,7 @@ MODULES = (
     "sluice.filters.fasttext.kernels.output",
     "sluice.filters.fasttext.kernels.rows",
     "sluice.filters.fasttext.kernels.words",
+    "sluice.filters.lists.kernels",
     "sluice.filters.privacy.handles",
     "sluice.filters.privacy.kernels",
     "sluice.filters.privacy.masking",

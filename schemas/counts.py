@@ -136,6 +136,14 @@ class FilterCounts(Counts):
     posts_out: int = 0
 
 
+class ListCounts(Counts):
+    """Posts that a list looked at, those of them that it named, and those that it rejected."""
+
+    asked: int = 0
+    named: int = 0
+    rejected: int = 0
+
+
 class ScreenCounts(Counts):
     """Posts of a language that reached a screen; `bins`: hundredth of the score -> posts."""
 
@@ -214,6 +222,7 @@ class CleanCounts(ReadCounts):
         acting: notices that act, by what they do; None where no payload is read.
         versions: posts that are later versions of others; None where no payload is read.
         authors: of the posts that were read.
+        lists: what each list looked at, named and rejected; None where the recipe has none.
     """
 
     kept: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
@@ -225,10 +234,13 @@ class CleanCounts(ReadCounts):
     acting: Table | None = None
     versions: int | None = None
     authors: AuthorSample | None = None
+    lists: dict[str, ListCounts] | None = None
 
     def metrics(self) -> Iterator[tuple[str, int]]:
-        """Yields the posts read, and those in and out of each filter."""
+        """Yields the posts read, those that each list looked at, named and rejected, and those of filters."""
         yield from super().metrics()
+        for name, of_list in (self.lists or {}).items():
+            yield from ((f"lists/{name}/{key}", value) for key, value in of_list.metrics())
         for name, counts in self.filters.items():
             yield from ((f"{name}/{key}", value) for key, value in counts.metrics())
 

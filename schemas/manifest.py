@@ -53,6 +53,15 @@ class InputEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     modified_ns: int | None = None
 
 
+class ListFileEntry(msgspec.Struct, kw_only=True):
+    """A file of a list of the recipe, by its name below the longest common folder of the list's files."""
+
+    list: str
+    path: str
+    bytes: int
+    sha256: str
+
+
 class TokenFormat(msgspec.Struct, kw_only=True):
     """The numbers that a reader of the shards needs."""
 
@@ -97,6 +106,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     Attributes:
         recipe: the recipe with its defaults and without paths, as JSON.
+        lists: the files of lists, in recipe order.
         filters: in recipe order; none in an output of a version before 0.3.
         input: None in an output of a version before 0.3.
         key_check: which key ids are hashed with, where the recipe names one; nothing about the key.
@@ -108,6 +118,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     recipe: dict[str, Any]
     fingerprints: dict[str, str]
     inputs: list[InputEntry]
+    lists: list[ListFileEntry] = []
     filters: list[FilterVersion] = []
     models: list[ModelFile]
     phases: PhaseCounts

@@ -211,6 +211,29 @@ class FilterReport(Section):
     origin: FilterOrigin | None = None
 
 
+class ListReport(Section):
+    """What a list of the recipe looked at, named and rejected.
+
+    Attributes:
+        kind: what its entries are: author, id, domain, url or phrase.
+        action: block, allow or only.
+        reason: of the posts that it rejected; None where it allows.
+        entries: that it has, each counted once.
+        asked: posts that it looked at: none before it rejected them, or took them out of it.
+        named: of these, those that an entry names. Where it allows, what they name is let pass.
+        rejected: of the asked.
+    """
+
+    name: str = ""
+    kind: str = ""
+    action: str = ""
+    reason: str | None = None
+    entries: int = 0
+    asked: int = 0
+    named: int = 0
+    rejected: int = 0
+
+
 class Band(Section):
     """The scores of a screen that a transformer decides on."""
 
@@ -657,6 +680,7 @@ class Report(Section):
     posts: PostReport = msgspec.field(default_factory=PostReport)
     platforms: dict[str, PlatformReport] = {}
     authors: AuthorReport | None = None
+    lists: list[ListReport] = []
     filters: list[FilterReport] = []
     transformers: list[TransformerReport] = []
     fairness: list[Fairness] = []

@@ -21,6 +21,13 @@ from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs.forgotten import FORGOTTEN, Forgotten, read_tombstones
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
+from sluice.pipeline.inputs.list_files import (
+    CarriedLists,
+    FoundLists,
+    find_lists,
+    keep_table,
+    table_path,
+)
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.processes.cores import WORKER_BYTES
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
@@ -44,6 +51,8 @@ MAX_PARTITIONS = 4096
 MAX_UNITS = 100_000
 """Units are named by five digits, so that the order of names is the order of rows."""
 UNITS = "work/units.json"
+LISTS = "work"
+"""The folder of the table of lists."""
 installed = cache(version)
 """The version of an installed distribution, looked up once: its metadata takes milliseconds to read."""
 
@@ -166,6 +175,11 @@ class Job:
         return find_inputs(settings.deletions, identity=settings.identity, payload=ROWS)
 
     @cached_property
+    def lists(self) -> FoundLists | None:
+        """The lists of the recipe, their files read once; None where it has none."""
+        return find_lists(self.recipe.lists)
+
+    @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
         """The segments of the history that this run may read, as they were when it first looked.
 
@@ -260,6 +274,7 @@ def key_partitions(job: Job) -> int:
 def optional_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
     """Returns those of OPTIONAL_COLUMNS that something of the run reads, in clean or later."""
     used = {name for spec in recipe.filters for name in spec.columns}
+    used |= {"platform" for spec in recipe.lists if spec.platforms}
     used |= _later_columns(recipe, inventory)
     return tuple(name for name in OPTIONAL_COLUMNS if name in used)
 
@@ -318,6 +333,24 @@ def keep_units(job: Job) -> None:
         write_sealed(storage.join(job.output, UNITS), KeptUnits(_units_key(job), job.input_units))
 
 
+def keep_lists(job: Job) -> None:
+    """Writes the table of the recipe's lists into the output, which the caller holds, unless it is there.
+
+    Raises:
+        RecipeError: a line of a list is no entry.
+    """
+    if job.lists is not None:
+        keep_table(job.lists, storage.join(job.output, LISTS))
+
+
+def carried_lists(job: Job) -> CarriedLists | None:
+    """Returns the lists as stages carry them; None where the recipe has none."""
+    if job.lists is None:
+        return None
+    path = table_path(job.lists, storage.join(job.output, LISTS))
+    return CarriedLists(job.lists.specs, job.lists.names, path)
+
+
 def _kept_units(job: Job) -> tuple[InputUnit, ...] | None:
     """Returns the units of these inputs that an earlier run has kept, or None."""
     try:
@@ -349,5 +382,9 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
     settings = recipe.input
     inventory = find_inputs(settings.files, identity=settings.identity, payload=settings.payload)
     job = Job(recipe, inventory, storage.absolute(out))
-    _ = job.deletions, job.key  # a file that is missing is an error before anything is done
+    _ = (
+        job.deletions,
+        job.key,
+        job.lists,
+    )  # a file that is missing is an error before anything is done
     return job

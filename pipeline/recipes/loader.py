@@ -13,10 +13,12 @@ from typing import Any, get_args
 import msgspec
 
 from sluice.filters.base import Filter
+from sluice.filters.lists.spec import MAX_LISTS
 from sluice.filters.origin import Claims, claims
 from sluice.filters.plugins import SHIPPED, find, union_of, wrong_spec
 from sluice.pipeline.recipes.schema import Classifier, Recipe
 from sluice.schemas.errors import FilterError, RecipeError, did_you_mean
+from sluice.schemas.payloads.known_formats import FORMATS
 
 _SHIPPED = resources.files("sluice.pipeline.recipes")
 
@@ -103,6 +105,9 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
         raise RecipeError(
             f"{where}: $.filters: {twice[0]!r} is there twice; one filter, one threshold"
         )
+    wrong = _wrong_list(recipe)
+    if wrong is not None:
+        raise RecipeError(f"{where}: {wrong}")
     for i, model in enumerate(recipe.transformers):
         _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
     idle = recipe.workers.without_effect(
@@ -113,6 +118,21 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
     if idle is not None:
         raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")
     return recipe
+
+
+def _wrong_list(recipe: Recipe) -> str | None:
+    """Returns what is wrong with the lists of a recipe beside each other and its input, or None."""
+    if len(recipe.lists) > MAX_LISTS:
+        return f"$.lists: there are {len(recipe.lists)}; a recipe has {MAX_LISTS} at most: put files together"
+    called = [spec.name for spec in recipe.lists]
+    platforms = {of.platform for of in FORMATS.values()}
+    for i, spec in enumerate(recipe.lists):
+        if spec.name in called[:i]:
+            return f"$.lists[{i}].name: {spec.name!r} is there twice; set another name"
+        for name in spec.platforms if "platform" not in recipe.input.columns else ():
+            if name not in platforms:
+                return f"$.lists[{i}].platforms: no payload is of {name!r}{did_you_mean(name, platforms)}"
+    return None
 
 
 def _filter_kinds(tree: dict[str, Any], claimed: Claims, *, where: str) -> dict[str, type[Filter]]:

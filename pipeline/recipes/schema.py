@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from sluice.filters.lists.spec import ListSpec
 from sluice.filters.transformers.load import Transformer
 from sluice.pipeline.recipes.template import Field, fields_of
 from sluice.schemas.errors import did_you_mean
@@ -477,6 +478,7 @@ class Recipe(RecipeSection, frozen=True):
     Attributes:
         name: names the recipe; an output folder belongs to one name.
         seed: of every hash, sample and permutation.
+        lists: in order; the first that rejects a post gives the reason. They are asked before the filters.
         filters: in order; the first that rejects a post gives the reason.
         transformers: in order, over what is left when duplicates are gone.
     """
@@ -487,6 +489,7 @@ class Recipe(RecipeSection, frozen=True):
     limits: LimitsSection = LimitsSection()
     language: LanguageSection = LanguageSection()
     media: MediaSection = MediaSection()
+    lists: tuple[ListSpec, ...] = ()
     filters: tuple[AnyFilter, ...] = ()
     authors: AuthorsSection = AuthorsSection()
     privacy: PrivacySection = PrivacySection()

@@ -14,6 +14,7 @@ from sluice.pipeline.phases.results import PhaseRun, Results, run_day
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.figures import plural
+from sluice.pipeline.report.lists import list_reports, unmet_lists
 from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.populations import author_spread, platform_reports
@@ -93,6 +94,7 @@ def report(
             read=author_spread(phases.clean.clean.authors),
             kept=author_spread(phases.tokens.encode.authors),
         ),
+        lists=list_reports(job, results),
         filters=filter_reports(job, results),
         transformers=transformer_reports(job, results),
         fairness=fairness_reports(job, results),
@@ -246,6 +248,7 @@ def warnings(job: Job, results: Results) -> Iterator[str]:
             f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
             f"gigatoken could not be used, and the log says why"
         )
+    yield from unmet_lists(list_reports(job, results))
     for name, file in sorted(run_order.counts_by_file(job, results).items()):
         if {"truncated_input", "corrupt_input"} & file.malformed.keys():
             yield f"{name}: is damaged; what follows the damage could not be read"

@@ -24,6 +24,7 @@ from sluice.schemas.manifest import (
     ContractFile,
     FilterVersion,
     InputEntry,
+    ListFileEntry,
     Manifest,
     ShardFile,
     TokenFormat,
@@ -65,6 +66,7 @@ def manifest(job: Job, results: Results) -> Manifest:
         recipe=canonical(_without_paths(job.recipe)),
         fingerprints=results.fingerprints,
         inputs=[msgspec.convert(file.about(), InputEntry) for file in job.inventory.files],
+        lists=list(list_files(job)),
         filters=[
             FilterVersion(name=f.name, version=f.version, origin=origin_of(type(f)))
             for f in job.recipe.filters
@@ -88,6 +90,17 @@ def manifest(job: Job, results: Results) -> Manifest:
     )
 
 
+def list_files(job: Job) -> Iterator[ListFileEntry]:
+    """Yields the files of lists, in recipe order."""
+    for source in job.lists.sources if job.lists else ():
+        yield ListFileEntry(
+            list=job.recipe.lists[source.place].name,
+            path=source.name,
+            bytes=len(source.data),
+            sha256=source.sha256,
+        )
+
+
 def _about(entry: FileEntry) -> dict[str, Any]:
     """Returns what `ContractFile` holds."""
     return {"path": entry.name, "bytes": entry.bytes, "sha256": entry.sha256}
@@ -108,6 +121,7 @@ def _without_paths(recipe: Recipe) -> Recipe:
             deletions=_names(recipe.input.deletions),
             forgotten=_names(recipe.input.forgotten),
         ),
+        lists=tuple(replace(spec, files=_names(spec.files)) for spec in recipe.lists),
         vocabulary=_by_name(recipe.vocabulary, "tokenizer"),
         privacy=_by_name(recipe.privacy, "key_file"),
         dedup=_by_name(recipe.dedup, "history"),

@@ -2,6 +2,7 @@
 
 from msgspec.structs import asdict
 
+from sluice.filters.lists.spec import STAGE as LISTS
 from sluice.filters.origin import origin_of
 from sluice.pipeline.ledger.score_histograms import fairness
 from sluice.pipeline.phases.classify import cascade
@@ -17,13 +18,16 @@ from sluice.schemas.report import Agreement, Band, Fairness, FilterReport, Trans
 
 
 def filter_reports(job: Job, results: Results) -> list[FilterReport]:
-    """Returns posts in and out and the time of each filter, in recipe order."""
+    """Returns posts in and out and the time of normalisation, of the lists, and of each filter in order."""
     counts, usec = results.phases.clean.clean, stage_times(job, results, "clean")
     blank = counts.policy.get(EMPTY_TEXT, 0)
     steps = [counts.filters.get(spec.name, FilterCounts()) for spec in job.recipe.filters]
     first = steps[0].posts_in if steps else counts.kept.posts
+    named = first + sum(each.rejected for each in (counts.lists or {}).values())
+    lists = FilterReport(name=LISTS, posts_in=named, posts_out=first, msec=usec[LISTS] // 1000)
     return [
-        FilterReport(name="normalize", reason=EMPTY_TEXT, posts_in=first + blank, posts_out=first),
+        FilterReport(name="normalize", reason=EMPTY_TEXT, posts_in=named + blank, posts_out=named),
+        *([lists] if job.recipe.lists else []),
         *(
             FilterReport(
                 **asdict(step),

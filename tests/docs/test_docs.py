@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from sluice.filters.base import Filter
+from sluice.filters.lists.spec import ListSpec
 from sluice.filters.registry import AnyFilter
 from sluice.filters.transformers.load import Located
 from sluice.pipeline import cli
@@ -27,7 +28,7 @@ from sluice.schemas.notice import DELETIONS
 from sluice.schemas.payloads.columns import REASONS
 from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
-from sluice.schemas.report import ConversationReport, ExcludeReport
+from sluice.schemas.report import ConversationReport, ExcludeReport, ListReport
 from sluice.schemas.token_shard import ShardFormat
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
 from tests.docs.report_keys import leaves, pattern
@@ -168,17 +169,20 @@ def test_recipe_keys() -> None:
     assert [(quoted(row[0])[0], row[1]) for row in table("recipe")] == expected
 
 
-def test_transformer_keys() -> None:
-    """The table has every key of a transformer with its default, in the order of the code."""
+@pytest.mark.parametrize(
+    ("name", "kind"), [("transformers", recipe.Classifier), ("lists", ListSpec)]
+)
+def test_keys_of_tables_in_a_list(name: str, kind: type[msgspec.Struct]) -> None:
+    """The table has every key of a transformer, or of a list, with its default, in the order of the code."""
     expected = []
-    for field in msgspec.structs.fields(recipe.Classifier):
+    for field in msgspec.structs.fields(kind):
         default: Any = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()
         said = {None: "none", msgspec.NODEFAULT: "required"}
         known = not isinstance(default, dict) and default in said
         expected.append((field.name, said[default] if known else f"`{shown(default)}`"))
-    assert [(quoted(row[0])[0], row[1]) for row in table("transformers")] == expected
+    assert [(quoted(row[0])[0], row[1]) for row in table(name)] == expected
 
 
 TINY = recipe.Classifier(model="tiny")
@@ -220,7 +224,14 @@ def test_report_keys(outputs: Path) -> None:
     gone = [k for k in documented if not any(pattern(k).fullmatch(path) for path in paths)]
     of_inputs = {"notices.KIND", "nulled.COLUMN", "replaced.COLUMN", "left_out.REASON", "notes[]"}
     empty = {f"input.{key}" for key in of_inputs}
-    assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers", *empty}
+    of_lists = {key for key in gone if key.startswith("lists[].")}
+    assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers", *empty, *of_lists}
+
+
+def test_keys_about_lists() -> None:
+    """The table has every key of a list's part of the report."""
+    documented = {key for row in table("report") for key in quoted(row[0])}
+    assert {f"lists[].{name}" for name in ListReport.__struct_fields__} <= documented
 
 
 def test_conversation_keys() -> None:

@@ -15,6 +15,7 @@ from sluice.filters.batch import Batch
 from sluice.filters.contract import built
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import LanguageIdentifier, model_views
+from sluice.filters.lists.decide import Lists, apply_lists
 from sluice.filters.partition import Machine, Verdicts, isolate_failures, partition
 from sluice.filters.text.media import with_media
 from sluice.filters.text.normalize import normalize
@@ -28,8 +29,16 @@ Clean = Callable[[pa.RecordBatch], Iterator[Verdicts]]
 """Splits POST rows; what comes out holds every row once, in the order of the rows."""
 
 
-def cleaner(filters: tuple[Filter, ...], language_model: str, media: MediaSection) -> Clean:
-    """Returns the function that cleans posts by a recipe's filters; models are loaded once a process.
+def cleaner(
+    filters: tuple[Filter, ...],
+    language_model: str,
+    media: MediaSection,
+    *,
+    lists: Lists | None = None,
+) -> Clean:
+    """Returns the function that cleans posts by a recipe's lists and filters.
+
+    Models are loaded once a process.
 
     A post that makes a filter raise is a dead letter of kind `error`, alone.
 
@@ -37,7 +46,7 @@ def cleaner(filters: tuple[Filter, ...], language_model: str, media: MediaSectio
         SluiceError: a model cannot be loaded.
     """
     identify, machines = load_machines(filters, language_model)
-    return partial(_clean, identify=identify, machines=machines, media=media)
+    return partial(_clean, identify=identify, machines=machines, media=media, lists=lists)
 
 
 def _clean(
@@ -46,9 +55,10 @@ def _clean(
     identify: LanguageIdentifier,
     machines: Sequence[Machine],
     media: MediaSection,
+    lists: Lists | None,
 ) -> Iterator[Verdicts]:
     if posts.num_rows:
-        apply = partial(clean_batch, identify=identify, machines=machines, media=media)
+        apply = partial(clean_batch, identify=identify, machines=machines, media=media, lists=lists)
         yield from isolate_failures(Batch(posts), apply, phase=PHASE, stage="normalize")
 
 
@@ -72,16 +82,31 @@ def clean_texts(posts: pa.RecordBatch, media: MediaSection) -> pa.RecordBatch:
 
 
 def clean_batch(
-    batch: Batch, *, identify: LanguageIdentifier, machines: Sequence[Machine], media: MediaSection
+    batch: Batch,
+    *,
+    identify: LanguageIdentifier,
+    machines: Sequence[Machine],
+    media: MediaSection,
+    lists: Lists | None = None,
 ) -> Verdicts:
-    """Returns the batch normalised and split by the filters; a blank text is the first reason."""
+    """Returns the batch normalised and split: a blank text is the first reason, then lists, then filters."""
     posts = clean_texts(batch.posts, media)
     text = posts.column("text")
     whole = Batch(posts, model_views(identify, *(score for _, score in machines)))
     blank_N = np.asarray(pc.equal(pc.binary_length(text), 0))
     if not blank_N.any():
-        return partition(whole, machines, phase=PHASE)
-    found = partition(whole.filter(~blank_N), machines, phase=PHASE)
+        return _split(whole, machines, lists)
+    found = _split(whole.filter(~blank_N), machines, lists)
     blank = posts.filter(pa.array(blank_N))
     rejects = rejects_of(blank, kind=POLICY, phase=PHASE, stage="normalize", reason=EMPTY_TEXT)
     return found._replace(rejected=pa.concat_batches([rejects, found.rejected]))
+
+
+def _split(batch: Batch, machines: Sequence[Machine], lists: Lists | None) -> Verdicts:
+    """Returns what lists, then filters decide."""
+    if lists is None:
+        return partition(batch, machines, phase=PHASE)
+    listed = apply_lists(batch, lists, phase=PHASE)
+    found = partition(listed.kept, machines, phase=PHASE)
+    rejected = pa.concat_batches([listed.rejected, found.rejected])
+    return found._replace(rejected=rejected, listed=listed)

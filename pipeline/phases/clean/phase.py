@@ -16,6 +16,7 @@ from sluice.pipeline.phases.clean.batches import PHASE
 from sluice.pipeline.phases.clean.stage import CleanStage
 from sluice.pipeline.phases.job import (
     Job,
+    carried_lists,
     installed,
     kept_columns,
     key_partitions,
@@ -39,8 +40,10 @@ def part(job: Job) -> dict[str, Any]:
     notices = {"notices": NOTICES_VERSION} if job.has_payloads else {}
     forgotten = {"forgotten": job.forgotten.digest} if len(job.forgotten) else {}
     author_key = {"author_key": job.key.check} if job.key and recipe.privacy.author_key else {}
+    lists = {} if job.lists is None else {"lists": job.lists.part}
     return {
         **notices,
+        **lists,
         "inputs": [f.identity for f in job.inventory.files],
         "read": READ_VERSION,
         "carried": [
@@ -90,5 +93,6 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         excludes=job.has_payloads,
         key_file=storage.absolute(key_file) if key_file else None,
         forgotten=job.forgotten.digest if len(job.forgotten) else "",
+        lists=carried_lists(job),
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

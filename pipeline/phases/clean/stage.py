@@ -17,10 +17,12 @@ from sluice.filters.batch import Batch
 from sluice.filters.carried import CarriedFilters, unpacked
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
+from sluice.filters.lists.spec import STAGE
 from sluice.filters.partition import Screened, Verdicts
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
 from sluice.pipeline.inputs.forgotten import HEEDED, map_heeded
 from sluice.pipeline.inputs.inventory import InputUnit
+from sluice.pipeline.inputs.list_files import CarriedLists, opened
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import author_sample, tally, value_counts
@@ -43,7 +45,7 @@ from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.arrays import Array
-from sluice.schemas.counts import CleanCounts, FilterCounts, ScreenedTally, Table
+from sluice.schemas.counts import CleanCounts, FilterCounts, ListCounts, ScreenedTally, Table
 from sluice.schemas.hashing import partition_of
 from sluice.schemas.kernel import utf8_view
 from sluice.schemas.notice import NOTICES
@@ -66,6 +68,7 @@ class CleanStage:
         seed: of the sample of what screens reject.
         kept: the columns of POST that kept posts have.
         media: what becomes of the media of posts.
+        lists: of the recipe; None where it has none.
         excludes: whether notices, and rejected versions of posts, are written for phase exclude.
         key_file: of the key that ids are hashed with: of authors, where kept posts have `author_key`, and of
             posts, where some were forgotten.
@@ -86,13 +89,15 @@ class CleanStage:
     excludes: bool = False
     key_file: str | None = None
     forgotten: str = ""
+    lists: CarriedLists | None = None
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
     def do(self, unit: Unit, attempt: Attempt) -> CleanCounts:
         """Cleans a unit, with models that are loaded once a process."""
         filters = unpacked(self.filters)
-        clean = cleaner(filters, self.language_model, self.media)
+        lists = None if self.lists is None else opened(self.lists)
+        clean = cleaner(filters, self.language_model, self.media, lists=lists)
         outputs = CleanOutputs(self, filters, unit, attempt)
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:
@@ -170,6 +175,10 @@ class CleanOutputs:
             times[name] = times.get(name, 0) + step.usec
         steps = {n: FilterCounts(step.posts_in, step.posts_out) for n, step in part.steps.items()}
         self.counts += CleanCounts(filters=steps)
+        if part.listed is not None:
+            times[STAGE] = times.get(STAGE, 0) + part.listed.usec
+            lists = {n: ListCounts(*step) for n, step in part.listed.steps.items()}
+            self.counts += CleanCounts(lists=lists)
         for seen in part.screened:
             self._screen(seen)
         posts = part.kept.posts
