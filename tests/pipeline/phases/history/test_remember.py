@@ -113,14 +113,16 @@ def left_posts(survivors: Survivors) -> Posts:
 
 
 def keys_of(posts: Posts) -> list[set[int]]:
-    """Returns the 64-bit keys of each post, by the definition of phase clean."""
+    """Returns the 64-bit keys of each post, as phase clean defines them; an empty row has none."""
     ids = pa.array([i for i, _ in posts], pa.string())
     texts = pa.array([t for _, t in posts], pa.string())
     id_N, content_N = id_hash(ids), content_hash(texts)
     bands_NK = text_band_keys(texts, MINHASH)
     return [
-        {int(id_N[i]), int(content_N[i]), *map(int, bands_NK[i])} if text else {int(id_N[i])}
-        for i, (_, text) in enumerate(posts)
+        {int(id_N[i]), *([int(content_N[i]), *map(int, bands_NK[i])] * bool(text))}
+        if post_id
+        else set()
+        for i, (post_id, text) in enumerate(posts)
     ]
 
 
