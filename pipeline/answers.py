@@ -80,6 +80,7 @@ class InspectAnswer(msgspec.Struct, kw_only=True):
     placements: list[dict[str, Any]]
     cleaned: list[dict[str, Any]]
     transformers: list[dict[str, Any]]
+    forgotten: list[dict[str, Any]]
 
 
 class ScoreAnswer(msgspec.Struct, kw_only=True):
@@ -215,6 +216,10 @@ def of_inspection(found: "Inspection", *, output: str) -> InspectAnswer:
         placements=[row._asdict() for row in found.placements],
         cleaned=[row._asdict() for row in found.cleaned],
         transformers=[row._asdict() for row in found.transformers],
+        forgotten=[
+            {"at": row.at.isoformat(timespec="seconds"), "num_tokens": row.num_tokens}
+            for row in found.forgotten
+        ],
     )
 
 

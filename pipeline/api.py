@@ -120,8 +120,13 @@ def verify(output: PathLike, *, workers: int | None = None) -> list[str]:
         return verification.verify(os.fspath(output), say=_log.info, workers=workers)
 
 
-def inspect(output: PathLike, post_id: str) -> "Inspection":
-    """Returns what happened to a post: reason and score, or where its tokens are.
+def inspect(output: PathLike, post_id: str, *, key_file: PathLike | None = None) -> "Inspection":
+    """Returns what happened to a post: reason and score, where its tokens are, or when it was forgotten.
+
+    Args:
+        output: folder or URI of a finished run.
+        post_id: as in the input.
+        key_file: path of the key that ids are hashed with: only with it is a post found that was forgotten.
 
     Raises:
         OutputError: the folder holds no finished run.
@@ -131,7 +136,8 @@ def inspect(output: PathLike, post_id: str) -> "Inspection":
     from sluice.pipeline.storage import local_copies
 
     with local_copies.scope():
-        return inspection.inspect(os.fspath(output), post_id)
+        key = None if key_file is None else os.fspath(key_file)
+        return inspection.inspect(os.fspath(output), post_id, key_file=key)
 
 
 def open_output(path: PathLike) -> "RunOutput":

@@ -256,6 +256,11 @@ def _inspect(commands: Any) -> argparse.ArgumentParser:
     )
     _add_output(command)
     command.add_argument("post_id", help="the post's id, as in the input")
+    command.add_argument(
+        "--key-file",
+        metavar="FILE",
+        help="the key of `sluice forget`: tells whether the post was forgotten",
+    )
     return command
 
 

@@ -211,8 +211,11 @@ def _report(parsed: argparse.Namespace, flags: list[str], messages: Messages) ->
 def _inspect(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:
     from sluice.pipeline import answers
     from sluice.pipeline.outputs.inspect import lines
+    from sluice.pipeline.storage.tombstones import is_pending, pending_told
 
-    found = api.inspect(parsed.output, parsed.post_id)
+    found = api.inspect(parsed.output, parsed.post_id, key_file=parsed.key_file)
+    if is_pending(parsed.output):
+        _log.warning("%s: %s", parsed.output, pending_told(parsed.output))
     return CommandResult(
         answers.of_inspection(found, output=parsed.output), map(visible, lines(found))
     )

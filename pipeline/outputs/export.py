@@ -14,11 +14,19 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from sluice.pipeline.outputs.exports_made import exporting_to
 from sluice.pipeline.outputs.finished import read_manifest
-from sluice.pipeline.outputs.reassemble import Run, Sources, documents, unpadded, used_lengths
+from sluice.pipeline.outputs.reassemble import (
+    Run,
+    Sources,
+    documents,
+    unpadded,
+    without_forgotten,
+)
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.sealed import file_digest, write_json
+from sluice.pipeline.storage.tombstones import refuse_pending
 from sluice.schemas.counts import Counts
 from sluice.schemas.errors import LedgerError, OutputError
 from sluice.schemas.manifest import ContractFile
@@ -36,11 +44,17 @@ EXPORT_VERSION = 1
 
 
 class ExportCounts(Counts):
-    """Items that were exported, and their tokens; `padding` is behind the last document of sequences."""
+    """Items that were exported, and their tokens.
+
+    Attributes:
+        padding: behind the last document of sequences, and where posts were forgotten in them.
+        emptied: tokens around posts, in items of which all posts were forgotten: these items are left out.
+    """
 
     items: int = 0
     tokens: int = 0
     padding: int = 0
+    emptied: int = 0
 
 
 class Export(msgspec.Struct, kw_only=True):
@@ -79,15 +93,16 @@ def export(
         LedgerError: other tokens were written than the manifest says.
     """
     manifest = read_manifest(output)
+    refuse_pending(output)
     sources = Sources(output, manifest, leftover=leftover)
     if not sources.num_tokens:
         raise OutputError(f"{output}: the shards hold no tokens; see `--leftover`")
     kind = items or DEFAULT_ITEMS[format]
-    with _appearing(folder) as attempt:
+    with _appearing(folder) as attempt, exporting_to(output, folder, format):
         counts = WRITERS[format](sources, kind, attempt)
-        if counts.tokens != sources.num_tokens:
+        if counts.tokens + counts.emptied != sources.num_tokens:
             raise LedgerError(
-                f"{output}: {counts.tokens:,} tokens were exported, "
+                f"{output}: {counts.tokens + counts.emptied:,} tokens were exported, "
                 f"the manifest says {sources.num_tokens:,}; see `sluice verify`"
             )
         exported = Export(
@@ -149,30 +164,33 @@ def _renamed(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _runs(sources: Sources, items: Items) -> Iterator[Run]:
-    if items == "documents":
-        return documents(sources)
-    return (unpadded(batch) for _, batch in sources.batches())
+def _runs(sources: Sources, items: Items) -> Iterator[tuple[Run, int]]:
+    """Yields items, and the tokens of those that are left out because all of their posts were forgotten."""
+    sequences = (unpadded(batch) for _, batch in sources.batches())
+    for run in documents(sources) if items == "documents" else sequences:
+        yield without_forgotten(run, sources)
 
 
 def _megatron(sources: Sources, items: Items, folder: Path) -> ExportCounts:
-    tokens = 0
+    tokens = emptied = 0
     with MegatronWriter(folder / items) as writer:
-        for run in _runs(sources, items):
+        for run, left_out in _runs(sources, items):
             writer.write(run.tokens_T, run.lengths_I)
             tokens += len(run.tokens_T)
-    return ExportCounts(writer.num_items, tokens)
+            emptied += left_out
+    return ExportCounts(writer.num_items, tokens, emptied=emptied)
 
 
 def _mds(sources: Sources, items: Items, folder: Path) -> ExportCounts:
     if items == "sequences":
         return _mds_sequences(sources, folder)
-    tokens = 0
+    tokens = emptied = 0
     with MdsWriter(folder, columns={"tokens": None}) as writer:
-        for run in documents(sources):
+        for run, left_out in _runs(sources, items):
             writer.write({"tokens": Arrays(run.tokens_T, run.lengths_I)})
             tokens += len(run.tokens_T)
-    return ExportCounts(writer.num_samples, tokens)
+            emptied += left_out
+    return ExportCounts(writer.num_samples, tokens, emptied=emptied)
 
 
 def _mds_sequences(sources: Sources, folder: Path) -> ExportCounts:
@@ -182,7 +200,7 @@ def _mds_sequences(sources: Sources, folder: Path) -> ExportCounts:
     with MdsWriter(folder, columns={"tokens": length, "doc_ends": None}) as writer:
         for _, batch in sources.batches():
             writer.write(_sample_columns(batch))
-            tokens += int(used_lengths(batch).sum())
+            tokens += int((batch.tokens_SL != sources.pad_id).sum())
     padding = writer.num_samples * length - tokens
     return ExportCounts(writer.num_samples, tokens, padding)
 
@@ -210,5 +228,7 @@ def summary(exported: Export, *, folder: str) -> Iterator[str]:
     yield f"{exported.items:<10}{counts.items:>16,}"
     yield f"tokens    {counts.tokens:>16,}   all of {part}, as the manifest says"
     if counts.padding:
-        yield f"padding   {counts.padding:>16,}   behind the last document of a sequence"
+        yield f"padding   {counts.padding:>16,}   behind last documents, and of forgotten posts"
+    if counts.emptied:
+        yield f"left out  {counts.emptied:>16,}   tokens around posts, where all of an item were forgotten"
     yield f"bytes     {size:>16,}   in {len(exported.files)} files: {folder}"

@@ -1,8 +1,10 @@
 """The exports of an output: where each went and when, so that a forget can name what it cannot reach."""
 
+import contextlib
 import datetime
 import hashlib
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -17,23 +19,30 @@ FOLDER: Final = "exports"
 _log = logging.getLogger("sluice")
 
 
-def note_export(output: str, folder: str, format: str) -> str | None:
-    """Notes in an output that an export of it begins; returns the path of the note.
+@contextlib.contextmanager
+def exporting_to(output: str, folder: str, format: str) -> Iterator[None]:
+    """Notes in an output that an export of it begins; the note goes where the export fails.
 
-    One export cannot take another's note, as each folder has its own. An output that cannot be written is
-    exported all the same, with a warning; None is returned.
+    One export does not take another's note: each folder has its own. An output that cannot be written to is
+    exported all the same, with a warning.
     """
-    name = hashlib.blake2b(storage.absolute(folder).encode(), digest_size=8).hexdigest()
-    path = storage.join(output, FOLDER, f"{name}.json")
+    path = storage.join(output, FOLDER, f"{_hash(storage.absolute(folder))}.json")
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:
         write_json(path, ExportMade(folder=folder, format=format, at=at))
     except (OSError, StorageError) as error:
-        _log.warning(
-            "%s: cannot be written (%s): `sluice forget` will not name this export", path, error
-        )
-        return None
-    return path
+        told = "%s: cannot be written (%s): a `sluice forget` will not name this export"
+        _log.warning(told, path, error)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError, StorageError):
+            storage.delete(path)
+        raise
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def exports_made(output: str) -> list[ExportMade]:

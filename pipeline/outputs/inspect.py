@@ -1,20 +1,30 @@
 """What happened to one post: why it was rejected, or where its tokens are, and its scores."""
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.phases.names import CLASSIFY, EXCLUDE, SCORE, TOKENS
 from sluice.pipeline.storage import files as storage
-from sluice.schemas.errors import UnknownPostError
-from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED
+from sluice.pipeline.storage.key_file import read_key
+from sluice.pipeline.storage.tombstones import (
+    FOLDER,
+    Tombstones,
+    is_pending,
+    pending_told,
+    read_tombstones,
+)
+from sluice.schemas.errors import OutputError, UnknownPostError
+from sluice.schemas.reject import DUPLICATE, ERROR, FORGOTTEN, MALFORMED
 
-Outcome = Literal["kept", "rejected", "duplicate", "malformed", "error"]
+Outcome = Literal["kept", "rejected", "duplicate", "malformed", "error", "forgotten"]
 
 
 class Rejection(NamedTuple):
@@ -84,6 +94,18 @@ class TransformerScore(NamedTuple):
     decided: bool
 
 
+class ForgottenPost(NamedTuple):
+    """A post that `sluice forget` took out.
+
+    Attributes:
+        at: when, in UTC.
+        num_tokens: of its text in the sequences; 0 where it was among the rejects alone.
+    """
+
+    at: datetime.datetime
+    num_tokens: int
+
+
 @dataclass(frozen=True)
 class Inspection:
     """What an output knows of a post id. Several rows of an input may bear one id: there may be more of each.
@@ -94,6 +116,7 @@ class Inspection:
         placements: the pieces of what was kept, by piece.
         cleaned: language and scores of rows that passed the filters, while the run's work is still there.
         transformers: scores of transformers.
+        forgotten: posts with the id that are gone; found by the hash of the id, where the key is given.
     """
 
     post_id: str
@@ -101,21 +124,26 @@ class Inspection:
     placements: tuple[Placement, ...]
     cleaned: tuple[CleanScores, ...]
     transformers: tuple[TransformerScore, ...]
+    forgotten: tuple[ForgottenPost, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """`kept` where a row with the id was kept, else what the first rejection says."""
-        return "kept" if self.placements else self.rejections[0].outcome
+        """`kept` where a row with the id was kept, else `forgotten`, else what the first rejection says."""
+        if self.placements:
+            return "kept"
+        return "forgotten" if self.forgotten else self.rejections[0].outcome
 
     @property
     def reason(self) -> str | None:
         """Why it was not kept; None where it was."""
-        return None if self.placements else self.rejections[0].reason
+        if self.placements:
+            return None
+        return FORGOTTEN if self.forgotten else self.rejections[0].reason
 
     @property
     def score(self) -> float | None:
         """The score that the reason goes by, where there is one."""
-        return None if self.placements else self.rejections[0].score
+        return None if self.placements or self.forgotten else self.rejections[0].score
 
     @property
     def copies(self) -> int:
@@ -123,25 +151,56 @@ class Inspection:
         return sum(place.piece == 0 for place in self.placements)
 
 
-def inspect(output: str, post_id: str) -> Inspection:
+def inspect(output: str, post_id: str, *, key_file: str | None = None) -> Inspection:
     """Returns what became of every row with this id.
 
+    Args:
+        output: the folder.
+        post_id: the id.
+        key_file: of the key that ids are hashed with, to find posts that were forgotten.
+
     Raises:
-        OutputError: the folder holds no finished run.
+        OutputError: the folder holds no finished run, or its posts were forgotten with another key.
         UnknownPostError: no row has the id.
     """
     read_manifest(output)
+    tombstones = read_tombstones(storage.join(output, FOLDER))
+    forgotten = () if key_file is None else _forgotten(output, tombstones, post_id, key_file)
     rejections = tuple(map(_rejection, _rows(output, "rejects", post_id)))
     rows = [*_rows(output, "provenance", post_id), *_rows(output, "leftover", post_id)]
     placements = tuple(map(_placement, sorted(rows, key=lambda row: row["piece"])))
-    if not (rejections or placements):
+    if not (rejections or placements or forgotten):
         raise UnknownPostError(
             f"{output}: no post has the id {post_id!r} (malformed rows may have none)"
+            f"{_unknown_told(output, tombstones, key_file)}"
         )
     passed = placements or any(row.phase in (EXCLUDE, CLASSIFY, TOKENS) for row in rejections)
     cleaned = tuple(_clean_scores(output, post_id)) if passed else ()
     transformers = tuple(_transformer_scores(output, post_id))
-    return Inspection(post_id, rejections, placements, cleaned, transformers)
+    return Inspection(post_id, rejections, placements, cleaned, transformers, forgotten)
+
+
+def _forgotten(
+    output: str, tombstones: Tombstones, post_id: str, key_file: str
+) -> tuple[ForgottenPost, ...]:
+    key = read_key(key_file, where="--key-file")
+    if tombstones.key_check not in (None, key.check):
+        raise OutputError(
+            f"--key-file = {key_file!r}: is not the key that posts of {output} were forgotten with; give that"
+        )
+    rows = tombstones.rows.filter(pc.equal(tombstones.rows["post_key"], key.post(post_id)))
+    return tuple(ForgottenPost(r["forgotten_at"], r["num_tokens"]) for r in rows.to_pylist())
+
+
+def _unknown_told(output: str, tombstones: Tombstones, key_file: str | None) -> str:
+    """Returns why an id may be unknown that was known once."""
+    told = f"; {pending_told(output)}" if is_pending(output) else ""
+    number = tombstones.rows.num_rows
+    if number and key_file is None:
+        told += (
+            f"; {number:,} posts were forgotten: --key-file FILE tells whether it is one of them"
+        )
+    return told
 
 
 def _rejection(row: dict[str, Any]) -> Rejection:
@@ -196,6 +255,7 @@ def _clean_scores(output: str, post_id: str) -> Iterator[CleanScores]:
 
 def lines(post: Inspection) -> Iterator[str]:
     """Yields what an output knows of a post, as the command line prints it."""
+    yield from map(_forgotten_line, post.forgotten)
     yield from map(_rejected_line, post.rejections)
     yield from map(_placed_line, post.placements)
     if post.copies > 1:
@@ -206,6 +266,10 @@ def lines(post: Inspection) -> Iterator[str]:
     for score in post.transformers:
         note = "" if score.decided else "  (scored for the sample; it did not decide)"
         yield f"score  {score.name:<24} {score.value:.4g}{note}"
+
+
+def _forgotten_line(gone: ForgottenPost) -> str:
+    return f"forgotten  {gone.at.isoformat(timespec='seconds')}  {gone.num_tokens:,} tokens were overwritten"
 
 
 def _rejected_line(row: Rejection) -> str:

@@ -22,12 +22,14 @@ import pyarrow.parquet as pq
 
 from sluice.pipeline.outputs.verify import shard_files
 from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.units.manifest import whole_file
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import OutputError
 from sluice.schemas.manifest import Manifest
 from sluice.tokenizer.shards import ShardBatch, ShardReader
+from sluice.tokenizer.vocabulary.load import around_posts, load_vocabulary
 
 ROWS_AT_ONCE = 1 << 20
 """Rows of provenance that are held at a time."""
@@ -43,6 +45,9 @@ class Sources:
         sequence_length: L.
         share_ids: whether several kept posts have one id.
         num_tokens: tokens that are not padding, by the manifest.
+        pad_id: of padding, which inside documents stands where posts were forgotten.
+        stay: ids that are no part of a post: those that begin and end documents and part posts.
+        has_forgotten: whether posts were forgotten.
     """
 
     def __init__(self, output: str, manifest: Manifest, *, leftover: bool):
@@ -57,7 +62,10 @@ class Sources:
         ]
         self.share_ids = manifest.phases.dedup.resolve.shared_ids > 0
         self.num_tokens = sum(shard.tokens for shard in manifest.shards)
-        self.num_tokens += leftover * manifest.phases.tokens.shard.leftover.tokens
+        self.num_tokens += leftover * _leftover_tokens(manifest)
+        self.pad_id, self.has_forgotten = manifest.format.pad_id, manifest.forgotten is not None
+        tokenizer = local_copies.fetch(storage.join(output, "tokenizer", "tokenizer.json"))
+        self.stay = around_posts(load_vocabulary(tokenizer)) if self.has_forgotten else ()
         self.shards = [ShardReader(tokens) for tokens, _ in whole]
         self.provenance = [provenance for _, provenance in whole]
         self.sequence_length = manifest.format.sequence_length
@@ -80,6 +88,14 @@ class Sources:
         return tokens_L[offset:end], place + end - offset
 
 
+def _leftover_tokens(manifest: Manifest) -> int:
+    """Returns the tokens of the leftover, less those that were forgotten."""
+    made = manifest.phases.tokens.shard
+    gone = 0 if manifest.forgotten is None else manifest.forgotten.tokens
+    gone_of_shards = made.in_shards.tokens - sum(shard.tokens for shard in manifest.shards)
+    return made.leftover.tokens - (gone - gone_of_shards)
+
+
 def _whole(output: str, name: str, num_bytes: int) -> str:
     remedy = "see `sluice verify`, and run again"
     return whole_file(storage.join(output, name), num_bytes, writer="the run", remedy=remedy)
@@ -95,6 +111,23 @@ class Run(NamedTuple):
 
     tokens_T: Int32s
     lengths_I: Int64s
+
+
+def without_forgotten(run: Run, sources: Sources) -> tuple[Run, int]:
+    """Returns items without the padding of forgotten posts, and the tokens of items of which nothing is left.
+
+    These tokens only begin and end documents and part posts.
+    """
+    if not (sources.has_forgotten and len(run.lengths_I)):
+        return run, 0
+    starts_I = np.cumsum(run.lengths_I) - run.lengths_I
+    there_T = run.tokens_T != sources.pad_id
+    text_T = there_T & ~np.isin(run.tokens_T, sources.stay)
+    lengths_I, texts_I = (np.add.reduceat(t.astype(np.int64), starts_I) for t in (there_T, text_T))
+    emptied_I = (texts_I == 0) & (lengths_I < run.lengths_I)
+    there_T &= ~np.repeat(emptied_I, run.lengths_I)
+    left = Run(run.tokens_T[there_T], lengths_I[~emptied_I])
+    return left, int(lengths_I[emptied_I].sum())
 
 
 def used_lengths(batch: ShardBatch) -> Int64s:

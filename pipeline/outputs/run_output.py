@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 
 from sluice.pipeline.outputs.finished import read_manifest, read_report
 from sluice.pipeline.outputs.inspect import Inspection, Placement, inspect
-from sluice.pipeline.phases.tokens.packed_files import provenance_schema
+from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT, provenance_schema
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.schemas.arrays import Int32s
@@ -74,7 +74,10 @@ class RunOutput:
 
     @cached_property
     def provenance(self) -> ds.Dataset:
-        """A row for each piece of a post in the shards: shard, sequence, offset, length, post_id, piece."""
+        """A row for each piece of a post in the shards: shard, sequence, offset, length, post_id, piece.
+
+        Where posts were forgotten, `forgotten_at` says which rows are of one: `post_id` is a hash there.
+        """
         names = self._named("provenance/")
         recipe = self.manifest.recipe
         schema = provenance_schema(
@@ -82,6 +85,8 @@ class RunOutput:
             carried=recipe["tokens"].get("provenance", ()),
             has_media=recipe.get("media", {}).get("placeholders", False),
         )
+        if self.manifest.forgotten is not None:
+            schema = schema.append(FORGOTTEN_AT)
         return self._dataset(names, schema)
 
     @cached_property

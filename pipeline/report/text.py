@@ -5,6 +5,7 @@ from sluice.pipeline.report.figures import digits, large, plural
 from sluice.schemas.report import (
     ConversationReport,
     ExcludeReport,
+    ForgetReport,
     InputReport,
     Report,
     TrainingReport,
@@ -36,6 +37,7 @@ def funnel(report: Report) -> list[str]:
         f"{shards.count} shards of {shards.sequences_each:,}; {sequences.leftover:,} left over",
         *conversation_lines(report.conversations),
         *training_lines(report.training),
+        *forget_lines(report.forget),
         f"ledger    {report.ledger.posts}",
     ]
     lines += map(_transformer_line, report.transformers)
@@ -63,6 +65,17 @@ def exclude_lines(told: ExcludeReport | None) -> list[str]:
     return [
         f"notices   {told.notices:>14,}{earlier} act; {told.met:,} are about posts that clean kept, "
         f"{told.written:,} are in deletions/"
+    ]
+
+
+def forget_lines(told: ForgetReport | None) -> list[str]:
+    """Returns what was forgotten as a line of the terminal; none where nothing was."""
+    if told is None:
+        return []
+    times = f"{told.times:,} {plural('time', told.times)}"
+    return [
+        f"forgotten {told.posts:>14,}   posts since the run, {told.tokens:,} tokens, {times}, last at "
+        f"{told.last_at}"
     ]
 
 
