@@ -28,6 +28,7 @@ MODULES = (
     "sluice.schemas.payloads.html_scan",
     "sluice.schemas.payloads.shortened_links",
     "sluice.schemas.payloads.times",
+    "sluice.schemas.payloads.x_links",
     "sluice.filters.text.hashing",
     "sluice.filters.text.kernels",
     "sluice.filters.text.media",

@@ -10,7 +10,7 @@ Source: the README.txt of such an archive.
 from typing import Final
 
 from sluice.schemas.payloads.format import PayloadFormat
-from sluice.schemas.payloads.x_v1 import MEDIA_FIELDS, finish, listed_media
+from sluice.schemas.payloads.x_v1 import MEDIA_FIELDS, finish, link_lists, listed_media
 
 
 def _paths(*names: str) -> tuple[str, ...]:
@@ -38,6 +38,7 @@ X_ARCHIVE: Final = PayloadFormat(
         "like_count": _paths("favorite_count"),
         "repost_count": _paths("retweet_count"),
     },
+    lists=link_lists(_paths("entities")),
     finish=finish,
     derived={
         "media": listed_media(_paths("extended_entities.media", "entities.media"), MEDIA_FIELDS)

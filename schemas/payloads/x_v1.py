@@ -27,6 +27,7 @@ from sluice.schemas.payloads.format import (
     ListOf,
     PayloadFormat,
 )
+from sluice.schemas.payloads.x_links import LINK_FIELDS, with_addresses, without_links
 from sluice.schemas.post import MEDIA
 
 STREAM_NOTICES: Final[dict[str, str]] = {
@@ -55,6 +56,21 @@ Source: X, "Compliance streams" of the documentation; Developer policy, "Content
 """
 _OF_POSTS: Final = tuple(k for k, act in X_ACTS.items() if act in (DELETE, RESTORE))
 _OF_AUTHORS: Final = tuple(k for k in X_ACTS if k not in _OF_POSTS)
+
+_ENTITIES: Final = ("extended_tweet.entities", "entities")
+
+
+def link_lists(fronts: tuple[str, ...]) -> dict[str, ListOf]:
+    """Returns the lists of links, and of links of media, of the entities of tweets.
+
+    Args:
+        fronts: paths of entities; those of the text that is read come first.
+    """
+    return {
+        "links": ListOf(tuple(f"{front}.urls" for front in fronts), LINK_FIELDS),
+        "pictures": ListOf(tuple(f"{front}.media" for front in fronts), LINK_FIELDS),
+    }
+
 
 _WHOLE_TEXT: Final = ("extended_tweet.full_text", "full_text", "text")
 _MEDIA_PATHS: Final = (
@@ -123,11 +139,13 @@ def without_anchor(sources: pa.StringArray) -> pa.StringArray:
 
 
 def finish(columns: Columns) -> Columns:
-    """Returns tweets with their entities decoded, and the name of the client without its link."""
-    changed: Columns = {"text": without_entities(columns["text"])}
-    if "source" in columns:
-        changed["source"] = without_anchor(columns["source"])
-    return {**columns, **changed}
+    """Returns tweets with their entities decoded, their links whole, and the name of the client alone."""
+    texts = without_entities(columns["text"])
+    has_place = pa.repeat(False, len(texts))  # links of media are in a list of their own
+    texts = with_addresses(columns, texts, columns["quoted_id"], has_place)
+    if _ITEMS not in columns:
+        texts = without_links(texts, columns["pictures"])
+    return {**columns, "text": texts, "source": without_anchor(columns["source"])}
 
 
 def listed_media(paths: tuple[str, ...], fields: Mapping[str, tuple[str, ...]]) -> Derived:
@@ -205,6 +223,9 @@ X_V1: Final = PayloadFormat(
         "author_created_at": ("user.created_at",),
         "author_followers": ("user.followers_count",),
     },
+    lists=link_lists(
+        (*(f"retweeted_status.{path}" for path in _ENTITIES), *_ENTITIES),
+    ),
     items=("quoted_status", "retweeted_status.quoted_status"),
     notices=STREAM_NOTICES,
     notice_parts={

@@ -28,6 +28,7 @@ from sluice.schemas.payloads.format import (
     ListOf,
     PayloadFormat,
 )
+from sluice.schemas.payloads.x_links import LINK_FIELDS, is_picture, with_addresses
 from sluice.schemas.payloads.x_v1 import X_ACTS
 from sluice.schemas.post import MEDIA
 
@@ -42,7 +43,11 @@ _OTHER_NOTICES: Final = ("tweet_edit", "user_withheld", "user_profile_modificati
 def finish(columns: Columns) -> Columns:
     """Returns posts with what they refer to, the whole text of what they repeat, and their media."""
     references, text = columns["references"], without_entities(columns["text"])
-    reposted = referenced(references, "retweeted")
+    reposted, quoted = referenced(references, "retweeted"), referenced(references, "quoted")
+    has_place = (
+        columns["attached"].is_valid() if "attached" in columns else pa.repeat(False, len(text))
+    )
+    text = with_addresses(columns, text, quoted, has_place)
     if reposted.null_count < len(reposted):
         text = pc.coalesce(text.take(repeated_rows({**columns, "reposted_id": reposted})), text)
     is_medium = columns["media_key"].is_valid()
@@ -50,7 +55,7 @@ def finish(columns: Columns) -> Columns:
         **columns,
         "text": text,
         "in_reply_to_id": referenced(references, "replied_to"),
-        "quoted_id": referenced(references, "quoted"),
+        "quoted_id": quoted,
         "reposted_id": reposted,
         "root_id": columns["conversation_id"],
         **_versions(columns),
@@ -115,13 +120,9 @@ def _links(links: pa.ListArray, rows: pa.Array, keys: pa.StringArray) -> pa.Stri
     known = pc.binary_join_element_wise(of_row.cast(pa.string()), items.field("media_key"), ":")
     wanted = pc.binary_join_element_wise(rows.cast(pa.string()), keys, ":")
     by_key = items.field("url").take(pc.index_in(wanted, value_set=known, skip_nulls=True))
-    is_picture = pc.match_substring_regex(items.field("shown"), _SHOWN_AS).fill_null(False)
-    place = pc.index_in(rows, value_set=of_row.filter(is_picture))
-    return pc.coalesce(by_key, items.field("url").filter(is_picture).take(place))
-
-
-_SHOWN_AS: Final = r"^pic\.(twitter|x)\.com/"
-"""How the links of media are shown."""
+    there = is_picture(items)
+    place = pc.index_in(rows, value_set=of_row.filter(there))
+    return pc.coalesce(by_key, items.field("url").filter(there).take(place))
 
 
 def _kinds(keys: pa.StringArray) -> pa.StringArray:
@@ -207,11 +208,6 @@ def consent(columns: Columns) -> pa.StringArray:
     return consent_of(any_of(is_said, is_said.take(repeated)), refusals)
 
 
-_LINKS: Final = ListOf(
-    ("note_tweet.entities.urls", "entities.urls"),
-    {"media_key": ("media_key",), "url": ("url",), "shown": ("display_url",)},
-)
-
 X_V2: Final = PayloadFormat(
     name="x_v2",
     platform="x",
@@ -247,6 +243,7 @@ X_V2: Final = PayloadFormat(
     },
     lists={
         "references": ListOf(("referenced_tweets",), {"type": ("type",), "id": ("id",)}),
+        "links": ListOf(("note_tweet.entities.urls", "entities.urls"), LINK_FIELDS),
     },
     items=("data", "includes.tweets", "includes.media"),
     notices={
@@ -280,7 +277,6 @@ X_V2: Final = PayloadFormat(
                 "media_type": ("type",),
                 "alt_text": ("alt_text",),
             },
-            {"links": _LINKS},
         ),
     },
     many=True,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,6 +123,33 @@ def test_retweets_and_quotes(tmp_path: Path) -> None:
     assert found.column("source_row") == [0, 0, 1, 1]
     assert found.column("source_item") == [0, 1, 0, 1]
     assert (found.counts.records, found.counts.records_with_posts) == (2, 2)
+
+
+def test_links_of_tweets(tmp_path: Path) -> None:
+    """Short links are the addresses behind them, of the text that is read; that of a quote is left out."""
+    entities = {
+        "urls": [
+            {"url": "https://t.co/a", "expanded_url": "https://a.example/b?c=1&d"},
+            {"url": "https://t.co/q", "expanded_url": "https://twitter.com/x/status/10"},
+        ],
+        "media": [{"type": "photo", "media_url": "p.jpg", "url": "https://t.co/p"}],
+    }
+    whole = {"full_text": "see https://t.co/a https://t.co/p https://t.co/q", "entities": entities}
+    text = "see https://a.example/b?c=1&d"
+    records = (
+        tweet(1, "see https://t.co/z", extended_tweet=whole, quoted_status_id_str="10"),
+        tweet(2, "RT", retweeted_status=tweet(3, "cut", extended_tweet=whole), entities={}),
+    )
+    found = of_lines(tmp_path, *records)
+    assert found.column("text") == [
+        f"{text} https://t.co/p",
+        f"{text} https://t.co/p https://twitter.com/x/status/10",
+    ]
+    bare = of_lines(tmp_path, *records, columns={"media": ""})
+    assert bare.column("text") == [text, f"{text} https://twitter.com/x/status/10"]
+    page = {"data": [post_v2(1, "see https://t.co/a", entities=entities)], "meta": {}}
+    assert of_lines(tmp_path, page).column("text") == [text]
+    assert of_lines(tmp_path, {"tweet": tweet(4, "", **whole)}).column("text")[0].startswith(text)
 
 
 def test_messages_of_a_stream(tmp_path: Path) -> None:
@@ -466,6 +494,16 @@ def test_damage(
     pieces = payload(tmp_path / "a.jsonl", force=force, unit_bytes=100)
     assert (whole.posts, whole.reasons) == (pieces.posts, pieces.reasons)
     assert whole.counts.notices == pieces.counts.notices
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["x_v1", "x_v2", "x_v2_stream"])
+def test_recorded_links(name: str) -> None:
+    """No recorded post of X has a short link, but for those of media, which their placeholders replace."""
+    found = payload(REAL / f"{name}.jsonl")
+    for post in found.posts:
+        of_media = {each["link"] for each in post["media"] or ()}
+        assert set(re.findall(r"https?://t\.co/\w+", post["text"])) <= of_media
 
 
 @pytest.mark.real
