@@ -83,6 +83,13 @@ class InspectAnswer(msgspec.Struct, kw_only=True):
     forgotten: list[dict[str, Any]]
 
 
+class ReviewAnswer(msgspec.Struct, kw_only=True):
+    """`sluice inspect --review`: posts that hold an item of an evaluation set, with both texts."""
+
+    output: str
+    hits: list[dict[str, Any]]
+
+
 class ScoreAnswer(msgspec.Struct, kw_only=True):
     """`sluice score`: a row for each filter; `scores` is the folder of the Parquet files."""
 
@@ -156,6 +163,7 @@ ANSWERS: dict[str, type] = {
     "run": RunAnswer,
     "verify": VerifyAnswer,
     "inspect": InspectAnswer,
+    "inspect --review": ReviewAnswer,
     "score": ScoreAnswer,
     "sample": SampleAnswer,
     "export": ExportAnswer,

@@ -250,16 +250,22 @@ def _inspect(commands: Any) -> argparse.ArgumentParser:
     command = _command(
         commands,
         "inspect",
-        "what happened to one post",
+        "what happened to one post, or which posts hold items of evaluation sets",
         "sluice inspect out 1234567890",
         "sluice inspect out 1234567890 --json | jq -r .outcome",
+        "sluice inspect out --review",
     )
     _add_output(command)
-    command.add_argument("post_id", help="the post's id, as in the input")
+    command.add_argument("post_id", nargs="?", help="the post's id, as in the input")
     command.add_argument(
         "--key-file",
         metavar="FILE",
         help="the key of `sluice forget`: tells whether the post was forgotten",
+    )
+    command.add_argument(
+        "--review",
+        action="store_true",
+        help="posts that hold an item of an evaluation set beside the item; of that id alone if one is given",
     )
     return command
 

@@ -19,7 +19,7 @@ from sluice.pipeline import api
 from sluice.pipeline.arguments import UsageExit, parser, split_flags
 from sluice.pipeline.processes.signals import stopped_by_signals
 from sluice.pipeline.terminal import Messages
-from sluice.schemas.errors import OutputError, SluiceError
+from sluice.schemas.errors import InputError, OutputError, SluiceError
 from sluice.schemas.names import visible
 
 if TYPE_CHECKING:
@@ -213,12 +213,27 @@ def _inspect(parsed: argparse.Namespace, flags: list[str], messages: Messages) -
     from sluice.pipeline.outputs.inspect import lines
     from sluice.pipeline.storage.tombstones import is_pending, pending_told
 
+    if parsed.review:
+        return _review(parsed)
+    if parsed.post_id is None:
+        raise InputError("inspect: give the id of a post, or --review")
     found = api.inspect(parsed.output, parsed.post_id, key_file=parsed.key_file)
     if is_pending(parsed.output):
         _log.warning("%s: %s", parsed.output, pending_told(parsed.output))
     return CommandResult(
         answers.of_inspection(found, output=parsed.output), map(visible, lines(found))
     )
+
+
+def _review(parsed: argparse.Namespace) -> CommandResult:
+    from sluice.pipeline import answers
+    from sluice.pipeline.outputs import review
+    from sluice.pipeline.storage import local_copies
+
+    with local_copies.scope():
+        hits = review.review(parsed.output, post_id=parsed.post_id)
+    answer = answers.ReviewAnswer(output=parsed.output, hits=[hit._asdict() for hit in hits])
+    return CommandResult(answer, map(visible, review.lines(hits)))
 
 
 def _export(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:

@@ -34,6 +34,7 @@ MODULES = (
     "sluice.filters.text.media",
     "sluice.filters.text.nfc",
     "sluice.filters.text.normalize",
+    "sluice.filters.decontamination.kernels",
     "sluice.filters.dedup.kernels",
     "sluice.filters.fasttext.kernels.output",
     "sluice.filters.fasttext.kernels.rows",

@@ -144,6 +144,41 @@ class ListCounts(Counts):
     rejected: int = 0
 
 
+class SetCounts(Counts):
+    """What became of an evaluation set: its items, and their texts, which are questions and answers.
+
+    Attributes:
+        items: of the set.
+        parts: texts that are looked for.
+        ngrams: by which they are found.
+        too_short: texts that are too short to tell.
+        common: texts that are a common phrase, or made of nothing else.
+        repeated: texts that an earlier item has, too.
+    """
+
+    items: int = 0
+    parts: int = 0
+    ngrams: int = 0
+    too_short: int = 0
+    common: int = 0
+    repeated: int = 0
+
+
+class SurroundingCounts(Counts):
+    """Stage phrases_count: posts in which common phrases are looked for, and pairs that were found."""
+
+    posts: int = 0
+    pairs: int = 0
+
+
+class CommonCounts(Counts):
+    """Stage phrases_learn: n-grams and short items that are common, and what is left of each set."""
+
+    ngrams: int = 0
+    parts: int = 0
+    sets: dict[str, SetCounts] = {}
+
+
 class ScreenCounts(Counts):
     """Posts of a language that reached a screen; `bins`: hundredth of the score -> posts."""
 
@@ -223,6 +258,7 @@ class CleanCounts(ReadCounts):
         versions: posts that are later versions of others; None where no payload is read.
         authors: of the posts that were read.
         lists: what each list looked at, named and rejected; None where the recipe has none.
+        contaminated: posts that hold an item, by evaluation set; None where the recipe has none.
     """
 
     kept: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
@@ -235,6 +271,7 @@ class CleanCounts(ReadCounts):
     versions: int | None = None
     authors: AuthorSample | None = None
     lists: dict[str, ListCounts] | None = None
+    contaminated: Table | None = None
 
     def metrics(self) -> Iterator[tuple[str, int]]:
         """Yields the posts read, those that each list looked at, named and rejected, and those of filters."""
@@ -543,6 +580,15 @@ class ScoreCounts(ReadCounts):
     scored: int = 0
 
 
+class PhrasesPhase(msgspec.Struct):
+    """Counts of phase phrases, by stage."""
+
+    count: SurroundingCounts = msgspec.field(
+        default_factory=SurroundingCounts, name="phrases_count"
+    )
+    learn: CommonCounts = msgspec.field(default_factory=CommonCounts, name="phrases_learn")
+
+
 class CleanPhase(msgspec.Struct):
     """Counts of phase clean, by stage."""
 
@@ -624,6 +670,7 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
     """The counts of a run, by phase and stage; zero for a phase that is not finished."""
 
     clean: CleanPhase = msgspec.field(default_factory=CleanPhase)
+    phrases: PhrasesPhase | None = None
     exclude: ExcludePhase | None = None
     dedup: DedupPhase = msgspec.field(default_factory=DedupPhase)
     classify: dict[str, ClassifyCounts] = {}
@@ -654,6 +701,7 @@ class PhaseCounts(msgspec.Struct, omit_defaults=True):
 
 COUNTS_OF_PHASE: Final[dict[str, Any]] = {
     **get_type_hints(PhaseCounts),
+    "phrases": PhrasesPhase,
     "exclude": ExcludePhase,
     "conversations": ConversationsPhase,
     "history": HistoryPhase,

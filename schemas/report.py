@@ -15,6 +15,7 @@ from sluice.schemas.counts import (
     EntryUse,
     PostTally,
     ReadTally,
+    SetCounts,
     Table,
     TrainingWords,
 )
@@ -625,6 +626,30 @@ class ForgetReport(Section):
     exports: list[ExportMade] = []
 
 
+class SetReport(SetCounts):
+    """An evaluation set: what of it is looked for, and posts that hold an item of it."""
+
+    posts: int = 0
+
+
+class DecontaminationReport(Section):
+    """What posts held of evaluation sets.
+
+    Attributes:
+        posts: that hold an item; each is counted for one set.
+        sampled_posts: those that common phrases were learned from.
+        common_ngrams: n-grams that are common phrases there, and stand for no item.
+        common_parts: short questions that are, and are not looked for.
+        sets: by name.
+    """
+
+    posts: int = 0
+    sampled_posts: int = 0
+    common_ngrams: int = 0
+    common_parts: int = 0
+    sets: dict[str, SetReport] = {}
+
+
 class PhaseCost(Section):
     """What a phase cost and how many posts it read; `units_reused` is -1 where all were."""
 
@@ -697,6 +722,7 @@ class Report(Section):
     mixture: MixtureReport | None = None
     exclude: ExcludeReport | None = None
     forget: ForgetReport | None = None
+    decontamination: DecontaminationReport | None = None
     dedup: DedupReport = msgspec.field(default_factory=DedupReport)
     duplicate_clusters: Table = {}
     duplicate_checks_left_out: int = 0

@@ -12,7 +12,7 @@ from sluice.pipeline.ledger.limits import check_errors, check_malformed
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.clean.batches import load_machines
 from sluice.pipeline.phases.history import phase as history
-from sluice.pipeline.phases.job import Job, keep_lists, keep_units
+from sluice.pipeline.phases.job import Job, keep_lists, keep_sets, keep_units
 from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import PhaseRun, Result, Results
 from sluice.pipeline.phases.run_order import fingerprints
@@ -74,6 +74,7 @@ def run_phases(
         load_machines(job.recipe.filters, job.recipe.language.model)
     keep_lists(job)
     keep_units(job)
+    keep_sets(job)
     results, runs = Results(), {}
     output_folder.drop_stale_work(job.output, [job.work(p, f) for p, f in of_phase.items()])
     clock = run_clock(job, engine, progress, phases=of_phase)

@@ -19,6 +19,8 @@ from sluice.filters.language.identify import identifier_fingerprint
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
+from sluice.pipeline.inputs import evaluation_sets
+from sluice.pipeline.inputs.evaluation_sets import FoundSets, find_sets
 from sluice.pipeline.inputs.forgotten import FORGOTTEN, Forgotten, read_tombstones
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.list_files import (
@@ -53,6 +55,8 @@ MAX_UNITS = 100_000
 UNITS = "work/units.json"
 LISTS = "work"
 """The folder of the table of lists."""
+SETS = "work"
+"""The folder of the table of evaluation sets, before common phrases are known."""
 installed = cache(version)
 """The version of an installed distribution, looked up once: its metadata takes milliseconds to read."""
 
@@ -178,6 +182,11 @@ class Job:
     def lists(self) -> FoundLists | None:
         """The lists of the recipe, their files read once; None where it has none."""
         return find_lists(self.recipe.lists)
+
+    @cached_property
+    def sets(self) -> FoundSets | None:
+        """The evaluation sets of the recipe, their files hashed once; None where it has none."""
+        return find_sets(self.recipe.decontamination.sets)
 
     @cached_property
     def remembered(self) -> tuple[history.Segment, ...]:
@@ -351,6 +360,23 @@ def carried_lists(job: Job) -> CarriedLists | None:
     return CarriedLists(job.lists.specs, job.lists.names, path)
 
 
+def keep_sets(job: Job) -> None:
+    """Writes the table of the evaluation sets into the output, which the caller holds, unless it is there.
+
+    Raises:
+        RecipeError: a file of a set cannot be read, or has not the fields that the recipe names.
+    """
+    if job.sets is not None:
+        evaluation_sets.keep_table(job.sets, storage.join(job.output, SETS))
+
+
+def sets_table(job: Job) -> str:
+    """Returns the path of the table that `keep_sets` wrote."""
+    if job.sets is None:
+        raise ValueError("the recipe has no evaluation sets")
+    return evaluation_sets.table_path(job.sets, storage.join(job.output, SETS))
+
+
 def _kept_units(job: Job) -> tuple[InputUnit, ...] | None:
     """Returns the units of these inputs that an earlier run has kept, or None."""
     try:
@@ -386,5 +412,6 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
         job.deletions,
         job.key,
         job.lists,
+        job.sets,
     )  # a file that is missing is an error before anything is done
     return job

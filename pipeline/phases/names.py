@@ -1,5 +1,6 @@
 """Names of phases and columns that an output is read by, apart from the code that writes it."""
 
+PHRASES = "phrases"
 EXCLUDE = "exclude"
 CLASSIFY = "classify"
 CONVERSATIONS = "conversations"

@@ -19,6 +19,7 @@ from sluice.pipeline.phases.dedup import phase as dedup
 from sluice.pipeline.phases.exclude import phase as exclude
 from sluice.pipeline.phases.history import phase as history
 from sluice.pipeline.phases.job import Job, fingerprint_of
+from sluice.pipeline.phases.phrases import phase as phrases
 from sluice.pipeline.phases.planned import PhasePlan
 from sluice.pipeline.phases.results import Result, Results, read_result
 from sluice.pipeline.phases.tokens import phase as tokens
@@ -40,6 +41,7 @@ Planner = Callable[[Job, Results, str], PhasePlan]
 
 
 PHASES: dict[str, Planner] = {
+    "phrases": phrases.plan,
     "clean": clean.plan,
     "exclude": exclude.plan,
     "dedup": dedup.plan,
@@ -49,8 +51,8 @@ PHASES: dict[str, Planner] = {
     "tokens": tokens.plan,
     "history": history.plan,
 }
-"""The phases of a run, in order; exclude is left out where nothing asks for it (`Job.excludes`), classify,
-conversations and history where the recipe does not."""
+"""The phases of a run, in order; exclude is left out where nothing asks for it (`Job.excludes`), phrases,
+classify, conversations and history where the recipe does not."""
 
 
 def fingerprints(job: Job) -> dict[str, str]:
@@ -61,7 +63,11 @@ def fingerprints(job: Job) -> dict[str, str]:
         of_phase[phase] = fingerprint_of(phase, part)
         return of_phase[phase]
 
-    left = add("clean", clean.part(job))
+    cleaned: Any = clean.part(job)
+    if job.sets is not None:
+        learned = add("phrases", phrases.part(job))
+        cleaned = {**cleaned, "phrases": learned, "review": job.recipe.decontamination.review}
+    left = add("clean", cleaned)
     if job.excludes:
         left = add("exclude", [left, *exclude.part(job)])
     left = add("dedup", [left, *dedup.part(job)])

@@ -108,12 +108,19 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
     wrong = _wrong_list(recipe)
     if wrong is not None:
         raise RecipeError(f"{where}: {wrong}")
+    called = [each.name for each in recipe.decontamination.sets]
+    for i, name in enumerate(called):
+        if name in called[:i]:
+            raise RecipeError(
+                f"{where}: $.decontamination.sets[{i}].name: {name!r} is there twice; set another name"
+            )
     for i, model in enumerate(recipe.transformers):
         _check_transformer(recipe, model, where=f"{where}: $.transformers[{i}]")
     idle = recipe.workers.without_effect(
         transformers=bool(recipe.transformers),
         history=recipe.dedup.history is not None,
         conversations=recipe.tokens.documents == "conversations",
+        sets=bool(recipe.decontamination.sets),
     )
     if idle is not None:
         raise RecipeError(f"{where}: $.workers.{idle}: the recipe has no phase that would use it")

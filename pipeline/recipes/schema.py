@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from sluice.filters.decontamination.spec import EvaluationSet
 from sluice.filters.lists.spec import ListSpec
 from sluice.filters.transformers.load import Transformer
 from sluice.pipeline.recipes.template import Field, fields_of
@@ -163,6 +164,27 @@ class PrivacySection(RecipeSection, frozen=True):
     def __post_init__(self) -> None:
         if self.author_key and self.key_file is None:
             raise ValueError("author_key needs key_file: the key that authors are hashed with")
+
+
+class DecontaminationSection(RecipeSection, frozen=True):
+    """Which evaluation sets posts must not hold items of.
+
+    Attributes:
+        sets: the sets, in order; a post that holds items of several is counted for the first.
+        common_ratio: an n-gram that stands in more surroundings than this share of the posts that were
+            looked at is a common phrase, and so is a short item that more of them hold.
+        sample_bytes: of the input, so much is looked at for common phrases, in whole units.
+        review: posts that hold an item are written beside it, with their texts, to OUTPUT/contaminated.
+    """
+
+    sets: tuple[EvaluationSet, ...] = ()
+    common_ratio: Ratio = 0.00001
+    sample_bytes: Positive = 256 << 20
+    review: bool = False
+
+    def __post_init__(self) -> None:
+        if self.review and not self.sets:
+            raise ValueError("review has no effect without sets")
 
 
 class DedupSection(RecipeSection, frozen=True):
@@ -414,7 +436,7 @@ class MixtureSection(RecipeSection, frozen=True):
 SCORING: Final = ("classify", "score")
 """The phases that run transformers, and so the only ones that can use an accelerator."""
 HINTED: Final = (
-    *("clean", "exclude", "dedup", *SCORING),
+    *("phrases", "clean", "exclude", "dedup", *SCORING),
     *("vocabulary", "conversations", "tokens", "history"),
 )
 _SIZE = re.compile(r"\d+(\.\d+)? ?[KMGTP]i?B")
@@ -459,7 +481,7 @@ class WorkersSection(RecipeSection, frozen=True):
         return hints
 
     def without_effect(
-        self, *, transformers: bool, history: bool, conversations: bool
+        self, *, transformers: bool, history: bool, conversations: bool, sets: bool
     ) -> str | None:
         """Returns a key that asks for something that no phase of the run can use, or None."""
         if not transformers and self.accelerator is not None:
@@ -468,6 +490,7 @@ class WorkersSection(RecipeSection, frozen=True):
             "classify": not transformers,
             "history": not history,
             "conversations": not conversations,
+            "phrases": not sets,
         }
         return next((f"min_ram.{p}" for p in self.min_ram if missing.get(p)), None)
 
@@ -493,6 +516,7 @@ class Recipe(RecipeSection, frozen=True):
     filters: tuple[AnyFilter, ...] = ()
     authors: AuthorsSection = AuthorsSection()
     privacy: PrivacySection = PrivacySection()
+    decontamination: DecontaminationSection = DecontaminationSection()
     dedup: DedupSection = DedupSection()
     transformers: tuple[Classifier, ...] = ()
     vocabulary: VocabularySection = VocabularySection()

@@ -13,6 +13,7 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import PhaseRun, Results, run_day
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
+from sluice.pipeline.report.contamination import decontamination_report
 from sluice.pipeline.report.figures import plural
 from sluice.pipeline.report.lists import list_reports, unmet_lists
 from sluice.pipeline.report.manifest import contract_files, model_files
@@ -115,6 +116,7 @@ def report(
         training=training_report(job, results),
         mixture=mixture_report(job, results),
         exclude=exclude_report(results),
+        decontamination=decontamination_report(results),
         dedup=dedup_report(job, results),
         duplicate_clusters=phases.dedup.resolve.cluster_sizes,
         duplicate_checks_left_out=phases.dedup.resolve.unverified,
@@ -216,6 +218,7 @@ def phase_costs(results: Results, runs: Mapping[str, PhaseRun]) -> list[PhaseCos
     """Returns what each phase cost and how many posts it read."""
     phases, left = results.phases, results.survivors.posts
     posts = {
+        "phrases": phases.phrases.count.posts if phases.phrases else 0,
         "clean": phases.clean.clean.read,
         "exclude": phases.clean.clean.kept.posts,
         "dedup": phases.included.posts,

@@ -15,7 +15,7 @@ from sluice.schemas.errors import OutputError
 
 CONTRACT_FOLDERS = (
     *("tokens", "provenance", "leftover", "rejects", "scores", "tokenizer"),
-    "deletions",
+    *("deletions", "contaminated"),
 )
 COMPLETED = "COMPLETED"
 OWNER = "work/run.json"

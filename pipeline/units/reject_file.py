@@ -1,4 +1,4 @@
-"""The Parquet file of the rejects of a unit."""
+"""The Parquet files of the rejects of a unit, and of those that are for people to read."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,12 +10,20 @@ ROWS_IN_GROUP = 1 << 16
 
 
 class RejectFile:
-    """A Parquet file of REJECT rows: `OUTPUT/rejects/NAME.parquet`."""
+    """A Parquet file of rows of a schema, REJECT if none is given: `OUTPUT/rejects/NAME.parquet`."""
 
-    def __init__(self, attempt: Attempt, output: str, name: str):
-        self._attempt, self._name = attempt, f"rejects/{name}.parquet"
+    def __init__(
+        self,
+        attempt: Attempt,
+        output: str,
+        name: str,
+        *,
+        folder: str = "rejects",
+        schema: pa.Schema = REJECT,
+    ):
+        self._attempt, self._folder, self._name = attempt, folder, f"{folder}/{name}.parquet"
         path = attempt.contract_path(output, self._name)
-        self._writer = pq.ParquetWriter(path, REJECT, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
         self._held: list[pa.RecordBatch] = []
 
     def write(self, rows: pa.RecordBatch) -> None:
@@ -37,4 +45,4 @@ class RejectFile:
     def finish(self) -> None:
         """Closes the file and records it as one of the unit's."""
         self.close()
-        self._attempt.add_contract("rejects", self._name)
+        self._attempt.add_contract(self._folder, self._name)

@@ -28,7 +28,13 @@ from sluice.schemas.notice import DELETIONS
 from sluice.schemas.payloads.columns import REASONS
 from sluice.schemas.post import INPUT_COLUMNS, POST
 from sluice.schemas.reject import REJECT
-from sluice.schemas.report import ConversationReport, ExcludeReport, ListReport
+from sluice.schemas.report import (
+    ConversationReport,
+    DecontaminationReport,
+    ExcludeReport,
+    ListReport,
+    SetReport,
+)
 from sluice.schemas.token_shard import ShardFormat
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
 from tests.docs.report_keys import leaves, pattern
@@ -256,6 +262,13 @@ def test_keys_about_notices() -> None:
     """The table has every key of the report's part about notices, and no other."""
     documented = [key for row in table("exclude") for key in quoted(row[0])]
     assert documented == list(ExcludeReport.__struct_fields__)
+
+
+def test_keys_about_evaluation_sets() -> None:
+    """The table has every key of the report's part about evaluation sets, and no other."""
+    documented = {key for row in table("decontamination") for key in quoted(row[0])}
+    own = {name for name in DecontaminationReport.__struct_fields__ if name != "sets"}
+    assert documented == own | {f"sets.SET.{name}" for name in SetReport.__struct_fields__}
 
 
 def test_manifest_keys(outputs: Path) -> None:

@@ -23,9 +23,11 @@ from sluice.pipeline.phases.job import (
     optional_columns,
     read_options,
 )
+from sluice.pipeline.phases.names import PHRASES
 from sluice.pipeline.phases.planned import PhasePlan, Step, units_of_input
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.storage import files as storage
+from sluice.pipeline.units.manifest import Done, done_units
 from sluice.schemas.payloads.columns import READ_VERSION
 from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION
 from sluice.schemas.payloads.mapping import folder_keys
@@ -35,7 +37,7 @@ NOTICES_VERSION = 1
 
 
 def part(job: Job) -> dict[str, Any]:
-    """Returns what the phase depends on."""
+    """Returns what the phase depends on, beside the phase that learns common phrases of evaluation sets."""
     recipe = job.recipe
     notices = {"notices": NOTICES_VERSION} if job.has_payloads else {}
     forgotten = {"forgotten": job.forgotten.digest} if len(job.forgotten) else {}
@@ -44,12 +46,25 @@ def part(job: Job) -> dict[str, Any]:
     return {
         **notices,
         **lists,
-        "inputs": [f.identity for f in job.inventory.files],
-        "read": READ_VERSION,
+        **texts_part(job),
         "carried": [
             optional_columns(recipe, job.inventory),
             kept_columns(recipe, job.inventory),
         ],
+        "language": [LANGUAGE_VERSION, job.language_fingerprint],
+        "filters": [filter_part(f) for f in recipe.filters],
+        "minhash": job.minhash,
+        **author_key,
+        **forgotten,
+    }
+
+
+def texts_part(job: Job) -> dict[str, Any]:
+    """Returns what the texts of posts depend on: what is read, and how it is normalised."""
+    recipe = job.recipe
+    return {
+        "inputs": [f.identity for f in job.inventory.files],
+        "read": READ_VERSION,
         "payloads": [recipe.input.payload, PAYLOAD_VERSION, *sorted(FORMATS)],
         "columns": recipe.input.columns,
         "folder_keys": folder_keys(storage.join(job.inventory.root, "")),
@@ -57,13 +72,8 @@ def part(job: Job) -> dict[str, Any]:
         "ids": recipe.input.ids,
         "max_text_bytes": recipe.input.max_text_bytes,
         "unit_bytes": recipe.input.unit_bytes,
-        "language": [LANGUAGE_VERSION, job.language_fingerprint],
-        "filters": [filter_part(f) for f in recipe.filters],
         "texts": [NORMALIZE_VERSION, TEXT_VIEWS_VERSION],
         "media": [MEDIA_VERSION, recipe.media] if recipe.media.placeholders else None,
-        "minhash": job.minhash,
-        **author_key,
-        **forgotten,
         "pyarrow": installed("pyarrow"),
     }
 
@@ -73,6 +83,14 @@ def filter_part(spec: Filter) -> list[Any]:
     origin = origin_of(type(spec))
     part = [spec, spec.version, getattr(spec, "model_sha256", "")]
     return part if origin is None else [*part, origin]
+
+
+def learned_items(job: Job, results: Results) -> Done | None:
+    """Returns the unit that wrote the table of evaluation sets; None where the recipe has none."""
+    fingerprint = results.fingerprints.get(PHRASES)
+    if fingerprint is None:
+        return None
+    return next(iter(done_units(job.work(PHRASES, fingerprint, "learn"))), None)
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
@@ -94,5 +112,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         key_file=storage.absolute(key_file) if key_file else None,
         forgotten=job.forgotten.digest if len(job.forgotten) else "",
         lists=carried_lists(job),
+        items=learned_items(job, results),
+        review=job.recipe.decontamination.review,
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

@@ -15,11 +15,14 @@ import pyarrow.compute as pc
 from sluice.filters.base import Filter
 from sluice.filters.batch import Batch
 from sluice.filters.carried import CarriedFilters, unpacked
+from sluice.filters.decontamination import decide as decontamination
+from sluice.filters.decontamination.table import Table as ItemTable
 from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.lists.spec import STAGE
-from sluice.filters.partition import Screened, Verdicts
+from sluice.filters.partition import Screened, Verdicts, concat_rejects
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
+from sluice.pipeline.inputs.evaluation_sets import learned_table
 from sluice.pipeline.inputs.forgotten import HEEDED, map_heeded
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.list_files import CarriedLists, opened
@@ -42,7 +45,7 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.units import exchange
 from sluice.pipeline.units.attempt import Attempt
-from sluice.pipeline.units.manifest import Unit
+from sluice.pipeline.units.manifest import Done, Unit
 from sluice.pipeline.units.reject_file import RejectFile
 from sluice.schemas.arrays import Array
 from sluice.schemas.counts import CleanCounts, FilterCounts, ListCounts, ScreenedTally, Table
@@ -73,6 +76,8 @@ class CleanStage:
         key_file: of the key that ids are hashed with: of authors, where kept posts have `author_key`, and of
             posts, where some were forgotten.
         forgotten: digest of the posts that were; "" where none were.
+        items: the unit that wrote the table of evaluation sets; None where the recipe has none.
+        review: whether posts that hold an item are written beside it.
     """
 
     folder: str
@@ -90,6 +95,8 @@ class CleanStage:
     key_file: str | None = None
     forgotten: str = ""
     lists: CarriedLists | None = None
+    items: Done | None = None
+    review: bool = False
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
@@ -99,6 +106,7 @@ class CleanStage:
         lists = None if self.lists is None else opened(self.lists)
         clean = cleaner(filters, self.language_model, self.media, lists=lists)
         outputs = CleanOutputs(self, filters, unit, attempt)
+        table = None if self.items is None else learned_table(self.items)
         input_unit = msgspec.convert(unit.payload, InputUnit)
         with outputs:
             for read in map(
@@ -108,7 +116,7 @@ class CleanStage:
                 outputs.reject(read.rejected)
                 outputs.counts += CleanCounts(authors=author_sample(read.posts.column("author_id")))
                 for part in clean(read.posts):
-                    outputs.take(part)
+                    outputs.take(part if table is None else outputs.without_items(part, table))
                 if self.excludes:
                     outputs.take_notices(read)
         return outputs.finish()
@@ -138,6 +146,12 @@ class CleanOutputs:
             self._keys_path, schema=KEYS, num_partitions=stage.num_partitions
         )
         self._rejects = RejectFile(attempt, stage.output, f"clean-{unit.index:05d}")
+        self._review: RejectFile | None = None
+        if stage.review:
+            name = f"clean-{unit.index:05d}"
+            self._review = RejectFile(
+                attempt, stage.output, name, folder="contaminated", schema=decontamination.REVIEW
+            )
         self._key = None if stage.key_file is None else read_key(stage.key_file)
         self._screened: list[pa.RecordBatch] = []
         self._notices: list[pa.RecordBatch] = []
@@ -154,6 +168,8 @@ class CleanOutputs:
         self._kept.close()
         self._keys.__exit__(*error)
         self._rejects.close()
+        if self._review is not None:
+            self._review.close()
 
     def reject(self, rows: pa.RecordBatch) -> None:
         """Writes reject rows and counts them by kind and reason."""
@@ -165,6 +181,22 @@ class CleanOutputs:
             policy=_by(rows, POLICY, "reason"),
             malformed=_by(rows, MALFORMED, "reason"),
             errors=_by(rows, ERROR, "stage"),
+        )
+
+    def without_items(self, part: Verdicts, table: ItemTable) -> Verdicts:
+        """Returns a partition of which posts that hold an item of an evaluation set are rejected, too."""
+        found = decontamination.decide(part.kept, table, phase=PHASE)
+        times = self._attempt.times
+        times[decontamination.STAGE] = times.get(decontamination.STAGE, 0) + found.usec
+        self.counts += CleanCounts(contaminated=found.by_set)
+        if found.clean_N.all():
+            return part
+        if self._review is not None:
+            self._review.write(found.review)
+        return part._replace(
+            kept=part.kept.filter(found.clean_N),
+            scores={name: scores_N[found.clean_N] for name, scores_N in part.scores.items()},
+            rejected=concat_rejects([part.rejected, found.rejected]),
         )
 
     def take(self, part: Verdicts) -> None:
@@ -287,6 +319,8 @@ class CleanOutputs:
             self._write_edge("notices", NOTICES, self._notices)
             self._write_edge("versions", VERSIONS, self._versions)
         self._rejects.finish()
+        if self._review is not None:
+            self._review.finish()
         return self.counts
 
     def _write_edge(self, edge: str, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
