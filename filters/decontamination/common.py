@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.filters.decontamination.layout import TableArrays
-from sluice.filters.decontamination.match import Found, found_ngrams, judged
+from sluice.filters.decontamination.match import FoundNgrams, found_ngrams, judged
 from sluice.filters.decontamination.table import Common, Table, table_of
 from sluice.filters.decontamination.words import contexts_of, ngrams_of, words_of
 from sluice.filters.text.hashing import hash_texts
@@ -93,7 +93,7 @@ def _many(what_M: Uint64s, most: int) -> Uint64s:
     return np.asarray(what_U[number_U > most])
 
 
-def _of_whole_parts(found: Found, table: TableArrays) -> Found:
+def _of_whole_parts(found: FoundNgrams, table: TableArrays) -> FoundNgrams:
     """Returns the n-grams by which a part is matched whole."""
     whole_M = table.whole_K[found.key_M] > 0
-    return Found(*(column[whole_M] for column in found))
+    return FoundNgrams(*(column[whole_M] for column in found))

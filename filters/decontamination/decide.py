@@ -33,7 +33,7 @@ REVIEW = pa.schema(
 """A post that holds an item beside it: `text` is the post's, `item_text` the question or the answer."""
 
 
-class Decided(NamedTuple):
+class Decontaminated(NamedTuple):
     """What N posts hold.
 
     Attributes:
@@ -51,7 +51,7 @@ class Decided(NamedTuple):
     usec: int
 
 
-def decide(batch: Batch, table: Table, *, phase: str) -> Decided:
+def decide(batch: Batch, table: Table, *, phase: str) -> Decontaminated:
     """Returns which posts of a batch hold an item of the table.
 
     Args:
@@ -76,7 +76,9 @@ def decide(batch: Batch, table: Table, *, phase: str) -> Decided:
     )
     by_set = dict(sorted(Counter(sets.to_pylist()).items()))
     review = _review(posts, held, sets, items, table.items)
-    return Decided(clean_N, rejected, by_set, review, (time.perf_counter_ns() - begun) // 1000)
+    return Decontaminated(
+        clean_N, rejected, by_set, review, (time.perf_counter_ns() - begun) // 1000
+    )
 
 
 def named(items: Items, part_N: Int32s) -> tuple[pa.StringArray, pa.StringArray]:

@@ -31,7 +31,7 @@ class Held(NamedTuple):
         return Held(self.part_N[mask_N], self.share_N[mask_N])
 
 
-class Found(NamedTuple):
+class FoundNgrams(NamedTuple):
     """N-grams of a table in texts, in the order of the texts.
 
     Attributes:
@@ -61,18 +61,18 @@ def held_parts(texts: pa.StringArray, table: TableArrays) -> Held:
     return judged(texts, table, found_ngrams(texts, table))
 
 
-def found_ngrams(texts: pa.StringArray, table: TableArrays, *, every: bool = False) -> Found:
+def found_ngrams(texts: pa.StringArray, table: TableArrays, *, every: bool = False) -> FoundNgrams:
     """Returns where n-grams of the table are; without `every`, of texts that may hold a part."""
     view, room = utf8_view(texts), len(texts) // 4 + 64
     while True:
-        found = Found(*(np.empty(room, np.int32) for _ in range(3)))
+        found = FoundNgrams(*(np.empty(room, np.int32) for _ in range(3)))
         number = k.find(*view, folds(), table, every, tuple(found))
         if number <= room:
-            return Found(*(column[:number] for column in found))
+            return FoundNgrams(*(column[:number] for column in found))
         room = number
 
 
-def judged(texts: pa.StringArray, table: TableArrays, found: Found) -> Held:
+def judged(texts: pa.StringArray, table: TableArrays, found: FoundNgrams) -> Held:
     """Returns what texts hold, by the n-grams that were found in them."""
     held = Held(np.full(len(texts), -1, np.int32), np.zeros(len(texts), np.float32))
     if len(found.row_M):
