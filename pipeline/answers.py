@@ -140,6 +140,7 @@ class ForgetAnswer(msgspec.Struct, kw_only=True):
     shards: int
     of_shards: int
     tables: int
+    in_history: int
     exports: list[dict[str, Any]]
     resumed: bool
     seconds: float

@@ -193,6 +193,7 @@ def forget(
     ids: PathLike | None = None,
     authors: PathLike | None = None,
     key_file: PathLike | None = None,
+    history: PathLike | None = None,
     workers: int | None = None,
 ) -> "Forgotten":
     """Takes posts out of a finished output for good, as `sluice forget` does; returns what it did.
@@ -206,6 +207,8 @@ def forget(
             with a column `post_id` or `id`.
         authors: likewise of authors, by `author_id` (and `platform`) or `author_key`.
         key_file: path of the key that ids are hashed with: that of the recipe, if it names one.
+        history: folder of the run's `dedup.history`, of which the posts are taken out, too; "none" where it
+            is gone. Needed where the recipe has one: the manifest knows its name alone.
         workers: threads that read and write files; None for one a core.
 
     Raises:
@@ -225,6 +228,7 @@ def forget(
             ids=None if ids is None else os.fspath(ids),
             authors=None if authors is None else os.fspath(authors),
             key_file=None if key_file is None else os.fspath(key_file),
+            history=None if history is None else os.fspath(history),
             workers=workers,
         )
 

@@ -320,6 +320,11 @@ def _forget(commands: Any) -> argparse.ArgumentParser:
         "--key-file", metavar="FILE", help="the key that ids are hashed with: privacy.key_file"
     )
     command.add_argument(
+        "--history",
+        metavar="DIR",
+        help="dedup.history of the run: the posts are taken out of it, too; none where it is gone",
+    )
+    command.add_argument(
         "--workers", type=_positive, metavar="N", help="threads (one for each core)"
     )
     return command

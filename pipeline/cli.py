@@ -261,6 +261,7 @@ def _forget(parsed: argparse.Namespace, flags: list[str], messages: Messages) ->
             ids=parsed.ids,
             authors=parsed.authors,
             key_file=parsed.key_file,
+            history=parsed.history,
             workers=parsed.workers,
         )
     return CommandResult(answers.of_forget(done), map(visible, lines(done)))

@@ -23,6 +23,7 @@ PATHS: Final = {
     "ids": FILES,
     "authors": FILES,
     "key_file": FILES,
+    "history": FOLDERS,
 }
 """What arguments take, by name."""
 _SHIPPED = Path(__file__).with_name("recipes")

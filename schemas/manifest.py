@@ -90,12 +90,14 @@ class ForgottenCounts(msgspec.Struct, kw_only=True):
 
     Attributes:
         times: forgets that ended; the tombstones of each are a file of `forgotten/`.
+        earlier: those of them that ended before the run, which left out their posts; not counted here.
         posts: that were kept.
         tokens: that were overwritten.
         id_sum: what the sum of ids in provenance grew by, see `pipeline.phases.tokens.mixture.sum_of_ids`.
     """
 
     times: int = 0
+    earlier: int = 0
     posts: int = 0
     tokens: int = 0
     id_sum: int = 0

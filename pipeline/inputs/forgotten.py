@@ -4,28 +4,24 @@ Shape suffixes: N ids, K posts that were forgotten.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.filters.privacy.keyed_ids import IdKey
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
+from sluice.pipeline.storage.tombstones import read_tombstones
 from sluice.schemas.arrays import Bools, Uint64s
 from sluice.schemas.errors import InputError
 from sluice.schemas.mapped_arrays import map_arrays, packed, unpacked_arrays
-from sluice.schemas.tombstone import KEY_CHECK, TOMBSTONE
 
-FORGOTTEN: Final = "forgotten"
-"""The folder of tombstones, in an output and in a history; the stage and the reason of reject rows."""
 HEEDED: Final = "work/forgotten.arrays"
 """The posts that a run leaves out because they were forgotten, in its output."""
-_ID = pa.schema([TOMBSTONE.field("post_key")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,46 +77,27 @@ NOTHING: Final = Forgotten(np.empty((0, 2), np.uint64))
 """No post."""
 
 
-def read_tombstones(folders: Iterable[str]) -> Forgotten:
+def forgotten_of(folders: Iterable[str]) -> Forgotten:
     """Returns the posts of the tombstones in folders; a folder that is not there has none.
 
     Raises:
-        InputError: a file is none of tombstones, or two are of different keys.
+        OutputError: a file is none of tombstones, or the files of a folder are of different keys.
+        InputError: two folders are of different keys.
     """
     hashes, key_check = [NOTHING.keys_K2], ""
-    for path in _files(folders):
-        keys, check = _read(path)
+    for folder in folders:
+        rows, check = read_tombstones(folder)
         if key_check and check and check != key_check:
             raise InputError(
-                f"{path}: its tombstones are of another key than those before it: a run knows ids under one "
-                f"key; leave the folder out, or forget these posts again under the key of this run"
+                f"{folder}: its tombstones are of another key than those of the folders before it: a run "
+                f"knows ids under one key; leave the folder out, or forget these posts again under that key"
             )
-        hashes.append(halves_of(keys))
-        key_check = key_check or check
+        hashes.append(halves_of(rows["post_key"]))
+        key_check = key_check or check or ""
     return Forgotten(np.unique(np.concatenate(hashes), axis=0), key_check)
 
 
-def _files(folders: Iterable[str]) -> Iterator[str]:
-    for folder in folders:
-        yield from storage.paths(folder, ending=".parquet")
-
-
-def _read(path: str) -> tuple[pa.StringArray, str]:
-    """Returns the hashes of a file of tombstones, and which key they are of."""
-    try:
-        with storage.open_input(path) as source:
-            file = pq.ParquetFile(source)
-            table = file.read(columns=_ID.names).cast(_ID)
-            metadata = file.schema_arrow.metadata or {}
-    except (pa.ArrowException, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: cannot be read as tombstones ({error}): name folders as `sluice forget` writes them, "
-            f"OUTPUT/forgotten"
-        ) from None
-    return table["post_key"].combine_chunks(), metadata.get(KEY_CHECK, b"").decode()
-
-
-def halves_of(keys: pa.StringArray) -> Uint64s:
+def halves_of(keys: pa.ChunkedArray) -> Uint64s:
     """Returns (N, 2) uint64, the two halves of hashes of 32 hexadecimal digits, none of them null."""
     digests = bytes.fromhex("".join(keys.to_pylist()))
     return np.frombuffer(digests, ">u8").reshape(-1, 2).astype(np.uint64)

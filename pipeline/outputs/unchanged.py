@@ -7,12 +7,13 @@ forgetting left. A run that depends on anything else does everything again, and 
 import dataclasses
 
 from sluice.pipeline.history import versions as history
-from sluice.pipeline.inputs.forgotten import FORGOTTEN, read_heeded, read_tombstones
+from sluice.pipeline.inputs.forgotten import forgotten_of, read_heeded
 from sluice.pipeline.outputs.finished import read_manifest, read_report
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.run_order import contract_sizes, fingerprints
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import COMPLETED
+from sluice.pipeline.storage.tombstones import FOLDER
 from sluice.schemas.manifest import Manifest
 from sluice.schemas.report import Report
 
@@ -24,7 +25,7 @@ def report_of_unchanged(job: Job) -> Report | None:
     forgotten from this output, its history still has its posts, and its files are there. The caller holds
     the output and the history.
     """
-    own = read_tombstones([storage.join(job.output, FORGOTTEN)])
+    own = forgotten_of([storage.join(job.output, FOLDER)])
     if not len(own) or not storage.is_file(storage.join(job.output, COMPLETED)):
         return None
     before, manifest = read_heeded(job.output), read_manifest(job.output)
@@ -36,7 +37,9 @@ def report_of_unchanged(job: Job) -> Report | None:
 
 def _is_whole(job: Job, manifest: Manifest) -> bool:
     """Returns whether the files of the manifest are there with their sizes, and the history has the posts."""
+    tombstones = storage.listing(storage.join(job.output, FOLDER))
     there = contract_sizes(job.output)
+    there |= {f"{FOLDER}/{storage.name_of(file.path)}": file.bytes for file in tombstones}
     return _is_remembered(job) and all(there.get(f.path) == f.bytes for f in manifest.files)
 
 

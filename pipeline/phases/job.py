@@ -21,7 +21,7 @@ from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs import evaluation_sets
 from sluice.pipeline.inputs.evaluation_sets import FoundSets, find_sets
-from sluice.pipeline.inputs.forgotten import FORGOTTEN, Forgotten, read_tombstones
+from sluice.pipeline.inputs.forgotten import Forgotten, forgotten_of
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.list_files import (
     CarriedLists,
@@ -37,6 +37,8 @@ from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.storage.output_folder import Owner
 from sluice.pipeline.storage.sealed import read_sealed, write_sealed
+from sluice.pipeline.storage.tombstones import FOLDER as TOMBSTONES
+from sluice.pipeline.storage.tombstones import tombstone_files
 from sluice.schemas.errors import InputError, RecipeError, did_you_mean
 from sluice.schemas.payloads.known_formats import FORMATS, PAYLOAD_VERSION, ROWS
 from sluice.schemas.post import KEPT_COLUMNS, OPTIONAL_COLUMNS
@@ -91,19 +93,20 @@ class Job:
         """The posts that were forgotten: `heeded`, or those of all tombstones that the run knows.
 
         Raises:
-            InputError: a file is none of tombstones, or two are of different keys.
+            InputError: a folder of the recipe has no tombstones, or two folders are of different keys.
+            OutputError: a file is none of tombstones.
         """
         if self.heeded is not None:
             return self.heeded
         history, others = self.recipe.dedup.history, self.recipe.input.forgotten
-        folders = [storage.join(folder, FORGOTTEN) for folder in (self.output, history) if folder]
+        folders = [storage.join(folder, TOMBSTONES) for folder in (self.output, history) if folder]
         for folder in others:
-            if not storage.paths(folder, ending=".parquet"):
+            if not tombstone_files(folder):
                 raise InputError(
                     f"input.forgotten: {folder}: holds no tombstones: name folders as `sluice forget` writes "
                     f"them, OUTPUT/forgotten"
                 )
-        return read_tombstones([*folders, *others])
+        return forgotten_of([*folders, *others])
 
     def check_key_of_forgotten(self) -> None:
         """Raises RecipeError where posts were forgotten, and the recipe's key does not tell which."""

@@ -17,12 +17,15 @@ from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
 from sluice.pipeline.report.totals import input_report, post_report, token_ledger, token_report
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
+from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.storage.tombstones import FOLDER, tombstone_files
 from sluice.pipeline.units.manifest import FileEntry, UnitManifest, done_units, manifests
 from sluice.schemas.counts import ShardCounts
 from sluice.schemas.manifest import (
     MANIFEST_VERSION,
     ContractFile,
     FilterVersion,
+    ForgottenCounts,
     InputEntry,
     ListFileEntry,
     Manifest,
@@ -59,6 +62,7 @@ def manifest(job: Job, results: Results) -> Manifest:
     """Returns manifest.json."""
     written = list(contract_files(job, results))
     shards = [w for w in written if w.stage == "shard" and w.entry.name.startswith("tokens/")]
+    tombstones = tombstone_files(storage.join(job.output, FOLDER))
     entries = load_vocabulary(local_copies.fetch(tokenizer_path(job.output)))
     return Manifest(
         manifest_version=MANIFEST_VERSION,
@@ -85,7 +89,14 @@ def manifest(job: Job, results: Results) -> Manifest:
             sequences_per_shard=results.phases.tokens.deal.sequences_per_shard,
         ),
         shards=sorted(map(_shard_file, shards), key=lambda s: s.path),
-        files=sorted((ContractFile(**_about(w.entry)) for w in written), key=lambda f: f.path),
+        files=sorted(
+            [
+                *(ContractFile(**_about(w.entry)) for w in written),
+                *map(_tombstone_file, tombstones),
+            ],
+            key=lambda f: f.path,
+        ),
+        forgotten=_forgotten_before(len(tombstones)),
         key_check=None if job.key is None else job.key.check,
     )
 
@@ -99,6 +110,16 @@ def list_files(job: Job) -> Iterator[ListFileEntry]:
             bytes=len(source.data),
             sha256=source.sha256,
         )
+
+
+def _tombstone_file(path: str) -> ContractFile:
+    size, sha256 = file_digest(path)
+    return ContractFile(path=f"{FOLDER}/{storage.name_of(path)}", bytes=size, sha256=sha256)
+
+
+def _forgotten_before(times: int) -> ForgottenCounts | None:
+    """Returns what was forgotten before the run, which left it out; None where nothing was."""
+    return ForgottenCounts(times=times, earlier=times) if times else None
 
 
 def _about(entry: FileEntry) -> dict[str, Any]:

@@ -44,18 +44,19 @@ def tombstone_files(folder: str) -> list[str]:
     return storage.paths(folder, ending=".parquet")
 
 
-def read_tombstones(folder: str) -> Tombstones:
+def read_tombstones(folder: str, *, first: int = 0) -> Tombstones:
     """Returns the tombstones of a folder; no rows where it is not there.
 
     Args:
         folder: `OUTPUT/forgotten`, or its URI.
+        first: number of the first forget whose tombstones are read.
 
     Raises:
         OutputError: a file cannot be read, is of other columns, or its hashes are of another key than those
             of the other files.
     """
     tables, checks = [TOMBSTONE.empty_table()], dict[str, str]()
-    for path in tombstone_files(folder):
+    for path in tombstone_files(folder)[first:]:
         table = _read(path)
         checks[(table.schema.metadata or {})[KEY_CHECK].decode()] = path
         tables.append(table.replace_schema_metadata())

@@ -5,23 +5,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.filters.privacy.keyed_ids import IdKey
-from sluice.schemas.tombstone import KEY_CHECK, TOMBSTONE
+from sluice.pipeline.storage import tombstones
+from sluice.pipeline.storage.tombstones import Tombstones, tombstone_name
+from sluice.schemas.tombstone import TOMBSTONE
 
 SECRET = bytes(range(32))
 KEY = IdKey(SECRET)
 
 
-def write_tombstones(folder: Path, ids: Iterable[str], *, key: IdKey = KEY) -> Path:
-    """Writes a file of tombstones of posts without tokens into a folder; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def tombstones_of(ids: Iterable[str], *, key: IdKey = KEY) -> Tombstones:
+    """Returns the tombstones of posts without tokens."""
     time = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC)
     rows = [{"post_key": key.post(i), "num_tokens": 0, "forgotten_at": time} for i in ids]
-    schema = TOMBSTONE.with_metadata({KEY_CHECK: key.check.encode()})
-    number = len(list(folder.glob("*.parquet")))
-    pq.write_table(pa.Table.from_pylist(rows, schema), folder / f"tombstones-{number:05d}.parquet")
+    return Tombstones(pa.Table.from_pylist(rows, TOMBSTONE), key.check)
+
+
+def write_tombstones(folder: Path, ids: Iterable[str], *, key: IdKey = KEY) -> Path:
+    """Writes a file of tombstones of posts without tokens into a folder; returns the folder."""
+    path = folder / tombstone_name(len(list(folder.glob("*.parquet"))))
+    tombstones.write_tombstones(str(path), tombstones_of(ids, key=key).rows, key_check=key.check)
     return folder
 
 

@@ -1,7 +1,8 @@
 """What a journal says is done to the files of an output, each as a whole and as often as need be.
 
-Shards first, then their provenance, the other tables, the tombstones; the manifest and the report last. A
-file that has changed already is left as it is: a journal is followed to its end, whatever ended it before.
+Shards first, then their provenance, the other tables, the tombstones; the manifest and the report; last the
+intermediate files of the run go. A file that has changed already is left as it is: a journal is followed to
+its end, whatever ended it before.
 
 Shape suffixes: R rows, P places.
 """
@@ -18,12 +19,18 @@ import pyarrow.parquet as pq
 from sluice.pipeline.outputs.forgetting.journal import Edit, Journal, journal_path
 from sluice.pipeline.outputs.forgetting.replace import flush, replacing, sweep
 from sluice.pipeline.outputs.forgetting.totals import update_manifest, update_report
+from sluice.pipeline.outputs.forgetting.work import forget_in_work
 from sluice.pipeline.outputs.verify import Verified, shard_files
 from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT, PROVENANCE
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.sealed import file_digest
-from sluice.pipeline.storage.tombstones import FOLDER, tombstone_name, write_tombstones
+from sluice.pipeline.storage.tombstones import (
+    FOLDER,
+    Tombstones,
+    tombstone_name,
+    write_tombstones,
+)
 from sluice.schemas.manifest import ContractFile
 from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, reject_batch
 from sluice.schemas.token_shard import ROWS_PER_BATCH
@@ -50,6 +57,7 @@ def finish(of: Verified, journal: Journal) -> None:
     flush(of.path(file.path) for file in changed)
     manifest = update_manifest(of.output, journal, changed)
     update_report(of.output, journal, manifest)
+    forget_in_work(of.output)
     flush([of.path("manifest.json"), of.path("report/report.json")])
     storage.delete(journal_path(of.output))
 
@@ -212,7 +220,13 @@ def _write_rejects(of: Verified, journal: Journal) -> ContractFile:
 
 
 def _write_tombstones(of: Verified, journal: Journal) -> ContractFile:
-    name = f"{FOLDER}/{tombstone_name(journal.number)}"
+    name, rows = f"{FOLDER}/{tombstone_name(journal.number)}", tombstones_of(journal)
+    write_tombstones(of.path(name), rows.rows, key_check=journal.key_check)
+    return described(of, name)
+
+
+def tombstones_of(journal: Journal) -> Tombstones:
+    """Returns the tombstones that a forget leaves."""
     rows = [
         {
             "post_key": journal.keys[row.post],
@@ -223,6 +237,4 @@ def _write_tombstones(of: Verified, journal: Journal) -> ContractFile:
         }
         for row in journal.tombstones
     ]
-    table = pa.Table.from_pylist(rows, schema=TOMBSTONE)
-    write_tombstones(of.path(name), table, key_check=journal.key_check)
-    return described(of, name)
+    return Tombstones(pa.Table.from_pylist(rows, schema=TOMBSTONE), journal.key_check)

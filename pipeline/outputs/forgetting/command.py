@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.pipeline.outputs.exports_made import exports_made
 from sluice.pipeline.outputs.finished import read_manifest
-from sluice.pipeline.outputs.forgetting.apply import finish, vocabulary_of
+from sluice.pipeline.outputs.forgetting.apply import finish, tombstones_of, vocabulary_of
 from sluice.pipeline.outputs.forgetting.find import Found, find, ids_of_authors
+from sluice.pipeline.outputs.forgetting.history import forget_in_history
 from sluice.pipeline.outputs.forgetting.id_files import read_authors, read_post_ids
 from sluice.pipeline.outputs.forgetting.journal import (
     ForgetCounts,
@@ -30,7 +31,12 @@ from sluice.pipeline.report.figures import plural
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.key_file import read_key
-from sluice.pipeline.storage.tombstones import FOLDER, read_tombstones, tombstone_files
+from sluice.pipeline.storage.tombstones import (
+    FOLDER,
+    Tombstones,
+    read_tombstones,
+    tombstone_files,
+)
 from sluice.schemas.errors import OutputError, RecipeError, UnknownPostError
 from sluice.schemas.manifest import Manifest
 from sluice.schemas.payloads.known_formats import FORMATS
@@ -39,6 +45,8 @@ from sluice.tokenizer.vocabulary.load import around_posts
 
 Asked = Literal["ids", "authors"]
 KEY_HEX_DIGITS: Final = 32
+NO_HISTORY: Final = "none"
+"""In the place of the folder of a history that is gone."""
 _log = logging.getLogger("sluice")
 
 
@@ -59,6 +67,7 @@ class Forgotten(NamedTuple):
         copies: duplicates of the posts, which the run rejected: they stay out.
         shards: files of tokens that were replaced.
         tables: other files that were replaced.
+        in_history: posts that were taken out of the history.
         exports: made before: they still hold the posts.
         resumed: whether a forget that had not ended was finished first.
         seconds: that it took.
@@ -77,6 +86,7 @@ class Forgotten(NamedTuple):
     copies: int = 0
     shards: int = 0
     tables: int = 0
+    in_history: int = 0
     exports: tuple[ExportMade, ...] = ()
     resumed: bool = False
     seconds: float = 0.0
@@ -88,6 +98,7 @@ def forget(
     ids: str | None = None,
     authors: str | None = None,
     key_file: str | None = None,
+    history: str | None = None,
     workers: int | None = None,
 ) -> Forgotten:
     """Takes posts out of a finished output; without ids or authors, finishes a forget that did not end.
@@ -97,6 +108,7 @@ def forget(
         ids: a file, a folder or a glob of posts' ids.
         authors: likewise of authors' ids, or of their keys as the provenance has them.
         key_file: of the key that ids are hashed with.
+        history: folder of the history that the posts are taken out of, too; NO_HISTORY for none.
         workers: threads that read and write files; by default one for each core.
 
     Raises:
@@ -106,9 +118,11 @@ def forget(
         UnknownPostError: the output knows none of the ids.
     """
     began = time.monotonic()
-    _check_version(output, read_manifest(output))
+    manifest = read_manifest(output)
+    _check_version(output, manifest)
     asked: Asked | None = "ids" if ids is not None else "authors" if authors is not None else None
     wanted = _Wanted.of(ids, authors, key_file) if asked else None
+    folder = _history(manifest, history) if asked else None
     with output_folder.locked(output, wakes=owns_process(), other="another output"):
         _check_completed(output)
         resumed = _finish_pending(output, workers)
@@ -116,7 +130,7 @@ def forget(
         told = (
             Forgotten(output, _files_of_tokens(of.manifest))
             if wanted is None
-            else _forget(of, wanted)
+            else _forget(of, wanted, folder)
         )
     seconds = round(time.monotonic() - began, 3)
     return told._replace(resumed=resumed, seconds=seconds)
@@ -158,6 +172,21 @@ def _check_version(output: str, manifest: Manifest) -> None:
         )
 
 
+def _history(manifest: Manifest, given: str | None) -> str | None:
+    """Returns the folder of the history that posts are taken out of; None for none.
+
+    Raises:
+        RecipeError: the run has a history, and its folder is not given: the manifest knows its name alone.
+    """
+    name = manifest.recipe["dedup"].get("history")
+    if given is None and name is not None:
+        raise RecipeError(
+            f"--history: is missing: the run remembered its posts in a history named {name!r}. Give its "
+            f"folder, so that they are forgotten there, too; or --history {NO_HISTORY} where it is gone"
+        )
+    return None if given == NO_HISTORY else given
+
+
 def _check_completed(output: str) -> None:
     if not storage.is_file(storage.join(output, output_folder.COMPLETED)):
         raise OutputError(
@@ -179,7 +208,7 @@ def _files_of_tokens(manifest: Manifest) -> int:
     return len(manifest.shards) + any(f.path == "leftover/tokens.arrow" for f in manifest.files)
 
 
-def _forget(of: Verified, wanted: _Wanted) -> Forgotten:
+def _forget(of: Verified, wanted: _Wanted, history: str | None) -> Forgotten:
     check, rows = wanted.key.check, read_tombstones(storage.join(of.output, FOLDER))
     _check_key(of, wanted, rows.key_check)
     ids, unknown_authors = _ids(of, wanted)
@@ -195,6 +224,12 @@ def _forget(of: Verified, wanted: _Wanted) -> Forgotten:
             f"inspect` says what became of one post"
         )
     journal = _journal(of, wanted, found, new_keys.to_pylist(), check)
+    gone = pa.concat_tables([rows.rows, tombstones_of(journal).rows])
+    in_history = 0
+    if history is not None and known + already:
+        # Before the journal, which has no plain id: killed here, the same command finds all of them again.
+        told = forget_in_history(history, ids, tombstones=Tombstones(gone, check))
+        in_history = told.posts
     if known:
         write_journal(of.output, journal)
         finish(of, journal)
@@ -206,7 +241,7 @@ def _forget(of: Verified, wanted: _Wanted) -> Forgotten:
         rejected=len(found.rejected),
         already=already,
         unknown=len(new_ids) - known if wanted.asked == "ids" else unknown_authors,
-    )
+    )._replace(in_history=in_history)
 
 
 def _check_key(of: Verified, wanted: _Wanted, of_tombstones: str | None) -> None:
@@ -325,6 +360,8 @@ def lines(done: Forgotten) -> Iterator[str]:
     yield from _found_lines(done)
     yield f"tokens    {done.tokens:>12,}   overwritten with padding in {done.shards:,} of {_files(done)}"
     yield f"tables    {done.tables:>12,}   of provenance, rejects and scores, in which ids are hashes now"
+    if done.in_history:
+        yield f"history   {done.in_history:>12,}   posts taken out of it, with their texts and keys"
     yield f"seconds   {done.seconds:>12,.1f}"
     yield from _unreached(done)
 

@@ -35,6 +35,7 @@ def update_manifest(output: str, journal: Journal, changed: Iterable[ContractFil
         files=[files[path] for path in sorted(files)],
         forgotten=ForgottenCounts(
             times=journal.number + 1,
+            earlier=before.earlier,
             posts=before.posts + counts.posts,
             tokens=before.tokens + counts.tokens,
             id_sum=before.id_sum + counts.id_sum,

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.privacy.keyed_ids import IdKey
-from sluice.pipeline.inputs.forgotten import FORGOTTEN, Forgotten
+from sluice.pipeline.inputs.forgotten import Forgotten
 from sluice.pipeline.phases.clean.batches import PHASE
 from sluice.schemas.arrays import Bools
 from sluice.schemas.payloads.columns import ReadBatch
-from sluice.schemas.reject import POLICY, REJECT, rejects_of
+from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, rejects_of
 
 
 def without_forgotten(read: ReadBatch, forgotten: Forgotten, key: IdKey) -> ReadBatch:

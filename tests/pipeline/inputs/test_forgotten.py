@@ -12,12 +12,12 @@ from sluice.pipeline.inputs.forgotten import (
     HEEDED,
     NOTHING,
     Forgotten,
+    forgotten_of,
     map_heeded,
     read_heeded,
-    read_tombstones,
     write_heeded,
 )
-from sluice.schemas.errors import InputError
+from sluice.schemas.errors import InputError, OutputError
 from tests.pipeline.tombstones import KEY, write_tombstones
 
 ids = st.lists(st.text(max_size=4), max_size=30)
@@ -53,15 +53,15 @@ def test_tombstones_of_several_folders_are_one_set(tmp_path: Path) -> None:
     first = write_tombstones(tmp_path / "a", ["1", "2"])
     write_tombstones(first, ["3"])
     second = write_tombstones(tmp_path / "b", ["3", "2", "4"])
-    both = read_tombstones([str(first), str(tmp_path / "none"), str(second)])
+    both = forgotten_of([str(first), str(tmp_path / "none"), str(second)])
     assert (len(both), both.key_check) == (4, KEY.check)
-    assert both.digest == read_tombstones([str(second), str(first)]).digest
-    assert read_tombstones([str(tmp_path / "none")]).digest == NOTHING.digest
+    assert both.digest == forgotten_of([str(second), str(first)]).digest
+    assert forgotten_of([str(tmp_path / "none")]).digest == NOTHING.digest
 
 
 def test_what_a_run_leaves_out_is_kept_for_the_next(tmp_path: Path) -> None:
     """It is read, and mapped by workers, as it was written; nothing leaves no file."""
-    forgotten = read_tombstones([str(write_tombstones(tmp_path / "a", ["1", "2"]))])
+    forgotten = forgotten_of([str(write_tombstones(tmp_path / "a", ["1", "2"]))])
     write_heeded(str(tmp_path), forgotten)
     mapped = map_heeded(str(tmp_path / HEEDED), forgotten.digest)
     for back in (mapped, read_heeded(str(tmp_path))):
@@ -77,10 +77,8 @@ def test_tombstones_of_two_keys(tmp_path: Path) -> None:
     """A run has one key: the file of the other one is named, with what to do."""
     write_tombstones(tmp_path / "a", ["1"])
     write_tombstones(tmp_path / "b", ["1"], key=IdKey(bytes(32)))
-    with pytest.raises(
-        InputError, match=r"b/tombstones-00000.parquet: .*another key.*leave the folder out"
-    ):
-        read_tombstones([str(tmp_path / "a"), str(tmp_path / "b")])
+    with pytest.raises(InputError, match=r"b: .*another key.*leave the folder out"):
+        forgotten_of([str(tmp_path / "a"), str(tmp_path / "b")])
 
 
 @pytest.mark.parametrize("content", [b"no Parquet", None])
@@ -91,5 +89,7 @@ def test_files_that_are_no_tombstones(tmp_path: Path, content: bytes | None) -> 
         pq.write_table(pa.table({"id": ["1"]}), path)
     else:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=r"x.parquet: cannot be read as tombstones"):
-        read_tombstones([str(tmp_path)])
+    with pytest.raises(
+        OutputError, match=r"x.parquet: (cannot be read|is not a file of tombstones)"
+    ):
+        forgotten_of([str(tmp_path)])

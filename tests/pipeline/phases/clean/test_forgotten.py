@@ -9,7 +9,6 @@ import pytest
 
 import sluice
 from sluice.pipeline.inputs.forgotten import Forgotten
-from sluice.pipeline.outputs.forget_work import forget_in_work
 from sluice.pipeline.phases.clean.forgotten import without_forgotten
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.payloads.columns import ReadBatch
@@ -96,12 +95,20 @@ def test_tombstones_of_posts_that_are_not_there_change_no_token(
 
 @pytest.fixture
 def forgotten(frozen: Job, tmp_path: Path) -> tuple[Path, list[str]]:
-    """An output as a forgetting leaves it but for its shards, and the ids."""
+    """An output from which five posts were forgotten, and their ids."""
     output = linked_output(frozen.output, tmp_path / "out")
     gone = sorted(set(kept_ids(output)))[:5]
-    write_tombstones(output / "forgotten", gone)
-    assert forget_in_work(str(output)) > 0
+    forget(output, gone, tmp_path)
     return output, gone
+
+
+def forget(output: Path, gone: list[str], tmp_path: Path) -> None:
+    """Forgets posts; the output is as its manifest says afterwards, and has no intermediate file."""
+    (tmp_path / "ids.txt").write_text("".join(f"{i}\n" for i in gone))
+    done = sluice.forget(output, ids=tmp_path / "ids.txt", key_file=key_file(tmp_path))
+    assert done.kept == len(gone)
+    assert sluice.verify(output) == []
+    assert not list((output / "work").rglob("*.arrow"))
 
 
 def test_a_run_with_nothing_changed_does_nothing(
@@ -123,6 +130,7 @@ def test_a_changed_recipe_leaves_out_what_was_forgotten(
     assert again(job, output, tmp_path, "dedup.threshold=0.9") == 0
     assert not set(kept_ids(output)) & set(gone)
     assert not work_ids(output) & set(gone)
+    assert sluice.verify(output) == []
     fresh = tmp_path / "fresh"
     tombstones = f"input.forgotten=['{output / 'forgotten'}']"
     assert again(job, fresh, tmp_path, "dedup.threshold=0.9", tombstones) == 0
@@ -132,6 +140,9 @@ def test_a_changed_recipe_leaves_out_what_was_forgotten(
     before = contract_bytes(output, "report")
     assert again(job, output, tmp_path, "dedup.threshold=0.9") == 0
     assert contract_bytes(output, "report")["report/report.json"] == before["report/report.json"]
+    forget(output, sorted(set(kept_ids(output)))[:3], tmp_path)
+    assert again(job, output, tmp_path, "dedup.threshold=0.9") == 0
+    assert len(list((output / "forgotten").glob("*.parquet"))) == 2
 
 
 def test_a_file_that_is_lost_is_made_again_without_what_was_forgotten(

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.filters.privacy.keyed_ids import IdKey
+from sluice.pipeline import cli
 from sluice.pipeline.history import segments, versions
-from sluice.pipeline.outputs import forget_history
-from sluice.pipeline.outputs.forget_history import ForgottenHere, forget_in_history
-from sluice.schemas.errors import InputError, OutputError
+from sluice.pipeline.outputs.forgetting import history as forget_history
+from sluice.pipeline.outputs.forgetting.history import ForgottenHere, forget_in_history
+from sluice.pipeline.storage.tombstones import Tombstones
+from sluice.schemas.errors import OutputError, RecipeError
 from tests.pipeline.phases.history.test_days import BASE, Days, fates, kept, three_days
 from tests.pipeline.phases.history.test_remember import (
     Posts,
@@ -27,17 +29,19 @@ from tests.pipeline.phases.history.test_remember import (
 )
 from tests.pipeline.phases.history.test_remember import run as remember
 from tests.pipeline.runs import Job
-from tests.pipeline.tombstones import key_file, write_tombstones
+from tests.pipeline.tombstones import key_file, tombstones_of, write_tombstones
 
 ids = st.sampled_from([f"id-{n}" for n in range(9)])
 texts = st.sampled_from(["@x", *(f"{BASE} {word}" for word in ("one", "two", "three"))])
 units = st.lists(st.lists(st.tuples(ids, texts), max_size=6), min_size=1, max_size=3)
 
 
-def forget(folder: Path, gone: list[str], tombstones: Path | None = None) -> ForgottenHere:
+def forget(folder: Path, gone: list[str], tombstones: Tombstones | None = None) -> ForgottenHere:
     """Takes posts out of `folder / "history"`."""
-    paths = [] if tombstones is None else [str(path) for path in tombstones.glob("*.parquet")]
-    return forget_in_history(str(folder / "history"), pa.array(gone, pa.string()), tombstones=paths)
+    tombstones = tombstones or tombstones_of(gone)
+    return forget_in_history(
+        str(folder / "history"), pa.array(gone, pa.string()), tombstones=tombstones
+    )
 
 
 def made_history(folder: Path, of_units: list[Posts], names: tuple[str, ...] = ("one",)) -> None:
@@ -113,7 +117,7 @@ def test_killed_and_run_again(
     ]
     for folder in ("killed", "not"):
         made_history(tmp_path / folder, of_units, ("one", "two"))
-    gone, tombstones = ["a", "c"], write_tombstones(tmp_path / "tombstones", ["a", "c"])
+    gone, tombstones = ["a", "c"], tombstones_of(["a", "c"])
     forget(tmp_path / "not", gone, tombstones)
     owner = next(m for m in (forget_history, segments, versions) if hasattr(m, point))
     original, left = getattr(owner, point), [times]
@@ -157,9 +161,7 @@ def days(tmp_path: Path, job: Job) -> Days:
 
 def test_a_later_day_meets_what_remains(days: Days, tmp_path: Path) -> None:
     """A copy of a forgotten post is a post of its own; what the day before kept is met as ever."""
-    tombstones = write_tombstones(tmp_path / "tombstones", ["a"])
-    paths = [str(path) for path in tombstones.glob("*")]
-    assert forget_in_history(str(days.history), pa.array(["a"]), tombstones=paths).posts == 1
+    assert forget(days.folder, ["a"]).posts == 1
     assert not {"a", BASE} & held_texts(days.history)
     key = ("--set", f"privacy.key_file={key_file(tmp_path)}")
     output = days.run(2, *key)
@@ -169,9 +171,7 @@ def test_a_later_day_meets_what_remains(days: Days, tmp_path: Path) -> None:
 
 def test_a_later_day_does_not_bring_a_post_back(days: Days, tmp_path: Path) -> None:
     """Delivered again under its id it is rejected by the history's tombstones, whatever its text now is."""
-    tombstones = write_tombstones(tmp_path / "tombstones", ["a"])
-    paths = [str(path) for path in tombstones.glob("*")]
-    forget_in_history(str(days.history), pa.array(["a"]), tombstones=paths)
+    forget(days.folder, ["a"])
     days.write(
         4, {"a": "another text about boats and the sea, of the same id", "z": BASE + " at night"}
     )
@@ -183,7 +183,7 @@ def test_a_later_day_does_not_bring_a_post_back(days: Days, tmp_path: Path) -> N
 def test_the_version_before_is_cleared_too(days: Days) -> None:
     """To delete the newest version brings an older one back, and nothing of a forgotten post."""
     days.run(2)
-    forget_in_history(str(days.history), pa.array(["b", "a"]), tombstones=[])
+    forget(days.folder, ["b", "a"])
     max(days.history.glob("version-*.json")).unlink()
     version = versions.current(str(days.history))
     assert version is not None
@@ -195,8 +195,9 @@ def test_the_version_before_is_cleared_too(days: Days) -> None:
 
 
 def test_a_history_that_is_held_or_missing_or_of_another_key(tmp_path: Path) -> None:
-    """One that a run holds is refused, and one of another key; without one nothing is done."""
-    assert forget(tmp_path, ["a"]) == ForgottenHere()
+    """One that is not there, one that a run holds, and one of another key are refused."""
+    with pytest.raises(OutputError, match="there is no such folder"):
+        forget(tmp_path, ["a"])
     made_history(tmp_path, [[("a", f"{BASE} one")]])
     with (
         versions.locked(str(tmp_path / "history")),
@@ -204,7 +205,27 @@ def test_a_history_that_is_held_or_missing_or_of_another_key(tmp_path: Path) -> 
     ):
         forget(tmp_path, ["a"])
     write_tombstones(tmp_path / "history" / "forgotten", ["b"], key=IdKey(bytes(32)))
-    with pytest.raises(InputError, match="another key"):
-        forget(tmp_path, ["a"], write_tombstones(tmp_path / "tombstones", ["a"]))
+    with pytest.raises(RecipeError, match="is not the key of the posts"):
+        forget(tmp_path, ["a"])
     shutil.rmtree(tmp_path / "history" / "forgotten")
     assert forget(tmp_path, ["a"]).posts == 1
+
+
+def test_the_command_takes_posts_out_of_the_history(
+    days: Days, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The history's folder has to be given where the run had one; posts that went before go there, too."""
+    (tmp_path / "ids.txt").write_text("a\n")
+    words = ["forget", str(days.folder / "out-01"), "--ids", str(tmp_path / "ids.txt")]
+    words += ["--key-file", str(key_file(tmp_path))]
+    assert cli.main(words) == 2
+    assert "--history: is missing: the run remembered its posts in a history named 'history'" in (
+        capsys.readouterr().err
+    )
+    assert cli.main([*words, "--history", "none"]) == 0
+    assert {"a", BASE} <= held_texts(days.history)
+    assert cli.main([*words, "--history", str(days.history)]) == 0
+    assert "history              1   posts taken out of it" in capsys.readouterr().out
+    assert not {"a", BASE} & held_texts(days.history)
+    assert cli.main(days.arguments(1)) == 0
+    assert "nothing but forgotten posts has changed" in capsys.readouterr().err

@@ -10,7 +10,6 @@ Shape suffixes: N ids, R rows of a segment.
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,10 +23,17 @@ from sluice.filters.dedup.exact_hash import id_hash
 from sluice.pipeline.history import segments, versions
 from sluice.pipeline.history.segments import Contents, KeysFile, PostsFile, View
 from sluice.pipeline.history.versions import CONTENTS, SEGMENTS, segment_folder
-from sluice.pipeline.inputs.forgotten import FORGOTTEN, read_tombstones
-from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.sealed import file_digest
+from sluice.pipeline.storage.tombstones import (
+    FOLDER,
+    Tombstones,
+    read_tombstones,
+    tombstone_files,
+    tombstone_name,
+    write_tombstones,
+)
 from sluice.schemas.arrays import Array, Int64s
+from sluice.schemas.errors import OutputError, RecipeError
 
 _F = TypeVar("_F", PostsFile, KeysFile)
 _ALL_KEYS = 1 << 64
@@ -47,26 +53,22 @@ class ForgottenHere(NamedTuple):
         return ForgottenHere(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def forget_in_history(
-    folder: str, ids: pa.StringArray, *, tombstones: Sequence[str]
-) -> ForgottenHere:
-    """Takes posts out of a history, and keeps their tombstones in it for later days; holds its lock.
+def forget_in_history(folder: str, ids: pa.StringArray, *, tombstones: Tombstones) -> ForgottenHere:
+    """Takes posts out of a history, and keeps tombstones in it for later days; holds its lock.
 
     Args:
-        folder: of the history; nothing is done where none is.
+        folder: of the history.
         ids: of the posts, (N,), none of them null.
-        tombstones: the files of their tombstones.
+        tombstones: of these posts and others, and which key they are of.
 
     Raises:
-        OutputError: a run holds the history, or it cannot be read.
-        InputError: the tombstones that it has are of another key.
+        OutputError: there is no history, a run holds it, or it cannot be read.
+        RecipeError: the tombstones that it has are of another key.
     """
     if not os.path.isdir(folder):
-        return ForgottenHere()
+        raise OutputError(f"{folder}: there is no such folder; give that of dedup.history, or none")
     with versions.locked(folder):
-        kept = os.path.join(folder, FORGOTTEN)
-        read_tombstones([kept, *{os.path.dirname(path) for path in tombstones}])
-        _keep(kept, tombstones)
+        _keep(folder, tombstones)
         versions.sweep(folder)
         total = ForgottenHere()
         for name in sorted(path.name for path in Path(folder, SEGMENTS).glob("*")):
@@ -74,11 +76,20 @@ def forget_in_history(
         return total
 
 
-def _keep(folder: str, tombstones: Iterable[str]) -> None:
-    """Copies files of tombstones, named by what they hold, so that those of several outputs are all there."""
-    for path in tombstones:
-        name = f"tombstones-{file_digest(path)[1][:16]}.parquet"
-        storage.write_bytes(os.path.join(folder, name), storage.read_bytes(path))
+def _keep(history: str, given: Tombstones) -> None:
+    """Writes the tombstones that a history does not have as a further file of it."""
+    folder = os.path.join(history, FOLDER)
+    held = read_tombstones(folder)
+    if held.key_check and given.key_check and held.key_check != given.key_check:
+        raise RecipeError(
+            f"--key-file: is not the key of the posts that were forgotten from {history} before: a history "
+            f"knows them under one key; give that one"
+        )
+    is_new = pc.invert(pc.is_in(given.rows["post_key"], value_set=held.rows["post_key"]))
+    rows = given.rows.filter(is_new)
+    if rows.num_rows and given.key_check:
+        path = os.path.join(folder, tombstone_name(len(tombstone_files(folder))))
+        write_tombstones(path, rows, key_check=given.key_check)
 
 
 def _forget(folder: str, name: str, ids: pa.StringArray) -> ForgottenHere:

@@ -11,7 +11,7 @@ from sluice.pipeline.phases.job import UNITS
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.output_folder import LEASE, LOCK, OWNER
 
-KEPT: Final = frozenset({OWNER, LOCK, LEASE, UNITS, HEEDED, "work/forget.json"})
+KEPT: Final = frozenset({OWNER, LOCK, LEASE, UNITS, HEEDED})
 """Files of `work/` that stay: whose the output is, where its units begin, and what was forgotten."""
 _COUNTS: Final = "phase.json"
 """What the units of a phase counted; that of clean tells a history which day the posts are of."""
