@@ -25,7 +25,7 @@ HEEDED: Final = "work/forgotten.arrays"
 
 
 @dataclass(frozen=True, eq=False)
-class Forgotten:
+class ForgottenPosts:
     """Posts that were forgotten.
 
     Attributes:
@@ -50,9 +50,9 @@ class Forgotten:
         check = np.frombuffer(self.key_check.encode(), np.uint8)
         return packed({"keys": self.keys_K2, "check": check})
 
-    def less(self, others: "Forgotten") -> "Forgotten":
+    def less(self, others: "ForgottenPosts") -> "ForgottenPosts":
         """Returns those that are not among others."""
-        return Forgotten(self.keys_K2[~others.have(self.keys_K2)], self.key_check)
+        return ForgottenPosts(self.keys_K2[~others.have(self.keys_K2)], self.key_check)
 
     def have(self, keys_N2: Uint64s) -> Bools:
         """Returns (N,) bool, which of these hashes are those of posts that were forgotten."""
@@ -73,11 +73,11 @@ class Forgotten:
         return np.asarray(self.have(key.halves(ids)) & np.asarray(ids.is_valid()))
 
 
-NOTHING: Final = Forgotten(np.empty((0, 2), np.uint64))
+NOTHING: Final = ForgottenPosts(np.empty((0, 2), np.uint64))
 """No post."""
 
 
-def forgotten_of(folders: Iterable[str]) -> Forgotten:
+def forgotten_of(folders: Iterable[str]) -> ForgottenPosts:
     """Returns the posts of the tombstones in folders; a folder that is not there has none.
 
     Raises:
@@ -94,7 +94,7 @@ def forgotten_of(folders: Iterable[str]) -> Forgotten:
             )
         hashes.append(halves_of(rows["post_key"]))
         key_check = key_check or check or ""
-    return Forgotten(np.unique(np.concatenate(hashes), axis=0), key_check)
+    return ForgottenPosts(np.unique(np.concatenate(hashes), axis=0), key_check)
 
 
 def halves_of(keys: pa.ChunkedArray) -> Uint64s:
@@ -103,7 +103,7 @@ def halves_of(keys: pa.ChunkedArray) -> Uint64s:
     return np.frombuffer(digests, ">u8").reshape(-1, 2).astype(np.uint64)
 
 
-def write_heeded(output: str, forgotten: Forgotten) -> None:
+def write_heeded(output: str, forgotten: ForgottenPosts) -> None:
     """Writes the posts that a run leaves out, for workers and later runs; no file where there are none."""
     path = storage.join(output, HEEDED)
     if len(forgotten):
@@ -112,7 +112,7 @@ def write_heeded(output: str, forgotten: Forgotten) -> None:
         storage.delete(path)
 
 
-def read_heeded(output: str) -> Forgotten:
+def read_heeded(output: str) -> ForgottenPosts:
     """Returns the posts that the last run of an output left out."""
     try:
         return _unpacked(unpacked_arrays(storage.read_bytes(storage.join(output, HEEDED))))
@@ -121,7 +121,7 @@ def read_heeded(output: str) -> Forgotten:
 
 
 @lru_cache(maxsize=2)
-def map_heeded(path: str, digest: str) -> Forgotten:
+def map_heeded(path: str, digest: str) -> ForgottenPosts:
     """Returns the posts of a file that `write_heeded` wrote, mapped; once a process.
 
     Raises:
@@ -135,5 +135,5 @@ def map_heeded(path: str, digest: str) -> Forgotten:
     return forgotten
 
 
-def _unpacked(arrays: dict[str, Uint64s]) -> Forgotten:
-    return Forgotten(arrays["keys"], arrays["check"].tobytes().decode())
+def _unpacked(arrays: dict[str, Uint64s]) -> ForgottenPosts:
+    return ForgottenPosts(arrays["keys"], arrays["check"].tobytes().decode())

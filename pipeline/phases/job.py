@@ -21,7 +21,7 @@ from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.inputs import evaluation_sets
 from sluice.pipeline.inputs.evaluation_sets import FoundSets, find_sets
-from sluice.pipeline.inputs.forgotten import Forgotten, forgotten_of
+from sluice.pipeline.inputs.forgotten import ForgottenPosts, forgotten_of
 from sluice.pipeline.inputs.inventory import InputUnit, Inventory, cut, find_inputs
 from sluice.pipeline.inputs.list_files import (
     CarriedLists,
@@ -86,10 +86,10 @@ class Job:
     recipe: Recipe
     inventory: Inventory
     output: str
-    heeded: Forgotten | None = None
+    heeded: ForgottenPosts | None = None
 
     @cached_property
-    def forgotten(self) -> Forgotten:
+    def forgotten(self) -> ForgottenPosts:
         """The posts that were forgotten: `heeded`, or those of all tombstones that the run knows.
 
         Raises:

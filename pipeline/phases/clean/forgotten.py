@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.privacy.keyed_ids import IdKey
-from sluice.pipeline.inputs.forgotten import Forgotten
+from sluice.pipeline.inputs.forgotten import ForgottenPosts
 from sluice.pipeline.phases.clean.batches import PHASE
 from sluice.schemas.arrays import Bools
 from sluice.schemas.payloads.columns import ReadBatch
 from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, rejects_of
 
 
-def without_forgotten(read: ReadBatch, forgotten: Forgotten, key: IdKey) -> ReadBatch:
+def without_forgotten(read: ReadBatch, forgotten: ForgottenPosts, key: IdKey) -> ReadBatch:
     """Returns what was read, with a reject row in the place of each post that was forgotten, or repeats one.
 
     Its id, and that of a malformed row that bears one, is its keyed hash.
@@ -34,7 +34,7 @@ def without_forgotten(read: ReadBatch, forgotten: Forgotten, key: IdKey) -> Read
     )
 
 
-def _repeat(posts: pa.RecordBatch, forgotten: Forgotten, key: IdKey) -> Bools:
+def _repeat(posts: pa.RecordBatch, forgotten: ForgottenPosts, key: IdKey) -> Bools:
     """Returns (N,) bool, which posts repeat one that was forgotten."""
     none_N = np.zeros(posts.num_rows, np.bool_)
     if "reposted_id" not in posts.schema.names:
@@ -45,7 +45,7 @@ def _repeat(posts: pa.RecordBatch, forgotten: Forgotten, key: IdKey) -> Bools:
     return none_N
 
 
-def _with_hashes(rejected: pa.RecordBatch, forgotten: Forgotten, key: IdKey) -> pa.RecordBatch:
+def _with_hashes(rejected: pa.RecordBatch, forgotten: ForgottenPosts, key: IdKey) -> pa.RecordBatch:
     """Returns REJECT rows in which ids of posts that were forgotten are their keyed hashes."""
     ids = rejected.column("post_id")
     is_known_N = pa.array(forgotten.have_ids(ids, key))

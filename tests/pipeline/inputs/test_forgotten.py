@@ -11,7 +11,7 @@ from sluice.filters.privacy.keyed_ids import IdKey
 from sluice.pipeline.inputs.forgotten import (
     HEEDED,
     NOTHING,
-    Forgotten,
+    ForgottenPosts,
     forgotten_of,
     map_heeded,
     read_heeded,
@@ -29,7 +29,9 @@ def test_ids_of_tombstones_are_told_by_their_hashes(
     gone: list[str], seen: list[str | None]
 ) -> None:
     """Whatever ids a batch has, those that were forgotten are found, and no others; null is no id."""
-    forgotten = Forgotten(np.unique(KEY.halves(pa.array(gone, pa.string())), axis=0), KEY.check)
+    forgotten = ForgottenPosts(
+        np.unique(KEY.halves(pa.array(gone, pa.string())), axis=0), KEY.check
+    )
     found = forgotten.have_ids(pa.array(seen, pa.string()), KEY)
     assert found.tolist() == [one in gone for one in seen]
 
@@ -40,7 +42,8 @@ def test_hashes_that_share_a_half(
 ) -> None:
     """Both halves have to be equal; less is the difference of sets."""
     sets = [
-        Forgotten(np.array(sorted(set(keys)), np.uint64).reshape(-1, 2)) for keys in (own, others)
+        ForgottenPosts(np.array(sorted(set(keys)), np.uint64).reshape(-1, 2))
+        for keys in (own, others)
     ]
     asked = np.array(others, np.uint64).reshape(-1, 2)
     assert sets[0].have(asked).tolist() == [key in own for key in others]

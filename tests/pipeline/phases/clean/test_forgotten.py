@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 import pytest
 
 import sluice
-from sluice.pipeline.inputs.forgotten import Forgotten
+from sluice.pipeline.inputs.forgotten import ForgottenPosts
 from sluice.pipeline.phases.clean.forgotten import without_forgotten
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.payloads.columns import ReadBatch
@@ -75,7 +75,7 @@ def test_reposts_go_with_what_they_repeat() -> None:
     posts = pa.record_batch(columns).append_column("source_row", pa.array(range(4), pa.int64()))
     rows = {"post_id": ["1", None], "kind": "malformed", "phase": "clean", "stage": "read"}
     rows |= {"reason": "text_missing", "source_file": "f", "source_row": [5, 6]}
-    forgotten = Forgotten(np.unique(KEY.halves(pa.array(["1"])), axis=0), KEY.check)
+    forgotten = ForgottenPosts(np.unique(KEY.halves(pa.array(["1"])), axis=0), KEY.check)
     read = ReadBatch(posts, reject_batch(2, rows), ReadTally())
     left = without_forgotten(read, forgotten, KEY)
     assert left.posts["post_id"].to_pylist() == ["3", "4"]
