@@ -14,6 +14,7 @@ import pyarrow as pa
 from sluice.filters.text.features import TextFeatures, text_features
 from sluice.filters.text.views import classifier_text, dedup_text
 from sluice.schemas.arrays import Bools, Float32s
+from sluice.schemas.post import POST
 
 Mask = Bools
 Scores = Float32s
@@ -105,6 +106,13 @@ class Batch:
         """The predicted language of each text."""
         languages: Languages = self.view("languages")
         return languages
+
+    def with_text(self, texts: pa.StringArray) -> Self:
+        """Returns the posts with other texts, and of what was derived the languages."""
+        at = self.posts.schema.get_field_index("text")
+        changed = type(self)(self.posts.set_column(at, POST.field("text"), texts), self._views)
+        changed._derived = {n: of for n, of in self._derived.items() if n == "languages"}
+        return changed
 
     def filter(self, mask_N: Mask) -> Self:
         """Returns the rows where the mask is true, with what was already derived."""

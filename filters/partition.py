@@ -12,6 +12,7 @@ from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch, Mask, Scores
 from sluice.filters.contract import accepted, details, scores_of
 from sluice.filters.lists.decide import Listed
+from sluice.filters.privacy.spans import Spans
 from sluice.schemas.errors import FilterError
 from sluice.schemas.reject import ERROR, ORIGIN, POLICY, reject_batch, rejects_of
 
@@ -52,6 +53,7 @@ class Verdicts(NamedTuple):
         steps: filter name -> its step, in the order of the filters.
         screened: what each screen saw, in the order of the filters.
         listed: what lists decided before the filters; None where there are none.
+        masked: where personal data stood in the kept texts before it was masked; None where nothing is.
     """
 
     kept: Batch
@@ -60,6 +62,7 @@ class Verdicts(NamedTuple):
     steps: dict[str, FilterStep]
     screened: tuple[Screened, ...] = ()
     listed: Listed | None = None
+    masked: Spans | None = None
 
 
 Machine = tuple[Filter, Scorer]
@@ -68,7 +71,7 @@ SPARSE = 7 / 8
 
 
 STAGE_NOTE = "sluice stage: "
-"""Begins the note that names the failing filter on an exception."""
+"""Begins the note that names the failing stage on an exception."""
 
 
 def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdicts:
@@ -118,18 +121,18 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdi
 
 def _judged(batch: Batch, spec: Filter, score: Scorer) -> tuple[Scores, Mask]:
     """Returns scores and verdicts."""
-    with _named(spec):
+    with stage_named(spec.name):
         scores_N = scores_of(spec, score, batch)
         return scores_N, accepted(spec, scores_N)
 
 
 @contextlib.contextmanager
-def _named(spec: Filter) -> Iterator[None]:
-    """Notes the filter's name on an exception."""
+def stage_named(name: str) -> Iterator[None]:
+    """Notes the name of a stage, such as that of a filter, on an exception."""
     try:
         yield
     except Exception as failure:
-        failure.add_note(f"{STAGE_NOTE}{spec.name}")
+        failure.add_note(f"{STAGE_NOTE}{name}")
         raise
 
 
@@ -179,7 +182,7 @@ def _rejects(
     batch: Batch, mask_N: Mask, spec: Filter, scores_N: Scores, *, phase: str
 ) -> pa.RecordBatch:
     mask = pa.array(mask_N)
-    with _named(spec):
+    with stage_named(spec.name):
         detail = details(spec, batch)
     return rejects_of(
         batch.posts.select(ORIGIN).filter(mask),

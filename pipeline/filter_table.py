@@ -17,6 +17,7 @@ from sluice.pipeline.inputs.list_files import find_lists
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.phases.clean.batches import Clean, cleaner
+from sluice.pipeline.phases.privacy import masking_of, with_keyed_authors
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes.schema import Recipe
 from sluice.schemas.payloads import columns
@@ -44,7 +45,8 @@ class Partition(NamedTuple):
     rows that were kept, with all columns of their own.
 
     Attributes:
-        kept: POST rows (`sluice.schemas.post`) in the order of the table, the text as it was normalised.
+        kept: POST rows (`sluice.schemas.post`) in the order of the table, the text as it was normalised and
+            masked.
         rejected: REJECT rows (`sluice.schemas.reject`) in the order of the table: why, by which filter, with
             which score and threshold; kinds `policy`, `malformed` and `error`.
         scores: a row for each of `kept`, in its order: post_id, source_row, language, language_group,
@@ -93,21 +95,28 @@ def filter_table(
         ids=settings.input.ids,
         max_text_bytes=settings.input.max_text_bytes,
     )
-    found = find_lists(settings.lists)
-    lists = None if found is None else Lists(found.specs, found.names, found.table())
-    clean = cleaner(settings.filters, settings.language.model, settings.media, lists=lists)
+    clean = _cleaner(settings)
     schema = scores_schema(settings.filters)
     kept, rejected, scores = [], [], []
     for malformed, verdicts in _parts(_table(posts), options, clean):
         rejected += [malformed, *(each.rejected for each in verdicts)]
         some = [each for each in verdicts if len(each.kept)]
-        kept += [each.kept.posts for each in some]
+        posts_of = [with_keyed_authors(each.kept.posts, settings.privacy) for each in some]
+        kept += [posts.select(POST.names) for posts in posts_of]
         scores += [_scores(each, schema) for each in some]
     return Partition(
         pa.Table.from_batches(kept, POST),
         pa.Table.from_batches(rejected, REJECT).sort_by("source_row"),
         pa.Table.from_batches(scores, schema),
     )
+
+
+def _cleaner(settings: Recipe) -> Clean:
+    """Returns the function that cleans posts by a recipe."""
+    found, masking = find_lists(settings.lists), masking_of(settings.privacy)
+    lists = None if found is None else Lists(found.specs, found.names, found.table())
+    model, media = settings.language.model, settings.media
+    return cleaner(settings.filters, model, media, lists=lists, masking=masking)
 
 
 def scores_schema(filters: Iterable[Filter]) -> pa.Schema:

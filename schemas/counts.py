@@ -250,6 +250,14 @@ class ReadCounts(Counts):
     input: ReadTally | None = None
 
 
+class MaskedCounts(Counts):
+    """Kept posts in which something was masked, and the values by kind, and by language and kind."""
+
+    posts: int = 0
+    by_kind: Table = {}
+    by_lang: dict[str, Table] = {}
+
+
 class CleanCounts(ReadCounts):
     """Stage clean. `policy` and `malformed` are by reason, `errors` by stage.
 
@@ -259,6 +267,7 @@ class CleanCounts(ReadCounts):
         authors: of the posts that were read.
         lists: what each list looked at, named and rejected; None where the recipe has none.
         contaminated: posts that hold an item, by evaluation set; None where the recipe has none.
+        masked: in kept posts; None where nothing is masked.
     """
 
     kept: ScreenedTally = msgspec.field(default_factory=ScreenedTally)
@@ -272,6 +281,7 @@ class CleanCounts(ReadCounts):
     authors: AuthorSample | None = None
     lists: dict[str, ListCounts] | None = None
     contaminated: Table | None = None
+    masked: MaskedCounts | None = None
 
     def metrics(self) -> Iterator[tuple[str, int]]:
         """Yields the posts read, those that each list looked at, named and rejected, and those of filters."""

@@ -1,4 +1,4 @@
-"""Placeholders: what stands in a text for a medium that a post has, from clean to the tokens.
+"""Placeholders: what stands in a text for a medium or a masked value, from clean to the tokens.
 
 A placeholder is one of the noncharacters U+FDD0 to U+FDEF, which Unicode keeps for such use inside a program.
 Normalisation removes them from what people write, so that no text can imitate one. The texts that models
@@ -12,13 +12,33 @@ from typing import Final
 IMAGE: Final = "<|image|>"
 VIDEO: Final = "<|video|>"
 AUDIO: Final = "<|audio|>"
+EMAIL: Final = "<|email|>"
+PHONE: Final = "<|phone|>"
+IP: Final = "<|ip|>"
+ACCOUNT: Final = "<|account|>"
+HANDLE: Final = "<|handle|>"
+NATIONAL_ID: Final = "<|national_id|>"
+KEY: Final = "<|key|>"
+WALLET: Final = "<|wallet|>"
+COORDINATES: Final = "<|coordinates|>"
+URL_SECRET: Final = "<|url_secret|>"
 
 FIRST: Final = 0xFDD0
 LAST: Final = 0xFDEF
 """The first and the last code point that a placeholder may be."""
 
-TOKENS: Final = (IMAGE, VIDEO, AUDIO)
+MEDIA: Final = (IMAGE, VIDEO, AUDIO)
+"""The special tokens of media."""
+VALUES: Final = (
+    *(EMAIL, PHONE, IP, ACCOUNT, HANDLE),
+    *(NATIONAL_ID, KEY, WALLET, COORDINATES, URL_SECRET),
+)
+"""The special tokens of masked values: of personal data."""
+TOKENS: Final = (*MEDIA, *VALUES)
 """The special token of each placeholder, in the order of their code points."""
+FIRST_VALUE: Final = FIRST + len(MEDIA)
+LAST_VALUE: Final = FIRST + len(TOKENS) - 1
+"""The first and the last placeholder of a masked value."""
 
 KINDS: Final[dict[str, str]] = {
     **dict.fromkeys(("photo", "image", "sticker", "gif"), IMAGE),

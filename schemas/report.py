@@ -650,6 +650,22 @@ class DecontaminationReport(Section):
     sets: dict[str, SetReport] = {}
 
 
+class PrivacyReport(Section):
+    """Personal data that was masked in the posts that clean kept, before later phases dropped any.
+
+    Attributes:
+        posts: those in which something was masked.
+        values: all of them.
+        by_kind: kind -> values; of all kinds that were looked for.
+        by_lang: predicted language -> kind -> values.
+    """
+
+    posts: int = 0
+    values: int = 0
+    by_kind: Table = {}
+    by_lang: dict[str, Table] = {}
+
+
 class PhaseCost(Section):
     """What a phase cost and how many posts it read; `units_reused` is -1 where all were."""
 
@@ -706,6 +722,7 @@ class Report(Section):
     platforms: dict[str, PlatformReport] = {}
     authors: AuthorReport | None = None
     lists: list[ListReport] = []
+    privacy: PrivacyReport | None = None
     filters: list[FilterReport] = []
     transformers: list[TransformerReport] = []
     fairness: list[Fairness] = []

@@ -44,5 +44,7 @@ def _is_place(pair: re.Match[str]) -> bool:
         return True
     if not set(",;") & set(pair[0]):
         return False
+    if abs(float(latitude)) < 1 and abs(float(longitude)) < 1:
+        return False  # shares, colours; as a place it is in the sea
     near = abs(float(latitude) - float(longitude)) < _NEAR
     return not (near and abs(float(latitude)) < _SMALL)

@@ -40,6 +40,7 @@ def _local_start(text: str, at: int) -> int:
     first = at
     while first > max(0, at - _LONGEST) and _is_local(text[first - 1]):
         first -= 1
+    first = max(first, text.rfind("..", first, at) + 2) if ".." in text[first:at] else first
     while first < at and text[first] in _NOT_FIRST:
         first += 1
     return first

@@ -42,7 +42,7 @@ from sluice.filters.privacy.spans import Spans, ValueSpan, joined
 from sluice.filters.privacy.url_secrets import url_secrets
 from sluice.filters.privacy.wallets import wallets
 
-PRIVACY_VERSION = 1
+PRIVACY_VERSION = 2
 """Raised whenever other spans are found in the same text."""
 
 Places = Iterator[tuple[int, int]]

@@ -40,6 +40,7 @@ def ips(text: str) -> Iterator[tuple[int, int]]:
 
 def _is_public(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_global and not address.startswith("0")
+        found = ipaddress.ip_address(address)
+        return found.is_global and not found.is_multicast and not address.startswith("0")
     except ValueError:
         return False

@@ -1,5 +1,6 @@
 """Ids as keyed hashes: equal ids are equal, and nobody can tell an id, or try ids, without the key."""
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from itertools import repeat
@@ -16,13 +17,16 @@ MIN_KEY_BYTES: Final = 32
 AUTHOR_KEY: Final = pa.field("author_key", pa.string())
 """The column that stands for a post's author."""
 _DIGEST_BYTES = 16
+_HANDLE_BYTES = 10
 _AUTHOR, _POST, _TOKENS, _CHECK = b"author", b"post", b"tokens", b"check"
+_HANDLE = b"handle"
 
 
 class IdKey:
     """A key, and the hashes of ids under it: BLAKE2b of 128 bits, as 32 hexadecimal digits.
 
-    Hashes of authors, posts and tokens are of different families: an author's id is never taken for a post's.
+    Hashes of authors, posts, handles and tokens are of different families: an author's id is never taken
+    for a post's.
 
     >>> key = IdKey(bytes(32))
     >>> key.post("7") == key.post("7"), key.post("7") == key.author("x", "7"), len(key.post("7"))
@@ -44,9 +48,10 @@ class IdKey:
         self._key = secret if len(secret) <= 64 else hashlib.blake2b(secret).digest()
 
     def _hash(self, family: bytes, data: bytes) -> str:
-        return hashlib.blake2b(
-            data, digest_size=_DIGEST_BYTES, key=self._key, person=family
-        ).hexdigest()
+        return self._digest(family, data, _DIGEST_BYTES).hex()
+
+    def _digest(self, family: bytes, data: bytes, size: int) -> bytes:
+        return hashlib.blake2b(data, digest_size=size, key=self._key, person=family).digest()
 
     @property
     def check(self) -> str:
@@ -60,6 +65,11 @@ class IdKey:
     def author(self, platform: str | None, author_id: str) -> str:
         """Returns the hash of an author's id on a platform; None where the input names none."""
         return self._hash(_AUTHOR, f"{platform or ''}\0{author_id}".encode())
+
+    def handle(self, handle: str) -> str:
+        """Returns 80 bits of the hash of a handle as 16 letters and digits, as handles may have them."""
+        digest = self._digest(_HANDLE, handle.encode(), _HANDLE_BYTES)
+        return base64.b32encode(digest).decode().lower()
 
     def tokens(self, tokens_T: Array) -> str:
         """Returns the hash of (T,) token ids, as int32."""

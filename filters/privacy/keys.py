@@ -36,7 +36,7 @@ _IN_PATH = re.compile(
     r"|discord(?:app)?\.com/api/webhooks/(\d{15,21}/[\w-]{50,90})|/bot(\d{8,10}:[\w-]{35})"
 )
 _NAMED = re.compile(
-    r"(?:key|token|secret|passwd|password|passphrase|pwd)[\"']?\s{0,2}(?:=>|:=|[:=])\s{0,2}[\"'`]?"
+    r"(?:(?<!form|ccc\?)key|token|secret|passwd|password|passphrase|pwd)[\"']?\s{0,2}(?:=>|:=|[:=])\s{0,2}[\"'`]?"
     r"([A-Za-z0-9_+/=.~!@#$%^*-]{12,200})|[Bb]earer ([A-Za-z0-9_.~+/=-]{20,500})",
     re.IGNORECASE,
 )

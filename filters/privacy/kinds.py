@@ -1,6 +1,9 @@
 """The kinds of personal data that are told apart."""
 
+from collections.abc import Mapping
 from typing import Final
+
+from sluice.schemas import placeholders
 
 URL_SECRET: Final = "url_secret"
 KEY: Final = "key"
@@ -30,3 +33,19 @@ KINDS: Final = (
 """All kinds; where two claim the same characters, the earlier one has them."""
 
 NUMBER_OF_KIND: Final = {kind: number for number, kind in enumerate(KINDS)}
+MASKED: Final = tuple(kind for kind in KINDS if kind != HANDLE)
+"""The kinds that a recipe may name in `privacy.mask`; handles have a key of their own."""
+TOKENS: Final[Mapping[str, str]] = {
+    URL_SECRET: placeholders.URL_SECRET,
+    KEY: placeholders.KEY,
+    EMAIL: placeholders.EMAIL,
+    IBAN: placeholders.ACCOUNT,
+    CARD: placeholders.ACCOUNT,
+    NATIONAL_ID: placeholders.NATIONAL_ID,
+    IP: placeholders.IP,
+    WALLET: placeholders.WALLET,
+    COORDINATES: placeholders.COORDINATES,
+    PHONE: placeholders.PHONE,
+    HANDLE: placeholders.HANDLE,
+}
+"""Kind -> the special token that a masked value becomes."""

@@ -1,28 +1,53 @@
-"""Texts in which personal data is replaced: by one character for each value, or handles by pseudonyms."""
+"""Texts in which personal data is replaced: by a placeholder for each value, or handles by pseudonyms."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sluice.filters.privacy.kinds import HANDLE, KINDS, NUMBER_OF_KIND
+from sluice.filters.privacy.find import find
+from sluice.filters.privacy.keyed_ids import IdKey
+from sluice.filters.privacy.kinds import HANDLE, KINDS, NUMBER_OF_KIND, TOKENS
 from sluice.filters.privacy.pseudonyms import pseudonyms
 from sluice.filters.privacy.spans import Spans
+from sluice.schemas import placeholders
 from sluice.schemas.kernel import BYTES, OFFSETS, kernel, types, utf8_array, utf8_view
 
 _INTS, _OUT = types.int32[::1], types.uint8[::1]
-FIRST_MARK: Final = 0xFDD3
-MARKS: Final[Mapping[str, str]] = {kind: chr(FIRST_MARK + i) for i, kind in enumerate(KINDS)}
-"""The character that is written for a value of each kind: a noncharacter, which no text has."""
+_WORDS: Final = pa.array([placeholders.character(TOKENS[kind]) for kind in KINDS], pa.string())
 
 
-def mask(texts: pa.StringArray, spans: Spans, *, handle_key: bytes | None = None) -> pa.StringArray:
-    r"""Returns the texts with one character of `MARKS` for each value.
+class Masked(NamedTuple):
+    """N texts in which values are masked, and where those stood before."""
+
+    texts: pa.StringArray
+    spans: Spans
+
+
+class Masking(NamedTuple):
+    """What is masked, and how.
+
+    Attributes:
+        kinds: some of `KINDS`.
+        handle_key: where it is given, a handle is replaced by its pseudonym.
+    """
+
+    kinds: Collection[str]
+    handle_key: IdKey | None = None
+
+    def __call__(self, texts: pa.StringArray, languages: pa.StringArray) -> Masked:
+        """Returns (N,) texts, normalised, without the personal data that is found in them."""
+        spans = find(texts, languages=languages, kinds=self.kinds)
+        return Masked(mask(texts, spans, handle_key=self.handle_key), spans)
+
+
+def mask(texts: pa.StringArray, spans: Spans, *, handle_key: IdKey | None = None) -> pa.StringArray:
+    r"""Returns the texts with the placeholder of its special token for each value.
 
     Args:
-        texts: (N,) string; they hold none of these characters.
+        texts: (N,) string; they hold no placeholder of a value.
         spans: of these texts.
         handle_key: where it is given, a handle is replaced by its pseudonym (`pseudonyms`).
 
@@ -33,11 +58,11 @@ def mask(texts: pa.StringArray, spans: Spans, *, handle_key: bytes | None = None
     >>> texts = pa.array(["mail ann@example.com!", "hi"])
     >>> spans = find(texts, languages=pa.array(["en", "en"]))
     >>> [ascii(text) for text in mask(texts, spans).to_pylist()]
-    ["'mail \\ufdd5!'", "'hi'"]
+    ["'mail \\ufdd3!'", "'hi'"]
     """
     if not spans.num_spans:
         return texts
-    words = pa.array(list(MARKS.values()), pa.string()).take(pa.array(spans.kind_M))
+    words = _WORDS.take(pa.array(spans.kind_M))
     if handle_key is not None:
         words = _with_pseudonyms(texts, spans, words, handle_key)
     return _replaced(texts, spans, words)
@@ -52,7 +77,7 @@ def values(texts: pa.StringArray, spans: Spans) -> pa.StringArray:
 
 
 def _with_pseudonyms(
-    texts: pa.StringArray, spans: Spans, words: pa.StringArray, key: bytes
+    texts: pa.StringArray, spans: Spans, words: pa.StringArray, key: IdKey
 ) -> pa.StringArray:
     is_handle_M = spans.kind_M == NUMBER_OF_KIND[HANDLE]
     handles = spans.where(is_handle_M)

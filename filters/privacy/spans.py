@@ -55,6 +55,12 @@ class Spans(NamedTuple):
             self.row_M[mask_M], self.start_M[mask_M], self.end_M[mask_M], self.kind_M[mask_M]
         )
 
+    def of_rows(self, mask_N: Bools) -> "Spans":
+        """Returns those of the rows where the mask is true, as of a column of these rows alone."""
+        spans = self.where(mask_N[self.row_M])
+        place_N = (np.cumsum(mask_N) - 1).astype(np.int32)
+        return spans._replace(row_M=place_N[spans.row_M])
+
     def counts(self) -> dict[str, int]:
         """Returns how many there are by kind, of those kinds that there are."""
         numbers = np.bincount(self.kind_M, minlength=len(KINDS)).tolist()

@@ -14,6 +14,10 @@ _SURE = re.compile(
     re.IGNORECASE,
 )
 _PERHAPS = re.compile(r"(?:key|code|sid|session|hash|hmac|ticket|nonce|private)\Z", re.IGNORECASE)
+_DOCUMENT = re.compile(r"[a-z]+://(?:docs|drive|spreadsheets\d?)\.google\.com/", re.IGNORECASE)
+"""Beginnings of links whose `key` names a document."""
+_SURVEY = "SV_"
+"""Begins what Qualtrics names a survey by, as `SID`."""
 _RANDOM = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[\w.%~+/-]{16,}\Z")
 
 
@@ -29,10 +33,13 @@ def url_secrets(text: str) -> Iterator[tuple[int, int]]:
         if user and user[0].lower() != "git":
             yield user.span()
         for parameter in _PARAMETER.finditer(text, authority, link.end()):
-            if _gives_access(*parameter.groups()):
+            if _gives_access(parameter[1], parameter[2], link[0]):
                 value = parameter[2].rstrip(_AFTER)
                 yield parameter.start(2), parameter.start(2) + len(value)
 
 
-def _gives_access(name: str, value: str) -> bool:
-    return bool(_SURE.match(name) or (_PERHAPS.match(name) and _RANDOM.match(value)))
+def _gives_access(name: str, value: str, link: str) -> bool:
+    if _SURE.match(name):
+        return True
+    is_name = _DOCUMENT.match(link) or value.startswith(_SURVEY)
+    return bool(_PERHAPS.match(name) and _RANDOM.match(value) and not is_name)

@@ -6,7 +6,8 @@ a text. The rules:
 - A URL begins with http://, https:// or, not after an ASCII word character, with www. and an ASCII
   letter or digit, in either case. It runs to the first white space, quote or angle bracket, or to
   the first character beyond ASCII that is no letter or digit of a script written with spaces: so
-  Chinese text that follows a link without a blank is kept, and so is the … of a cut post.
+  Chinese text that follows a link without a blank is kept, and so is the … of a cut post. A masked value is
+  in a link that it was in.
 - A handle is @ and one or more of [A-Za-z0-9_], not after one of these (an e-mail address).
 - A leading RT is "RT" in either case, before white space, ":", "@" or the end, with the handle, colons
   and white space after it; a repost of a repost has several, and all go.
@@ -15,6 +16,7 @@ a text. The rules:
 import numpy as np
 
 from sluice.schemas.kernel import BYTES, OFFSETS, decode_at, kernel, types
+from sluice.schemas.placeholders import FIRST_VALUE, LAST_VALUE
 
 # Classes of characters; the letters and digits are neighbours, so that ranges can be tested.
 OTHER, SPACE, UPPER, LOWER, LETTER, CJK, UNSPACED, DIGIT, NUMBER = 0, 1, 2, 3, 4, 5, 6, 7, 8
@@ -84,7 +86,8 @@ def _url_end(data_B, j, start, end, classes_U):
                 break
         else:
             kind = classes_U[cp]
-            if not (UPPER <= kind <= LETTER or DIGIT <= kind <= NUMBER):
+            goes_on = UPPER <= kind <= LETTER or DIGIT <= kind <= NUMBER
+            if not (goes_on or FIRST_VALUE <= cp <= LAST_VALUE):
                 break
         k += n
     return k

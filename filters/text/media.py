@@ -19,10 +19,11 @@ MEDIA_VERSION: Final = 1
 """Raised whenever the same post and media give another text."""
 
 _KINDS: Final = pa.array(placeholders.KINDS)
-_NUMBERS: Final = np.array([placeholders.TOKENS.index(t) for t in placeholders.KINDS.values()])
+_NUMBERS: Final = np.array([placeholders.MEDIA.index(t) for t in placeholders.KINDS.values()])
 _PLACEHOLDERS: Final = f"[{chr(placeholders.FIRST)}-{chr(placeholders.LAST)}]"
 _SIZE: Final = 3
 """Bytes of a placeholder."""
+_FIELDS: Final = tuple(field.name for field in MEDIA.value_type)
 
 
 class WithMedia(NamedTuple):
@@ -72,6 +73,17 @@ def with_media(texts: pa.StringArray, media: pa.ListArray, *, alt_text: bool) ->
         mask=media.is_null() if media.null_count else None,
     )
     return WithMedia(pc.replace_with_mask(texts, pa.array(mask_N), written), ordered)
+
+
+def without_words(media: pa.ListArray) -> pa.ListArray:
+    """Returns (N,) MEDIA without alternative texts and links: what is to be known of them is in the texts."""
+    items, lengths = media.flatten(), pc.list_value_length(media).fill_null(0)
+    nulls = pa.nulls(len(items), pa.string())
+    known = [nulls if name in ("alt_text", "link") else items.field(name) for name in _FIELDS]
+    structs = pa.StructArray.from_arrays(known, fields=list(MEDIA.value_type))
+    offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths))]).astype(np.int32)
+    mask = media.is_null() if media.null_count else None
+    return pa.ListArray.from_arrays(pa.array(offsets), structs, type=MEDIA, mask=mask)
 
 
 def without_placeholders(texts: pa.StringArray) -> pa.StringArray:

@@ -32,7 +32,7 @@ from sluice.pipeline.inputs.list_files import (
 )
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.processes.cores import WORKER_BYTES
-from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
+from sluice.pipeline.recipes.schema import Classifier, PrivacySection, Recipe, canonical
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.storage.output_folder import Owner
@@ -227,6 +227,14 @@ class Job:
         return None if path is None else read_key(path, where="privacy.key_file")
 
     @property
+    def privacy(self) -> PrivacySection:
+        """The recipe's section, with the path of the key file as all workers find it."""
+        section = self.recipe.privacy
+        if section.key_file is None:
+            return section
+        return msgspec.structs.replace(section, key_file=storage.absolute(section.key_file))
+
+    @property
     def sketch(self) -> history.Sketch:
         """What the keys and texts of a history depend on."""
         return history.sketch(self.minhash)
@@ -411,10 +419,16 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
     settings = recipe.input
     inventory = find_inputs(settings.files, identity=settings.identity, payload=settings.payload)
     job = Job(recipe, inventory, storage.absolute(out))
-    _ = (
-        job.deletions,
-        job.key,
-        job.lists,
-        job.sets,
-    )  # a file that is missing is an error before anything is done
+    _check_dropped_authors(job)
+    # A file that is missing is an error before anything is done.
+    _ = job.deletions, job.key, job.lists, job.sets
     return job
+
+
+def _check_dropped_authors(job: Job) -> None:
+    """Raises RecipeError where authors' ids are dropped, and notices may name authors."""
+    if job.recipe.privacy.author_id == "drop" and (job.has_payloads or job.recipe.input.deletions):
+        raise RecipeError(
+            'privacy.author_id = "drop": the input has notices of deletions and refusals, which name '
+            'authors, and would find none of their posts: take "hash"'
+        )

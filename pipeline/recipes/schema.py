@@ -11,8 +11,10 @@ from msgspec import Meta
 
 from sluice.filters.decontamination.spec import EvaluationSet
 from sluice.filters.lists.spec import ListSpec
+from sluice.filters.privacy.kinds import HANDLE, KINDS, MASKED, TOKENS
 from sluice.filters.transformers.load import Transformer
 from sluice.pipeline.recipes.template import Field, fields_of
+from sluice.schemas import placeholders
 from sluice.schemas.errors import did_you_mean
 from sluice.schemas.payloads.known_formats import AUTO, ROWS, check_format
 from sluice.schemas.payloads.mapping import Sources
@@ -151,6 +153,12 @@ class PrivacySection(RecipeSection, frozen=True):
     """What is known of persons behind posts, and under which key.
 
     Attributes:
+        mask: kinds of personal data that are masked in the texts of kept posts: each value becomes a special
+            token. Filters and screens read the texts as they came.
+        handle: @handles stay; or they become a special token, as values do; or a pseudonym, another handle
+            made with the key: one person is one pseudonym.
+        author_id: the ids of authors stay; or they are hashed with the key where posts are read, so that
+            equal authors are equal; or they are dropped there.
         key_file: path of a file of at least 32 bytes, secret. Ids of posts and authors are hashed with it
             where they must be told again and not be read: in the provenance, and of posts that were
             forgotten.
@@ -158,12 +166,52 @@ class PrivacySection(RecipeSection, frozen=True):
             id, by which `sluice forget --authors` finds an author's posts.
     """
 
+    mask: tuple[str, ...] = ()
+    handle: Literal["keep", "mask", "pseudonym"] = "keep"
+    author_id: Literal["keep", "hash", "drop"] = "keep"
     key_file: str | None = None
     author_key: bool = False
 
     def __post_init__(self) -> None:
-        if self.author_key and self.key_file is None:
-            raise ValueError("author_key needs key_file: the key that authors are hashed with")
+        for kind in self.mask:
+            if kind == HANDLE:
+                raise ValueError('mask: handles have a key of their own: handle = "mask"')
+            if kind not in MASKED:
+                raise ValueError(
+                    f"mask: no kind {kind!r}{did_you_mean(kind, MASKED)}; there are {', '.join(MASKED)}"
+                )
+        if len(set(self.mask)) < len(self.mask):
+            raise ValueError("mask: names a kind twice")
+        if self.key_file is None and self.keyed:
+            raise ValueError(
+                f"{self.keyed} needs key_file, a secret: make one with `head -c 32 /dev/urandom > FILE`"
+            )
+
+    @property
+    def keyed(self) -> str | None:
+        """The first setting that needs the key, or None."""
+        keyed = {
+            "author_key": self.author_key,
+            'handle = "pseudonym"': self.handle == "pseudonym",
+            'author_id = "hash"': self.author_id == "hash",
+        }
+        return next((name for name, is_set in keyed.items() if is_set), None)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that are found in texts, in the order of `KINDS`."""
+        wanted = {*self.mask, *([] if self.handle == "keep" else [HANDLE])}
+        return tuple(kind for kind in KINDS if kind in wanted)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The special tokens that values become."""
+        kinds = {*self.mask, *([HANDLE] if self.handle == "mask" else [])}
+        return tuple(dict.fromkeys(TOKENS[kind] for kind in KINDS if kind in kinds))
+
+
+NO_PRIVACY: Final = PrivacySection()
+"""That of a recipe that says nothing of persons."""
 
 
 class DecontaminationSection(RecipeSection, frozen=True):
@@ -524,6 +572,26 @@ class Recipe(RecipeSection, frozen=True):
     mixture: MixtureSection = MixtureSection()
     training: TrainingSection = TrainingSection()
     workers: WorkersSection = WorkersSection()
+
+    def __post_init__(self) -> None:
+        if self.privacy.author_id != "drop":
+            return
+        fields = {field.column for field in self.tokens.header_fields}
+        needs = {
+            "authors.max_posts_per_day": self.authors.max_posts_per_day is not None,
+            "tokens.provenance": "author_id" in self.tokens.provenance,
+            "tokens.header": "author_id" in fields,
+        }
+        for key, is_set in needs.items():
+            if is_set:
+                raise ValueError(
+                    f'privacy.author_id = "drop" leaves {key} without authors: take "hash"'
+                )
+
+    @property
+    def text_tokens(self) -> tuple[str, ...]:
+        """The special tokens that texts may have: of media, and of masked values."""
+        return (*(placeholders.MEDIA if self.media.placeholders else ()), *self.privacy.tokens)
 
     @staticmethod
     def load(

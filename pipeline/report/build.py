@@ -19,6 +19,7 @@ from sluice.pipeline.report.lists import list_reports, unmet_lists
 from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.populations import author_spread, platform_reports
+from sluice.pipeline.report.privacy import privacy_report
 from sluice.pipeline.report.totals import (
     by_reason,
     conversation_report,
@@ -96,6 +97,7 @@ def report(
             kept=author_spread(phases.tokens.encode.authors),
         ),
         lists=list_reports(job, results),
+        privacy=privacy_report(phases.clean.clean.masked, job.recipe.privacy.kinds),
         filters=filter_reports(job, results),
         transformers=transformer_reports(job, results),
         fairness=fairness_reports(job, results),

@@ -7,10 +7,12 @@ Statements for Natural Language Processing", for languages and authors.
 from sluice.pipeline.ledger.tally import most_first
 from sluice.pipeline.report.render import losses, template
 from sluice.schemas.counts import UNKNOWN, Table
-from sluice.schemas.report import Fairness, Report
+from sluice.schemas.report import Fairness, PrivacyReport, Report
 
 LISTED = 20
 """Languages, sources and reasons that are listed; the others are summed."""
+MASKED_LISTED = 5
+"""Languages that are listed for a kind of personal data."""
 
 
 def data_card(report: Report) -> str:
@@ -18,6 +20,7 @@ def data_card(report: Report) -> str:
     return template("data_card.md").render(
         report=report,
         losses=losses(report),
+        masked=_masked(report.privacy),
         languages=_languages(report),
         sources=_listed(report.posts.by_source),
         years=_years(report.posts.by_day),
@@ -42,6 +45,20 @@ def _languages(report: Report) -> list[tuple[str, int, int, int | None]]:
         for name, count in most_first(report.posts.by_lang)[:LISTED]
         for of in [reached.get(name)]
     ]
+
+
+def _masked(privacy: PrivacyReport | None) -> dict[str, str]:
+    """Returns kind -> its values in the languages with the most of them, in words."""
+    if privacy is None:
+        return {}
+    by_kind: dict[str, Table] = {kind: {} for kind in privacy.by_kind}
+    for name, table in privacy.by_lang.items():
+        for kind, count in table.items():
+            by_kind[kind][name] = count
+    return {
+        kind: ", ".join(f"{name} {count:,}" for name, count in most_first(table)[:MASKED_LISTED])
+        for kind, table in by_kind.items()
+    }
 
 
 def _uneven(screen: Fairness) -> list[tuple[str, float]]:

@@ -33,6 +33,7 @@ from sluice.schemas.report import (
     DecontaminationReport,
     ExcludeReport,
     ListReport,
+    PrivacyReport,
     SetReport,
 )
 from sluice.schemas.token_shard import ShardFormat
@@ -269,6 +270,12 @@ def test_keys_about_evaluation_sets() -> None:
     documented = {key for row in table("decontamination") for key in quoted(row[0])}
     own = {name for name in DecontaminationReport.__struct_fields__ if name != "sets"}
     assert documented == own | {f"sets.SET.{name}" for name in SetReport.__struct_fields__}
+
+
+def test_keys_about_personal_data() -> None:
+    """The table has every key of the report's part about personal data, and no other."""
+    documented = [key.split(".")[0] for row in table("privacy") for key in quoted(row[0])]
+    assert documented == list(PrivacyReport.__struct_fields__)
 
 
 def test_manifest_keys(outputs: Path) -> None:

@@ -7,11 +7,11 @@ is checked before a run begins, because an unsuitable one would be noticed hours
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,7 @@ from sluice.tokenizer.vocabulary.special import (
     BOD,
     EOD,
     LINK_TOKENS,
+    NUM_SPECIAL,
     PAD,
     SPECIAL_TOKENS,
     TURN,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 KEY = "vocabulary.tokenizer"
 """The recipe key that names a frozen vocabulary; its errors begin with it."""
+NO_ID: Final = -1
+"""The id of a placeholder that a vocabulary does not have."""
 
 
 class VocabularyIds(NamedTuple):
@@ -47,7 +50,7 @@ class VocabularyIds(NamedTuple):
         eod_id: ends every document.
         bod_id: begins a document, or None where the tokenizer has no such token.
         turn_id: separates the posts of a conversation, or None.
-        placeholder_ids: those of `sluice.schemas.placeholders.TOKENS`; none where one of them is missing.
+        placeholder_ids: those of `sluice.schemas.placeholders.TOKENS`, NO_ID for each that it does not have.
     """
 
     size: int
@@ -55,7 +58,17 @@ class VocabularyIds(NamedTuple):
     eod_id: int
     bod_id: int | None
     turn_id: int | None
-    placeholder_ids: tuple[int, ...] = ()
+    placeholder_ids: tuple[int, ...] = (NO_ID,) * len(placeholders.TOKENS)
+
+    @property
+    def media_ids(self) -> tuple[int, ...]:
+        """Those of the placeholders of media."""
+        return self.placeholder_ids[: len(placeholders.MEDIA)]
+
+    def missing(self, tokens: Iterable[str]) -> list[str]:
+        """Returns those of `placeholders.TOKENS` that it does not have, of some."""
+        there = dict(zip(placeholders.TOKENS, self.placeholder_ids, strict=True))
+        return [token for token in tokens if there[token] == NO_ID]
 
 
 def around_posts(ids: VocabularyIds) -> tuple[int, ...]:
@@ -81,10 +94,8 @@ def _checked(
     if problems:
         raise RecipeError(f"{KEY}: {path}: " + "; ".join(problems))
     ids = facts.named
-    media = tuple(ids[token] for token in placeholders.TOKENS if token in ids)
-    if len(media) < len(placeholders.TOKENS):
-        media = ()
-    return VocabularyIds(facts.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN), media)
+    in_texts = tuple(ids.get(token, NO_ID) for token in placeholders.TOKENS)
+    return VocabularyIds(facts.size, ids[PAD], ids[EOD], ids.get(BOD), ids.get(TURN), in_texts)
 
 
 def load_frozen(
@@ -115,7 +126,8 @@ class TokenizerFacts(msgspec.Struct, frozen=True, kw_only=True):
         num_ids: the number of different ids.
         highest_id: of all entries; -1 where there are none.
         num_added: added tokens.
-        num_reserved: added tokens that are named as the fillers of a vocabulary of this size.
+        num_reserved: added tokens that are named as the fillers of a vocabulary of this size, behind the
+            special ones: an earlier version reserved more of these.
         named: the ids of the special and link tokens of ours that it has.
         problems: why later phases cannot use it; empty where they can.
     """
@@ -164,7 +176,7 @@ class ParsedTokenizer:
             num_ids=len(ids),
             highest_id=max(ids, default=-1),
             num_added=len(added),
-            num_reserved=len(added.keys() & set(fillers(size))),
+            num_reserved=sum(added.get(name, 0) >= NUM_SPECIAL for name in fillers(size)),
             named={name: added[name] for name in sorted(ours)},
             problems=(*_missing_specials(tokens), *_not_byte_level(spec, model, vocabulary)),
         )

@@ -25,11 +25,13 @@ EOD: Final = "<|eod|>"
 TURN: Final = "<|turn|>"
 
 _NAMED = (
-    *(PAD, BOD, EOD, TURN, "<|email|>", "<|phone|>", placeholders.IMAGE, placeholders.VIDEO),
-    *("<|ip|>", "<|account|>", "<|handle|>", "<|url|>", placeholders.AUDIO),
+    *(PAD, BOD, EOD, TURN, placeholders.EMAIL, placeholders.PHONE),
+    *(placeholders.IMAGE, placeholders.VIDEO, placeholders.IP, placeholders.ACCOUNT),
+    *(placeholders.HANDLE, "<|url|>", placeholders.AUDIO, placeholders.NATIONAL_ID),
+    *(placeholders.KEY, placeholders.WALLET, placeholders.COORDINATES, placeholders.URL_SECRET),
 )
-"""Bounds of documents and turns; then what replaces a masked e-mail address, phone number, IP address,
-account or card number, handle or link, and for a picture, a film or a sound that a post has."""
+"""Bounds of documents and turns; then what replaces masked values, and pictures, films and sounds that a
+post has, in the order in which they came to be: an id keeps its meaning. Nothing gives <|url|>."""
 
 
 _NUM_RESERVED = NUM_SPECIAL - len(_NAMED)
@@ -55,7 +57,7 @@ def fillers(count: int) -> list[str]:
     """Returns `count` reserved names that follow those of `SPECIAL_TOKENS`.
 
     >>> fillers(2)
-    ['<|reserved_51|>', '<|reserved_52|>']
+    ['<|reserved_46|>', '<|reserved_47|>']
     """
     return [f"<|reserved_{_NUM_RESERVED + n}|>" for n in range(count)]
 

@@ -16,9 +16,17 @@ from sluice.filters.contract import built
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.lists.decide import Lists, apply_lists
-from sluice.filters.partition import Machine, Verdicts, isolate_failures, partition
+from sluice.filters.partition import (
+    Machine,
+    Verdicts,
+    isolate_failures,
+    partition,
+    stage_named,
+)
+from sluice.filters.privacy.masking import Masking
 from sluice.filters.text.media import with_media
 from sluice.filters.text.normalize import normalize
+from sluice.pipeline.phases.clean.masked import masked
 from sluice.pipeline.recipes.schema import MediaSection
 from sluice.schemas.post import POST
 from sluice.schemas.reject import EMPTY_TEXT, POLICY, rejects_of
@@ -35,8 +43,9 @@ def cleaner(
     media: MediaSection,
     *,
     lists: Lists | None = None,
+    masking: Masking | None = None,
 ) -> Clean:
-    """Returns the function that cleans posts by a recipe's lists and filters.
+    """Returns the function that cleans posts by a recipe's lists and filters, and masks what is kept.
 
     Models are loaded once a process.
 
@@ -46,19 +55,22 @@ def cleaner(
         SluiceError: a model cannot be loaded.
     """
     identify, machines = load_machines(filters, language_model)
-    return partial(_clean, identify=identify, machines=machines, media=media, lists=lists)
+    decide = partial(clean_batch, identify=identify, machines=machines, media=media, lists=lists)
+    return partial(_clean, decide=decide, masking=masking)
 
 
 def _clean(
     posts: pa.RecordBatch,
     *,
-    identify: LanguageIdentifier,
-    machines: Sequence[Machine],
-    media: MediaSection,
-    lists: Lists | None,
+    decide: Callable[[Batch], Verdicts],
+    masking: Masking | None,
 ) -> Iterator[Verdicts]:
+    def apply(batch: Batch) -> Verdicts:
+        found = decide(batch)
+        with stage_named("privacy"):
+            return masked(found, masking)
+
     if posts.num_rows:
-        apply = partial(clean_batch, identify=identify, machines=machines, media=media, lists=lists)
         yield from isolate_failures(Batch(posts), apply, phase=PHASE, stage="normalize")
 
 

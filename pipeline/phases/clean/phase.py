@@ -9,6 +9,7 @@ from sluice.filters.base import Filter
 from sluice.filters.carried import carried
 from sluice.filters.language.identify import LANGUAGE_VERSION
 from sluice.filters.origin import origin_of
+from sluice.filters.privacy.find import PRIVACY_VERSION
 from sluice.filters.text.media import MEDIA_VERSION
 from sluice.filters.text.normalize import NORMALIZE_VERSION
 from sluice.filters.text.views import TEXT_VIEWS_VERSION
@@ -41,7 +42,6 @@ def part(job: Job) -> dict[str, Any]:
     recipe = job.recipe
     notices = {"notices": NOTICES_VERSION} if job.has_payloads else {}
     forgotten = {"forgotten": job.forgotten.digest} if len(job.forgotten) else {}
-    author_key = {"author_key": job.key.check} if job.key and recipe.privacy.author_key else {}
     lists = {} if job.lists is None else {"lists": job.lists.part}
     return {
         **notices,
@@ -54,7 +54,7 @@ def part(job: Job) -> dict[str, Any]:
         "language": [LANGUAGE_VERSION, job.language_fingerprint],
         "filters": [filter_part(f) for f in recipe.filters],
         "minhash": job.minhash,
-        **author_key,
+        **_privacy_part(job),
         **forgotten,
     }
 
@@ -78,6 +78,21 @@ def texts_part(job: Job) -> dict[str, Any]:
     }
 
 
+def _privacy_part(job: Job) -> dict[str, Any]:
+    """Returns what the texts of kept posts and the ids of authors depend on, where a recipe changes them."""
+    privacy, key = job.recipe.privacy, None if job.key is None else job.key.check
+    part: dict[str, Any] = {}
+    if privacy.author_key:
+        part["author_key"] = key
+    if privacy.author_id != "keep":
+        part["author_id"] = [privacy.author_id, key if privacy.author_id == "hash" else None]
+    if privacy.kinds:
+        of_handles = [privacy.handle, key if privacy.handle == "pseudonym" else None]
+        versions = [PRIVACY_VERSION, installed("phonenumbers")]
+        part["privacy"] = [privacy.kinds, *of_handles, *versions]
+    return part
+
+
 def filter_part(spec: Filter) -> list[Any]:
     """Returns what a filter's scores and verdicts depend on: its spec, version, model and distribution."""
     origin = origin_of(type(spec))
@@ -95,7 +110,7 @@ def learned_items(job: Job, results: Results) -> Done | None:
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
     """Returns the phase: one unit for each piece of the input."""
-    folder, key_file = job.work(PHASE, fingerprint), job.recipe.privacy.key_file
+    folder = job.work(PHASE, fingerprint)
     stage = CleanStage(
         folder=storage.join(folder, "clean"),
         output=job.output,
@@ -109,10 +124,10 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         kept=kept_columns(job.recipe, job.inventory),
         media=job.recipe.media,
         excludes=job.has_payloads,
-        key_file=storage.absolute(key_file) if key_file else None,
         forgotten=job.forgotten.digest if len(job.forgotten) else "",
         lists=carried_lists(job),
         items=learned_items(job, results),
         review=job.recipe.decontamination.review,
+        privacy=job.privacy,
     )
     return PhasePlan(PHASE, fingerprint, folder, units_of_input(job), [Step(stage)])

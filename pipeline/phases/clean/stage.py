@@ -21,7 +21,7 @@ from sluice.filters.dedup.exact_hash import content_hash, id_hash
 from sluice.filters.dedup.minhash import MinHashSpec, text_band_keys
 from sluice.filters.lists.spec import STAGE
 from sluice.filters.partition import Screened, Verdicts, concat_rejects
-from sluice.filters.privacy.keyed_ids import AUTHOR_KEY
+from sluice.filters.text.media import without_words
 from sluice.pipeline.inputs.evaluation_sets import learned_table
 from sluice.pipeline.inputs.forgotten import HEEDED, map_heeded
 from sluice.pipeline.inputs.inventory import InputUnit
@@ -31,6 +31,7 @@ from sluice.pipeline.ledger import score_histograms
 from sluice.pipeline.ledger.tally import author_sample, tally, value_counts
 from sluice.pipeline.phases.clean.batches import PHASE, cleaner
 from sluice.pipeline.phases.clean.forgotten import without_forgotten
+from sluice.pipeline.phases.clean.masked import masked_counts
 from sluice.pipeline.phases.edges import (
     KEYS,
     SCREENED,
@@ -39,8 +40,9 @@ from sluice.pipeline.phases.edges import (
     rows_of,
     written_edge,
 )
+from sluice.pipeline.phases.privacy import author_ids, masking_of, with_keyed_authors
 from sluice.pipeline.phases.versions import is_version
-from sluice.pipeline.recipes.schema import MAX_SAMPLE, MediaSection
+from sluice.pipeline.recipes.schema import MAX_SAMPLE, NO_PRIVACY, MediaSection, PrivacySection
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.units import exchange
@@ -73,11 +75,11 @@ class CleanStage:
         media: what becomes of the media of posts.
         lists: of the recipe; None where it has none.
         excludes: whether notices, and rejected versions of posts, are written for phase exclude.
-        key_file: of the key that ids are hashed with: of authors, where kept posts have `author_key`, and of
-            posts, where some were forgotten.
         forgotten: digest of the posts that were; "" where none were.
         items: the unit that wrote the table of evaluation sets; None where the recipe has none.
         review: whether posts that hold an item are written beside it.
+        privacy: what becomes of authors' ids and of personal data; the path of its key file is absolute. Its
+            key tells posts that were forgotten, too.
     """
 
     folder: str
@@ -92,11 +94,11 @@ class CleanStage:
     kept: tuple[str, ...]
     media: MediaSection
     excludes: bool = False
-    key_file: str | None = None
     forgotten: str = ""
     lists: CarriedLists | None = None
     items: Done | None = None
     review: bool = False
+    privacy: PrivacySection = NO_PRIVACY
     name: str = PHASE
     counts: ClassVar = CleanCounts
 
@@ -104,7 +106,8 @@ class CleanStage:
         """Cleans a unit, with models that are loaded once a process."""
         filters = unpacked(self.filters)
         lists = None if self.lists is None else opened(self.lists)
-        clean = cleaner(filters, self.language_model, self.media, lists=lists)
+        masking = masking_of(self.privacy)
+        clean = cleaner(filters, self.language_model, self.media, lists=lists, masking=masking)
         outputs = CleanOutputs(self, filters, unit, attempt)
         table = None if self.items is None else learned_table(self.items)
         input_unit = msgspec.convert(unit.payload, InputUnit)
@@ -112,9 +115,10 @@ class CleanStage:
             for read in map(
                 self._without_forgotten, read_unit(self.root, input_unit, self.options)
             ):
+                authors = author_ids(read.posts.column("author_id"), self.privacy)
                 outputs.counts += CleanCounts(input=read.counts)
                 outputs.reject(read.rejected)
-                outputs.counts += CleanCounts(authors=author_sample(read.posts.column("author_id")))
+                outputs.counts += CleanCounts(authors=author_sample(authors))
                 for part in clean(read.posts):
                     outputs.take(part if table is None else outputs.without_items(part, table))
                 if self.excludes:
@@ -122,10 +126,10 @@ class CleanStage:
         return outputs.finish()
 
     def _without_forgotten(self, read: ReadBatch) -> ReadBatch:
-        if not self.forgotten or self.key_file is None:
+        if not self.forgotten or self.privacy.key_file is None:
             return read
         forgotten = map_heeded(storage.join(self.output, HEEDED), self.forgotten)
-        return without_forgotten(read, forgotten, read_key(self.key_file))
+        return without_forgotten(read, forgotten, read_key(self.privacy.key_file))
 
 
 class CleanOutputs:
@@ -152,7 +156,6 @@ class CleanOutputs:
             self._review = RejectFile(
                 attempt, stage.output, name, folder="contaminated", schema=decontamination.REVIEW
             )
-        self._key = None if stage.key_file is None else read_key(stage.key_file)
         self._screened: list[pa.RecordBatch] = []
         self._notices: list[pa.RecordBatch] = []
         self._versions: list[pa.RecordBatch] = []
@@ -197,6 +200,7 @@ class CleanOutputs:
             kept=part.kept.filter(found.clean_N),
             scores={name: scores_N[found.clean_N] for name, scores_N in part.scores.items()},
             rejected=concat_rejects([part.rejected, found.rejected]),
+            masked=None if part.masked is None else part.masked.of_rows(found.clean_N),
         )
 
     def take(self, part: Verdicts) -> None:
@@ -220,7 +224,7 @@ class CleanOutputs:
         kept.screens = {
             s.name: score_histograms.histogram(part.scores[s.name]) for s in part.screened
         }
-        self.counts += CleanCounts(read=posts.num_rows, kept=kept)
+        self.counts += CleanCounts(read=posts.num_rows, kept=kept, masked=masked_counts(part))
         self._write_kept(part)
         self._write_keys(part.kept)
         if self._stage.excludes:
@@ -262,14 +266,13 @@ class CleanOutputs:
 
     def _write_kept(self, part: Verdicts) -> None:
         languages = part.kept.languages
-        columns = [self._column(part.kept.posts, name) for name in self._stage.kept]
+        posts = with_keyed_authors(part.kept.posts, self._stage.privacy)
+        if "media" in self._stage.kept:
+            media = without_words(posts.column("media"))
+            posts = posts.set_column(posts.schema.get_field_index("media"), "media", media)
+        columns = posts.select(list(self._stage.kept)).columns
         columns += [*languages, *(part.scores[f.name] for f in self._filters)]
         self._kept.write_batch(rows_of(self._schema, *columns))
-
-    def _column(self, posts: pa.RecordBatch, name: str) -> pa.Array:
-        if name != AUTHOR_KEY.name or self._key is None:
-            return posts.column(name)
-        return self._key.authors(posts.column("platform"), posts.column("author_id"))
 
     def _write_keys(self, kept: Batch) -> None:
         """Writes the keys that equal ids, equal texts and similar texts share.

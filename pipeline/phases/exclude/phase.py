@@ -59,6 +59,7 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         max_per_day=cap,
         num_partitions=partitions,
         num_authors=num_authors,
+        privacy=job.privacy,
     )
     match = Match(at("match"), num_units, num_authors)
     found: tuple[Any, ...] = (match,)

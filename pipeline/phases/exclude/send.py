@@ -35,11 +35,13 @@ from sluice.pipeline.phases.exclude.keys import (
     platform_keys,
     times_of,
 )
+from sluice.pipeline.phases.privacy import author_ids
 from sluice.pipeline.phases.versions import version_numbers
+from sluice.pipeline.recipes.schema import NO_PRIVACY, PrivacySection
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Done, Unit
-from sluice.schemas.arrays import Array, Bools, Int64s
+from sluice.schemas.arrays import Array, Bools, Int64s, Uint64s
 from sluice.schemas.counts import SendCounts
 from sluice.schemas.errors import InputError
 from sluice.schemas.hashing import partition_of
@@ -86,6 +88,7 @@ class SendIds:
         max_per_day: of an author's posts of a day; None for no cap.
         num_partitions: of ids.
         num_authors: partitions of authors.
+        privacy: whose key the authors of posts are hashed with, if they are: those of notices are not.
     """
 
     folder: str
@@ -98,6 +101,7 @@ class SendIds:
     max_per_day: int | None
     num_partitions: int
     num_authors: int
+    privacy: PrivacySection = NO_PRIVACY
     name: str = "exclude_send"
     counts: ClassVar = SendCounts
 
@@ -126,7 +130,7 @@ class SendIds:
                 row_N = np.zeros(versions.num_rows, np.int64)
                 yield from self._of_posts(versions, row_N, role=VERSION, unit=unit.index)
             for notices in read_edge(done, "notices"):
-                yield _of_notices(notices if self.refusals else _without_refusals(notices))
+                yield self._of_notices(notices if self.refusals else _without_refusals(notices))
 
     def _posts(self, done: Done) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
         """Yields posts with the columns that matter here, and their places in the `kept` file."""
@@ -150,8 +154,19 @@ class SendIds:
             yield rows.by_author()
 
     def _earlier(self, unit: Unit) -> Iterator[pa.RecordBatch]:
+        """Yields DELETIONS of earlier days as SENT rows."""
         for rows in deletions_of(unit.payload):
-            yield _of_deletions(rows)
+            yield self._sent_notices(rows, np.full(rows.num_rows, GONE_EARLIER, np.uint8))
+
+    def _of_notices(self, notices: pa.RecordBatch) -> pa.RecordBatch:
+        """Returns NOTICES as SENT rows."""
+        acts = notices.column("act").to_pylist()
+        return self._sent_notices(notices, np.array([_ROLES[act] for act in acts], np.uint8))
+
+    def _sent_notices(self, rows: pa.RecordBatch, role_N: Array) -> pa.RecordBatch:
+        """Returns notices under the keys of what they name: authors as posts have them."""
+        authors = author_ids(rows.column("author_id"), self.privacy)
+        return _sent_notices(rows, role_N, author_keys(authors))
 
     def _send_authors(self, unit: Unit, attempt: Attempt) -> int:
         """Sends posts by their authors; returns how many have none, or no time."""
@@ -250,23 +265,13 @@ def _without_refusals(notices: pa.RecordBatch) -> pa.RecordBatch:
     return notices.filter(pc.invert(of_training))
 
 
-def _of_notices(notices: pa.RecordBatch) -> pa.RecordBatch:
-    """Returns NOTICES as SENT rows."""
-    acts = notices.column("act").to_pylist()
-    role_N = np.array([_ROLES[act] for act in acts], np.uint8)
-    return _sent_notices(notices, role_N)
-
-
-def _of_deletions(deletions: pa.RecordBatch) -> pa.RecordBatch:
-    """Returns DELETIONS of earlier days as SENT rows."""
-    return _sent_notices(deletions, np.full(deletions.num_rows, GONE_EARLIER, np.uint8))
-
-
-def _sent_notices(rows: pa.RecordBatch, role_N: Array) -> pa.RecordBatch:
+def _sent_notices(
+    rows: pa.RecordBatch, role_N: Array, of_authors: tuple[Uint64s, Uint64s]
+) -> pa.RecordBatch:
     ids, authors = rows.column("id"), rows.column("author_id")
     of_post_N = _is_there(ids)
     id_N, id_check_N = id_keys(ids)
-    author_N, author_check_N = author_keys(authors)
+    author_N, author_check_N = of_authors
     zeros = np.zeros(rows.num_rows, np.uint64)
     platforms = rows.column("platform")
     nowhere = np.zeros(rows.num_rows, np.uint32)

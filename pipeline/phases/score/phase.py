@@ -21,6 +21,7 @@ def plan(job: Job) -> PhasePlan:
         filters=carried(job.recipe.filters),
         language_model=job.recipe.language.model,
         media=job.recipe.media,
+        privacy=job.privacy,
         transformers=tuple(zip(job.recipe.transformers, job.located, strict=True)),
     )
     units = units_of_input(job)

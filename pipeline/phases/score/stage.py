@@ -16,12 +16,20 @@ from sluice.filters.carried import CarriedFilters, unpacked
 from sluice.filters.contract import scores_of
 from sluice.filters.language.views import model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures
+from sluice.filters.privacy.masking import Masking
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
 from sluice.pipeline.phases.classify.thresholds import bounds, reason, score_columns
 from sluice.pipeline.phases.clean.batches import clean_texts, load_machines
-from sluice.pipeline.recipes.schema import Classifier, MediaSection, Recipe
+from sluice.pipeline.phases.privacy import masking_of
+from sluice.pipeline.recipes.schema import (
+    NO_PRIVACY,
+    Classifier,
+    MediaSection,
+    PrivacySection,
+    Recipe,
+)
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.units.attempt import Attempt
 from sluice.pipeline.units.manifest import Unit
@@ -43,6 +51,7 @@ class ScoreStage:
     filters: CarriedFilters
     language_model: str
     media: MediaSection
+    privacy: PrivacySection = NO_PRIVACY
     transformers: "Models" = ()
     name: str = PHASE
     counts: ClassVar = ScoreCounts
@@ -58,10 +67,11 @@ class ScoreStage:
         scored: list[pa.RecordBatch] = []
         schema = score_schema(filters, self.transformers)
         views = model_views(identify, *(score for _, score in machines))
+        masking = masking_of(self.privacy)
 
         def apply(batch: Batch) -> Verdicts:
             posts = clean_texts(batch.posts, self.media)
-            scored.append(score_batch(Batch(posts, views), machines, schema, transformers))
+            scored.append(score_batch(Batch(posts, views), machines, schema, transformers, masking))
             return Verdicts(batch, {}, reject_batch(0, {}), {})
 
         counts = ScoreCounts()
@@ -119,15 +129,19 @@ def score_batch(
     machines: Sequence[Machine],
     schema: pa.Schema,
     transformers: Sequence[TransformerScorer] = (),
+    masking: Masking | None = None,
 ) -> pa.RecordBatch:
-    """Returns a row of scores for each post of the batch, in order."""
+    """Returns a row of scores for each post of the batch, in order; transformers read masked texts."""
     found = batch.languages
     columns = [batch.posts.column("post_id"), found.language, found.language_group]
     columns.append(pa.array(on_grid(found.confidence_N)))
     own = _own_columns([f for f, _ in machines])
     columns += [pa.array(scores_of(f, score, batch)) for f, score in machines if f.name in own]
+    texts = batch.text
+    if masking is not None and transformers:
+        texts = masking(texts, found.language).texts
     for model in transformers:
-        columns += map(pa.array, on_grid(model.score(batch.text).scores_NL.T))
+        columns += map(pa.array, on_grid(model.score(texts).scores_NL.T))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

@@ -17,9 +17,11 @@ from sluice.pipeline.ledger.tally import author_sample, tally
 from sluice.pipeline.phases.conversations.names import NAME_COLUMNS
 from sluice.pipeline.phases.conversations.places import IN_DOCUMENT, UnitPlaces
 from sluice.pipeline.phases.edges import Survivors, carried_fields, exchanged_edge
+from sluice.pipeline.phases.privacy import masking_of
 from sluice.pipeline.phases.tokens.header import with_headers
 from sluice.pipeline.phases.tokens.mixture import Mixing, RepeatRates
 from sluice.pipeline.phases.vocabulary.holdout import count_holdout, holdout_mask
+from sluice.pipeline.recipes.schema import NO_PRIVACY, PrivacySection
 from sluice.pipeline.recipes.template import Field
 from sluice.pipeline.storage import local_copies
 from sluice.pipeline.units.attempt import Attempt
@@ -60,9 +62,12 @@ class Encode:
         mixture: how often each post is in the shards; None where each is there once.
         carried: columns that go with the posts to their provenance.
         header: what stands before the text of each post.
-        placeholder_ids: the special tokens that stand for media; none where texts have no placeholders.
+        placeholder_ids: the special tokens that stand for media and masked values; none where texts have no
+            placeholders.
         places: folder of the units that know the places of posts in conversations; "" where posts are
             documents.
+        has_media: whether posts have media, whose places in sequences are wanted.
+        privacy: what is masked in headers, as in texts.
     """
 
     folder: str
@@ -77,6 +82,8 @@ class Encode:
     placeholder_ids: tuple[int, ...] = ()
     header: tuple[Field, ...] = ()
     places: str = ""
+    has_media: bool = False
+    privacy: PrivacySection = NO_PRIVACY
     name: str = "tokens_encode"
     counts: ClassVar = EncodeCounts
 
@@ -97,7 +104,7 @@ class Encode:
                 if mixing is not None:
                     batch, order_N, first_N = mixing.apply(batch, order_N)
                 if self.header:
-                    batch = with_headers(batch, self.header)
+                    batch = with_headers(batch, self.header, masking_of(self.privacy))
                 encoded = self._encode(batch.column("text"))
                 rows = _rows(batch, encoded, order_N, self.schema)
                 writer.write(rows, partition_of(order_N, self.num_partitions))
@@ -147,7 +154,7 @@ class Encode:
             *self.carried,
         ]
         columns += [field.column for field in self.header if field.column is not None]
-        if self.placeholder_ids:
+        if self.has_media:
             columns.append("media")
         if self.documents == "conversations":
             columns += NAME_COLUMNS
@@ -159,7 +166,7 @@ class Encode:
     def schema(self) -> pa.Schema:
         """The columns of the `documents` edge."""
         whole = POST_TOKENS if self.documents == "posts" else CONVERSATION_TOKENS
-        carried = (*self.carried, "media") if self.placeholder_ids else self.carried
+        carried = (*self.carried, "media") if self.has_media else self.carried
         fields = [f for f in carried_fields(carried) if f.name not in whole.names]
         return pa.schema([*whole, *fields])
 

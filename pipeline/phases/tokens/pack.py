@@ -155,7 +155,7 @@ def _write(stage: Pack, posts: DocumentPosts, planned: PackPlan, attempt: Attemp
     # Not compressed: a shard takes some rows of every partition, from the mapped file.
     columns = pa.concat_batches(pieces).columns
     if stage.has_media:
-        media, ids = posts.rows.column("media"), stage.vocabulary.placeholder_ids
+        media, ids = posts.rows.column("media"), stage.vocabulary.media_ids
         columns.append(media_of_pieces(planned, media, posts.joined, ids))
         schema = schema.append(PIECE_MEDIA)
     write_rows(attempt, "pieces", schema, *columns)

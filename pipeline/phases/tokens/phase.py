@@ -56,9 +56,11 @@ def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:
         0.0 if job.recipe.vocabulary.tokenizer else job.recipe.vocabulary.held_back,
         mixture_of(job, results),
         carried,
-        made.placeholder_ids if job.recipe.media.placeholders else (),
+        made.placeholder_ids if job.recipe.text_tokens else (),
         section.header_fields,
         places_of(job, results),
+        job.recipe.media.placeholders,
+        job.privacy,
     )
     pack = Pack(
         at("pack"),
@@ -107,20 +109,27 @@ def _special_tokens(job: Job, made: VocabularyIds) -> DocumentTokens:
     """Returns the special tokens that the recipe puts around documents.
 
     Raises:
-        RecipeError: the tokenizer lacks one of them, or one that media are replaced by.
+        RecipeError: the tokenizer lacks one of them, or one that media or masked values are replaced by.
     """
-    if job.recipe.media.placeholders and not made.placeholder_ids:
-        raise RecipeError(
-            f"media.placeholders: needs the special tokens {', '.join(placeholders.TOKENS)}, which the "
-            f"tokenizer does not have; set it to false, or take another vocabulary.tokenizer"
-        )
-    section = job.recipe.tokens
+    recipe, section = job.recipe, job.recipe.tokens
+    if recipe.media.placeholders:
+        _check_tokens(made, placeholders.MEDIA, "media.placeholders", "set it to false")
+    _check_tokens(made, recipe.privacy.tokens, "privacy", "leave out what becomes them")
     return document_tokens(
         made,
         begin=section.begin_of_document,
         end=section.end_of_document,
         conversations=section.documents == "conversations",
     )
+
+
+def _check_tokens(made: VocabularyIds, tokens: tuple[str, ...], key: str, remedy: str) -> None:
+    missing = made.missing(tokens)
+    if missing:
+        raise RecipeError(
+            f"{key}: needs the special tokens {', '.join(missing)}, which the tokenizer does not have; "
+            f"{remedy}, or take another vocabulary.tokenizer"
+        )
 
 
 def mixture_of(job: Job, results: Results) -> RepeatRates | None:

@@ -75,7 +75,7 @@ def _training(job: Job, results: Results, folder: str) -> tuple[Count, Merge, Tr
         max(1, math.ceil(sampled_bytes / PARTITION_BYTES)),
         job.recipe.seed,
         section.held_back,
-        job.recipe.media.placeholders,
+        bool(job.recipe.text_tokens),
     )
     merge = Merge(storage.join(folder, "words"))
     train = Train(

@@ -53,6 +53,12 @@ ORDINARY = (
     "$GE 17.23 $AAPL 110.88 $T 36.42 $F 12.11",
     "pop. 1 234 567 890",
     "2017年10月16日 2016年3月",
+    "on tour 04/05.11.2016, multicast is 224.0.0.0/4",
+    "red = {0.800000012, 0.100000001, 0, 1}",
+    "https://docs.google.com/spreadsheet/viewform?formkey=dEabc1N6eF96cGFFMS1GeUFJaTNJ",
+    "docs.google.com/spreadsheet/ccc?key=0Aqabc6SQ8a3bgdG1ENkZTMHB",
+    "https://docs.google.com/spreadsheet/ccc?key=0Aqabc6SQ8a3bgdG1ENkZTMHB",
+    "https://example.qualtrics.com/SE/?SID=SV_bAbcIhjuYAC4BIFv",
 )
 
 

@@ -1,20 +1,24 @@
 import random
 
 import hypothesis.strategies as st
+import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 
 from sluice.filters.privacy.find import find
-from sluice.filters.privacy.kinds import KINDS
-from sluice.filters.privacy.masking import MARKS, mask
+from sluice.filters.privacy.keyed_ids import IdKey
+from sluice.filters.privacy.kinds import KINDS, TOKENS
+from sluice.filters.privacy.masking import mask
 from sluice.filters.privacy.pseudonyms import pseudonyms
 from sluice.filters.privacy.spans import Spans, ValueSpan, joined
+from sluice.schemas.placeholders import VALUES as TOKENS_OF_VALUES
+from sluice.schemas.placeholders import character
 from tests.filters.privacy.found import found, spans_of
 from tests.filters.privacy.test_find import ORDINARY, VALUES
 from tests.strategies import texts
 
-KEY = bytes(range(16))
+KEY = IdKey(bytes(range(32)))
+MARKS = {kind: character(token) for kind, token in TOKENS.items()}
 
 
 def masked(text: str, spans: list[ValueSpan]) -> str:
@@ -44,8 +48,10 @@ def test_any_spans(rows: list[str], rng: random.Random, offset: int) -> None:
 
 
 def test_marks() -> None:
-    """Each kind has a noncharacter of its own, of three bytes."""
-    assert len(set(MARKS.values())) == len(KINDS)
+    """Each kind has a special token, whose placeholder is a noncharacter; cards and IBANs are accounts."""
+    assert set(TOKENS) == set(KINDS)
+    assert set(TOKENS.values()) == set(TOKENS_OF_VALUES)
+    assert [k for k in KINDS if TOKENS[k] == "<|account|>"] == ["iban", "card"]
     assert all(0xFDD0 <= ord(mark) <= 0xFDEF for mark in MARKS.values())
 
 
@@ -63,7 +69,7 @@ def test_nothing_is_left() -> None:
         assert find(text, languages=pa.array(["en"])).num_spans == 0
     assert [
         ascii(c) for c in mask(pa.array(["a b@c.org d"]), spans_of(["a b@c.org d"])).to_pylist()
-    ] == ["'a \\ufdd5 d'"]
+    ] == ["'a \\ufdd3 d'"]
 
 
 def test_without_spans_nothing_is_copied() -> None:
@@ -79,14 +85,7 @@ def test_pseudonyms_are_of_people() -> None:
     ann, bob = pseudonyms(pa.array(["@ann", "@BOB"]), key=KEY).to_pylist()
     assert texts_ == [f"hi {ann}", f"{ann}: {bob}", MARKS["email"]]
     assert ann != bob
-    assert ann != pseudonyms(pa.array(["@ann"]), key=bytes(16))[0].as_py()
-
-
-@pytest.mark.parametrize("size", [0, 15, 65])
-def test_keys_of_a_wrong_length(size: int) -> None:
-    """A key that is too short or too long is refused with a way to make one."""
-    with pytest.raises(ValueError, match=f"must have 16 to 64 bytes, got {size}: make one with"):
-        pseudonyms(pa.array(["@ann"]), key=bytes(size))
+    assert ann != pseudonyms(pa.array(["@ann"]), key=IdKey(bytes(32)))[0].as_py()
 
 
 def test_a_pseudonym_is_a_handle() -> None:
@@ -94,6 +93,15 @@ def test_a_pseudonym_is_a_handle() -> None:
     name = pseudonyms(pa.array(["@ann"]), key=KEY)[0].as_py()
     assert spans_of([f"hi {name}, you"]).counts() == {"handle": 1}
     assert found(name) == []
+
+
+def test_of_rows() -> None:
+    """Of some rows, spans are those of a column that has no others."""
+    rows = ["a@b.org", "none", "c@d.org, e@f.org", "g@h.org"]
+    mask_N = np.array([False, True, True, False])
+    some = spans_of([row for row, is_there in zip(rows, mask_N, strict=True) if is_there])
+    found_ = spans_of(rows).of_rows(mask_N)
+    assert [c.tolist() for c in found_] == [c.tolist() for c in some]
 
 
 def test_joined() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
+from sluice.schemas import placeholders
 from sluice.schemas.errors import RecipeError
 from sluice.tokenizer.vocabulary.load import (
     ParsedTokenizer,
@@ -14,6 +15,7 @@ from sluice.tokenizer.vocabulary.load import (
     load_frozen,
     load_vocabulary,
 )
+from sluice.tokenizer.vocabulary.special import SPECIAL_TOKENS
 
 SIZE = 2000
 
@@ -29,7 +31,8 @@ def changed(tokenizer_json: Path, folder: Path, change: Callable[[dict[str, Any]
 
 def test_own_vocabulary_is_accepted(tokenizer_json: Path) -> None:
     """What training writes passes as a frozen vocabulary, with the fixed ids."""
-    expected = VocabularyIds(size=SIZE, pad_id=0, eod_id=2, bod_id=1, turn_id=3)
+    in_texts = tuple(map(SPECIAL_TOKENS.index, placeholders.TOKENS))
+    expected = VocabularyIds(SIZE, 0, 2, bod_id=1, turn_id=3, placeholder_ids=in_texts)
     assert load_frozen(tokenizer_json, vocabulary_size=SIZE) == expected
     assert load_vocabulary(tokenizer_json) == expected
 
