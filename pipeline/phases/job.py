@@ -295,6 +295,7 @@ def optional_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
     """Returns those of OPTIONAL_COLUMNS that something of the run reads, in clean or later."""
     used = {name for spec in recipe.filters for name in spec.columns}
     used |= {"platform" for spec in recipe.lists if spec.platforms}
+    used |= {"platform"} if recipe.privacy.author_key else set()
     used |= _later_columns(recipe, inventory)
     return tuple(name for name in OPTIONAL_COLUMNS if name in used)
 
