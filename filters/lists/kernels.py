@@ -62,6 +62,20 @@ def _char(data_B, j, end):
     return np.int64(c), np.int64(n)
 
 
+@kernel()
+def _may_mark(c):
+    """Returns whether a URL or handle may begin with an ASCII character: @, h or w."""
+    return c == 64 or (c | 32) == 104 or (c | 32) == 119
+
+
+@kernel(_INT(BYTES, _INT, _INT))
+def _to_mark(data_B, j, end):
+    """Returns the first place from `j` where a URL or handle may begin."""
+    while j < end and not (_may_mark(data_B[j]) and _may_begin_mark(data_B, j, end)):
+        j += 1
+    return j
+
+
 @kernel(
     types.Tuple((_HASH, _INT, _INT, types.boolean))(
         BYTES, _INT, _INT, _INT, BYTES, FOLDS, types.boolean
@@ -71,13 +85,15 @@ def next_word(data_B, j, start, end, classes_U, folds_U, has_marks):
     """Returns (hash, first byte, end, whether it is a URL or handle) of a word; first = end for none."""
     h, first, stop = _SEED, np.int64(-1), np.int64(end)
     while j < end:
-        if has_marks and data_B[j] < 128 and _may_begin_mark(data_B, j, end):
+        cp, n = np.int64(data_B[j]), np.int64(1)
+        if cp >= 128:
+            cp, n = _char(data_B, j, end)
+        elif has_marks and _may_mark(cp) and _may_begin_mark(data_B, j, end):
             mark = _mark_end(data_B, j, start, end, classes_U)
             if mark > j:
                 if first < 0:
                     return h, np.int64(j), np.int64(mark), True
                 break
-        cp, n = _char(data_B, j, end)
         kind = classes_U[cp]
         is_word = UPPER <= kind <= LETTER or DIGIT <= kind <= NUMBER
         if kind == OTHER or (kind == SPACE and first < 0):
@@ -535,6 +551,8 @@ def find_in_texts(
         start, end = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         j, node, count = start, np.int64(0), np.int64(0)
         while j < end:
+            if len(outs_M) == 1:
+                j = _to_mark(data_B, j, end)
             word, first, stop, is_mark = next_word(data_B, j, start, end, classes_U, folds_U, True)
             j = stop
             if is_mark:

@@ -296,8 +296,8 @@ def _explain(
 
 
 def _entry_name(path: str, tree: dict[str, Any]) -> str:
-    """Returns " (spam)" for the path of a filter or a transformer, which has a number; else nothing."""
-    place = re.fullmatch(r"\$\.(filters|transformers)\[(\d+)\]", path)
+    """Returns " (spam)" for the path of a list, filter or transformer, which has a number; else nothing."""
+    place = re.fullmatch(r"\$\.(lists|filters|transformers)\[(\d+)\]", path)
     return f" ({_name_of(tree[place[1]][int(place[2])])})" if place else ""
 
 
@@ -314,9 +314,11 @@ def _type_at(path: str, tree: dict[str, Any], kinds: dict[str, type[Filter]]) ->
     at: Any = tree
     for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", path):
         if name:
-            fields = {f.name: f.type for f in msgspec.structs.fields(node)}
+            is_struct = isinstance(node, type) and issubclass(node, msgspec.Struct)
+            fields = {f.name: f.type for f in msgspec.structs.fields(node)} if is_struct else {}
             node, at = fields.get(name), at.get(name) if isinstance(at, dict) else None
         elif isinstance(at, list) and index.isdigit():
             at = at[int(index)]
-            node = kinds.get(str(at.get("filter")), Classifier)
+            kind = kinds.get(str(at.get("filter"))) if isinstance(at, dict) else None
+            node = kind or get_args(node)[0]
     return node

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.pipeline import cli
@@ -9,13 +10,21 @@ from sluice.pipeline.sample.write import write_sample
 from tests.pipeline.runs import RECIPE, contract_bytes
 
 CONTRACT = ("tokens", "provenance", "leftover", "rejects", "tokenizer")
+LISTS = """
+[[lists]]
+name = "links"
+kind = "domain"
+files = ["lists/*.txt"]
+"""
 HISTORY = '[dedup]\nhistory = "history"\n'
 
 
 def run_days(sample: Path, folder: Path, *more: str) -> None:
     """Runs two days that share a history in a folder; the second has the posts of the first, too."""
     folder.mkdir()
-    (folder / "trial.toml").write_text(RECIPE + HISTORY)
+    (folder / "trial.toml").write_text(RECIPE + HISTORY + LISTS)
+    (folder / "lists").mkdir()
+    (folder / "lists" / "domains.txt").write_text("t.example\n")
     days = [str(sample / "posts-00*")], [str(sample / "posts-00*"), str(sample / "posts-01*")]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # so that paths in manifests are the same
@@ -39,7 +48,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_both_engines_write_the_same_bytes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Clean, dedup with a history, a trained vocabulary, tokens, and the history that two days leave."""
+    """Clean with a list, dedup, a trained vocabulary, tokens, and the history that two days leave."""
     write_sample(tmp_path / "sample", num_posts=600, seed=3)
     run_days(tmp_path / "sample", tmp_path / "inline", "--workers", "2")
     assert "engine inline: 2 processes of " in capsys.readouterr().err
@@ -48,6 +57,8 @@ def test_both_engines_write_the_same_bytes(
     inline, beam = files_of(tmp_path / "inline"), files_of(tmp_path / "beam")
     assert inline.keys() == beam.keys()
     assert [name for name in inline if inline[name] != beam[name]] == []
+    rejects = pq.ParquetDataset(tmp_path / "beam" / "day-0" / "rejects").read()
+    assert "blocked_domain" in rejects["reason"].to_pylist()
 
 
 def test_flags_are_beams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
