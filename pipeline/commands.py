@@ -22,6 +22,7 @@ from sluice.pipeline.processes.signals import owns_process
 from sluice.pipeline.report import build, manifest, totals
 from sluice.pipeline.report.figures import size
 from sluice.pipeline.report.page import write_page
+from sluice.pipeline.report.text import format_line
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies, output_folder
 from sluice.pipeline.storage.sealed import write_json
@@ -31,6 +32,7 @@ from sluice.pipeline.units.recovery import invalidating_damaged
 from sluice.schemas.compile_ahead import compile_kernels
 from sluice.schemas.counts import ScorePhase
 from sluice.schemas.payloads.known_formats import ROWS
+from sluice.schemas.plurals import counted
 from sluice.schemas.report import Report
 
 
@@ -54,12 +56,9 @@ def run(
     tokens.check_tokenizer(job)
     compile_kernels(told.info)
     num_bytes = sum(file.bytes for file in job.inventory.files)
-    told.info("%d input files, %s", len(job.inventory.files), size(num_bytes))
+    told.info("%s, %s", counted(len(job.inventory.files), "input file"), size(num_bytes))
     if job.inventory.formats.keys() != {ROWS}:
-        told.info(
-            "files by format: %s",
-            ", ".join(f"{name}: {n}" for name, n in job.inventory.formats.items()),
-        )
+        told.info("%s", format_line(job.inventory.formats))
     for note in notes:
         told.info("note: %s", note)
     with (

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
 import msgspec
 
+from sluice.schemas.plurals import counted
+
 Table = dict[str, int]
 """A count by a name that data or recipes give: a reason, a language, a day."""
 UNKNOWN: Final = "unknown"
@@ -214,8 +216,8 @@ class ReadTally(Counts):
     def equation(self) -> str:
         """The records' equation in figures, as the report and the terminal print it."""
         return (
-            f"{self.records:,} records = {self.records_with_posts:,} with posts + "
-            f"{sum(self.notices.values()):,} notices + {self.dead_letters:,} dead letters"
+            f"{counted(self.records, 'record')} = {self.records_with_posts:,} with posts + "
+            f"{counted(sum(self.notices.values()), 'notice')} + {counted(self.dead_letters, 'dead letter')}"
         )
 
 

@@ -21,6 +21,7 @@ from sluice.schemas.counts import (
 )
 from sluice.schemas.errors import LedgerError
 from sluice.schemas.origin import FilterOrigin
+from sluice.schemas.plurals import counted
 
 REPORT_VERSION: Final = 1
 SPECIAL_TOKENS: Final = ("begin_of_document", "turns", "end_of_document")
@@ -74,7 +75,7 @@ class PostReport(Section):
         policy, copies = sum(self.rejected.values()), sum(self.duplicates.values())
         return (
             f"{self.read:,} read = {self.kept:,} kept + {policy:,} rejected by rules + "
-            f"{copies:,} duplicates + {self.malformed:,} malformed + {self.errors:,} errors"
+            f"{counted(copies, 'duplicate')} + {self.malformed:,} malformed + {counted(self.errors, 'error')}"
         )
 
     def check(self) -> None:
@@ -91,11 +92,13 @@ class InputReport(ReadTally):
     Attributes:
         files: of the input, empty ones included.
         formats: payload format, or "rows" -> files.
+        dead_letter_reasons: why records are dead letters -> how many.
         notes: what is odd about a file and costs no post: an extension that does not fit, an empty file.
     """
 
     files: int = 0
     formats: Table = {}
+    dead_letter_reasons: Table = {}
     notes: list[str] = []
 
     def check(self, posts: PostReport) -> None:

@@ -14,7 +14,6 @@ from sluice.pipeline.phases.results import PhaseRun, Results, run_day
 from sluice.pipeline.phases.vocabulary.train import reserved_warning
 from sluice.pipeline.processes.cost import cpu_seconds
 from sluice.pipeline.report.contamination import decontamination_report
-from sluice.pipeline.report.figures import plural
 from sluice.pipeline.report.lists import list_reports, unmet_lists
 from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
@@ -35,6 +34,7 @@ from sluice.pipeline.report.training import (
     training_warnings,
 )
 from sluice.pipeline.report.vocabulary import vocabulary_report
+from sluice.schemas.plurals import plural
 from sluice.schemas.report import (
     AuthorReport,
     DedupReport,
@@ -240,7 +240,10 @@ def phase_costs(results: Results, runs: Mapping[str, PhaseRun]) -> list[PhaseCos
 def warnings(job: Job, results: Results) -> Iterator[str]:
     """Yields what a user should know before using the output."""
     phases, kept = results.phases, post_report(results).kept
-    reserved = reserved_warning(phases.vocabulary.made.vocabulary)
+    reserved = reserved_warning(
+        phases.vocabulary.made.vocabulary,
+        is_frozen=job.recipe.vocabulary.tokenizer is not None,
+    )
     if reserved:
         yield reserved
     yield from training_warnings(job, results)

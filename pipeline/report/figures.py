@@ -68,15 +68,6 @@ def digits(value: float) -> str:
     return f"{value:.3g}"
 
 
-def plural(name: str, value: float) -> str:
-    """Returns a name for one, or for another number of it.
-
-    >>> plural("step", 1), plural("step", 2)
-    ('step', 'steps')
-    """
-    return name if value == 1 else f"{name}s"
-
-
 def width(ratio: float | None) -> str:
     """Returns a ratio as a CSS length, of a bar that is never longer than its track."""
     return f"{100 * min(1.0, max(0.0, ratio or 0.0)):.3f}%"

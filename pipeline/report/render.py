@@ -17,12 +17,12 @@ from sluice.pipeline.report.figures import (
     large,
     number,
     percent,
-    plural,
     size,
     width,
 )
 from sluice.schemas.cache_folder import private_folder
 from sluice.schemas.counts import UNKNOWN, Table
+from sluice.schemas.plurals import plural
 from sluice.schemas.report import PhaseCost, Report
 
 LISTED_DAYS, MAX_DAYS = 14, 62

@@ -1,7 +1,10 @@
 """The funnel of a run as lines for the terminal."""
 
+from collections.abc import Mapping
+
 from sluice.pipeline.ledger.tally import most_first
-from sluice.pipeline.report.figures import digits, large, plural
+from sluice.pipeline.report.figures import digits, large
+from sluice.schemas.plurals import counted, plural
 from sluice.schemas.report import (
     ConversationReport,
     ExcludeReport,
@@ -34,7 +37,8 @@ def funnel(report: Report) -> list[str]:
         f"tokens    {tokens.total:>14,}   {tokens.bytes_per_token or 0:.2f} bytes per token, "
         f"{tokens.per_post or 0:.1f} tokens per post",
         f"sequences {sequences.in_shards:>14,}   of {sequences.length:,} tokens in "
-        f"{shards.count} shards of {shards.sequences_each:,}; {sequences.leftover:,} left over",
+        f"{shards.count} {plural('shard', shards.count)} of {shards.sequences_each:,}; "
+        f"{sequences.leftover:,} left over",
         *conversation_lines(report.conversations),
         *training_lines(report.training),
         *forget_lines(report.forget),
@@ -49,12 +53,28 @@ def input_lines(files: InputReport | None) -> list[str]:
     """Returns what the files held as a line of the terminal; none of an earlier version's report."""
     if files is None:
         return []
-    notices = ", ".join(f"{n:,} {kind}" for kind, n in most_first(files.notices))
-    told = f" of them notices ({notices})," if notices else ""
-    return [
-        f"records   {files.records:>14,}   in {files.files:,} {plural('file', files.files)},{told} "
-        f"{files.dead_letters:,} dead {plural('letter', files.dead_letters)}",
-    ]
+    notices = _listed(sum(files.notices.values()), "notice", files.notices)
+    dead_letters = _listed(files.dead_letters, "dead letter", files.dead_letter_reasons)
+    told = ", ".join(
+        (counted(files.files, "file"), *notices, *(dead_letters or ["no dead letters"]))
+    )
+    return [f"records   {files.records:>14,}   in {told}"]
+
+
+def _listed(total: int, name: str, kinds: Mapping[str, int]) -> list[str]:
+    """Returns how many things there are, and of which kinds; none of nothing."""
+    listed = ", ".join(f"{n:,} {kind}" for kind, n in most_first(kinds))
+    return [counted(total, name) + (f" ({listed})" if listed else "")] if total else []
+
+
+def format_line(formats: Mapping[str, int]) -> str:
+    """Returns which formats the files of a run have, as a line of the terminal.
+
+    >>> format_line({"x_v1": 2, "rows": 1})
+    'recognised as x_v1 (2 files), rows (1 file)'
+    """
+    told = (f"{name} ({counted(n, 'file')})" for name, n in formats.items())
+    return f"recognised as {', '.join(told)}"
 
 
 def exclude_lines(told: ExcludeReport | None) -> list[str]:
@@ -63,8 +83,8 @@ def exclude_lines(told: ExcludeReport | None) -> list[str]:
         return []
     earlier = f" and {told.earlier:,} of earlier days" if told.earlier else ""
     return [
-        f"notices   {told.notices:>14,}{earlier} act; {told.met:,} are about posts that clean kept, "
-        f"{told.written:,} are in deletions/"
+        f"notices   {told.notices:>14,}   of this run{earlier} about posts and authors; {told.met:,} met a "
+        f"post that clean kept, {told.written:,} went to deletions/ for later days"
     ]
 
 

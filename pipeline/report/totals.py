@@ -60,9 +60,10 @@ def post_report(results: Results) -> PostReport:
 
 def input_report(job: Job, results: Results) -> InputReport:
     """Returns what the files held."""
-    total = InputReport(files=len(job.inventory.files))
-    if results.phases.clean.clean.input is not None:
-        total += results.phases.clean.clean.input
+    clean = results.phases.clean.clean
+    total = InputReport(files=len(job.inventory.files), dead_letter_reasons=clean.malformed)
+    if clean.input is not None:
+        total += clean.input
     return total
 
 

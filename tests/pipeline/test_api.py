@@ -40,7 +40,7 @@ def test_the_commands_as_functions(
         report = sluice.run("default", inputs=posts, output=out)
     assert report.posts.read == 2
     told = next(r.getMessage() for r in caplog.records if r.name == "sluice")
-    assert told.startswith("1 input files")
+    assert told.startswith("1 input file,")
     assert sluice.verify(out) == []
     assert sluice.inspect(out, "2").reason == "too_few_words"
     assert sluice.open_output(out).text("1") == KEPT

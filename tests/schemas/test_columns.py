@@ -29,7 +29,7 @@ def test_rows_that_columns_refuse() -> None:
         text=["", "x", "x", None, "x", "12345", "é é"],
         created_at=["2020-01-01", None, None, None, "yesterday", None, None],
     )
-    posts, rejected, counts = split_rows(
+    posts, rejected, counts, _ = split_rows(
         raw, [Fault(9, "not_json")], origin=Origin(3, "a/b.jsonl"), max_text_bytes=5
     )
     assert posts.schema == POST
@@ -53,6 +53,6 @@ def test_rows_that_columns_refuse() -> None:
 def test_a_long_text_says_how_long() -> None:
     """text_too_long names the bytes, not the text."""
     raw = _raw(post_id=["a"], text=["éé"])
-    _, rejected, _ = split_rows(raw, [], origin=Origin(0, "f"), max_text_bytes=3)
+    _, rejected, *_ = split_rows(raw, [], origin=Origin(0, "f"), max_text_bytes=3)
     assert rejected.column("reason").to_pylist() == ["text_too_long"]
     assert rejected.column("detail").to_pylist() == ["4 bytes"]

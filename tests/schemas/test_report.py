@@ -30,7 +30,7 @@ def test_a_balanced_ledger_passes() -> None:
     POSTS.check()
     LEDGER.check()
     INPUT.check(POSTS)
-    assert INPUT.equation == "13 records = 9 with posts + 3 notices + 1 dead letters"
+    assert INPUT.equation == "13 records = 9 with posts + 3 notices + 1 dead letter"
     assert POSTS.equation.startswith("10 read = 5 kept + 2 rejected by rules + 2 duplicates")
     assert LEDGER.equation.startswith("90 encoded + 6 end-of-document + 4 padding = 60 in shards")
     assert list(table_problems(POSTS, TOKENS)) == []

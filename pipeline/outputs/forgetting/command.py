@@ -27,7 +27,6 @@ from sluice.pipeline.outputs.forgetting.journal import (
 from sluice.pipeline.outputs.verify import Verified
 from sluice.pipeline.processes.cores import usable_cores
 from sluice.pipeline.processes.signals import owns_process
-from sluice.pipeline.report.figures import plural
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import output_folder
 from sluice.pipeline.storage.key_file import read_key
@@ -40,6 +39,7 @@ from sluice.pipeline.storage.tombstones import (
 from sluice.schemas.errors import OutputError, RecipeError, UnknownPostError
 from sluice.schemas.manifest import Manifest
 from sluice.schemas.payloads.known_formats import FORMATS
+from sluice.schemas.plurals import plural
 from sluice.schemas.report import ExportMade
 from sluice.tokenizer.vocabulary.load import around_posts
 

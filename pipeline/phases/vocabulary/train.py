@@ -92,12 +92,15 @@ def _usec(times: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
     }
 
 
-def reserved_warning(entries: EntryCounts) -> str | None:
+def reserved_warning(entries: EntryCounts, *, is_frozen: bool = False) -> str | None:
     """Returns a warning where more than 1% of the entries are reserved, or None."""
     if entries.reserved <= 0.01 * entries.size:
         return None
+    reserved = f"vocabulary: {entries.reserved:,} of {entries.size:,} entries are reserved"
+    if is_frozen:
+        return f"{reserved}, in the frozen tokenizer that vocabulary.tokenizer names"
     return (
-        f"vocabulary: {entries.reserved:,} of {entries.size:,} entries are reserved: the text gave only "
+        f"{reserved}: the text gave only "
         f"{entries.merges:,} merges that occur twice; give more text, or a frozen tokenizer "
         f"(vocabulary.tokenizer = PATH)"
     )

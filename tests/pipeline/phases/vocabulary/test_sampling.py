@@ -71,9 +71,9 @@ def words_of(rows: pa.RecordBatch, folder: Path, *, cuts: Sequence[int], parts: 
     units = {f"unit-{i:05d}": [b.slice(0, 9), b.slice(9)] for i, b in enumerate(batches)}
     survivors: Any = Posts(units)
     weights = tuple(WEIGHTS.items())
-    stage = Count(
-        str(folder / "sample"), survivors, (), weights, num_partitions=parts, seed=3, holdout=0.0
-    )
+    rules: dict[str, Any] = {"num_partitions": parts, "seed": 3, "holdout": 0.0}
+    rules["has_placeholders"] = False
+    stage = Count(str(folder / "sample"), survivors, (), weights, **rules)
     done = [do(stage.do, stage.folder, Unit(name)) for name in units]
     ranges: dict[int, list[Any]] = {}
     for finished in done:
@@ -218,6 +218,10 @@ def test_a_vocabulary_with_many_reserved_entries_warns() -> None:
     """Up to 1% of reserved entries is silent."""
     entries = EntryCounts(merges=980, special=8, bytes=2, reserved=10)
     assert reserved_warning(entries) is None
-    warning = reserved_warning(EntryCounts(merges=979, special=8, bytes=2, reserved=11))
+    few = EntryCounts(merges=979, special=8, bytes=2, reserved=11)
+    frozen = reserved_warning(few, is_frozen=True)
+    assert frozen is not None
+    assert "give more text" not in frozen
+    warning = reserved_warning(few)
     assert warning is not None
     assert "11 of 1,000 entries are reserved" in warning
