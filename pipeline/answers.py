@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.commands import ScoreReport
     from sluice.pipeline.outputs.export import Export
     from sluice.pipeline.outputs.forgetting.command import Forgotten
+    from sluice.pipeline.outputs.forgetting.scan import Scan
     from sluice.pipeline.outputs.inspect import Inspection
     from sluice.pipeline.phases.score.stage import ScoreSummary
     from sluice.pipeline.sample.write import SampleSummary
@@ -160,6 +161,19 @@ class ErrorAnswer(msgspec.Struct, kw_only=True):
     error: ErrorTold
 
 
+class ScanAnswer(msgspec.Struct, kw_only=True):
+    """`sluice forget --scan`: as `sluice.scan_forgotten` returns it."""
+
+    output: str
+    tombstones: int
+    files: int
+    ids: int
+    posts: int
+    tokens: int
+    findings: list[dict[str, Any]]
+    seconds: float
+
+
 ANSWERS: dict[str, type] = {
     "run": RunAnswer,
     "verify": VerifyAnswer,
@@ -169,6 +183,7 @@ ANSWERS: dict[str, type] = {
     "sample": SampleAnswer,
     "export": ExportAnswer,
     "forget": ForgetAnswer,
+    "forget --scan": ScanAnswer,
     "doctor": DoctorAnswer,
     "an error": ErrorAnswer,
 }
@@ -210,6 +225,12 @@ def of_forget(done: "Forgotten") -> ForgetAnswer:
     """Returns the answer of a forget."""
     exports = [msgspec.structs.asdict(made) for made in done.exports]
     return ForgetAnswer(**(done._asdict() | {"exports": exports}))
+
+
+def of_scan(done: "Scan") -> ScanAnswer:
+    """Returns the answer of a scan."""
+    findings = [finding._asdict() for finding in done.findings]
+    return ScanAnswer(**(done._asdict() | {"findings": findings}))
 
 
 def of_inspection(found: "Inspection", *, output: str) -> InspectAnswer:

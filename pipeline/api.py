@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.engine.progress import OnProgress
     from sluice.pipeline.outputs.export import Export, Format, Items
     from sluice.pipeline.outputs.forgetting.command import Forgotten
+    from sluice.pipeline.outputs.forgetting.scan import Scan
     from sluice.pipeline.outputs.inspect import Inspection
     from sluice.pipeline.outputs.run_output import RunOutput
     from sluice.pipeline.recipes.schema import Recipe
@@ -227,6 +228,40 @@ def forget(
             os.fspath(output),
             ids=None if ids is None else os.fspath(ids),
             authors=None if authors is None else os.fspath(authors),
+            key_file=None if key_file is None else os.fspath(key_file),
+            history=None if history is None else os.fspath(history),
+            workers=workers,
+        )
+
+
+def scan_forgotten(
+    output: PathLike,
+    *,
+    key_file: PathLike | None = None,
+    history: PathLike | None = None,
+    workers: int | None = None,
+) -> "Scan":
+    """Looks for what is left of posts that were forgotten, as `sluice forget --scan` does.
+
+    Sequences, tables, intermediate files and the history are decoded and compared with the tombstones by
+    keyed hashes; `findings` of what it returns is empty where nothing is left.
+
+    Args:
+        output: folder or URI of a finished run.
+        key_file: path of the key that the posts were forgotten with.
+        history: as `forget` takes it.
+        workers: threads that read files; None for one a core.
+
+    Raises:
+        OutputError: there is no finished output, or a forget of it did not end.
+        RecipeError: the key is missing, or another than that of the tombstones.
+    """
+    from sluice.pipeline.outputs.forgetting.scan import scan
+    from sluice.pipeline.storage import local_copies
+
+    with local_copies.scope():
+        return scan(
+            os.fspath(output),
             key_file=None if key_file is None else os.fspath(key_file),
             history=None if history is None else os.fspath(history),
             workers=workers,

@@ -305,6 +305,7 @@ def _forget(commands: Any) -> argparse.ArgumentParser:
         "sluice forget out --ids 'next-day/deletions/*.parquet' --key-file key",
         "sluice forget out --authors left.csv --key-file key",
         "sluice forget out --resume      # finishes a forget that was killed",
+        "sluice forget out --scan --key-file key",
         note=FORGET_NOTE,
     )
     _add_output(command)
@@ -315,6 +316,11 @@ def _forget(commands: Any) -> argparse.ArgumentParser:
     what.add_argument("--authors", metavar="FILE", help="authors, likewise: all of their posts")
     what.add_argument(
         "--resume", action="store_true", help="finish a forget that did not end; needs no key"
+    )
+    what.add_argument(
+        "--scan",
+        action="store_true",
+        help="look for what is left of forgotten posts; 1 if anything is",
     )
     command.add_argument(
         "--key-file", metavar="FILE", help="the key that ids are hashed with: privacy.key_file"

@@ -255,6 +255,8 @@ def _forget(parsed: argparse.Namespace, flags: list[str], messages: Messages) ->
     from sluice.pipeline import answers
     from sluice.pipeline.outputs.forgetting.command import lines
 
+    if parsed.scan:
+        return _scan(parsed)
     with _stopped_by_signals(messages):
         done = api.forget(
             parsed.output,
@@ -265,6 +267,18 @@ def _forget(parsed: argparse.Namespace, flags: list[str], messages: Messages) ->
             workers=parsed.workers,
         )
     return CommandResult(answers.of_forget(done), map(visible, lines(done)))
+
+
+def _scan(parsed: argparse.Namespace) -> CommandResult:
+    from sluice.pipeline import answers
+    from sluice.pipeline.outputs.forgetting.scan import lines
+
+    done = api.scan_forgotten(
+        parsed.output, key_file=parsed.key_file, history=parsed.history, workers=parsed.workers
+    )
+    return CommandResult(
+        answers.of_scan(done), map(visible, lines(done)), code=int(bool(done.findings))
+    )
 
 
 def _score(parsed: argparse.Namespace, flags: list[str], messages: Messages) -> CommandResult:

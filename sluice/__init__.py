@@ -9,7 +9,8 @@ some milliseconds and loads neither Beam nor numba:
 
 | name | what it is |
 |---|---|
-| `run`, `score`, `verify`, `inspect`, `export`, `forget`, `sample` | the commands, as functions |
+| `run`, `score`, `verify`, `inspect`, `export`, `sample` | the commands, as functions |
+| `forget`, `scan_forgotten` | what `sluice forget` does, and `sluice forget --scan` |
 | `filter_table` | the posts of a table or a frame, split by a recipe's filters; without files or Beam |
 | `open_output` | a finished output: its tables, its report, the tokens and the text of a post |
 | `Recipe` | what a run does, as a value |
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         open_output,
         run,
         sample,
+        scan_forgotten,
         score,
         verify,
     )
@@ -65,6 +67,7 @@ __all__ = [
     "open_output",
     "run",
     "sample",
+    "scan_forgotten",
     "score",
     "verify",
 ]
@@ -82,6 +85,7 @@ _HOME = {
     "export": "sluice.pipeline.api",
     "filter_table": "sluice.pipeline.filter_table",
     "forget": "sluice.pipeline.api",
+    "scan_forgotten": "sluice.pipeline.api",
     "inspect": "sluice.pipeline.api",
     "list_filters": "sluice.filters.listing",
     "open_output": "sluice.pipeline.api",

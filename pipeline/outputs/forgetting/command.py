@@ -122,7 +122,7 @@ def forget(
     _check_version(output, manifest)
     asked: Asked | None = "ids" if ids is not None else "authors" if authors is not None else None
     wanted = _Wanted.of(ids, authors, key_file) if asked else None
-    folder = _history(manifest, history) if asked else None
+    folder = history_of(manifest, history) if asked else None
     with output_folder.locked(output, wakes=owns_process(), other="another output"):
         _check_completed(output)
         resumed = _finish_pending(output, workers)
@@ -172,7 +172,7 @@ def _check_version(output: str, manifest: Manifest) -> None:
         )
 
 
-def _history(manifest: Manifest, given: str | None) -> str | None:
+def history_of(manifest: Manifest, given: str | None) -> str | None:
     """Returns the folder of the history that posts are taken out of; None for none.
 
     Raises:
@@ -210,7 +210,7 @@ def _files_of_tokens(manifest: Manifest) -> int:
 
 def _forget(of: Verified, wanted: _Wanted, history: str | None) -> Forgotten:
     check, rows = wanted.key.check, read_tombstones(storage.join(of.output, FOLDER))
-    _check_key(of, wanted, rows.key_check)
+    check_key(of, wanted.key, wanted.key_file, rows.key_check)
     ids, unknown_authors = _ids(of, wanted)
     keys = wanted.key.posts(ids)
     is_new = pc.invert(pc.is_in(keys, value_set=rows.rows["post_key"]))
@@ -244,18 +244,17 @@ def _forget(of: Verified, wanted: _Wanted, history: str | None) -> Forgotten:
     )._replace(in_history=in_history)
 
 
-def _check_key(of: Verified, wanted: _Wanted, of_tombstones: str | None) -> None:
+def check_key(of: Verified, key: IdKey, key_file: str, of_tombstones: str | None) -> None:
     """Raises RecipeError where the output's hashes are of another key."""
     for held, of_what in (
         (of_tombstones, "the posts that were forgotten before"),
         (of.manifest.key_check, "the run"),
     ):
-        if held is not None and held != wanted.key.check:
+        if held is not None and held != key.check:
             name = (of.manifest.recipe.get("privacy") or {}).get("key_file")
             hint = f"; the recipe names {name!r}" if name else ""
             raise RecipeError(
-                f"--key-file = {wanted.key_file!r}: is not the key of {of_what} in {of.output}: give that "
-                f"one{hint}"
+                f"--key-file = {key_file!r}: is not the key of {of_what} in {of.output}: give that one{hint}"
             )
 
 

@@ -58,7 +58,7 @@ def ids_of_authors(of: Verified, author_keys: pa.StringArray) -> tuple[pa.String
 
 
 def _of_authors(author_keys: pa.StringArray, of: Verified, name: str) -> pa.Table:
-    rows = _columns(of, name, ["post_id", AUTHOR_KEY.name])
+    rows = columns_of(of, name, ["post_id", AUTHOR_KEY.name])
     return rows.filter(pc.is_in(rows[AUTHOR_KEY.name], value_set=author_keys))
 
 
@@ -71,7 +71,9 @@ def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) 
         key: of the hashes of tokens.
         special: ids of tokens that are no part of a post.
     """
-    pieces = [p for p in of.of_each(partial(_pieces, ids, special), shard_files(of.manifest)) if p]
+    pieces = [
+        p for p in of.of_each(partial(pieces_of, ids, special), shard_files(of.manifest)) if p
+    ]
     tables = [
         file.path for file in of.manifest.files if file.path.startswith(("rejects/", "scores/"))
     ]
@@ -102,7 +104,7 @@ def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) 
     )
 
 
-class _Pieces(NamedTuple):
+class PostPieces(NamedTuple):
     """The pieces of posts in a shard, with the tokens of their texts.
 
     Attributes:
@@ -123,19 +125,19 @@ class _Pieces(NamedTuple):
     token_T: Int32s
 
 
-def _pieces(
+def pieces_of(
     ids: pa.StringArray, special: Sequence[int], of: Verified, files: tuple[str, str]
-) -> _Pieces | None:
+) -> PostPieces | None:
     """Returns the pieces of posts in a shard; None where it has none of them."""
     tokens, provenance = files
     row_P, id_P = _rows_of(of, provenance, "post_id", ids)
     if not len(row_P):
         return None
     names = ["sequence", "offset", "length", "document", "piece"]
-    columns = _columns(of, provenance, [*names, AUTHOR_KEY.name]).take(pa.array(row_P))
+    columns = columns_of(of, provenance, [*names, AUTHOR_KEY.name]).take(pa.array(row_P))
     places = Places.of(*(columns[name].to_numpy() for name in names[:3]))
     length_P, token_T = _tokens(of, tokens, places, special)
-    return _Pieces(tokens, provenance, row_P, id_P, columns, length_P, token_T)
+    return PostPieces(tokens, provenance, row_P, id_P, columns, length_P, token_T)
 
 
 def _rows_of(of: Verified, name: str, column: str, ids: pa.StringArray) -> tuple[Int64s, Int64s]:
@@ -154,7 +156,7 @@ def _rows_of(of: Verified, name: str, column: str, ids: pa.StringArray) -> tuple
     return np.concatenate(rows), np.concatenate(numbers)
 
 
-def _columns(of: Verified, name: str, columns: Sequence[str]) -> pa.Table:
+def columns_of(of: Verified, name: str, columns: Sequence[str]) -> pa.Table:
     """Returns those of some columns that a file has."""
     with storage.open_input(of.path(name)) as source:
         file = pq.ParquetFile(source)
@@ -165,19 +167,26 @@ def _tokens(
     of: Verified, name: str, places: Places, special: Sequence[int]
 ) -> tuple[Int64s, Int32s]:
     """Returns the number of tokens at each place that are of a text, and these tokens."""
-    found = [np.empty(0, np.int32)]
-    lengths = [np.empty(0, np.int64)]
+    lengths, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
     with local_copies.scope():
         shard = ShardReader(local_copies.fetch(of.path(name)))
-        for index in np.unique(places.sequence_P // ROWS_PER_BATCH).tolist():
-            first = index * ROWS_PER_BATCH
-            length_P = places.among(first, first + ROWS_PER_BATCH).length_P
-            token_T = shard.at(index, places)
-            is_text_T = ~np.isin(token_T, special)
-            found.append(token_T[is_text_T])
-            starts_P = np.cumsum(length_P) - length_P
-            lengths.append(np.add.reduceat(is_text_T.astype(np.int64), starts_P))
+        for length_P, token_T in text_tokens(shard, places, special):
+            lengths.append(length_P)
+            found.append(token_T)
     return np.concatenate(lengths), np.concatenate(found)
+
+
+def text_tokens(
+    shard: ShardReader, places: Places, special: Sequence[int]
+) -> Iterator[tuple[Int64s, Int32s]]:
+    """Yields by record batch how many tokens at each of its places are of a text, and these tokens."""
+    for index in np.unique(places.sequence_P // ROWS_PER_BATCH).tolist():
+        first = index * ROWS_PER_BATCH
+        length_P = places.among(first, first + ROWS_PER_BATCH).length_P
+        token_T = shard.at(index, places)
+        is_text_T = ~np.isin(token_T, special)
+        starts_P = np.cumsum(length_P) - length_P
+        yield np.add.reduceat(is_text_T.astype(np.int64), starts_P), token_T[is_text_T]
 
 
 def _edits(ids: pa.StringArray, of: Verified, name: str) -> list[Edit]:
@@ -207,20 +216,20 @@ def _copies(kept: pa.StringArray, of: Verified, name: str) -> int:
     """Returns how many duplicates of kept posts a file of rejects has."""
     if not name.startswith("rejects/"):
         return 0
-    rows = _columns(of, name, ["kind", "duplicate_of", "detail"])
+    rows = columns_of(of, name, ["kind", "duplicate_of", "detail"])
     same = pc.and_(
         pc.equal(rows["kind"], DUPLICATE), pc.is_in(rows["duplicate_of"], value_set=kept)
     )
     return int(pc.sum(pc.and_(same, pc.is_null(rows["detail"]))).as_py() or 0)
 
 
-def _tombstones(pieces: Sequence[_Pieces], key: IdKey) -> Iterator[Tombstone]:
+def _tombstones(pieces: Sequence[PostPieces], key: IdKey) -> Iterator[Tombstone]:
     """Yields a tombstone for each post: its pieces in their order; of several copies, one.
 
     A copy is what one document has of a post. Posts that share an id have unlike texts.
     """
     seen: set[tuple[int, str]] = set()
-    for post, author_key, token_T in _copies_of_posts(pieces):
+    for post, author_key, token_T in copies_of_posts(pieces):
         tokens_key = key.tokens(token_T)
         if (post, tokens_key) not in seen:
             seen.add((post, tokens_key))
@@ -229,7 +238,7 @@ def _tombstones(pieces: Sequence[_Pieces], key: IdKey) -> Iterator[Tombstone]:
             )
 
 
-def _copies_of_posts(pieces: Sequence[_Pieces]) -> Iterator[tuple[int, str | None, Int32s]]:
+def copies_of_posts(pieces: Sequence[PostPieces]) -> Iterator[tuple[int, str | None, Int32s]]:
     """Yields each copy of each post: the number of its id, its author's key, its tokens."""
     if not pieces:
         return
@@ -263,14 +272,14 @@ def _times_before(*columns_P: Int64s) -> Int64s:
     return times_P
 
 
-def _authors(pieces: _Pieces) -> list[str | None]:
+def _authors(pieces: PostPieces) -> list[str | None]:
     if AUTHOR_KEY.name not in pieces.columns.column_names:
         return [None] * len(pieces.row_P)
     authors: list[str | None] = pieces.columns[AUTHOR_KEY.name].to_pylist()
     return authors
 
 
-def _change_of_id_sum(pieces: Sequence[_Pieces], ids: pa.StringArray, key: IdKey) -> int:
+def _change_of_id_sum(pieces: Sequence[PostPieces], ids: pa.StringArray, key: IdKey) -> int:
     """Returns by how much the sum of ids in provenance grows: hashes stand for ids of first pieces."""
     firsts = [p.id_P[p.columns["piece"].to_numpy() == 0] for p in pieces]
     first = ids.take(pa.array(np.concatenate([np.empty(0, np.int64), *firsts])))
