@@ -11,7 +11,14 @@ import msgspec
 from sluice.schemas.counts import PhaseCounts
 from sluice.schemas.names import inside
 from sluice.schemas.origin import FilterOrigin
-from sluice.schemas.report import InputReport, ModelFile, PostReport, TokenLedger, TokenReport
+from sluice.schemas.report import (
+    InputReport,
+    ModelFile,
+    PostReport,
+    SourcesReport,
+    TokenLedger,
+    TokenReport,
+)
 
 MANIFEST_VERSION: Final = 1
 
@@ -108,6 +115,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     Attributes:
         recipe: the recipe with its defaults and without paths, as JSON.
+        sources: licences and terms of the input, as in the report; None where the recipe has none.
         lists: the files of lists, in recipe order.
         filters: in recipe order; none in an output of a version before 0.3.
         input: None in an output of a version before 0.3.
@@ -120,6 +128,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     recipe: dict[str, Any]
     fingerprints: dict[str, str]
     inputs: list[InputEntry]
+    sources: SourcesReport | None = None
     lists: list[ListFileEntry] = []
     filters: list[FilterVersion] = []
     models: list[ModelFile]

@@ -215,6 +215,38 @@ class FilterReport(Section):
     origin: FilterOrigin | None = None
 
 
+class SourceReport(Section):
+    """A note of the recipe on the licence and terms of a part of the input.
+
+    Attributes:
+        platforms, values: what it is about, where it is by them.
+        files: of the input, that it is about; None where it is by values of the column `source`.
+        read: posts and dead letters of these files; None as before.
+    """
+
+    name: str = ""
+    licence: str = ""
+    terms: str = ""
+    platforms: list[str] = []
+    values: list[str] = []
+    files: int | None = None
+    read: int | None = None
+
+
+class SourcesReport(Section):
+    """The notes of the recipe on sources, and what has none.
+
+    Attributes:
+        without: names of files, or of values of the column `source` among kept posts, without a note, 20 at
+            most.
+        num_without: how many there are.
+    """
+
+    notes: list[SourceReport] = []
+    without: list[str] = []
+    num_without: int = 0
+
+
 class ListReport(Section):
     """What a list of the recipe looked at, named and rejected.
 
@@ -722,6 +754,7 @@ class Report(Section):
     recipe: RecipeName = msgspec.field(default_factory=RecipeName)
     input: InputReport | None = None
     posts: PostReport = msgspec.field(default_factory=PostReport)
+    sources: SourcesReport | None = None
     platforms: dict[str, PlatformReport] = {}
     authors: AuthorReport | None = None
     lists: list[ListReport] = []

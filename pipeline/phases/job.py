@@ -31,6 +31,7 @@ from sluice.pipeline.inputs.list_files import (
     table_path,
 )
 from sluice.pipeline.inputs.reader import ReadOptions
+from sluice.pipeline.inputs.source_notes import check_sources
 from sluice.pipeline.processes.cores import WORKER_BYTES
 from sluice.pipeline.recipes.schema import Classifier, PrivacySection, Recipe, canonical
 from sluice.pipeline.storage import files as storage
@@ -421,6 +422,7 @@ def make_job(recipe: Recipe, *, out: str) -> Job:
     inventory = find_inputs(settings.files, identity=settings.identity, payload=settings.payload)
     job = Job(recipe, inventory, storage.absolute(out))
     _check_dropped_authors(job)
+    check_sources(recipe.sources, inventory.files)
     # A file that is missing is an error before anything is done.
     _ = job.deletions, job.key, job.lists, job.sets
     return job

@@ -105,7 +105,7 @@ def decode(tree: dict[str, Any], *, where: str) -> Recipe:
         raise RecipeError(
             f"{where}: $.filters: {twice[0]!r} is there twice; one filter, one threshold"
         )
-    wrong = _wrong_list(recipe)
+    wrong = _wrong_list(recipe) or _wrong_source(recipe)
     if wrong is not None:
         raise RecipeError(f"{where}: {wrong}")
     called = [each.name for each in recipe.decontamination.sets]
@@ -139,6 +139,17 @@ def _wrong_list(recipe: Recipe) -> str | None:
         for name in spec.platforms if "platform" not in recipe.input.columns else ():
             if name not in platforms:
                 return f"$.lists[{i}].platforms: no payload is of {name!r}{did_you_mean(name, platforms)}"
+    return None
+
+
+def _wrong_source(recipe: Recipe) -> str | None:
+    """Returns what is wrong with the notes on sources beside each other, or None."""
+    called = [note.name for note in recipe.sources]
+    for i, name in enumerate(called):
+        if name in called[:i]:
+            return f"$.sources[{i}].name: {name!r} is there twice; set another name"
+    if len({bool(note.values) for note in recipe.sources}) > 1:
+        return "$.sources: some are by values and some by files or platforms: a post would have two"
     return None
 
 
@@ -296,8 +307,8 @@ def _explain(
 
 
 def _entry_name(path: str, tree: dict[str, Any]) -> str:
-    """Returns " (spam)" for the path of a list, filter or transformer, which has a number; else nothing."""
-    place = re.fullmatch(r"\$\.(lists|filters|transformers)\[(\d+)\]", path)
+    """Returns " (spam)" for the path of a table in a list, which has a number; else nothing."""
+    place = re.fullmatch(r"\$\.(sources|lists|filters|transformers)\[(\d+)\]", path)
     return f" ({_name_of(tree[place[1]][int(place[2])])})" if place else ""
 
 

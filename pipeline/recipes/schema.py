@@ -95,6 +95,34 @@ class InputSection(RecipeSection, frozen=True):
         return ROWS if self.format == AUTO and mapped else self.format
 
 
+class SourceSection(RecipeSection, frozen=True):
+    """Under which licence and terms a part of the input may be used: for the manifest and the data card.
+
+    Attributes:
+        name: what people call the source.
+        licence: of the source's posts, as an SPDX identifier or in words.
+        terms: what else binds whoever uses them, in words or as a URL.
+        files: glob patterns of paths below the longest common folder of the input files.
+        platforms: whose payloads the files are; "rows" for those that are no payload.
+        values: of the column `source`.
+    """
+
+    name: str
+    licence: str
+    terms: str = ""
+    files: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.name.strip() and self.licence.strip()):
+            raise ValueError("name and licence must not be empty: say in words what is known")
+        if sum(map(bool, (self.files, self.platforms, self.values))) != 1:
+            raise ValueError(
+                f"{self.name!r} needs one of files, platforms and values, and no other"
+            )
+
+
 class LimitsSection(RecipeSection, frozen=True):
     """When a run stops rather than continue with what is left.
 
@@ -549,6 +577,8 @@ class Recipe(RecipeSection, frozen=True):
     Attributes:
         name: names the recipe; an output folder belongs to one name.
         seed: of every hash, sample and permutation.
+        sources: licences and terms of parts of the input; they decide nothing. The first that is of a file is
+            its note.
         lists: in order; the first that rejects a post gives the reason. They are asked before the filters.
         filters: in order; the first that rejects a post gives the reason.
         transformers: in order, over what is left when duplicates are gone.
@@ -557,6 +587,7 @@ class Recipe(RecipeSection, frozen=True):
     name: str
     seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 1
     input: InputSection = InputSection()
+    sources: tuple[SourceSection, ...] = ()
     limits: LimitsSection = LimitsSection()
     language: LanguageSection = LanguageSection()
     media: MediaSection = MediaSection()

@@ -19,6 +19,7 @@ from sluice.pipeline.report.manifest import contract_files, model_files
 from sluice.pipeline.report.models import fairness_reports, filter_reports, transformer_reports
 from sluice.pipeline.report.populations import author_spread, platform_reports
 from sluice.pipeline.report.privacy import privacy_report
+from sluice.pipeline.report.sources import sources_report, unmet_sources
 from sluice.pipeline.report.totals import (
     by_reason,
     conversation_report,
@@ -91,6 +92,7 @@ def report(
         recipe=RecipeName(name=job.recipe.name, fingerprint=results.fingerprints["tokens"]),
         input=files,
         posts=posts,
+        sources=sources_report(job, results),
         platforms=platform_reports(job, results),
         authors=AuthorReport(
             read=author_spread(phases.clean.clean.authors),
@@ -256,6 +258,7 @@ def warnings(job: Job, results: Results) -> Iterator[str]:
             f"tokens: {slow:,} posts were encoded by `tokenizers`, which is some twenty times slower: "
             f"gigatoken could not be used, and the log says why"
         )
+    yield from unmet_sources(job, results)
     yield from unmet_lists(list_reports(job, results))
     for name, file in sorted(run_order.counts_by_file(job, results).items()):
         if {"truncated_input", "corrupt_input"} & file.malformed.keys():

@@ -4,6 +4,8 @@ Source: Gebru et al. 2021, "Datasheets for Datasets", for what is asked; Bender 
 Statements for Natural Language Processing", for languages and authors.
 """
 
+from collections.abc import Iterator
+
 from sluice.pipeline.ledger.tally import most_first
 from sluice.pipeline.report.render import losses, template
 from sluice.schemas.counts import UNKNOWN, Table
@@ -19,6 +21,7 @@ def data_card(report: Report) -> str:
     """Returns the card as Markdown; the same report gives the same text."""
     return template("data_card.md").render(
         report=report,
+        notes=list(_notes(report)),
         losses=losses(report),
         masked=_masked(report.privacy),
         languages=_languages(report),
@@ -28,6 +31,19 @@ def data_card(report: Report) -> str:
             (screen.name, name, of) for screen in report.fairness for name, of in _uneven(screen)
         ],
     )
+
+
+def _notes(report: Report) -> Iterator[tuple[str, str, str, int, str]]:
+    """Yields (name, licence, terms, posts, "read" or "kept") of the recipe's notes on sources."""
+    for note in report.sources.notes if report.sources else ():
+        kept = sum(report.posts.by_source.get(value, 0) for value in note.values)
+        posts = (kept, "kept") if note.read is None else (note.read, "read")
+        yield _cell(note.name), _cell(note.licence), _cell(note.terms or "-"), *posts
+
+
+def _cell(text: str) -> str:
+    """Returns a text as a cell of a table of Markdown."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _listed(table: Table) -> list[tuple[str, int]]:

@@ -14,6 +14,7 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.vocabulary.train import tokenizer_path
 from sluice.pipeline.recipes.schema import Classifier, Recipe, canonical
+from sluice.pipeline.report.sources import sources_report
 from sluice.pipeline.report.totals import input_report, post_report, token_ledger, token_report
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
@@ -70,6 +71,7 @@ def manifest(job: Job, results: Results) -> Manifest:
         recipe=canonical(_without_paths(job.recipe)),
         fingerprints=results.fingerprints,
         inputs=[msgspec.convert(file.about(), InputEntry) for file in job.inventory.files],
+        sources=sources_report(job, results),
         lists=list(list_files(job)),
         filters=[
             FilterVersion(name=f.name, version=f.version, origin=origin_of(type(f)))

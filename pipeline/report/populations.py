@@ -1,20 +1,17 @@
 """Whose posts a run read and kept: by platform, and how they spread over authors."""
 
+from sluice.pipeline.inputs.source_notes import platform_of
 from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.units.manifest import done_units, manifests
 from sluice.schemas.counts import AuthorSample, CleanCounts, EncodeCounts
-from sluice.schemas.payloads.known_formats import FORMATS
 from sluice.schemas.report import AuthorSpread, PlatformReport
-
-OF_ROWS = "rows"
-"""The platform of files that are no payload."""
 
 
 def platform_reports(job: Job, results: Results) -> dict[str, PlatformReport]:
     """Returns posts read and kept, and tokens, by the platform whose payloads files are."""
     found: dict[str, PlatformReport] = {}
-    names = [_platform(unit.payload) for unit in job.input_units]
+    names = [platform_of(unit.payload) for unit in job.input_units]
     folder = job.work("clean", results.fingerprints["clean"], "clean")
     for manifest, name in zip(manifests(done_units(folder)), names, strict=True):
         found.setdefault(name, PlatformReport()).read += manifest.counted(CleanCounts).read
@@ -25,10 +22,6 @@ def platform_reports(job: Job, results: Results) -> dict[str, PlatformReport]:
         platform.kept += documents.distinct_posts
         platform.tokens += documents.tokens
     return dict(sorted(found.items()))
-
-
-def _platform(payload: str) -> str:
-    return FORMATS[payload].platform if payload in FORMATS else OF_ROWS
 
 
 def author_spread(sample: AuthorSample | None) -> AuthorSpread | None:

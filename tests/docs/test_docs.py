@@ -35,6 +35,7 @@ from sluice.schemas.report import (
     ListReport,
     PrivacyReport,
     SetReport,
+    SourceReport,
 )
 from sluice.schemas.token_shard import ShardFormat
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
@@ -177,10 +178,11 @@ def test_recipe_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("transformers", recipe.Classifier), ("lists", ListSpec)]
+    ("name", "kind"),
+    [("transformers", recipe.Classifier), ("lists", ListSpec), ("sources", recipe.SourceSection)],
 )
 def test_keys_of_tables_in_a_list(name: str, kind: type[msgspec.Struct]) -> None:
-    """The table has every key of a transformer, or of a list, with its default, in the order of the code."""
+    """The table has every key of a transformer, list or source with its default, in the order of the code."""
     expected = []
     for field in msgspec.structs.fields(kind):
         default: Any = field.default
@@ -233,6 +235,13 @@ def test_report_keys(outputs: Path) -> None:
     empty = {f"input.{key}" for key in of_inputs}
     of_lists = {key for key in gone if key.startswith("lists[].")}
     assert set(gone) <= {"posts.errors_by_stage.STAGE", "transformers", *empty, *of_lists}
+
+
+def test_keys_about_sources() -> None:
+    """The table has every key of the report's part about licences, and no other."""
+    documented = [key for row in table("sources report") for key in quoted(row[0])]
+    notes = [f"notes[].{name}" for name in SourceReport.__struct_fields__]
+    assert sorted(documented) == sorted([*notes, "without", "num_without"])
 
 
 def test_keys_about_lists() -> None:
