@@ -1,4 +1,4 @@
-"""Payloads of Mastodon, Bluesky, Hacker News and Telegram that are damaged, and read as what they are not."""
+"""Payloads of each platform that are damaged, and read as what they are not."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,25 @@ from tests.pipeline.inputs.payload_files import outcome_of
 from tests.pipeline.inputs.test_bluesky import POST, commit, record, uri, view
 from tests.pipeline.inputs.test_hacker_news import STORY
 from tests.pipeline.inputs.test_mastodon import status
+from tests.pipeline.inputs.test_payloads import post_v2, thing, tweet
 from tests.pipeline.inputs.test_telegram import CHAT, message
 
-FORMATS = ("mastodon", "bluesky", "hacker_news", "telegram")
 FACET = {"index": {"byteStart": 0, "byteEnd": 6}, "features": [{"uri": "https://a.b"}]}
+ENTITIES = {
+    "urls": [{"url": "https://t.co/a", "expanded_url": "https://a.b", "display_url": "a.b"}],
+    "media": [{"type": "photo", "media_url": "p", "url": "https://t.co/p"}],
+}
+PAGE = {
+    "data": [
+        post_v2(1, "a https://t.co/a", entities=ENTITIES, attachments={"media_keys": ["3_1"]}),
+        post_v2(2, "RT", referenced_tweets=[{"type": "retweeted", "id": "3"}]),
+    ],
+    "includes": {
+        "tweets": [post_v2(3, "b &amp; c", note_tweet={"text": "whole"})],
+        "users": [{"id": "7", "protected": False}],
+        "media": [{"media_key": "3_1", "type": "photo", "alt_text": "d"}],
+    },
+}
 QUOTED = {"uri": uri("q"), "author": {"did": "did:plc:bob"}, "value": record("quoted")}
 RECORDS = (
     status(1, "<p>a &amp; <br>b</p>", spoiler_text="w", media_attachments=[{"type": "image"}]),
@@ -29,7 +44,28 @@ RECORDS = (
     {"id": 4, "type": "comment", "deleted": True},
     CHAT,
     message(9, ["a", {"text": "b"}, 1, None], chat_id=1),
+    tweet(1, "a https://t.co/a", entities=ENTITIES, quoted_status=tweet(2, "quoted")),
+    tweet(3, "RT", retweeted_status=tweet(4, "cut", extended_tweet={"full_text": "whole"})),
+    {"delete": {"status": {"id_str": "1", "user_id_str": "2"}, "timestamp_ms": "1"}},
+    PAGE,
+    {"tweet": tweet(5, "", full_text="of an archive", entities=ENTITIES)},
+    thing("t1", "a", body="a comment &gt;", parent_id="t3_b", link_id="t3_b"),
+    thing("t3", "b", title="t", selftext="s", gallery_data={"items": [{"media_id": "m"}]}),
+    {"id": "c", "body": "of a dump", "link_id": "t3_b", "subreddit": "d", "parent_id": "t1_a"},
 )
+SOUND = {
+    "mastodon": 0,
+    "bluesky": 5,
+    "hacker_news": 7,
+    "telegram": 9,
+    "x_v1": 11,
+    "x_v2": 14,
+    "x_archive": 15,
+    "reddit": 16,
+    "reddit_dump": 18,
+}
+"""Format -> a record of it that is sound."""
+FORMATS = tuple(SOUND)
 LINES = [json.dumps(each).encode() for each in RECORDS]
 VALUES = (
     None,
@@ -44,6 +80,10 @@ VALUES = (
     {"text": 1},
     '{"a":1}',
     "\u0000é😀",
+    10**400,
+    [[[[[{"id": [{}]}]]]]],
+    {"id": {"id": {"id": None}}},
+    "\ud83d",
 )
 
 
@@ -109,8 +149,8 @@ def test_changed_values(
     """A value of another type costs its record at most: the one beside it is read as it was."""
     number, path = spot
     file = folder / "b.jsonl"
-    sound = {"mastodon": 0, "bluesky": 5, "hacker_news": 7, "telegram": 9}[format]
-    changed = json.dumps(_changed(RECORDS[number], path, value), ensure_ascii=False).encode()
+    sound = SOUND[format]
+    changed = json.dumps(_changed(RECORDS[number], path, value)).encode()
     file.write_bytes(LINES[sound] + b"\n" + changed + b"\n" + LINES[sound] + b"\n")
     found = outcome_of(file, format=format)
     file.write_bytes(LINES[sound] + b"\n")
@@ -118,6 +158,42 @@ def test_changed_values(
     assert wanted
     for row in (0, 2):
         assert [post["text"] for post in found.posts if post["source_row"] == row] == wanted
+
+
+@given(spot=st.sampled_from(SPOTS), value=st.sampled_from(VALUES), format=st.sampled_from(FORMATS))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_key_that_is_there_twice(
+    folder: Path, spot: tuple[int, tuple[str | int, ...]], value: object, format: str
+) -> None:
+    """A key that is in its object twice costs its record at most."""
+    number, path = spot
+    file = folder / "d.jsonl"
+    if not isinstance(path[-1], str):
+        return
+    twice = _changed(RECORDS[number], (*path[:-1], "\u0007"), value)
+    text = json.dumps(twice).replace(json.dumps("\u0007"), json.dumps(path[-1]))
+    sound = LINES[SOUND[format]]
+    file.write_bytes(sound + b"\n" + text.encode() + b"\n" + sound + b"\n")
+    found = outcome_of(file, format=format)
+    file.write_bytes(sound + b"\n")
+    wanted = [post["text"] for post in outcome_of(file, format=format).posts]
+    for row in (0, 2):
+        assert [post["text"] for post in found.posts if post["source_row"] == row] == wanted
+
+
+@given(
+    numbers=st.lists(st.integers(0, len(RECORDS) - 1), min_size=1, max_size=6),
+    cut=st.integers(1, 400),
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_formats_in_one_file(folder: Path, numbers: list[int], cut: int) -> None:
+    """Records of several platforms in a file, the last cut off: each is accounted for."""
+    file = folder / "e.jsonl"
+    lines = [LINES[number] for number in numbers]
+    file.write_bytes(b"\n".join([*lines[:-1], lines[-1][:cut]]))
+    found = outcome_of(file)
+    rows = {post["source_row"] for post in found.posts}
+    assert len(rows) + sum(found.counts.notices.values()) + len(found.reasons) >= len(lines)
 
 
 @pytest.mark.parametrize("format", FORMATS)
