@@ -13,11 +13,11 @@ from sluice.pipeline.outputs.forgetting.scan_ids import Finding, files_with_ids,
 from sluice.pipeline.outputs.forgetting.scan_tokens import Sought, tokens_seen
 from sluice.pipeline.outputs.verify import Verified
 from sluice.pipeline.processes.cores import usable_cores
-from sluice.pipeline.report.figures import plural
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage.key_file import read_key
 from sluice.pipeline.storage.tombstones import FOLDER, read_tombstones, refuse_pending
 from sluice.schemas.errors import RecipeError
+from sluice.schemas.plurals import counted
 from sluice.tokenizer.vocabulary.load import around_posts
 
 MAX_LINES: Final = 100
@@ -117,7 +117,7 @@ def lines(done: Scan) -> Iterator[str]:
 
 
 def _what_to_do(done: Scan) -> str:
-    found = f"{len(done.findings):,} {plural('trace', len(done.findings))}"
+    found = counted(len(done.findings), "trace")
     return (
         f"found {found}: forget the posts of these rows by their ids, which may be others of the same text; "
         f"where an intermediate file is named, run the recipe again"
