@@ -91,7 +91,7 @@ def _count(
     texts = [text for post in posts for text in post.texts]
     held = iter((held_parts(normalize(pa.array(texts)), made.arrays).part_N >= 0).tolist())
     for post in posts:
-        found[length, post.change] += any([next(held) for _ in post.texts])
+        found[length, post.change] += max(next(held) for _ in post.texts)
         if language in PEER_LANGUAGES:
             peer[length, post.change] += any(known & _grams(text) for text in post.texts)
 

@@ -134,6 +134,20 @@ def _take(f, word, t, word_T, weight_T, letters_T):
     return (np.uint64(0), np.uint64(0), 0, 0, False), t
 
 
+@kernel()
+def _take_letters(f, word, data_B, j, end, folds_U):
+    """Takes a letter beyond ASCII, and those of two bytes behind it; returns (the word, the end)."""
+    h, packed, filled, chars, is_number = word
+    h = _mixed(h, packed) if filled > 0 else h
+    h, chars = _mixed(h, np.uint64(f)), chars + 1
+    while j + 1 < end and 0xC0 <= data_B[j] < 0xE0:
+        f = folds_U[(np.int64(data_B[j]) & 0x1F) << 6 | np.int64(data_B[j + 1]) & 0x3F]
+        if not 128 <= f < CJK:
+            break
+        h, chars, j = _mixed(h, np.uint64(f)), chars + 1, j + 2
+    return (h, np.uint64(0), 0, chars, is_number), j
+
+
 @kernel(_INT(BYTES, _INT, _INT, _FOLDS, _U32, _U8, _U8))
 def _split(data_B, j, end, folds, word_T, weight_T, letters_T):
     """Writes the words of the text in bytes [j, end); returns how many there are."""
@@ -170,6 +184,15 @@ def _split(data_B, j, end, folds, word_T, weight_T, letters_T):
             cp, n = decode_at(data_B, j, end)
             f = folds_U[cp]
         j += n
+        if word[3] == 0 and f <= JOINS:
+            continue
+        if word[3] == 0 and f & (CJK | UNSPACED):
+            letters, weight = (2, CJK_WEIGHT) if f & CJK else (1, UNSPACED_WEIGHT)
+            t = _end_word(np.uint64(f), letters, t, word_T, weight_T, letters_T, weight)
+            continue
+        if 128 <= f < CJK:
+            word, j = _take_letters(f, word, data_B, j, end, folds_U)
+            continue
         if f & EXPANDS:
             place = np.int64(f & CODE_POINT)
             for e in range(place + 1, place + 1 + expansions_E[place]):

@@ -15,6 +15,7 @@ import msgspec
 from sluice.pipeline.engine.progress import OnProgress, Progress
 
 CPU_SECONDS: Final[Mapping[str, Mapping[str, float]]] = {
+    "phrases": {"count": 4.0, "learn": 0.1},
     "clean": {"clean": 26.0},
     "exclude": {"send": 1.0, "match": 1.0, "cap": 1.0, "deletions": 0.0, "drop": 0.2},
     "dedup": {"buckets": 2.0, "join": 0.1, "ship": 1.1, "settle": 1.7, "drop": 0.6},
@@ -25,7 +26,7 @@ CPU_SECONDS: Final[Mapping[str, Mapping[str, float]]] = {
     "score": {"score": 26.0},
 }
 """For a million posts, by phase and stage in order, as measured with `default.toml` on 583,187 posts."""
-ALONE: Final = frozenset({"join", "train", "resolve", "deal", "deletions"})
+ALONE: Final = frozenset({"learn", "join", "train", "resolve", "deal", "deletions"})
 """Stages of one unit: more processes make them no faster."""
 BYTES_IN_POST = 260
 EXPECTED_SHARE = 1 / 20

@@ -130,7 +130,8 @@ def described(of: Verified, name: str) -> ContractFile:
 def _edit_table(journal: Journal, of: Verified, name: str) -> ContractFile:
     """Replaces a Parquet file by one with hashes for the ids of the posts, unless it is such a one.
 
-    Of a provenance the time of the forget is noted, and what is carried there of the posts goes.
+    Of a provenance the time of the forget is noted, and what is carried there of the posts goes; of posts
+    that were found beside items of evaluation sets the text goes.
     """
     path, edits, keys = of.path(name), journal.edits[name], pa.array(journal.keys, pa.string())
     is_provenance = name.startswith("provenance/") or name == "leftover/provenance.parquet"
@@ -149,6 +150,8 @@ def _edit_table(journal: Journal, of: Verified, name: str) -> ContractFile:
                     edited = _edited(rows, edits, keys, start)
                     if is_provenance:
                         edited = _without_carried(edited, edits[0], start, journal)
+                    if name.startswith("contaminated/"):
+                        edited = _without_text(edited, edits[0], start)
                     writer.write_table(edited.select(schema.names).cast(schema))
                     start += rows.num_rows
     return described(of, name)
@@ -188,6 +191,13 @@ def _mask(row_R: np.ndarray, num_rows: int) -> pa.BooleanArray:
     mask = np.zeros(num_rows, np.bool_)
     mask[row_R] = True
     return pa.array(mask)
+
+
+def _without_text(rows: pa.Table, edit: Edit, start: int) -> pa.Table:
+    """Returns rows that are for people to read with empty texts of the posts."""
+    gone = _mask(_within(edit, start, rows.num_rows)[0], rows.num_rows)
+    texts = pc.if_else(gone, "", rows["text"])
+    return rows.set_column(rows.schema.get_field_index("text"), "text", texts)
 
 
 def _without_carried(rows: pa.Table, edit: Edit, start: int, journal: Journal) -> pa.Table:

@@ -5,7 +5,7 @@ Shape suffixes: I ids, R rows, T tokens, P pieces.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +62,10 @@ def _of_authors(author_keys: pa.StringArray, of: Verified, name: str) -> pa.Tabl
     return rows.filter(pc.is_in(rows[AUTHOR_KEY.name], value_set=author_keys))
 
 
+TABLES: Final = ("rejects/", "scores/", "contaminated/")
+"""The folders of tables that name posts, beside the provenance."""
+
+
 def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) -> Found:
     """Returns what an output holds of the posts with these ids.
 
@@ -74,9 +78,7 @@ def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) 
     pieces = [
         p for p in of.of_each(partial(pieces_of, ids, special), shard_files(of.manifest)) if p
     ]
-    tables = [
-        file.path for file in of.manifest.files if file.path.startswith(("rejects/", "scores/"))
-    ]
+    tables = [file.path for file in of.manifest.files if file.path.startswith(TABLES)]
     others = dict(zip(tables, of.of_each(partial(_edits, ids), tables), strict=True))
     edits = {p.provenance: [_edit("post_id", p.row_P, p.id_P)] for p in pieces}
     edits |= {name: found for name, found in others.items() if found}

@@ -1,6 +1,7 @@
 """A run with evaluation sets: which posts are rejected, by what, and what is told of them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,18 @@ def test_a_wrong_field_ends_the_run_before_any_post(
     assert run(own, tmp_path / "out", "--set", frozen, inputs=files) == 2
     assert "no row has a field 'aks'; did you mean 'ask'?" in capsys.readouterr().err
     assert not list((tmp_path / "out" / "work").glob("clean-*"))
+
+
+def test_a_forgotten_post_leaves_the_review(output: Path, tmp_path: Path) -> None:
+    """`forget` takes the text of a post out of the review, and its id; the output stays valid."""
+    made = Path(shutil.copytree(output, tmp_path / "out"))
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    (tmp_path / "ids.txt").write_text("2\n")
+    words = ["--ids", str(tmp_path / "ids.txt"), "--key-file", str(tmp_path / "key")]
+    assert cli.main(["forget", str(made), *words]) == 0
+    rows = pq.read_table(made / "contaminated").to_pylist()
+    text, _ = HELD["2"]
+    assert text not in [row["text"] for row in rows]
+    assert "" in [row["text"] for row in rows]
+    assert "2" not in [row["post_id"] for row in rows]
+    assert cli.main(["verify", str(made)]) == 0
