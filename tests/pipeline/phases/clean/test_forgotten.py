@@ -10,6 +10,7 @@ import pytest
 import sluice
 from sluice.pipeline.inputs.forgotten import ForgottenPosts
 from sluice.pipeline.phases.clean.forgotten import without_forgotten
+from sluice.pipeline.storage import files as storage
 from sluice.schemas.counts import ReadTally
 from sluice.schemas.payloads.columns import ReadBatch
 from sluice.schemas.reject import reject_batch
@@ -42,7 +43,7 @@ def written(output: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in files}
 
 
-def again(job: Job, output: Path, tmp_path: Path, *more: str) -> int:
+def again(job: Job, output: Path | str, tmp_path: Path, *more: str) -> int:
     settings = [f"vocabulary.tokenizer={job.tokenizer}", f"privacy.key_file={key_file(tmp_path)}"]
     return run(job, output, *(part for one in (*settings, *more) for part in ("--set", one)))
 
@@ -183,3 +184,21 @@ def test_folders_without_tombstones_are_refused(
     assert again(job, tmp_path / "out", tmp_path, f"input.forgotten=['{tmp_path / 'no'}']") == 2
     assert "input.forgotten: " in (err := capsys.readouterr().err)
     assert "holds no tombstones" in err
+
+
+def test_on_an_object_store(job: Job, bucket: str, tmp_path: Path) -> None:
+    """A run leaves posts out, others are forgotten, a scan finds none, and a run has nothing to do."""
+    output, folder = f"{bucket}/out", write_tombstones(tmp_path / "tombstones", ["never there"])
+    assert again(job, output, tmp_path, f"input.forgotten=['{folder}']") == 0
+    done = sluice.open_output(output)
+    gone = done.provenance.to_table(columns=["post_id"])["post_id"].to_pylist()[:3]
+    (tmp_path / "ids.txt").write_text("".join(f"{i}\n" for i in gone))
+    key = key_file(tmp_path)
+    assert sluice.forget(output, ids=tmp_path / "ids.txt", key_file=key).posts == 3
+    assert sluice.verify(output) == []
+    assert sluice.scan_forgotten(output, key_file=key).findings == ()
+    there = [file.path for file in storage.listing(output, recursive=True)]
+    assert not [path for path in there if "/work/" in path and path.endswith(".arrow")]
+    assert again(job, output, tmp_path, f"input.forgotten=['{folder}']") == 0
+    assert [file.path for file in storage.listing(output, recursive=True)] == there
+    assert sluice.open_output(output).manifest.forgotten.posts == 3
