@@ -10,10 +10,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import pyarrow as pa
 
 from sluice.filters.base import Filter, on_grid
-from sluice.filters.lists.decide import Lists
 from sluice.filters.partition import Verdicts
 from sluice.pipeline.inputs import arrow_files
-from sluice.pipeline.inputs.list_files import find_lists
+from sluice.pipeline.inputs.list_files import built, find_lists
 from sluice.pipeline.inputs.made_ids import id_mapping, make_ids
 from sluice.pipeline.inputs.reader import ReadOptions
 from sluice.pipeline.phases.clean.batches import Clean, cleaner
@@ -114,7 +113,7 @@ def filter_table(
 def _cleaner(settings: Recipe) -> Clean:
     """Returns the function that cleans posts by a recipe."""
     found, masking = find_lists(settings.lists), masking_of(settings.privacy)
-    lists = None if found is None else Lists(found.specs, found.names, found.table())
+    lists = None if found is None else built(found)
     model, media = settings.language.model, settings.media
     return cleaner(settings.filters, model, media, lists=lists, masking=masking)
 

@@ -54,13 +54,19 @@ class CarriedLists(NamedTuple):
 
 
 class FoundLists:
-    """The lists of a recipe and the bytes of their files."""
+    """The lists of a recipe and the bytes of their files; equal where their tables are."""
 
     def __init__(self, specs: tuple[ListSpec, ...]):
         self.specs = specs
         self.sources = tuple(
             source for place, spec in enumerate(specs) for source in _sources(place, spec)
         )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FoundLists) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -146,6 +152,12 @@ _ENDING = ".lists"
 def table_path(lists: FoundLists, folder: str) -> str:
     """Returns where the table of lists is in a folder."""
     return storage.join(folder, lists.digest[:16] + _ENDING)
+
+
+@lru_cache(maxsize=2)
+def built(lists: FoundLists) -> Lists:
+    """Returns lists ready to be applied, their table in the memory of this process; built once."""
+    return Lists(lists.specs, lists.names, lists.table())
 
 
 def num_entries(lists: Lists) -> list[int]:

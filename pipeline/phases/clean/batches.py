@@ -16,6 +16,7 @@ from sluice.filters.contract import built
 from sluice.filters.language.identify import build_identifier
 from sluice.filters.language.views import LanguageIdentifier, model_views
 from sluice.filters.lists.decide import Lists, apply_lists
+from sluice.filters.lists.spec import STAGE as LISTS
 from sluice.filters.partition import (
     Machine,
     Verdicts,
@@ -118,7 +119,8 @@ def _split(batch: Batch, machines: Sequence[Machine], lists: Lists | None) -> Ve
     """Returns what lists, then filters decide."""
     if lists is None:
         return partition(batch, machines, phase=PHASE)
-    listed = apply_lists(batch, lists, phase=PHASE)
+    with stage_named(LISTS):
+        listed = apply_lists(batch, lists, phase=PHASE)
     found = partition(listed.kept, machines, phase=PHASE)
     rejected = pa.concat_batches([listed.rejected, found.rejected])
     return found._replace(rejected=rejected, listed=listed)

@@ -12,6 +12,7 @@ from sluice.pipeline.engine.inline import InlineEngine
 from sluice.pipeline.engine.run import run_plan
 from sluice.pipeline.engine.workers import Workers
 from sluice.pipeline.filter_table import filter_table
+from sluice.pipeline.inputs.list_files import built
 from sluice.pipeline.outputs.inspect import inspect
 from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job, keep_lists, make_job
@@ -111,6 +112,9 @@ def test_a_table_is_decided_as_a_run(folder: Path) -> None:
     rejected = filter_table(posts, str(folder / "lists.toml")).rejected
     rows = zip(*(rejected[n].to_pylist() for n in ("post_id", "reason", "detail")), strict=True)
     assert set(rows) == set(EXPECTED)
+    before = built.cache_info().misses
+    filter_table(posts, str(folder / "lists.toml"))
+    assert built.cache_info().misses == before
 
 
 def fingerprints(job: Job) -> dict[str, str]:
