@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -75,12 +75,13 @@ class Stretch(NamedTuple):
     text: str
     seen: int
 
-    def bytes_of(self, first: int, last: int) -> tuple[int, int]:
-        """Returns the bytes of the whole text that the characters [first, last) of the piece are."""
-        if self.raw.isascii():
-            return self.start + first, self.start + last
-        start = self.start + len(self.raw[:first].encode())
-        return start, start + len(self.raw[first:last].encode())
+    def bytes_at(self, places: Iterable[int]) -> Iterator[int]:
+        """Yields the bytes of the whole text that characters of the piece begin at, in ascending order."""
+        at, byte, is_ascii = 0, self.start, self.raw.isascii()
+        for place in places:
+            byte += place - at if is_ascii else len(self.raw[at:place].encode())
+            at = place
+            yield byte
 
 
 def candidates(texts: pa.StringArray) -> Candidates:
@@ -129,15 +130,16 @@ def _around(view: Utf8View, row: int, first: int, last: int) -> tuple[int, int]:
     begin, end = view.offsets_N1[row : row + 2].tolist()
     if end - begin <= SHORT_TEXT:
         return 0, end - begin
-    text = view.data_B[begin:end].tobytes()
-    start, stop = max(0, first - BEFORE), min(len(text), last + AFTER)
-    spaces = [text.rfind(sign, max(0, start - MOST_TO_SPACE), start) + 1 for sign in (b" ", b"\n")]
-    start = max(*spaces, start - MOST_TO_SPACE, 0)
-    ends = [text.find(sign, stop, stop + MOST_TO_SPACE) for sign in (b" ", b"\n")]
-    stop = min([at for at in ends if at >= 0], default=min(len(text), stop + MOST_TO_SPACE))
-    while start > 0 and text[start] & 0xC0 == 0x80:
+    text_B, size = view.data_B[begin:end], end - begin
+    start, stop = max(0, first - BEFORE), min(size, last + AFTER)
+    before = text_B[max(0, start - MOST_TO_SPACE) : start].tobytes()
+    start -= len(before) - max(before.rfind(b" "), before.rfind(b"\n")) - 1
+    after = text_B[stop : stop + MOST_TO_SPACE].tobytes()
+    ends = [at for at in (after.find(b" "), after.find(b"\n")) if at >= 0]
+    stop += min(ends, default=len(after))
+    while start > 0 and text_B[start] & 0xC0 == 0x80:
         start -= 1
-    while stop < len(text) and text[stop] & 0xC0 == 0x80:
+    while stop < size and text_B[stop] & 0xC0 == 0x80:
         stop += 1
     return start, stop
 

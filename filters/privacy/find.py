@@ -6,6 +6,7 @@
 ({'email': 1}, [5], [20])
 """
 
+from bisect import bisect
 from collections.abc import Collection, Iterator
 from functools import cache
 
@@ -36,7 +37,7 @@ from sluice.filters.privacy.kinds import (
     URL_SECRET,
     WALLET,
 )
-from sluice.filters.privacy.national_ids import ID_SHAPES, is_national_id
+from sluice.filters.privacy.national_ids import ID_SHAPES, WORDS_BEFORE, is_national_id
 from sluice.filters.privacy.phones import phones
 from sluice.filters.privacy.spans import Spans, ValueSpan, joined
 from sluice.filters.privacy.url_secrets import url_secrets
@@ -80,12 +81,16 @@ def find(
 
 
 def _spans(stretch: Stretch, language: str) -> Iterator[ValueSpan]:
-    """Yields the spans of a stretch, in no order."""
-    free: list[tuple[int, int]] = []
+    """Yields the spans of a stretch, in the order of their places."""
+    found: list[Found] = []
     for first, last, kind in _claims(stretch, language):
-        if all(last <= start or end <= first for start, end in free):
-            free.append((first, last))
-            yield ValueSpan(stretch.row, *stretch.bytes_of(first, last), NUMBER_OF_KIND[kind])
+        at = bisect(found, (first, last, ""))
+        is_free = at == 0 or found[at - 1][1] <= first
+        if is_free and (at == len(found) or last <= found[at][0]):
+            found.insert(at, (first, last, kind))
+    edges = stretch.bytes_at(place for first, last, _ in found for place in (first, last))
+    for (_, _, kind), start, end in zip(found, edges, edges, strict=True):
+        yield ValueSpan(stretch.row, start, end, NUMBER_OF_KIND[kind])
 
 
 def _claims(stretch: Stretch, language: str) -> Iterator[Found]:
@@ -124,5 +129,6 @@ def _numbers(text: str, language: str) -> Iterator[Found]:
     numbers = list(written(text, _known()))
     yield from ((each.first, each.last, CARD) for each in numbers if is_card(each))
     for each in numbers:
-        if each.is_alone and is_national_id(each, text[: each.first], language):
+        before = text[max(0, each.first - WORDS_BEFORE) : each.first]
+        if each.is_alone and is_national_id(each, before, language):
             yield each.first, each.last, NATIONAL_ID

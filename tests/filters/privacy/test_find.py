@@ -133,19 +133,24 @@ def test_null_has_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["1", "a", "@", "a@", "12.", "://", "a=", "-----BEGIN ", "1.1.", "2a00:", "(1) "]
+    "piece",
+    [
+        *("1", "a", "@", "a@", "12.", "1.1.", "1 ", "(1) ", "=", "a=", "?token=", "://", "2a00:"),
+        *("-----BEGIN ", "call 212 555 0123 ", "тел 212 555 0123 ", "a@b.co "),
+    ],
 )
 def test_linear(piece: str) -> None:
-    """A text that is ten times as long takes some ten times as long, whatever piece is repeated."""
+    """A text that is twenty times as long takes some twenty times as long, whatever piece is repeated."""
 
-    def seconds(times: int) -> float:
+    def seconds(num_bytes: int) -> float:
+        text = piece * (num_bytes // len(piece))
         begin = time.thread_time()
-        spans_of([piece * times])
+        spans_of([text])
         return time.thread_time() - begin
 
-    seconds(100)
-    short = min(seconds(2_000) for _ in range(3))
-    assert min(seconds(20_000) for _ in range(2)) < 30 * short + 0.05
+    seconds(1_000)
+    short = min(seconds(10_000) for _ in range(3))
+    assert seconds(200_000) < 50 * short + 0.05
 
 
 def test_digits_of_other_scripts() -> None:
