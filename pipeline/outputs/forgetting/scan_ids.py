@@ -21,7 +21,7 @@ from sluice.pipeline.outputs.forgetting.find import ID_COLUMNS
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
 
-TABLES: Final = ("provenance", "leftover", "rejects", "scores", "work")
+TABLES: Final = ("provenance", "leftover", "rejects", "scores", "contaminated", "work")
 """Folders of an output whose files may name posts."""
 _ENDINGS: Final = (".parquet", ".arrow")
 _BATCH_ROWS: Final = 1 << 16

@@ -64,8 +64,10 @@ def _weight(char: str) -> int:
     name = unicodedata.name(char, "")
     if name.startswith(("CJK UNIFIED", "HIRAGANA LETTER", "KATAKANA LETTER")):
         return 2
-    if name.startswith("THAI CHARACTER"):
-        return 1
+    if name.startswith(("THAI CHARACTER", "LAO", "TIBETAN", "KHMER", "MYANMAR")):
+        return int(unicodedata.category(char)[0] in "LM")
+    if name.startswith("VARIATION SELECTOR"):
+        return 0
     return 4 if char.isalnum() or unicodedata.category(char) in ("Mn", "Mc") else 0
 
 

@@ -1,6 +1,10 @@
 """Which texts hold an item: the compiled pass against plain Python, in all scripts."""
 
+import gzip
+import json
 import time
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +15,8 @@ from hypothesis import strategies as st
 from sluice.filters.decontamination.match import held_parts
 from sluice.filters.decontamination.table import Items, Table, table_of
 from sluice.filters.decontamination.words import ngrams_of, words_of
+from sluice.filters.text.normalize import normalize
+from sluice.pipeline.sample.words import lexicon
 from tests.filters.decontamination import reference
 
 VOCABULARY = (
@@ -200,3 +206,32 @@ def _least_seconds(text: str, made: Table) -> float:
         return time.thread_time() - begun
 
     return min(seconds() for _ in range(3))
+
+
+@pytest.mark.real
+def test_words_of_real_posts_are_those_of_plain_python(data: Path) -> None:
+    """Some thousand real posts, in the languages of the collections, are cut as the reference cuts them."""
+    for part in ("part-03", "weibo-ced"):
+        with gzip.open(data / "firehose" / f"{part}.jsonl.gz") as lines:
+            texts = [json.loads(line)["text"] for line in islice(lines, 0, 40_000, 20)]
+        posts = normalize(pa.array(texts))
+        expected = [reference.words_of(text) for text in posts.to_pylist()]
+        words = words_of(posts)
+        assert np.diff(words.start_N1).tolist() == [len(each) for each in expected]
+        assert words.weight_T.tolist() == [word.weight for each in expected for word in each]
+
+
+@pytest.mark.real
+def test_a_real_post_holds_itself(data: Path) -> None:
+    """A real post that is an item is found in itself, and no post holds one of drawn words."""
+    with gzip.open(data / "firehose" / "part-05.jsonl.gz") as lines:
+        posts = normalize(
+            pa.array([json.loads(line)["text"] for line in islice(lines, 0, 60_000, 30)])
+        )
+    random, words = np.random.default_rng(1), lexicon("en").forms.slice(0, 2000).to_pylist()
+    drawn = [" ".join(random.choice(words, 14)) for _ in range(500)]
+    own, other = table(*posts.to_pylist()), table(*drawn)
+    held = held_parts(posts, own.arrays)
+    of_parts = np.isin(np.asarray(posts), np.asarray(own.items.texts))
+    assert (held.part_N[of_parts] >= 0).mean() > 0.98
+    assert (held_parts(posts, other.arrays).part_N < 0).all()
