@@ -1,4 +1,4 @@
-"""Places in a shard's sequences, as rows of the provenance name them, and the tokens that they cover.
+"""TokenPlaces in a shard's sequences, as rows of the provenance name them, and the tokens that they cover.
 
 Shape suffixes: P places, S sequences of L tokens, T = S * L tokens.
 """
@@ -11,7 +11,7 @@ from sluice.schemas.arrays import Array, Bools, Int32s, Int64s
 from sluice.schemas.token_shard import ShardFormat
 
 
-class Places(NamedTuple):
+class TokenPlaces(NamedTuple):
     """Where tokens are: so many from an offset on in a row of a shard, in the order of the rows.
 
     Attributes:
@@ -25,22 +25,24 @@ class Places(NamedTuple):
     length_P: Int64s
 
     @classmethod
-    def of(cls, *columns: Array) -> "Places":
+    def of(cls, *columns: Array) -> "TokenPlaces":
         """Returns places in the order of their sequences, whatever their integer type and order."""
         wide = [np.asarray(column, np.int64) for column in columns]
         order_P = np.lexsort((wide[1], wide[0]))
         return cls(*(column[order_P] for column in wide))
 
-    def among(self, first: int, stop: int) -> "Places":
+    def among(self, first: int, stop: int) -> "TokenPlaces":
         """Returns the places in the sequences from `first` to before `stop`, which become 0 and on."""
         start, end = np.searchsorted(self.sequence_P, [first, stop])
         chosen = slice(start, end)
-        return Places(self.sequence_P[chosen] - first, self.offset_P[chosen], self.length_P[chosen])
+        return TokenPlaces(
+            self.sequence_P[chosen] - first, self.offset_P[chosen], self.length_P[chosen]
+        )
 
     def positions(self, sequence_length: int) -> Int64s:
         """Returns (T,) int64, the numbers of the tokens in the places, place after place.
 
-        >>> Places.of([1, 0], [0, 2], [2, 1]).positions(3).tolist()
+        >>> TokenPlaces.of([1, 0], [0, 2], [2, 1]).positions(3).tolist()
         [2, 3, 4]
         """
         begin_P = self.sequence_P * sequence_length + self.offset_P
@@ -50,7 +52,7 @@ class Places(NamedTuple):
     def covered(self, num_sequences: int, sequence_length: int) -> Bools:
         """Returns (S, L) bool: which tokens of S sequences are in one of the places.
 
-        >>> Places.of([1, 0], [0, 2], [1, 1]).covered(2, 3).tolist()
+        >>> TokenPlaces.of([1, 0], [0, 2], [1, 1]).covered(2, 3).tolist()
         [[False, False, True], [True, False, False]]
         """
         covered_T = np.zeros(num_sequences * sequence_length, np.bool_)
@@ -58,11 +60,13 @@ class Places(NamedTuple):
         return covered_T.reshape(num_sequences, sequence_length)
 
 
-def overwritten(tokens_SL: Int32s, places: Places, *, stay: tuple[int, ...], pad_id: int) -> Int32s:
+def overwritten(
+    tokens_SL: Int32s, places: TokenPlaces, *, stay: tuple[int, ...], pad_id: int
+) -> Int32s:
     """Returns sequences whose tokens in the places are padding, but for those that stay.
 
     >>> tokens = np.array([[7, 8, 2, 9]], np.int32)
-    >>> overwritten(tokens, Places.of([0], [0], [3]), stay=(2,), pad_id=0).tolist()
+    >>> overwritten(tokens, TokenPlaces.of([0], [0], [3]), stay=(2,), pad_id=0).tolist()
     [[0, 0, 2, 9]]
 
     Args:
@@ -75,7 +79,7 @@ def overwritten(tokens_SL: Int32s, places: Places, *, stay: tuple[int, ...], pad
     return np.where(goes_SL, np.int32(pad_id), tokens_SL)
 
 
-def as_if_there(tokens_SL: Int32s, places: Places, format: ShardFormat) -> Int32s:
+def as_if_there(tokens_SL: Int32s, places: TokenPlaces, format: ShardFormat) -> Int32s:
     """Returns sequences with some id of a text wherever places hold padding: as if the posts were there."""
     some_id = next(i for i in range(3) if i not in (format.pad_id, format.eod_id))
     is_pad_SL = places.covered(*tokens_SL.shape) & (tokens_SL == format.pad_id)

@@ -16,7 +16,7 @@ from sluice.schemas.arrays import Int32s
 from sluice.schemas.errors import VerifyError
 from sluice.schemas.kernel import kernel, read_only, types
 from sluice.schemas.token_shard import ROWS_PER_BATCH, ShardFormat
-from sluice.tokenizer.places import Places, as_if_there
+from sluice.tokenizer.places import TokenPlaces, as_if_there
 
 
 class ShardWriter:
@@ -183,7 +183,7 @@ class ShardReader:
         """Yields the record batches in order; memory is that of the pages touched."""
         return (self.batch(i) for i in range(self.num_batches))
 
-    def at(self, index: int, places: Places) -> Int32s:
+    def at(self, index: int, places: TokenPlaces) -> Int32s:
         """Returns (T,) int32, the tokens at those of some places that are in record batch `index`."""
         first, (tokens_SL, _) = index * ROWS_PER_BATCH, self.batch(index)
         there = places.among(first, first + len(tokens_SL))
@@ -202,7 +202,7 @@ def verify_shard(
     vocabulary_size: int,
     sequence_length: int | None = None,
     sequences: int | None = None,
-    forgotten: Places | None = None,
+    forgotten: TokenPlaces | None = None,
 ) -> list[str]:
     """Reads a whole shard, a record batch at a time, and says everything that breaks the format.
 
@@ -243,7 +243,7 @@ _WRONG = (
 
 
 def _content_problems(
-    shard: ShardReader, vocabulary_size: int, forgotten: Places | None
+    shard: ShardReader, vocabulary_size: int, forgotten: TokenPlaces | None
 ) -> list[str]:
     counts, first = np.zeros((2, len(_WRONG)), np.int64)
     format = shard.format._replace(vocabulary_size=vocabulary_size)

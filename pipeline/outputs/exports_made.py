@@ -14,7 +14,7 @@ from sluice.pipeline.storage.sealed import write_json
 from sluice.schemas.errors import StorageError
 from sluice.schemas.report import ExportMade
 
-FOLDER: Final = "exports"
+FOLDER: Final = "report/exports"
 """Of an output: a file for each folder that it was exported to."""
 _log = logging.getLogger("sluice")
 

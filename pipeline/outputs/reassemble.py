@@ -91,9 +91,10 @@ class Sources:
 def _leftover_tokens(manifest: Manifest) -> int:
     """Returns the tokens of the leftover, less those that were forgotten."""
     made = manifest.phases.tokens.shard
-    gone = 0 if manifest.forgotten is None else manifest.forgotten.tokens
+    if manifest.forgotten is None:
+        return made.leftover.tokens
     gone_of_shards = made.in_shards.tokens - sum(shard.tokens for shard in manifest.shards)
-    return made.leftover.tokens - (gone - gone_of_shards)
+    return made.leftover.tokens - (manifest.forgotten.tokens - gone_of_shards)
 
 
 def _whole(output: str, name: str, num_bytes: int) -> str:

@@ -35,7 +35,7 @@ from sluice.schemas.notice import DELETIONS
 from sluice.schemas.reject import DUPLICATE, ERROR, MALFORMED, POLICY, REJECT
 from sluice.schemas.report import table_problems
 from sluice.schemas.token_shard import ROWS_PER_BATCH
-from sluice.tokenizer.places import Places
+from sluice.tokenizer.places import TokenPlaces
 from sluice.tokenizer.shards import ShardReader, verify_shard
 from sluice.tokenizer.vocabulary.load import around_posts, load_vocabulary, loaded_entries
 
@@ -161,7 +161,7 @@ def _shard(of: Verified, files: tuple[str, str]) -> list[str]:
     return [f"{tokens}: {problem}" for problem in problems]
 
 
-def _forgotten(of: Verified, provenance: str) -> tuple[Places | None, pa.Array]:
+def _forgotten(of: Verified, provenance: str) -> tuple[TokenPlaces | None, pa.Array]:
     """Returns where a shard's forgotten posts were, None where it has none, and their hashes."""
     nothing = pa.array([], pa.string())
     if of.manifest.forgotten is None:
@@ -173,7 +173,7 @@ def _forgotten(of: Verified, provenance: str) -> tuple[Places | None, pa.Array]:
         names = ["sequence", "offset", "length", "post_id", FORGOTTEN_AT.name]
         rows = file.read(columns=names)
     rows = rows.filter(rows[FORGOTTEN_AT.name].is_valid())
-    return Places.of(*(rows[name].to_numpy() for name in names[:3])), rows[
+    return TokenPlaces.of(*(rows[name].to_numpy() for name in names[:3])), rows[
         "post_id"
     ].combine_chunks()
 

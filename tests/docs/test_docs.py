@@ -32,12 +32,14 @@ from sluice.schemas.report import (
     ConversationReport,
     DecontaminationReport,
     ExcludeReport,
+    ForgetReport,
     ListReport,
     PrivacyReport,
     SetReport,
     SourceReport,
 )
 from sluice.schemas.token_shard import ShardFormat
+from sluice.schemas.tombstone import TOMBSTONE
 from tests.docs.pages import PAGES, commands, fences, name_of, quoted, table
 from tests.docs.report_keys import leaves, pattern
 from tests.repository import ROOMS, ROOT
@@ -272,6 +274,13 @@ def test_keys_about_notices() -> None:
     """The table has every key of the report's part about notices, and no other."""
     documented = [key for row in table("exclude") for key in quoted(row[0])]
     assert documented == list(ExcludeReport.__struct_fields__)
+
+
+def test_keys_about_forgets() -> None:
+    """The tables have every key of the report's part about forgets, and every column of tombstones."""
+    documented = [key for row in table("forget") for key in quoted(row[0])]
+    assert documented == list(ForgetReport.__struct_fields__)
+    assert columns("tombstone") == columns_of(TOMBSTONE)
 
 
 def test_keys_about_evaluation_sets() -> None:

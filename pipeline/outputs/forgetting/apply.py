@@ -35,7 +35,7 @@ from sluice.schemas.manifest import ContractFile
 from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, reject_batch
 from sluice.schemas.token_shard import ROWS_PER_BATCH
 from sluice.schemas.tombstone import TOMBSTONE
-from sluice.tokenizer.places import Places, overwritten
+from sluice.tokenizer.places import TokenPlaces, overwritten
 from sluice.tokenizer.shards import ShardBatch, ShardReader, ShardWriter
 from sluice.tokenizer.vocabulary.load import VocabularyIds, around_posts, load_vocabulary
 
@@ -91,7 +91,7 @@ def _overwrite(
 class _Overwriting(NamedTuple):
     """What is overwritten in a shard."""
 
-    places: Places
+    places: TokenPlaces
     stay: tuple[int, ...]
     pad_id: int
 
@@ -110,12 +110,12 @@ class _Overwriting(NamedTuple):
         return ShardBatch(after_SL, batch.doc_ends), np.array_equal(after_SL, batch.tokens_SL)
 
 
-def _places(of: Verified, provenance: str, edits: Sequence[Edit]) -> Places:
+def _places(of: Verified, provenance: str, edits: Sequence[Edit]) -> TokenPlaces:
     """Returns where the pieces of the posts are, by their rows of the provenance."""
     (rows,) = (edit.rows for edit in edits if edit.column == "post_id")
     with storage.open_input(of.path(provenance)) as source:
         table = pq.read_table(source, columns=["sequence", "offset", "length"]).take(pa.array(rows))
-    return Places.of(*(table[name].to_numpy() for name in table.column_names))
+    return TokenPlaces.of(*(table[name].to_numpy() for name in table.column_names))
 
 
 def described(of: Verified, name: str) -> ContractFile:

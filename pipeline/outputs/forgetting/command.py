@@ -15,7 +15,7 @@ from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.pipeline.outputs.exports_made import exports_made
 from sluice.pipeline.outputs.finished import read_manifest
 from sluice.pipeline.outputs.forgetting.apply import finish, tombstones_of, vocabulary_of
-from sluice.pipeline.outputs.forgetting.find import Found, find, ids_of_authors
+from sluice.pipeline.outputs.forgetting.find import FoundPosts, find, ids_of_authors
 from sluice.pipeline.outputs.forgetting.history import forget_in_history
 from sluice.pipeline.outputs.forgetting.id_files import read_authors, read_post_ids
 from sluice.pipeline.outputs.forgetting.journal import (
@@ -294,7 +294,9 @@ def _looks_like_key(text: str) -> bool:
     return len(text) == KEY_HEX_DIGITS and set(text) <= set("0123456789abcdef")
 
 
-def _journal(of: Verified, wanted: _Wanted, found: Found, keys: list[str], check: str) -> Journal:
+def _journal(
+    of: Verified, wanted: _Wanted, found: FoundPosts, keys: list[str], check: str
+) -> Journal:
     """Returns what is to be done; of the hashes, those that something of the output is named by."""
     used = sorted({n for edits in found.edits.values() for edit in edits for n in edit.keys})
     place = {number: index for index, number in enumerate(used)}

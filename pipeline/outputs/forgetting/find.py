@@ -23,14 +23,14 @@ from sluice.pipeline.storage import local_copies
 from sluice.schemas.arrays import Int32s, Int64s
 from sluice.schemas.reject import DUPLICATE
 from sluice.schemas.token_shard import ROWS_PER_BATCH
-from sluice.tokenizer.places import Places
+from sluice.tokenizer.places import TokenPlaces
 from sluice.tokenizer.shards import ShardReader
 
 ID_COLUMNS = ("post_id", "duplicate_of")
 """Columns of an output's tables that hold ids of posts."""
 
 
-class Found(NamedTuple):
+class FoundPosts(NamedTuple):
     """What an output holds of some posts.
 
     Attributes:
@@ -66,7 +66,7 @@ TABLES: Final = ("rejects/", "scores/", "contaminated/")
 """The folders of tables that name posts, beside the provenance."""
 
 
-def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) -> Found:
+def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) -> FoundPosts:
     """Returns what an output holds of the posts with these ids.
 
     Args:
@@ -96,7 +96,7 @@ def find(of: Verified, ids: pa.StringArray, key: IdKey, special: Sequence[int]) 
         copies=sum(of.of_each(partial(_copies, ids.take(pa.array(kept_I))), tables)),
         id_sum=_change_of_id_sum(pieces, ids, key),
     )
-    return Found(
+    return FoundPosts(
         kept=ids.take(pa.array(kept_I)),
         rejected=ids.take(pa.array(rejected_I)),
         edits=edits,
@@ -137,7 +137,7 @@ def pieces_of(
         return None
     names = ["sequence", "offset", "length", "document", "piece"]
     columns = columns_of(of, provenance, [*names, AUTHOR_KEY.name]).take(pa.array(row_P))
-    places = Places.of(*(columns[name].to_numpy() for name in names[:3]))
+    places = TokenPlaces.of(*(columns[name].to_numpy() for name in names[:3]))
     length_P, token_T = _tokens(of, tokens, places, special)
     return PostPieces(tokens, provenance, row_P, id_P, columns, length_P, token_T)
 
@@ -166,7 +166,7 @@ def columns_of(of: Verified, name: str, columns: Sequence[str]) -> pa.Table:
 
 
 def _tokens(
-    of: Verified, name: str, places: Places, special: Sequence[int]
+    of: Verified, name: str, places: TokenPlaces, special: Sequence[int]
 ) -> tuple[Int64s, Int32s]:
     """Returns the number of tokens at each place that are of a text, and these tokens."""
     lengths, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
@@ -179,7 +179,7 @@ def _tokens(
 
 
 def text_tokens(
-    shard: ShardReader, places: Places, special: Sequence[int]
+    shard: ShardReader, places: TokenPlaces, special: Sequence[int]
 ) -> Iterator[tuple[Int64s, Int32s]]:
     """Yields by record batch how many tokens at each of its places are of a text, and these tokens."""
     for index in np.unique(places.sequence_P // ROWS_PER_BATCH).tolist():

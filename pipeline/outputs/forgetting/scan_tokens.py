@@ -28,7 +28,7 @@ from sluice.pipeline.outputs.verify import Verified, shard_files
 from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT
 from sluice.pipeline.storage import local_copies
 from sluice.schemas.arrays import Array, Int32s, Int64s
-from sluice.tokenizer.places import Places
+from sluice.tokenizer.places import TokenPlaces
 from sluice.tokenizer.shards import ShardReader
 
 Files = tuple[str, str]
@@ -116,7 +116,7 @@ def _whole_posts(sought: Sought, cut: pa.StringArray, of: Verified, files: Files
     )
     row_P = row_R[np.lexsort((offset_R, sequence_R))]
     is_gone_P = rows["gone"].to_numpy()[row_P]
-    places, start, total = Places.of(sequence_R, offset_R, length_R), 0, TokensSeen()
+    places, start, total = TokenPlaces.of(sequence_R, offset_R, length_R), 0, TokensSeen()
     with local_copies.scope():
         shard = ShardReader(local_copies.fetch(of.path(tokens)))
         for text_P, token_T in text_tokens(shard, places, sought.special):

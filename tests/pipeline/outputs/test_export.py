@@ -366,7 +366,7 @@ def test_export_json_and_what_is_printed(
     arguments = ["export", str(small), "mds", str(tmp_path / "to"), "--leftover"]
     assert cli.main(arguments) == 0
     about = json.loads((tmp_path / "to" / "export.json").read_text())
-    assert about["counts"] == {"items": 3, "tokens": 12, "padding": 12}
+    assert about["counts"] == {"items": 3, "tokens": 12, "padding": 12, "emptied": 0}
     assert (about["format"], about["items"], about["leftover"]) == ("mds", "sequences", True)
     assert [entry["path"] for entry in about["files"]] == ["index.json", "shard.00000.mds"]
     for entry in about["files"]:
