@@ -34,7 +34,9 @@ def replacing(path: str) -> Iterator[str]:
 def sweep(output: str) -> None:
     """Removes what replacements that did not end have left; the caller holds the output."""
     for file in storage.listing(output, recursive=True):
-        if storage.name_of(file.path).startswith((".tmp-", "..tmp-")):  # the latter of a ShardWriter
+        if storage.name_of(file.path).startswith(
+            (".tmp-", "..tmp-")
+        ):  # the latter of a ShardWriter
             storage.delete(file.path)
 
 
