@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from sluice.filters.lists import kernels as k
 from sluice.filters.lists.folding import folds
+from sluice.filters.lists.spec import Kind
 from sluice.filters.lists.table import Table, shift_of
 from sluice.filters.text.char_classes import char_classes
 from sluice.schemas.arrays import Array, Bools, Int64s
@@ -16,7 +17,11 @@ _ROOM: Final = 256
 """Hits that there is room for at first."""
 _LONG_URL: Final = 1 << 14
 """Bytes of a URL that are compared, at most."""
-_COLUMNS: Final = (("post_id", "id"), ("author_id", "author"))
+COLUMNS: Final[dict[Kind, tuple[str, ...]]] = {
+    "id": ("post_id", "alias_id", "reposted_id"),
+    "author": ("author_id",),
+}
+"""The columns that entries of a kind are compared with; a batch may lack those that are optional."""
 
 
 class Hits(NamedTuple):
@@ -54,9 +59,10 @@ def search(posts: pa.RecordBatch, table: Table) -> Hits:
     of each of them, which may add a shorter phrase of a list to a longer one.
     """
     found = [_in_texts(posts.column("text"), table)]
-    for column, kind in _COLUMNS:
+    for kind, columns in COLUMNS.items():
         if len(table[f"{kind}_keys_S"]) > 2:
-            found.append(_in_column(posts.column(column), table, kind))
+            there = [name for name in columns if name in posts.schema.names]
+            found += [_in_column(posts.column(name), table, kind) for name in there]
     return _expanded(np.concatenate(found), table)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from sluice.filters.dedup.minhash import MinHashSpec
 from sluice.filters.language.identify import identifier_fingerprint
+from sluice.filters.lists.search import COLUMNS
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.filters.transformers.load import Located, locate
 from sluice.pipeline.history import versions as history
@@ -296,6 +297,7 @@ def optional_columns(recipe: Recipe, inventory: Inventory) -> tuple[str, ...]:
     """Returns those of OPTIONAL_COLUMNS that something of the run reads, in clean or later."""
     used = {name for spec in recipe.filters for name in spec.columns}
     used |= {"platform" for spec in recipe.lists if spec.platforms}
+    used.update(*(COLUMNS.get(spec.kind, ()) for spec in recipe.lists))
     used |= {"platform"} if recipe.privacy.author_key else set()
     used |= _later_columns(recipe, inventory)
     return tuple(name for name in OPTIONAL_COLUMNS if name in used)

@@ -204,6 +204,18 @@ def test_a_phrase_written_in_two_ways_is_one(same: str) -> None:
     assert hits_of("in new york", files) == {(0, 1, 3), (1, 1, 3)}
 
 
+def test_an_id_names_reposts_too() -> None:
+    """A post is named by its id, by another id of it, and by that of the post whose text it repeats."""
+    files = [ListFile(0, "id", entries_of(b"17", kind="id", where="i"))]
+    posts = posts_of(
+        ["a"] * 4,
+        post_id=["17", "2", "3", "4"],
+        reposted_id=[None, "17", None, "5"],
+        alias_id=["1", "2", "17", None],
+    )
+    assert sorted(search(posts, build(files)).row_H.tolist()) == [0, 1, 2]
+
+
 def test_a_phrase_in_two_lists_is_of_both() -> None:
     """Equal entries of two lists are two hits, of one list the first line alone."""
     both = [

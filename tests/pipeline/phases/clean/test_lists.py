@@ -238,3 +238,10 @@ def test_a_whole_run_says_what_lists_did(job: FinishedJob, tmp_path: Path) -> No
     assert str(tmp_path) not in json.dumps(manifest)
     for name in ("report.html", "DATACARD.md"):
         assert "links" in (out / "report" / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("kept", ["drop", "keep"])
+def test_authors_are_compared_before_their_ids_are_dropped(folder: Path, kept: str) -> None:
+    """A recipe whose kept posts have no author still leaves out what authors asked for."""
+    rows = cleaned(job_of(folder, **{"privacy.author_id": kept}))
+    assert ("0", "opted_out", "asked authors.txt:2") in rows
