@@ -258,6 +258,7 @@ class _Reading:
                 if self._payload is None:
                     raw = without_notices(raw, block, first_row=self._row)
                 raw = raw._replace(source_line_N=block.numbers_L[raw.source_row_N - self._row])
+                faults = [f.in_line(int(block.numbers_L[f.source_row - self._row])) for f in faults]
                 yield self._split(raw, faults)
             self._row += num_records
 

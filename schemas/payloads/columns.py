@@ -47,7 +47,7 @@ REASONS: Final = {
 }
 """Reasons of dead letters of kind `malformed` -> what they mean. A row has one, the first found."""
 
-READ_VERSION: Final = 3
+READ_VERSION: Final = 4
 """Raised where the same bytes give other posts, dead letters or counts."""
 
 PHASE: Final = "clean"
@@ -83,6 +83,15 @@ class Fault(NamedTuple):
     reason: str
     detail: str | None = None
     post_id: str | None = None
+
+    def in_line(self, line: int) -> "Fault":
+        """Returns the fault with the line of its file, from 0, before what was found.
+
+        >>> Fault(2, "not_json", "Expecting value").in_line(5).detail
+        'source_line 5: Expecting value'
+        """
+        told = f": {self.detail}" if self.detail else ""
+        return self._replace(detail=f"source_line {line}{told}")
 
 
 class RawPosts(NamedTuple):
@@ -230,7 +239,7 @@ def _column_faults(raw: RawPosts, masks: Mapping[str, Array], bad_N: Array) -> l
     reasons = np.select([mask[rows] for mask in masks.values()], list(masks), default="")
     post_ids = raw.columns["post_id"].take(pa.array(rows)).to_pylist()
     text_bytes = _num_bytes(raw.columns["text"])[rows]
-    return [
+    faults = [
         Fault(
             int(raw.source_row_N[row]),
             str(reason),
@@ -239,6 +248,10 @@ def _column_faults(raw: RawPosts, masks: Mapping[str, Array], bad_N: Array) -> l
         )
         for row, reason, post_id, num_bytes in zip(rows, reasons, post_ids, text_bytes, strict=True)
     ]
+    if raw.source_line_N is None:
+        return faults
+    lines = raw.source_line_N[rows].tolist()
+    return [fault.in_line(line) for fault, line in zip(faults, lines, strict=True)]
 
 
 def _is_null(values: pa.Array) -> Array:

@@ -436,6 +436,21 @@ def test_columns_that_are_wanted(tmp_path: Path, record: Row) -> None:
     assert batch.posts.column("like_count").to_pylist() == [record.get("favorite_count")]
 
 
+@pytest.mark.parametrize("record", [tweet(1, "a"), {"id": "1", "text": "a"}])
+def test_lines_of_dead_letters(tmp_path: Path, record: Row) -> None:
+    """A dead letter names the line of the file, from 0, blank ones counted, whoever found it."""
+    lines = [json.dumps(record), "", "{", "", json.dumps(record | {"text": None})]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    inventory = find_inputs([str(tmp_path / "a.jsonl")])
+    (unit,) = cut(inventory)
+    batches = read_unit(inventory.root, unit, ReadOptions())
+    rejected = [row for batch in batches for row in batch.rejected.to_pylist()]
+    found = [(row["source_row"], row["reason"], row["detail"]) for row in rejected]
+    assert [(row, reason) for row, reason, _ in found] == [(1, "not_json"), (2, "missing_text")]
+    assert found[0][2].startswith("source_line 2: ")
+    assert found[1][2] == "source_line 4"
+
+
 def test_a_format_that_is_forced(tmp_path: Path) -> None:
     """A forced format is that of every file, and rows can be forced too."""
     assert of_lines(tmp_path, tweet(1, "a"), force="rows").formats == {"rows": 1}
