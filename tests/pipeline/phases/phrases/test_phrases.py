@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.pipeline import cli
+from sluice.pipeline.storage import files as storage
 from tests.pipeline.runs import Job, contract_bytes, reject_rows, run
 
 QUESTION = (
@@ -196,3 +197,22 @@ def test_a_forgotten_post_leaves_the_review(output: Path, tmp_path: Path) -> Non
     assert "" in [row["text"] for row in rows]
     assert "2" not in [row["post_id"] for row in rows]
     assert cli.main(["verify", str(made)]) == 0
+
+
+def test_sets_and_output_may_be_in_an_object_store(
+    job: Job, posts: Path, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of sets are read by URI, and the review of a remote output is as that of a local one."""
+    local = recipe(tmp_path, posts).read_text()
+    for path in posts.glob("*.jsonl"):
+        storage.write_bytes(f"{bucket}/{path.name}", path.read_bytes())
+    own = job._replace(recipe=tmp_path / "remote.toml")
+    own.recipe.write_text(local.replace(str(posts), bucket))
+    frozen, output = f"vocabulary.tokenizer={job.tokenizer}", f"{bucket}/out"
+    assert run(own, output, "--set", frozen, inputs=f"{bucket}/posts-*.jsonl") == 0
+    capsys.readouterr()
+    assert cli.main(["inspect", output, "--review", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert sorted((hit["post_id"], f"{hit['set']}:{hit['item']}") for hit in hits) == [
+        (post_id, detail) for post_id, (_, detail) in HELD.items()
+    ]
