@@ -34,7 +34,8 @@ WHOLE_WORD, CJK_WEIGHT, UNSPACED_WEIGHT = 4, 2, 1
 NGRAM = 5 * WHOLE_WORD
 """What an n-gram weighs at least: five words."""
 LONG = 12 * WHOLE_WORD
-"""What a part weighs at most that is matched whole; a longer one is held if as much of it is in a post."""
+"""What a part weighs at most that is matched whole; a longer one is held if as much of it is in a post, or
+three quarters of it, whichever is less."""
 
 _POWERS = np.array([pow(int(GOLDEN_RATIO), n, 2**64) for n in range(NGRAM + 1)], np.uint64)
 _ONES, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
@@ -435,8 +436,8 @@ def judge(data_B, offsets_N1, folds, table, found, part_N, share_N):
             held = _held_weight(
                 table, word_T, weight_T, num_words, part, end_H, place_H, first_hit, h, seen_T
             )
-            if held >= LONG:
-                best = part
-                share = np.float32(min(1.0, held / _weight_of(table, part)))
+            weight = _weight_of(table, part)
+            if held >= min(LONG, weight - weight // 4):
+                best, share = part, np.float32(min(1.0, held / weight))
         if best < 1 << 40:
             part_N[i], share_N[i] = best, share

@@ -49,8 +49,8 @@ def held_parts(texts: pa.StringArray, table: TableArrays) -> Held:
     """Returns the part that each text holds; a pure function of the text and the table.
 
     A part of up to twelve words is held where all its words follow one another. A longer one is held where
-    two n-grams of it that do not overlap, neither there nor in the part, are in the text, and twelve words of
-    it with what stands around them the same.
+    two n-grams of it that do not overlap, neither there nor in the part, are in the text, and with what
+    stands around them the same twelve words of it, or three quarters of one with fewer than sixteen.
 
     Args:
         texts: (N,) string, normalised; a null reads as the empty text.

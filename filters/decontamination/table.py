@@ -23,7 +23,9 @@ NGRAM_LETTERS = 10
 MOST_CONTEXTS = 8
 """An n-gram that stands among different words in more places of the sets is a common phrase."""
 STRIDE = 2
-"""Of a long part every second n-gram is in the table."""
+"""Of a part that weighs more than DENSE every second n-gram is in the table, of others every one."""
+DENSE = 2 * k.LONG
+"""24 words."""
 _BITS_OF_NGRAM = 16
 _LEAST_BITS = 1 << 12
 
@@ -165,16 +167,18 @@ def _as_texts(words: Words) -> pa.StringArray:
 def _chosen(words: Words, ngrams: Ngrams, common_K: Uint64s) -> Bools:
     """Returns (T,) bool: the n-grams, by their last words, that stand for parts.
 
-    Of a part that is matched whole it is that in the fewest contexts, of a long one every second.
+    Of a part that is matched whole it is that in the fewest contexts, of a long one every second; every one
+    of those that are not much longer, in which a changed word leaves few.
     """
     key_T, begin_T = ngrams
     contexts_T = _contexts(words, ngrams)
     rare_T = (begin_T >= 0) & (contexts_T <= MOST_CONTEXTS)
     part_T = np.repeat(np.arange(len(words.start_N1) - 1), np.diff(words.start_N1))
-    long_T = (words.sums(words.weight_T) > k.LONG)[part_T]
+    weight_P = words.sums(words.weight_T)
+    long_T, dense_T = (weight_P > k.LONG)[part_T], (weight_P <= DENSE)[part_T]
     place_T = np.arange(len(key_T)) - words.start_N1[part_T]
     told_T = rare_T & _has_letters(words, begin_T) & ~np.isin(key_T, common_K)
-    chosen_T: Bools = long_T & told_T & (place_T % STRIDE == 0)
+    chosen_T: Bools = long_T & told_T & (dense_T | (place_T % STRIDE == 0))
     whole_T = np.flatnonzero(rare_T & ~long_T)
     order = np.lexsort((contexts_T[whole_T], part_T[whole_T]))
     _, first = np.unique(part_T[whole_T][order], return_index=True)

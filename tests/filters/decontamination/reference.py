@@ -92,7 +92,7 @@ def share_of(text: str, part: str) -> float:
         return 0.0
     covered = {i for hit in hits for i in _run(there, wanted, hit)}
     held = sum(there[i].weight for i in covered)
-    return min(1.0, held / whole) if held >= LONG else 0.0
+    return min(1.0, held / whole) if held >= min(LONG, whole - whole // 4) else 0.0
 
 
 class _Hit(NamedTuple):
@@ -104,9 +104,10 @@ class _Hit(NamedTuple):
 
 def _hits(there: Sequence[Word], wanted: Sequence[Word]) -> Iterator[_Hit]:
     places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    stride = STRIDE if sum(word.weight for word in wanted) > 2 * LONG else 1
     for begin, end in ngrams(wanted):
         letters = sum(word.letters for word in wanted[begin:end])
-        if (end - 1) % STRIDE == 0 and letters >= NGRAM_LETTERS:
+        if (end - 1) % stride == 0 and letters >= NGRAM_LETTERS:
             places.setdefault(tuple(w.text for w in wanted[begin:end]), []).append((begin, end))
     for begin, end in ngrams(there):
         for place in places.get(tuple(w.text for w in there[begin:end]), []):
