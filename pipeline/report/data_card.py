@@ -48,7 +48,7 @@ def _cell(text: str) -> str:
 
 def _listed(table: Table) -> list[tuple[str, int]]:
     """Returns the largest entries of a table, and the sum of the others."""
-    rows = most_first(table)
+    rows = [(_cell(name), count) for name, count in most_first(table)]
     others = sum(count for _, count in rows[LISTED:])
     return rows[:LISTED] + ([(f"{len(rows) - LISTED} others", others)] if others else [])
 

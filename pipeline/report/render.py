@@ -45,12 +45,12 @@ def render(report: Report) -> str:
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """Returns a template of this folder; values in HTML are escaped."""
+    """Returns a template of this folder. HTML in values is escaped, which Markdown shows, too."""
     compiled = private_folder("templates", f"jinja2-{jinja2.__version__}")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         bytecode_cache=jinja2.FileSystemBytecodeCache(compiled) if compiled else None,
-        autoescape=name.endswith(".html"),
+        autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -18,6 +18,7 @@ from sluice.filters.transformers.spec import Transformer
 from sluice.pipeline import cli
 from sluice.pipeline.history import versions as history
 from sluice.pipeline.history.segments import KeysFile, PostsFile
+from sluice.pipeline.report.data_card import data_card
 from sluice.pipeline.report.render import render
 from sluice.pipeline.storage.output_folder import CONTRACT_FOLDERS
 from sluice.pipeline.terminal import Messages
@@ -165,15 +166,18 @@ def test_logs_show_escapes_as_text() -> None:
 
 
 def test_the_page_holds_no_html_of_others(job: Job) -> None:
-    """Names of recipes, sources, languages and filters are text in report.html."""
+    """Names of recipes, sources, languages and filters are text in report.html and in DATACARD.md."""
     report = job.report()
     evil = "<script>alert(1)</script><img src=x onerror=y>\"'"
     report["recipe"]["name"] = evil
     report["tokens"]["by_source"] = {evil: report["tokens"]["encoded"]}
     report["tokens"]["by_lang"] = {evil: report["tokens"]["encoded"]}
     report["posts"]["rejected"] = {evil: 1}
+    report["posts"]["by_source"] = {evil + "|": 1}
     report["warnings"] = [evil]
-    page = render(msgspec.convert(report, Report))
-    assert "&lt;script&gt;" in page
-    assert "<script" not in page
-    assert "<img" not in page
+    known = msgspec.convert(report, Report)
+    for page in (render(known), data_card(known)):
+        assert "&lt;script&gt;" in page
+        assert "<script" not in page
+        assert "<img" not in page
+    assert "\\| | 1 |" in data_card(known)

@@ -97,7 +97,7 @@ def platform_keys(names: pa.StringArray) -> Uint32s:
     """Returns (N,) uint32, a hash of the name of each platform; 0 for null and for none else.
 
     >>> keys = platform_keys(pa.array(["x", "x", None]))
-    >>> keys[0] == keys[1] != 0, int(keys[2])
+    >>> int(keys[0]) == int(keys[1]) != 0, int(keys[2])
     (True, 0)
     """
     hash_N = (hash_texts(names, seed=3) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sluice.filters.text.normalize import normalize
+from sluice.pipeline.phases.clean import batches
 from sluice.pipeline.phases.job import make_job
 from sluice.pipeline.phases.score import phase
-from sluice.pipeline.phases.score import stage as score_stage
 from sluice.pipeline.recipes.loader import load
 from sluice.pipeline.units.attempt import Attempt
 from sluice.schemas.counts import ReadTally, ScoreCounts
@@ -48,7 +48,7 @@ def test_a_post_that_breaks_normalisation_is_a_dead_letter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in `sluice run`: it takes no other post of its unit with it."""
-    monkeypatch.setattr(score_stage, "normalize", normalize_or_fail)
+    monkeypatch.setattr(batches, "normalize", normalize_or_fail)
     read = ReadTally(records=3, records_with_posts=3, posts=3)
     assert score(tmp_path) == ScoreCounts(read=3, input=read, scored=2)
     scores = pq.read_table(next((tmp_path / "out" / "scores").iterdir()))
