@@ -22,6 +22,7 @@ from sluice.pipeline.storage import output_folder
 from sluice.schemas.errors import OutputError, RecipeError, UnknownPostError
 from sluice.tokenizer.vocabulary.load import around_posts, load_vocabulary
 from tests.pipeline.runs import Job, linked_output
+from tests.pipeline.storage.stores import Store
 from tests.pipeline.tombstones import KEY, SECRET, key_file
 
 RECIPE = """
@@ -646,3 +647,37 @@ def test_no_plain_id_is_left(
         data = path.read_bytes()
         assert SECRET not in data
         assert IdKey(SECRET).check.encode() in data
+
+
+# --- object stores -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["conversations"], indirect=True)
+def test_in_an_object_store(
+    output: Path, copy: Path, key: Path, tmp_path: Path, bucket: str, s3: Store
+) -> None:
+    """The same bytes as on a disk; a shard is replaced by one put, and those without the posts are not."""
+    for path in output.rglob("*"):
+        if path.is_file() and "work" not in path.parts:
+            storage.write_bytes(f"{bucket}/out/{path.relative_to(output)}", path.read_bytes())
+    times = {file.path: file.mtime_ns for file in storage.listing(f"{bucket}/out/tokens")}
+    ids = chosen(output, 1)
+    there = sluice.forget(f"{bucket}/out", ids=ids_file(tmp_path, ids), key_file=key)
+    here = sluice.forget(copy, ids=ids_file(tmp_path, ids), key_file=key)
+    assert (there.posts, there.tokens, there.shards) == (here.posts, here.tokens, here.shards)
+    for name, data in contents(copy).items():
+        assert storage.read_bytes(f"{bucket}/out/{name}") == data
+    changed = {
+        path
+        for path, time in times.items()
+        if next(f for f in storage.listing(f"{bucket}/out/tokens") if f.path == path).mtime_ns
+        != time
+    }
+    touched = {
+        f"{bucket}/out/tokens/{path.name}"
+        for path in copy.glob("tokens/*")
+        if path.read_bytes() != (output / "tokens" / path.name).read_bytes()
+    }
+    assert changed == touched != times.keys()
+    assert sluice.verify(f"{bucket}/out") == []
+    assert storage.listing(f"{bucket}/out/forgotten")[0].path.endswith("forgotten-00000.parquet")
