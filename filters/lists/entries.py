@@ -19,6 +19,8 @@ from sluice.schemas.names import visible
 
 MAX_ENTRY: Final = 2000
 """Characters of an entry at most."""
+MAX_WORDS: Final = 64
+"""Words and signs of a phrase at most: what a word of a text may cost where phrases are nested."""
 _MAX_FAULTS = 5
 _LABEL = re.compile(r"[^\W_](?:[\w-]*\w)?|_[\w-]+")
 _SCHEME = re.compile(r"(?i)https?://")
@@ -181,6 +183,10 @@ def _phrase(text: str) -> _Keys:
     words = _words(text)
     if not words:
         raise _EntryError("has no character that shows; must be a word or several")
+    if len(words) > MAX_WORDS:
+        raise _EntryError(
+            f"has {len(words):,} words and signs; must be a phrase of {MAX_WORDS} at most"
+        )
     data_B = np.frombuffer(text.encode(), np.uint8)
     if kernels.find_mark(data_B, 0, len(data_B), char_classes()) >= 0:
         raise _EntryError(

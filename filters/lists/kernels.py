@@ -505,7 +505,7 @@ def _is_phrase(data_B, j, end, names_B, k, stop, classes_U, folds_U):
     _INT(
         *(BYTES, OFFSETS, BYTES, FOLDS, BYTES, _PLACES),
         *(_HASHES, _KEYS, _HASH, _HASHES, _KEYS, _HASH),
-        *(_HASHES, _KEYS, _HASH, _KEYS, _KEYS, _KEYS, _KEYS, BYTES, _HASH, _HASHES),
+        *(_HASHES, _KEYS, _HASH, _KEYS, _KEYS, _KEYS, _KEYS, BYTES, _HASH, _HASHES, _HASH),
         *(_INT, types.uint8[::1], types.int64[::1], types.int64[:, ::1]),
     )
 )
@@ -532,6 +532,7 @@ def find_in_texts(
     first_F,
     first_shift,
     masks_K,
+    every,
     num_rows,
     scratch_B,
     starts_D,
@@ -541,7 +542,7 @@ def find_in_texts(
 
     Of the phrases of a list that end at one place the longest is a hit: what is shorter is inside of it. So
     a text has a hit a word and list at most, however the phrases are nested. `masks_K` are the lists of
-    each phrase as bits.
+    each phrase as bits, `every` those of all phrases.
 
     Returns:
         How many there are.
@@ -599,7 +600,7 @@ def find_in_texts(
                 node = np.int64(fails_M[node])
             ends = node if outs_M[node] >= 0 else np.int64(shorter_M[node])
             seen = _NONE
-            while ends != 0:
+            while ends != 0 and seen != every:
                 key = np.int64(outs_M[ends])
                 begin = starts_D[(count - np.int64(depths_M[ends]) + 1) & last]
                 if masks_K[key] & ~seen and _is_phrase(

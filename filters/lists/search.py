@@ -99,7 +99,7 @@ def _in_texts(texts: pa.StringArray, table: Table) -> Array:
             *(*sets[0], *sets[1]),
             *(edges_S, table["children_S"], shift_of(edges_S)),
             *(table["outs_M"], table["fails_M"], table["shorter_M"], depths_M),
-            *(first_F, np.uint64(shift_of(first_F) - 3), table["masks_K"]),
+            *(first_F, np.uint64(shift_of(first_F) - 3), table["masks_K"], table["every"][0]),
             *(len(texts), scratch_B, starts_D, hits_H5),
         )
         if number <= room:

@@ -68,6 +68,7 @@ def build(files: Iterable[ListFile]) -> Table:
         k.fill_set(names_B, offsets_K1, of_kind_P, how, hashes_S, keys_S, shift_of(hashes_S))
         table |= {f"{kind}_hashes_S": hashes_S, f"{kind}_keys_S": keys_S}
     phrases_P = np.flatnonzero(kinds == "phrase").astype(np.int32)
+    table["every"] = np.bitwise_or.reduce(table["masks_K"][phrases_P], keepdims=True)
     return table | _automaton(names_B, offsets_K1, phrases_P)
 
 

@@ -75,7 +75,9 @@ def _losses(report: Report) -> Iterator[tuple[str, str, int]]:
     posts = report.posts
     yield "malformed", "broken", posts.malformed
     yield "errors", "broken", posts.errors
-    ordered = dict.fromkeys(row.reason for row in report.filters if row.reason)
+    of_lists = [row.reason for row in report.lists if row.reason]
+    of_filters = [row.reason for row in report.filters if row.reason]
+    ordered = dict.fromkeys([*of_filters[:1], *of_lists, *of_filters[1:]])  # normalisation is first
     for reason in ordered:
         yield reason, "rule", posts.rejected.get(reason, 0)
     for kind, count in _duplicate_counts(report).items():

@@ -84,6 +84,7 @@ def test_one_form_each(kind: Kind, line: str, expected: list[tuple[str, bool]] |
         ("phrase", "\u200d", "has no character that shows"),
         ("phrase", "see https://a.org/", "has a link or a handle in it"),
         ("phrase", "hello @ann", "has a link or a handle in it"),
+        ("phrase", "a " * 65, "has 65 words and signs"),
         ("id", "a" * (MAX_ENTRY + 1), "more than 2,000 characters"),
     ],
 )

@@ -1,5 +1,7 @@
 """What lists name in texts, against brute force, and one example a rule."""
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -202,6 +204,47 @@ def test_a_phrase_written_in_two_ways_is_one(same: str) -> None:
         for place, text in enumerate(["new york", same])
     ]
     assert hits_of("in new york", files) == {(0, 1, 3), (1, 1, 3)}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a ",
+        "a",
+        "https://a.org/a ",
+        "a/",
+        "https://a.",
+        "a.",
+        "w",
+        "@",
+        "http",
+        "a.b.",
+        "\u6771",
+        "\u200d",
+    ],
+)
+def test_the_search_is_linear(piece: str) -> None:
+    """A text that is twenty times as long takes some twenty times as long, with entries nested in each other."""
+    nested = {
+        "phrase": "\n".join("a " * number for number in range(1, 65)),
+        "domain": "\n".join("a." * number + "org" for number in range(1, 65)),
+        "url": "\n".join("a.org/" + "a/" * number + "a" for number in range(400)),
+    }
+    kinds: tuple[Kind, ...] = ("phrase", "domain", "url")
+    table = build(
+        ListFile(place, kind, entries_of(nested[kind].encode(), kind=kind, where=kind))
+        for place, kind in enumerate(kinds)
+    )
+
+    def seconds(num_chars: int) -> float:
+        posts = posts_of(["https://a.org/" * (piece == "a/") + piece * (num_chars // len(piece))])
+        begin = time.thread_time()
+        search(posts, table)
+        return time.thread_time() - begin
+
+    seconds(1_000)
+    short = min(seconds(10_000) for _ in range(3))
+    assert seconds(200_000) < 50 * short + 0.05
 
 
 def test_an_id_names_reposts_too() -> None:

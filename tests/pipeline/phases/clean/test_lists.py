@@ -236,8 +236,14 @@ def test_a_whole_run_says_what_lists_did(job: FinishedJob, tmp_path: Path) -> No
     manifest = json.loads((out / "manifest.json").read_text("utf-8"))
     assert [entry["path"] for entry in manifest["lists"]] == ["domains.txt", "authors.txt"]
     assert str(tmp_path) not in json.dumps(manifest)
-    for name in ("report.html", "DATACARD.md"):
-        assert "links" in (out / "report" / name).read_text("utf-8")
+    card = (out / "report" / "DATACARD.md").read_text("utf-8")
+    assert (
+        f"| links | domain | block | `blocked_domain` | 1 | {len(rows):,} | {len(rows):,} |" in card
+    )
+    assert card.index("| `empty_text` |") < card.index("| `blocked_domain` |")
+    assert card.index("| `blocked_domain` |") < card.index("| `too_few_words` |")
+    page = (out / "report" / "report.html").read_text("utf-8")
+    assert '<th scope="row">links</th><td>domain</td><td>block</td>' in page
 
 
 @pytest.mark.parametrize("kept", ["drop", "keep"])
