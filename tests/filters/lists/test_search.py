@@ -224,7 +224,7 @@ def test_a_phrase_written_in_two_ways_is_one(same: str) -> None:
     ],
 )
 def test_the_search_is_linear(piece: str) -> None:
-    """A text that is twenty times as long takes some twenty times as long, with entries nested in each other."""
+    """A text twenty times as long takes some twenty times as long, with entries that are nested."""
     nested = {
         "phrase": "\n".join("a " * number for number in range(1, 65)),
         "domain": "\n".join("a." * number + "org" for number in range(1, 65)),

@@ -18,8 +18,10 @@ from sluice.pipeline.phases import run_order
 from sluice.pipeline.phases.job import Job, keep_lists, make_job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.recipes.loader import load
+from sluice.pipeline.recipes.schema import Recipe
 from sluice.schemas.errors import RecipeError
 from sluice.testing import posts_of
+from tests.pipeline.inputs.test_payloads import tweet
 from tests.pipeline.runs import Job as FinishedJob
 from tests.pipeline.runs import contract_bytes, reject_rows
 
@@ -251,3 +253,40 @@ def test_authors_are_compared_before_their_ids_are_dropped(folder: Path, kept: s
     """A recipe whose kept posts have no author still leaves out what authors asked for."""
     rows = cleaned(job_of(folder, **{"privacy.author_id": kept}))
     assert ("0", "opted_out", "asked authors.txt:2") in rows
+
+
+def test_lists_on_what_platforms_send(tmp_path: Path) -> None:
+    """Authors count on their platform alone, and an id takes out the posts that repeat it, too."""
+    rows = [
+        tweet(1, "one", user={"id_str": "7"}),
+        tweet(2, "two", user={"id_str": "8"}),
+        tweet(3, "RT @ann: two", user={"id_str": "9"}, retweeted_status=tweet(2, "two")),
+        tweet(4, "four", user={"id_str": "9"}),
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "authors.txt").write_text("7\n")
+    (tmp_path / "others.txt").write_text("9\n")
+    (tmp_path / "ids.txt").write_text("2\n")
+    made = [
+        {
+            "name": "on_x",
+            "kind": "author",
+            "files": [f"{tmp_path}/authors.txt"],
+            "platforms": ["x"],
+        },
+        {
+            "name": "on_reddit",
+            "kind": "author",
+            "files": [f"{tmp_path}/others.txt"],
+            "platforms": ["reddit"],
+        },
+        {"name": "asked", "kind": "id", "files": [f"{tmp_path}/ids.txt"], "reason": "opted_out"},
+    ]
+    recipe = load(
+        Recipe(name="x"), overrides={"input.files": [f"{tmp_path}/a.jsonl"], "lists": made}
+    )
+    assert cleaned(make_job(recipe, out=str(tmp_path / "out"))) == [
+        ("1", "blocked_author", "on_x authors.txt:1"),
+        ("2", "opted_out", "asked ids.txt:1"),
+        ("3", "opted_out", "asked ids.txt:1"),
+    ]
