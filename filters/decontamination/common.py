@@ -76,6 +76,8 @@ def common_of(found: Surroundings, table: Table, *, most: int) -> Common:
 
 def without_common(table: Table, common: Common) -> Table:
     """Returns the table without common phrases; its figures say of how many texts nothing is left."""
+    if not (len(common.key_K) or len(common.texts)):
+        return table
     left = table_of(table.items, common)
     figures = tuple(
         before._replace(parts=now.parts, ngrams=now.ngrams, common=before.common + now.common)

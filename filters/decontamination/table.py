@@ -195,8 +195,11 @@ def _contexts(words: Words, ngrams: Ngrams) -> Int64s:
     """Returns (T,) int64: among how many different words the n-gram stands in all parts."""
     around_T = contexts_of(words, ngrams)
     some_T = np.flatnonzero(ngrams.begin_T >= 0)
-    pairs = np.unique(np.stack([ngrams.key_T[some_T], around_T[some_T]]), axis=1)
-    key_U, number_U = np.unique(pairs[0], return_counts=True)
+    order = np.lexsort((around_T[some_T], ngrams.key_T[some_T]))
+    key_S, around_S = ngrams.key_T[some_T][order], around_T[some_T][order]
+    new_S = np.ones(len(order), np.bool_)
+    new_S[1:] = (key_S[1:] != key_S[:-1]) | (around_S[1:] != around_S[:-1])
+    key_U, number_U = np.unique(key_S[new_S], return_counts=True)
     contexts_T = np.zeros(len(ngrams.key_T), np.int64)
     contexts_T[some_T] = number_U[np.searchsorted(key_U, ngrams.key_T[some_T])]
     return contexts_T
