@@ -159,7 +159,7 @@ def test_tokens_that_are_put_back_are_found(made: Scanned, again: Scanned) -> No
 
 
 def test_whole_posts_are_found_by_their_tokens_alone(made: Scanned, again: Scanned) -> None:
-    """With the provenance of before beside the shards of before, cut posts and others are found by hashes."""
+    """With old provenance beside old shards, cut posts and others are found by hashes."""
     for folder in ("tokens", "provenance", "leftover"):
         shutil.rmtree(again.output / folder, ignore_errors=True)
         if (made.before / folder).exists():

@@ -1,4 +1,4 @@
-"""A training that is under way when posts are forgotten goes on over the same sequences, without the posts."""
+"""A training that is under way when posts are forgotten goes on over the same sequences, without them."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def two(frozen: Job, tmp_path: Path) -> tuple[Path, Path, list[str]]:
 
 
 def test_a_training_goes_on(two: tuple[Path, Path, list[str]]) -> None:
-    """From a state of before come the same sequences; labels differ where posts were, and only there."""
+    """From an earlier state come the same sequences; labels differ where posts were, and only there."""
     before, after, ids = two
     taken_NL = taken_places(before, ids)
     first = loader_of(before)
