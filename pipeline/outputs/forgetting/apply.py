@@ -9,7 +9,7 @@ Shape suffixes: R rows, P places.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 
 from sluice.pipeline.outputs.forgetting.journal import Edit, Journal, journal_path
 from sluice.pipeline.outputs.forgetting.replace import flush, replacing, sweep
+from sluice.pipeline.outputs.forgetting.shards import described, replace_shard
 from sluice.pipeline.outputs.forgetting.totals import update_manifest, update_report
 from sluice.pipeline.outputs.forgetting.work import forget_in_work
 from sluice.pipeline.outputs.verify import Verified, shard_files
 from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT, PROVENANCE
 from sluice.pipeline.storage import files as storage
 from sluice.pipeline.storage import local_copies
-from sluice.pipeline.storage.sealed import file_digest
 from sluice.pipeline.storage.tombstones import (
     FOLDER,
     Tombstones,
@@ -33,10 +33,8 @@ from sluice.pipeline.storage.tombstones import (
 )
 from sluice.schemas.manifest import ContractFile
 from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, reject_batch
-from sluice.schemas.token_shard import ROWS_PER_BATCH
 from sluice.schemas.tombstone import TOMBSTONE
-from sluice.tokenizer.places import TokenPlaces, overwritten
-from sluice.tokenizer.shards import ShardBatch, ShardReader, ShardWriter
+from sluice.tokenizer.places import TokenPlaces
 from sluice.tokenizer.vocabulary.load import VocabularyIds, around_posts, load_vocabulary
 
 PHASE: Final = "forget"
@@ -77,37 +75,8 @@ def _overwrite(
     """Replaces a shard by one with padding in the places of the posts, unless it is such a one."""
     tokens, provenance = files
     places = _places(of, provenance, journal.edits[provenance])
-    write = _Overwriting(places, around_posts(vocabulary), vocabulary.pad_id)
-    with local_copies.scope():
-        shard = ShardReader(local_copies.fetch(of.path(tokens)))
-        if write.is_done(shard):
-            return described(of, tokens)
-        with replacing(of.path(tokens)) as path, ShardWriter(path, format=shard.format) as writer:
-            for index in range(shard.num_batches):
-                writer.write(*write.batch(shard, index)[0])
-    return ContractFile(path=tokens, bytes=writer.num_bytes, sha256=writer.sha256)
-
-
-class _Overwriting(NamedTuple):
-    """What is overwritten in a shard."""
-
-    places: TokenPlaces
-    stay: tuple[int, ...]
-    pad_id: int
-
-    def is_done(self, shard: ShardReader) -> bool:
-        """Returns whether all of the places hold padding."""
-        batches = np.unique(self.places.sequence_P // ROWS_PER_BATCH).tolist()
-        return all(self.batch(shard, index)[1] for index in batches)
-
-    def batch(self, shard: ShardReader, index: int) -> tuple[ShardBatch, bool]:
-        """Returns a record batch without the posts, and whether it is as it was."""
-        batch, first = shard.batch(index), index * ROWS_PER_BATCH
-        there = self.places.among(first, first + len(batch.tokens_SL))
-        if not len(there.sequence_P):
-            return batch, True
-        after_SL = overwritten(batch.tokens_SL, there, stay=self.stay, pad_id=self.pad_id)
-        return ShardBatch(after_SL, batch.doc_ends), np.array_equal(after_SL, batch.tokens_SL)
+    stay, pad_id = around_posts(vocabulary), vocabulary.pad_id
+    return replace_shard(of.output, tokens, places, stay=stay, pad_id=pad_id)
 
 
 def _places(of: Verified, provenance: str, edits: Sequence[Edit]) -> TokenPlaces:
@@ -116,12 +85,6 @@ def _places(of: Verified, provenance: str, edits: Sequence[Edit]) -> TokenPlaces
     with storage.open_input(of.path(provenance)) as source:
         table = pq.read_table(source, columns=["sequence", "offset", "length"]).take(pa.array(rows))
     return TokenPlaces.of(*(table[name].to_numpy() for name in table.column_names))
-
-
-def described(of: Verified, name: str) -> ContractFile:
-    """Returns a file of an output as it is."""
-    size, sha256 = file_digest(of.path(name))
-    return ContractFile(path=name, bytes=size, sha256=sha256)
 
 
 # --- tables ------------------------------------------------------------------------------------
@@ -138,7 +101,7 @@ def _edit_table(journal: Journal, of: Verified, name: str) -> ContractFile:
     with local_copies.scope(), storage.open_input(local_copies.fetch(path)) as source:
         file = pq.ParquetFile(source)
         if _is_edited(file, edits, keys):
-            return described(of, name)
+            return described(of.output, name)
         with replacing(path) as written:
             schema = _with_time(file.schema_arrow) if is_provenance else file.schema_arrow
             with pq.ParquetWriter(
@@ -154,7 +117,7 @@ def _edit_table(journal: Journal, of: Verified, name: str) -> ContractFile:
                         edited = _without_text(edited, edits[0], start)
                     writer.write_table(edited.select(schema.names).cast(schema))
                     start += rows.num_rows
-    return described(of, name)
+    return described(of.output, name)
 
 
 def _is_edited(file: pq.ParquetFile, edits: Sequence[Edit], keys: pa.Array) -> bool:
@@ -226,13 +189,13 @@ def _write_rejects(of: Verified, journal: Journal) -> ContractFile:
     rows = pa.Table.from_batches([reject_batch(len(keys), about)], schema=REJECT)
     pq.write_table(rows, sink, compression="zstd", compression_level=1)
     storage.write_bytes(of.path(name), sink.getvalue())
-    return described(of, name)
+    return described(of.output, name)
 
 
 def _write_tombstones(of: Verified, journal: Journal) -> ContractFile:
     name, rows = f"{FOLDER}/{tombstone_name(journal.number)}", tombstones_of(journal)
     write_tombstones(of.path(name), rows.rows, key_check=journal.key_check)
-    return described(of, name)
+    return described(of.output, name)
 
 
 def tombstones_of(journal: Journal) -> Tombstones:
