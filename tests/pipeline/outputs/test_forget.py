@@ -510,14 +510,25 @@ def test_killed_at_every_write(
 
 
 def test_a_pending_forget_is_told(
-    output: Path, copy: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    output: Path,
+    copy: Path,
+    key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Exports and inspect say that one did not end, and what finishes it; there may be nothing to finish."""
+    """Runs, exports and inspect say that one did not end, and what finishes it, if there is one."""
     ids = chosen(output, 5)
     asked = {"ids": str(ids_file(tmp_path, ids)), "key_file": str(key)}
     assert killed(monkeypatch, 3, after=False, output=str(copy), **asked)
     with pytest.raises(OutputError, match=r"finish it with `sluice forget .*out --resume`"):
         sluice.export(copy, "megatron", tmp_path / "export")
+    told = f"finish it with `sluice forget {copy} --resume`"
+    recipe, posts = output.parent / "forgotten.toml", output.parent / "posts.jsonl"
+    assert cli.main(["run", str(recipe), "--input", str(posts), "--output", str(copy)]) == 2
+    assert told in capsys.readouterr().err
+    cli.main(["inspect", str(copy), kept_ids(copy)[0]])
+    assert told in capsys.readouterr().err
     assert cli.main(["forget", str(copy), "--resume"]) == 0
     assert sluice.verify(copy) == []
     assert not sluice.forget(copy).resumed
