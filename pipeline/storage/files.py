@@ -108,8 +108,13 @@ def listing(folder: str, *, recursive: bool = False) -> list[Entry]:
 
 
 def paths(folder: str, *, ending: str) -> list[str]:
-    """Returns the paths of the files in a folder whose names end so, sorted."""
-    return [file.path for file in listing(folder) if file.path.endswith(ending)]
+    """Returns the paths of the files in a folder whose names end so, sorted.
+
+    Those that are being written, or were when their process was killed, are left out: their names begin
+    with a dot.
+    """
+    found = (file.path for file in listing(folder) if file.path.endswith(ending))
+    return [path for path in found if not name_of(path).startswith(".")]
 
 
 def folders(folder: str) -> list[str]:

@@ -97,7 +97,7 @@ def ids_file(folder: Path, ids: list[str]) -> Path:
 
 
 def pairs(output: Path) -> Iterator[tuple[Path, Path]]:
-    for tokens in sorted(output.glob("tokens/*")):
+    for tokens in sorted(output.glob("tokens/tokens-*")):
         yield tokens, output / "provenance" / f"{tokens.stem}.parquet"
     if (output / "leftover/tokens.arrow").exists():
         yield output / "leftover/tokens.arrow", output / "leftover/provenance.parquet"
@@ -527,7 +527,8 @@ def test_a_pending_forget_is_told(
     recipe, posts = output.parent / "forgotten.toml", output.parent / "posts.jsonl"
     assert cli.main(["run", str(recipe), "--input", str(posts), "--output", str(copy)]) == 2
     assert told in capsys.readouterr().err
-    cli.main(["inspect", str(copy), kept_ids(copy)[0]])
+    (copy / "provenance/.tmp-ab-tokens.parquet").write_bytes(b"half")
+    cli.main(["inspect", str(copy), ids[0]])
     assert told in capsys.readouterr().err
     assert cli.main(["forget", str(copy), "--resume"]) == 0
     assert sluice.verify(copy) == []
