@@ -7,7 +7,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-_GROUP = re.compile(r"[9A]+")
+_GROUP = re.compile(r"[0-9A-Za-z]+")
+_LONGEST_LETTERS = 6
+"""Letters of a group without a digit, at most: longer ones are words."""
 _SHAPE = {
     **{ord(c): "9" for c in "0123456789"},
     **dict.fromkeys((*range(65, 91), *range(97, 123)), "A"),
@@ -55,24 +57,24 @@ def written(text: str, known: Mapping[str, bool]) -> Iterator[WrittenNumber]:
     >>> [each.compact for each in written("CPF 529.982.247-25", beginnings(["999.999.999-99"]))]
     ['52998224725']
     """
-    shape = text.translate(_SHAPE)
-    places = [found.span() for found in _GROUP.finditer(shape)]
+    places = [found.span() for found in _GROUP.finditer(text)]
     for i, (first, end) in enumerate(places):
-        if shape[first:end] not in known or _is_joined(text, first - 1, -1):
+        if end - first > _LONGEST_LETTERS and text[first:end].isalpha():
+            continue
+        if text[first:end].translate(_SHAPE) not in known or _is_joined(text, first - 1, -1):
             continue
         for n in range(i, len(places)):
             last = places[n][1]
-            is_whole = known.get(shape[first:last])
-            if not is_whole and shape[last : last + 1] == ")":
-                last += 1
-                is_whole = known.get(shape[first:last], is_whole)
+            shape = text[first:last].translate(_SHAPE)
+            is_whole = known.get(shape)
+            if not is_whole and text[last : last + 1] == ")":
+                last, shape = last + 1, f"{shape})"
+                is_whole = known.get(shape, is_whole)
             if is_whole is None:
                 break
             if is_whole and not _is_joined(text, last, 1):
                 compact = "".join(text[a:b] for a, b in places[i : n + 1]).upper()
-                yield WrittenNumber(
-                    first, last, shape[first:last], compact, _is_alone(text, first, last)
-                )
+                yield WrittenNumber(first, last, shape, compact, _is_alone(text, first, last))
 
 
 def _is_joined(text: str, at: int, step: int) -> bool:

@@ -53,6 +53,8 @@ _BEFORE_NUMBER = re.compile(
 _ABBREVIATED = re.compile(
     r"[^\W\d_]\.\Z|[Ww][Aa]\.me/\Z|phone=\Z|tel:(?://)?\Z|send/?\?phone=\Z", re.IGNORECASE
 )
+_IN_LINK = re.compile(r"(?:wa\.me/|send/?\?phone=)\Z", re.IGNORECASE)
+"""Before a number in a link of WhatsApp, which is international without its +."""
 _OTHER = re.compile(
     r"\d{1,2}\.\d+(?: |\Z)|\d{1,3}(?:\.\d{1,3}){3}\Z|\d{1,2}-\d{1,2}(?: \d{1,2}-\d{1,2})+\Z"
 )
@@ -216,6 +218,8 @@ def _is_phone(run: _DigitRun, language: str) -> bool:
     digits = "".join(run.groups)
     if run.written[0] == "+":
         return _is_valid("+" + digits, None)
+    if _IN_LINK.search(run.before) and _is_valid("+" + digits, None):
+        return True
     if digits[:2] == "00" and len(digits) > 9 and _is_valid("+" + digits[2:], None):
         return True
     if len(digits) > _MOST_NATIONAL or len(set(digits)) < 3 or _is_other(run.written):

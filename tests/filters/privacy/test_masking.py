@@ -3,14 +3,16 @@ import random
 import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 
 from sluice.filters.privacy.find import find
 from sluice.filters.privacy.keyed_ids import IdKey
-from sluice.filters.privacy.kinds import KINDS, TOKENS
+from sluice.filters.privacy.kinds import KINDS, MASKED, TOKENS
 from sluice.filters.privacy.masking import mask
 from sluice.filters.privacy.pseudonyms import pseudonyms
 from sluice.filters.privacy.spans import Spans, ValueSpan, joined
+from sluice.filters.text.views import classifier_text, dedup_text
 from sluice.schemas.placeholders import VALUES as TOKENS_OF_VALUES
 from sluice.schemas.placeholders import character
 from tests.filters.privacy.found import found, spans_of
@@ -93,6 +95,38 @@ def test_a_pseudonym_is_a_handle() -> None:
     name = pseudonyms(pa.array(["@ann"]), key=KEY)[0].as_py()
     assert spans_of([f"hi {name}, you"]).counts() == {"handle": 1}
     assert found(name) == []
+
+
+@given(
+    st.lists(st.sampled_from([v for v in VALUES if "://" not in v] + list(ORDINARY)), max_size=5)
+)
+def test_duplicates_see_blanks(words: list[str]) -> None:
+    """A masked text is compared as the same text with blanks in the place of its values."""
+    text = " | ".join(words)
+    values_ = [value for _, value in found(text, "en")]
+    blank = text
+    for value in sorted(values_, key=len, reverse=True):
+        blank = blank.replace(value, " ")
+    column = pa.array([text])
+    spans = spans_of([text], "en").of_kinds(MASKED)
+    assert dedup_text(mask(column, spans)) == dedup_text(pa.array([blank]))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://ann:pass@example.com/?token=abcdef&page=2",
+        "http://93.184.216.34/view?user=ann@example.com#top",
+        "https://wa.me/37167000000",
+    ],
+)
+def test_masked_links_are_links(link: str) -> None:
+    """A link in which something is masked is a link for duplicates, up to its end."""
+    column = pa.array([f"Before {link} behind"])
+    masked_ = mask(column, spans_of(column.to_pylist(), "en"))
+    assert masked_ != column
+    assert dedup_text(masked_).to_pylist() == ["before behind"]
+    assert classifier_text(masked_).to_pylist() == ["before behind"]
 
 
 def test_of_rows() -> None:

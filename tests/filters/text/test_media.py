@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.filters.text.media import kind_numbers, with_media
+from sluice.filters.text.media import kind_numbers, with_media, without_words
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text, dedup_text
 from sluice.schemas.placeholders import AUDIO, IMAGE, VIDEO, character
@@ -132,3 +132,16 @@ def test_alternative_texts_begin_and_end_lines(
         parts = text.replace(FILM, PHOTO).replace(SOUND, PHOTO).split(PHOTO)[1:]
         assert len(parts) == len(said)
         assert all(part.split("\n")[0] == alt for part, alt in zip(parts, said, strict=True) if alt)
+
+
+def test_media_without_words() -> None:
+    """Alternative texts and links are left out, in a slice too; all else stays, and null stays null."""
+    one = [medium("photo", "https://t.co/a", "A cat"), medium("video")]
+    column = pa.array([[], one, None, [medium("gif", "x", "y")]], MEDIA).slice(1)
+    found = without_words(column)
+    assert found.type == MEDIA
+    expected = [
+        each and [{**m, "alt_text": None, "link": None} for m in each]
+        for each in column.to_pylist()
+    ]
+    assert found.to_pylist() == expected

@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
 import sluice
+from sluice.filters.privacy.masking import Masking
 from sluice.pipeline import cli
+from sluice.pipeline.phases.tokens.header import with_headers
+from sluice.pipeline.recipes.template import fields_of
 from sluice.schemas.errors import RecipeError
 from tests.pipeline.runs import Job
 
@@ -46,6 +50,17 @@ def test_headers_in_the_tokens(tmp_path: Path, job: Job) -> None:
     found = {name: tokenizer.decode(output.tokens(name).tolist()) for name in ("a", "b")}
     assert found["a"] == "[x {2026-03} 7] the first post of all"
     assert found["b"] == "[y {} ] another one, unlike it"
+
+
+def test_values_are_masked_as_texts_are() -> None:
+    """What a header takes from columns is masked, and holds no placeholder of its own."""
+    names = ["ann@example.com", "plain\ufdd3\ufdd0", None]
+    rows = pa.RecordBatch.from_pylist([{"text": "Hello", "source": name} for name in names])
+    template = fields_of("{source}: ", ["source"])
+    masked = with_headers(rows, template, Masking(("email",))).column("text").to_pylist()
+    assert masked == ["\ufdd3: Hello", "plain  : Hello", ": Hello"]
+    plain = with_headers(rows, template).column("text").to_pylist()
+    assert plain == ["ann@example.com: Hello", "plain  : Hello", ": Hello"]
 
 
 @pytest.mark.parametrize(
