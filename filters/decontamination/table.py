@@ -111,7 +111,7 @@ def table_of(items: Items, common: Common = NOTHING_COMMON) -> Table:
     >>> items = Items(("boats",), pa.array(["b1"]), np.zeros(1, np.int32), texts, np.zeros(1, np.int32),
     ...               np.zeros(1, np.bool_))
     >>> table_of(items).figures
-    (SetFigures(items=1, parts=1, ngrams=5, too_short=0, common=0, repeated=0),)
+    (SetFigures(items=1, parts=1, ngrams=9, too_short=0, common=0, repeated=0),)
     """
     words = words_of(items.texts)
     short_P = _is_too_short(words, items.is_answer_P)
