@@ -17,7 +17,7 @@ examples:
   sluice verify out                            re-read everything that was written
   sluice inspect out 1234567890                what happened to one post
   sluice export out megatron tokens-megatron   the tokens for another trainer
-  sluice forget out --ids FILE --key-file KEY  take posts out of a finished output
+  sluice forget out --ids IDS --key-file KEY   take posts out of a finished output
 
 `sluice COMMAND --help` has examples of each command. Completion in bash:
 source <(sluice completion bash)

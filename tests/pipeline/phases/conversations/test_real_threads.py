@@ -37,7 +37,7 @@ JOINED = ("documents", "posts", "by_links", "by_quotes", "by_id", "orphans")
 REAL = {
     "reddit": (20, 577, 517, 0, 40, 413),
     "x_v1": (7, 14, 0, 7, 0, 34),
-    "x_v2": (54, 118, 45, 19, 0, 24),
+    "x_v2": (53, 116, 44, 19, 0, 23),
     "mastodon": (14, 41, 27, 0, 0, 112),
     "bluesky_postview": (17, 41, 6, 16, 2, 7),
 }

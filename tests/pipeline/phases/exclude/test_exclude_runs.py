@@ -134,7 +134,9 @@ def test_the_output_says_what_notices_did(
     assert "14 notices of this run" in (finished / "report" / "report.html").read_text()
     assert cli.main(["inspect", str(finished), "40"]) == 0
     said = capsys.readouterr().out
-    assert "14 act; 13 are about posts that clean kept, 2 are in deletions/" in said
+    assert (
+        "14   of this run about posts and authors; 13 met a post that clean kept, 2 went to" in said
+    )
     assert "policy  exclude/deleted: deleted" in said
 
 
