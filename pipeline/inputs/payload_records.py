@@ -411,16 +411,35 @@ def _list(data: bytes, values: FieldValues, given: ListOf) -> pa.ListArray:
     lengths_N, items = array_items(data, values)
     names = tuple(dict.fromkeys(path for paths in given.fields.values() for path in paths))
     places = {name: place for place, name in enumerate(names)}
-    fields = read_fields(data, items.starts_N, items.stops_N, paths_of(names), len(names))
+    fields = _fields_of_items(data, items, names)
     arrays = []
     for paths in given.fields.values():
         found = first_values(fields, [places[path] for path in paths if path != ITSELF])
-        texts = strings(data, found, found.kinds_N != NULL).texts
+        texts = strings(fields.data, found, found.kinds_N != NULL).texts
         arrays.append(coalesce([texts, _strings(data, items)]) if ITSELF in paths else texts)
     structs = pa.StructArray.from_arrays(arrays, names=list(given.fields))
     offsets_N1 = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
     is_list_N = values.kinds_N == ARRAY
     return pa.ListArray.from_arrays(pa.array(offsets_N1), structs, mask=pa.array(~is_list_N))
+
+
+def _fields_of_items(data: bytes, items: FieldValues, names: Sequence[str]) -> Fields:
+    """Returns the values of paths in items of lists.
+
+    Objects that the compiled reader refuses, since keys are repeated or written with escapes, are first
+    written again.
+    """
+    paths, starts_I, stops_I = paths_of(names), items.starts_N, items.stops_N
+    fields = read_fields(data, starts_I, stops_I, paths, len(names))
+    refused_I = np.flatnonzero((items.kinds_N == OBJECT) & ~fields.read_N)
+    if not len(refused_I):
+        return fields
+    spans = zip(starts_I[refused_I].tolist(), stops_I[refused_I].tolist(), strict=True)
+    written = [json_row.whole_line(json_row.decode(data[first:stop])) for first, stop in spans]
+    ends_R = len(data) + np.cumsum([len(item) for item in written], dtype=np.int64)
+    starts_I, stops_I = starts_I.copy(), stops_I.copy()
+    starts_I[refused_I], stops_I[refused_I] = np.concatenate([[len(data)], ends_R[:-1]]), ends_R
+    return read_fields(data + b"".join(written), starts_I, stops_I, paths, len(names))
 
 
 def _strings(data: bytes, items: FieldValues) -> pa.StringArray:

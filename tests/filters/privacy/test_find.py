@@ -140,7 +140,7 @@ def test_null_has_nothing() -> None:
     ],
 )
 def test_linear(piece: str) -> None:
-    """A text twenty times as long takes far less than the square, 400 times, whatever piece is repeated."""
+    """A text that is twenty times as long takes some twenty times as long, whatever piece is repeated."""
 
     def seconds(num_bytes: int) -> float:
         text = piece * (num_bytes // len(piece))
@@ -150,7 +150,7 @@ def test_linear(piece: str) -> None:
 
     seconds(1_000)
     short = min(seconds(10_000) for _ in range(3))
-    assert min(seconds(200_000) for _ in range(2)) < 120 * short + 0.1
+    assert min(seconds(200_000) for _ in range(3)) < 50 * short + 0.05
 
 
 def test_digits_of_other_scripts() -> None:

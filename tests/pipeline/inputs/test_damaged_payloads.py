@@ -165,20 +165,47 @@ def test_changed_values(
 def test_a_key_that_is_there_twice(
     folder: Path, spot: tuple[int, tuple[str | int, ...]], value: object, format: str
 ) -> None:
-    """A key that is in its object twice costs its record at most."""
+    """Of a key that is in its object twice the last value stays, and it costs no other record anything."""
     number, path = spot
     file = folder / "d.jsonl"
-    if not isinstance(path[-1], str):
+    if not isinstance(path[-1], str) or path[-3:-1] == (
+        "features",
+        0,
+    ):  # features are searched as text
         return
     twice = _changed(RECORDS[number], (*path[:-1], "\u0007"), value)
     text = json.dumps(twice).replace(json.dumps("\u0007"), json.dumps(path[-1]))
     sound = LINES[SOUND[format]]
-    file.write_bytes(sound + b"\n" + text.encode() + b"\n" + sound + b"\n")
-    found = outcome_of(file, format=format)
-    file.write_bytes(sound + b"\n")
-    wanted = [post["text"] for post in outcome_of(file, format=format).posts]
+    found = []
+    for line in (text.encode(), json.dumps(json.loads(text)).encode(), sound):
+        file.write_bytes(sound + b"\n" + line + b"\n" + sound + b"\n")
+        found.append(outcome_of(file, format=format))
+    repeated, last, plain = found
+    assert (repeated.posts, repeated.reasons) == (last.posts, last.reasons)
+    assert repeated.counts.notices == last.counts.notices
     for row in (0, 2):
-        assert [post["text"] for post in found.posts if post["source_row"] == row] == wanted
+        texts = [
+            [post["text"] for post in each.posts if post["source_row"] == row] for each in found
+        ]
+        assert texts[0] == texts[2] != []
+    assert plain.posts
+
+
+@pytest.mark.parametrize(
+    "item",
+    ['{"type":"image","url":"a","type":"video"}', '{"url":"a","\\u0074ype":"video"}'],
+    ids=["repeated", "escaped"],
+)
+def test_keys_in_lists(folder: Path, item: str) -> None:
+    """In an object of a list, too, the last value of a key stays, and an escaped key is that key."""
+    file = folder / "f.jsonl"
+    media = json.dumps([{"type": "audio", "url": "b"}])
+    line = json.dumps(status(1, "x", media_attachments=None))
+    texts = [line.replace("null", f"[{item}]"), line.replace("null", media)]
+    assert all(text != line for text in texts)
+    file.write_text("".join(text + "\n" for text in texts))
+    found = [[(m["kind"], m["key"]) for m in post["media"]] for post in outcome_of(file).posts]
+    assert found == [[("video", "a")], [("audio", "b")]]
 
 
 @given(
