@@ -14,7 +14,7 @@ from sluice.filters.privacy.keyed_ids import IdKey
 from sluice.filters.privacy.kinds import MASKED
 from sluice.pipeline import cli
 from sluice.schemas.errors import RecipeError
-from tests.pipeline.runs import Job, contract_bytes, reject_rows
+from tests.pipeline.runs import Job, reject_rows
 
 KEY = bytes(range(32))
 RECIPE = f"""
@@ -212,14 +212,6 @@ def test_a_key_that_nothing_needs_does_nothing_again(runs: Runs) -> None:
     output = runs.run()
     before = work_of(output, "clean")
     assert work_of(runs.keyed(), "clean") == before
-
-
-def test_engines_do_not_show(runs: Runs) -> None:
-    """Beam writes the same bytes, pseudonyms and hashed authors included."""
-    settings = ('privacy.handle="pseudonym"', 'privacy.author_id="hash"')
-    one = runs.keyed(*settings)
-    other = runs.keyed(*settings, out="beam", more=("--engine", "beam"))
-    assert contract_bytes(one, *OUTPUT) == contract_bytes(other, *OUTPUT)
 
 
 def test_a_later_day_meets_masked_texts(runs: Runs) -> None:

@@ -160,17 +160,15 @@ def test_quoted_posts_stand_apart_unless_asked(
     assert {len(ids) for ids in documents_of(output).values()} == {1}
 
 
-@pytest.mark.parametrize("more", [("--set", "input.unit_bytes=65536"), ("--engine", "beam")])
-def test_units_and_engines_do_not_show(
-    job: Job, joined: Path, posts: list[dict[str, Any]], tmp_path: Path, more: tuple[str, str]
+def test_units_do_not_show(
+    job: Job, joined: Path, posts: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Shards and provenance are the same bytes, however the input is cut and whatever runs the phase."""
-    path = write_posts(tmp_path, posts)
+    """The same bytes, however the input is cut; test_exclude_runs.py has both engines."""
+    path, more = write_posts(tmp_path, posts), ("--set", "input.unit_bytes=65536")
     output = run_on(job, path, tmp_path / "out", "--set", "tokens.quotes=joined", *more)
     shared = CONTRACT[:3]
     assert contract_bytes(output, *shared) == contract_bytes(joined, *shared)
-    units = len(list((output / "work").glob("clean-*/clean/unit-*.json")))
-    assert units == (1 if "--engine" in more else 4)
+    assert len(list((output / "work").glob("clean-*/clean/unit-*.json"))) == 4
 
 
 def test_nothing_is_joined_where_nothing_is_kept(job: Job, tmp_path: Path) -> None:

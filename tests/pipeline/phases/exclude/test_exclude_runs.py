@@ -192,14 +192,40 @@ def test_units_that_are_lost_are_done_again(job: Job, output: Path) -> None:
         assert contract_bytes(output, *CONTRACT) == files
 
 
+def exchanges() -> list[Json]:
+    """Returns tweets that answer and quote one another, each with an address and a handle in its text."""
+    made = []
+    for number in range(100, 160):
+        text = f"{text_of(number)} write to ann{number}@example.org or @bob{number % 9}"
+        links = {"in_reply_to_status_id_str": str(number - 1)} if number % 6 else {}
+        if number % 10 == 9:
+            links["quoted_status_id_str"] = str(number - 7)
+        made.append(tweet(number, text, author=number % 7) | links)
+    return made
+
+
 @pytest.mark.slow
 def test_both_engines_write_the_same_bytes(job: Job, tmp_path: Path) -> None:
-    """Inline in two processes and Beam, with a cap and deletions of an earlier day."""
-    inputs, cap = write(tmp_path / "in", records()), ["--set", "authors.max_posts_per_day=3"]
-    earlier = run(job, tmp_path, inputs, *cap, "--workers", "2", output="earlier")
-    cap += ["--set", f'input.deletions=["{earlier}/deletions/*.parquet"]']
-    inline = run(job, tmp_path, inputs, *cap, "--workers", "2", output="inline")
-    beam = run(job, tmp_path, inputs, *cap, "--engine", "beam", output="beam")
+    """Two processes and Beam: a cap, deletions of an earlier day, conversations, masks and keyed hashes."""
+    inputs = write(tmp_path / "in", records() + exchanges())
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    settings = ["authors.max_posts_per_day=12", f"privacy.key_file={tmp_path / 'key'}"]
+    settings += ['privacy.mask=["email"]', "privacy.handle=pseudonym", "privacy.author_id=hash"]
+    settings += [
+        "privacy.author_key=true",
+        "tokens.documents=conversations",
+        "tokens.quotes=joined",
+    ]
+    more = [part for setting in settings for part in ("--set", setting)]
+    earlier = run(job, tmp_path, inputs, *more, "--workers", "2", output="earlier")
+    more += ["--set", f'input.deletions=["{earlier}/deletions/*.parquet"]']
+    inline = run(job, tmp_path, inputs, *more, "--workers", "2", output="inline")
+    beam = run(job, tmp_path, inputs, *more, "--engine", "beam", output="beam")
     assert contract_bytes(inline, *CONTRACT) == contract_bytes(beam, *CONTRACT)
     manifest = json.loads((inline / "manifest.json").read_text())
     assert manifest["recipe"]["input"]["deletions"] == ["*.parquet"]
+    report = json.loads((beam / "report" / "report.json").read_text())
+    assert report["posts"]["rejected"]["too_many_of_author"] > 0
+    assert report["conversations"]["documents"] > 0
+    assert report["conversations"]["by_quotes"] > 0
+    assert report["privacy"]["by_kind"]["email"] > 0
