@@ -150,7 +150,7 @@ def test_linear(piece: str) -> None:
 
     seconds(1_000)
     short = min(seconds(10_000) for _ in range(3))
-    assert min(seconds(200_000) for _ in range(3)) < 50 * short + 0.05
+    assert any(seconds(200_000) < 50 * short + 0.05 for _ in range(3))
 
 
 def test_digits_of_other_scripts() -> None:
