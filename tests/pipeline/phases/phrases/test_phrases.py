@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from sluice.pipeline import cli
 from sluice.pipeline.storage import files as storage
 from tests.pipeline.runs import Job, contract_bytes, reject_rows, run
+from tests.pipeline.test_kills import manifests
 
 QUESTION = (
     "Maria picks fourteen apples from each of her five trees in the morning; how many has she?"
@@ -145,6 +149,51 @@ def test_workers_batches_and_engines_change_no_byte(
         made = outcome(job, posts, tmp_path / how[1], *how)
         assert contract_bytes(made, *folders) == contract_bytes(output, *folders)
         assert pq.read_table(made / "rejects").to_pylist() == expected["rejects"]
+
+
+KILLED_RUN = """
+import itertools, os, signal, sys
+from sluice.pipeline import cli
+from sluice.pipeline.phases.phrases import {stage} as stage
+
+calls, original = itertools.count(1), stage.{write}
+
+def dying(*arguments):
+    if next(calls) == {at}:
+        os.killpg(0, signal.SIGKILL)
+    return original(*arguments)
+
+stage.{write} = dying
+cli.main(sys.argv[1:])
+"""
+"""A run that kills itself and its workers at the n-th write of a stage."""
+
+
+@pytest.mark.parametrize(
+    ("stage", "write", "at"), [("count", "write_rows", 2), ("learn", "packed_table", 1)]
+)
+def test_a_run_that_was_killed_in_the_phase_resumes(
+    job: Job, posts: Path, output: Path, tmp_path: Path, stage: str, write: str, at: int
+) -> None:
+    """Run again it gives the bytes of a run that was not killed, and finished units are not redone."""
+    words = ["run", str(recipe(tmp_path, posts)), "--input", str(posts / "posts-*.jsonl")]
+    words += ["--output", str(tmp_path / "out"), "--set", f"vocabulary.tokenizer={job.tokenizer}"]
+    program = KILLED_RUN.format(stage=stage, write=write, at=at)
+    killed = subprocess.run(
+        [sys.executable, "-c", program, *words, "--workers", "1"],
+        start_new_session=True,
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    before = manifests(tmp_path / "out")
+    assert before
+    made = outcome(job, posts, tmp_path)
+    after = manifests(made)
+    assert {path: after[path] for path in before} == before
+    folders = ("tokens", "provenance", "rejects", "contaminated", "leftover", "tokenizer")
+    assert contract_bytes(made, *folders) == contract_bytes(output, *folders)
+    assert (made / "manifest.json").read_bytes() == (output / "manifest.json").read_bytes()
+    assert not [path for path in made.rglob("*") if ".tmp" in path.name]
 
 
 def test_a_changed_set_is_looked_for_again(job: Job, posts: Path, tmp_path: Path) -> None:
