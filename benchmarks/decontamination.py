@@ -2,9 +2,11 @@
 
 Word 13-grams, as they are usual for web pages, are told beside by sets of Python. Questions of real posts
 stand for items of an evaluation set where false alarms are counted: texts that many posts share by chance
-are what they would be. With `--read N` so many hits are printed for a person, and nothing of them is written.
+are what they would be. With `--read N` so many hits are printed for a person, with `--read-partial` the hit
+that has least of each question that posts hold in part; nothing of them is written.
 
-    python -m benchmarks.decontamination --data DATA [--items 300] [--read 100] [--results DECONTAMINATION.md]
+    python -m benchmarks.decontamination --data DATA [--items 300] [--read 100] [--read-partial]
+        [--results DECONTAMINATION.md]
 """
 
 import re
@@ -136,16 +138,38 @@ def cost_row(posts: Real) -> list[object]:
     return [posts.number, len(items), made.num_ngrams, f"{building:.1f}", mib(size), *shown]
 
 
+class Hit(NamedTuple):
+    """A question, a post that holds it, and how much of it the post holds."""
+
+    item: str
+    post: str
+    share: float
+
+    def __str__(self) -> str:
+        item, post = (" ".join(text.split()) for text in (self.item, self.post))
+        return f"item {item}\npost {post[:300]}\n"
+
+
 class Alarms(NamedTuple):
     """What real posts hold of questions of other posts.
 
     Attributes:
         row: of the table.
-        hits: pairs of a question and a post that holds it.
+        hits: in the order of the posts.
     """
 
     row: list[object]
-    hits: list[tuple[str, str]]
+    hits: list[Hit]
+
+    def drawn(self, number: int) -> list[Hit]:
+        """Returns so many hits, drawn by a seed."""
+        order = np.random.default_rng(3).permutation(len(self.hits))
+        return [self.hits[place] for place in order[:number].tolist()]
+
+    def partial(self) -> list[Hit]:
+        """Returns of each question that posts hold in part the hit that has least of it."""
+        by_share = sorted(self.hits, key=lambda hit: -hit.share)
+        return [hit for hit in {hit.item: hit for hit in by_share}.values() if hit.share < 1]
 
 
 def alarms(name: str, asked: Sequence[str], posts: Real) -> Alarms:
@@ -157,14 +181,15 @@ def alarms(name: str, asked: Sequence[str], posts: Real) -> Alarms:
     before, after = list(_hits(made, posts)), list(_hits(learned, posts))
     figures = made.figures[0], learned.figures[0]
     row = [name, len(asked), figures[0].parts, len(before), figures[1].parts, len(after)]
-    return Alarms([*row, len({item for item, _ in after})], after)
+    return Alarms([*row, len({hit.item for hit in after})], after)
 
 
-def _hits(made: Table, posts: Real) -> Iterator[tuple[str, str]]:
+def _hits(made: Table, posts: Real) -> Iterator[Hit]:
     for part in posts.parts:
-        held = held_parts(part, made.arrays).part_N
-        for row in np.flatnonzero(held >= 0).tolist():
-            yield made.items.texts[int(held[row])].as_py(), part[row].as_py()
+        held = held_parts(part, made.arrays)
+        for row in np.flatnonzero(held.part_N >= 0).tolist():
+            item = made.items.texts[int(held.part_N[row])].as_py()
+            yield Hit(item, part[row].as_py(), float(held.share_N[row]))
 
 
 def questions(files: list[Path]) -> list[str]:
@@ -191,6 +216,9 @@ def main() -> None:
     add_page(parser)
     parser.add_argument("--items", type=int, default=300, help="items of each language and length")
     parser.add_argument("--read", type=int, default=0, help="hits to print")
+    parser.add_argument(
+        "--read-partial", action="store_true", help="print hits of questions held in part"
+    )
     arguments = parser.parse_args()
     *files, last = posts_of(arguments.data)[:8]
     posts = real_posts(files)
@@ -209,11 +237,14 @@ def main() -> None:
         *table(ALARM_HEAD, [each.row for each in told]),
     ]
     publish("\n".join(lines), arguments.page, name="decontamination", title="Figures")
-    random = np.random.default_rng(3)
-    hits = told[-1].hits
-    for number in random.permutation(len(hits))[: arguments.read].tolist():
-        print("item", " ".join(hits[number][0].split()))
-        print("post", " ".join(hits[number][1].split())[:300], end="\n\n")
+    _print_hits(told[-1], number=arguments.read, partial=arguments.read_partial)
+
+
+def _print_hits(of: Alarms, *, number: int, partial: bool) -> None:
+    print(*of.drawn(number), sep="\n")
+    if partial:
+        held = sum(hit.share < 1 for hit in of.hits)
+        print(f"{held} hits hold {len(of.partial())} questions in part", *of.partial(), sep="\n")
 
 
 COST_HEAD: Final = (
