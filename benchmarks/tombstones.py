@@ -10,18 +10,16 @@ among a hundred and a million tombstones.
 import argparse
 import itertools
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import sluice
-from benchmarks.command import add_data, parser_of
+from benchmarks.command import add_data, parser_of, timed
+from benchmarks.forget import kept_ids
 from benchmarks.real_posts import lines_of, posts_of
 from benchmarks.whole import frozen, run_recipe
 from sluice.filters.privacy.keyed_ids import IdKey
@@ -32,19 +30,6 @@ from sluice.schemas.tombstone import TOMBSTONE
 
 KEY = IdKey(bytes(32))
 NUM_FORGOTTEN = 100
-_T = TypeVar("_T")
-
-
-def timed(what: Callable[[], _T]) -> tuple[_T, float]:
-    """Returns what a function returns, and the CPU seconds of this process that it took."""
-    start = time.process_time()
-    return what(), time.process_time() - start
-
-
-def kept_ids(output: Path) -> list[str]:
-    """Returns the ids of the posts that an output kept, in their order."""
-    files = [*output.glob("provenance/*.parquet"), *output.glob("leftover/*.parquet")]
-    return sorted({i for file in files for i in pq.read_table(file)["post_id"].to_pylist()})
 
 
 def sought(ids: list[str]) -> Iterator[str]:
