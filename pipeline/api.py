@@ -204,12 +204,12 @@ def forget(
 
     Args:
         output: folder or URI of a finished run.
-        ids: a file, a folder or a glob of posts' ids: text of an id a line, or CSV, JSON Lines or Parquet
-            with a column `post_id` or `id`.
-        authors: likewise of authors, by `author_id` (and `platform`) or `author_key`.
+        ids: a file, a folder or a glob of posts' ids: text files with one id on each line, or CSV, JSON Lines
+            or Parquet files with a column `post_id` or `id`.
+        authors: the same for authors; the columns are `author_id` (and `platform`) or `author_key`.
         key_file: path of the key that ids are hashed with: that of the recipe, if it names one.
-        history: folder of the run's `dedup.history`, of which the posts are taken out, too; "none" where it
-            is gone. Needed where the recipe has one: the manifest knows its name alone.
+        history: folder of the run's `dedup.history`, from which the posts are taken out, too; "none" where it
+            is gone. It is needed where the recipe has one: the manifest has only its name.
         workers: threads that read and write files; None for one a core.
 
     Raises:

@@ -260,12 +260,12 @@ def _inspect(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--key-file",
         metavar="FILE",
-        help="the key of `sluice forget`: tells whether the post was forgotten",
+        help="the key of `sluice forget`, to find out whether the post was forgotten",
     )
     command.add_argument(
         "--review",
         action="store_true",
-        help="posts that hold an item of an evaluation set beside the item; of that id alone if one is given",
+        help="show posts that hold an item of an evaluation set, with the item; with a post id, that post",
     )
     return command
 
@@ -311,24 +311,28 @@ def _forget(commands: Any) -> argparse.ArgumentParser:
     _add_output(command)
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--ids", metavar="FILE", help="posts: a file of ids, a folder, or a glob in quotes"
+        "--ids", metavar="FILE", help="ids of posts: a file, a folder, or a glob in quotes"
     )
-    what.add_argument("--authors", metavar="FILE", help="authors, likewise: all of their posts")
+    what.add_argument(
+        "--authors", metavar="FILE", help="the same for authors: all of their posts are taken out"
+    )
     what.add_argument(
         "--resume", action="store_true", help="finish a forget that did not end; needs no key"
     )
     what.add_argument(
         "--scan",
         action="store_true",
-        help="look for what is left of forgotten posts; 1 if anything is",
+        help="look for what is left of forgotten posts; exits with 1 if anything is found",
     )
     command.add_argument(
-        "--key-file", metavar="FILE", help="the key that ids are hashed with: privacy.key_file"
+        "--key-file",
+        metavar="FILE",
+        help="the key that ids are hashed with: that of privacy.key_file, if the recipe has one",
     )
     command.add_argument(
         "--history",
         metavar="DIR",
-        help="dedup.history of the run: the posts are taken out of it, too; none where it is gone",
+        help="folder of the run's dedup.history, to take the posts out of it, too; `none` if it is gone",
     )
     command.add_argument(
         "--workers", type=_positive, metavar="N", help="threads (one for each core)"
@@ -337,9 +341,10 @@ def _forget(commands: Any) -> argparse.ArgumentParser:
 
 
 FORGET_NOTE = """\
-A FILE is text of one id a line, or CSV, JSON Lines or Parquet with a column post_id or id; for authors
-author_id (and platform) or author_key. The posts' tokens become padding where they are; nothing moves, so
-that a training goes on. docs/forgetting.md has the rest."""
+FILE is a text file with one id on each line, or a CSV, JSON Lines or Parquet file with a column post_id
+or id; for --authors, with a column author_id (and platform, if there is one) or author_key. The tokens of
+the posts become padding in their places and nothing moves, so that a training run can go on.
+docs/forgetting.md explains the rest."""
 
 
 def _sample(commands: Any) -> argparse.ArgumentParser:

@@ -15,7 +15,8 @@ class EvaluationSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         name: names the set in reject rows and in the report.
-        files: JSON, CSV, TSV, Parquet or Arrow files, or texts with an item a line; as paths or URIs.
+        files: JSON, CSV, TSV, Parquet or Arrow files, or text files with one item on each line; as paths or
+            URIs.
         fields: the fields that hold questions, each looked for by itself; where neither these nor `answers`
             are given, those of a published set that has the file's fields.
         answers: the fields that hold answers, which are looked for where they are long.

@@ -1,7 +1,8 @@
 """The files that say which posts, or whose, are to be forgotten.
 
-A file is text of one id a line, or CSV, JSON Lines or Parquet with columns; its name says which, and may end
-in `.gz`, `.bz2` or `.zst`. The deletions that a run writes are such files, of posts and of authors.
+A file is a text file with one id on each line, or a CSV, JSON Lines or Parquet file with columns. Its name
+says which, and may end in `.gz`, `.bz2` or `.zst`. The deletions that a run writes are such files, of posts
+and of authors.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,8 +42,8 @@ def read_post_ids(pattern: str) -> pa.StringArray:
 def read_authors(pattern: str) -> pa.Table:
     """Returns the different authors in files: (A,) `platform`, `author_id`, `author_key`, all string.
 
-    One of the last two is null. A line of a text is an author's id; so is `id` in a file that has no other
-    column for them.
+    One of the last two is null. In a text file each line is an author's id; so is `id` in a file that has no
+    other column for them.
 
     Raises:
         InputError: as `read_post_ids`.
@@ -97,7 +98,7 @@ def _different(ids: pa.ChunkedArray, pattern: str, option: str) -> pa.StringArra
 
 
 def read_columns(path: str) -> pa.Table:
-    """Returns those of COLUMNS that a file has, as strings; a text's lines are `id`.
+    """Returns those of COLUMNS that a file has, as strings; the lines of a text file are `id`.
 
     Raises:
         InputError: the file cannot be read, or a value is no id.

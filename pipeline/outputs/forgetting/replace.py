@@ -12,7 +12,7 @@ from sluice.pipeline.storage import local_copies
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Gives a local path to write to; when the block ends well, the file takes the place of the one before.
+    """Gives a local path to write to; unless the block raises, the file takes the place of the one before.
 
     On a local disk it is written beside it and renamed, in a store it is one put.
     """
