@@ -1,14 +1,16 @@
-"""The manifest and the report of a finished run, read and checked."""
+"""The manifest, the report and the special tokens of a finished run, read and checked."""
 
 from importlib.metadata import version
 
 import msgspec
 
 from sluice.pipeline.storage import files as storage
+from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import check_is_output
 from sluice.schemas.errors import OutputError
 from sluice.schemas.manifest import MANIFEST_VERSION, Manifest
 from sluice.schemas.report import Report
+from sluice.tokenizer.vocabulary.load import VocabularyIds, load_vocabulary
 
 
 def read_manifest(output: str) -> Manifest:
@@ -69,3 +71,15 @@ def read_report(output: str) -> Report:
         ) from None
     except (OSError, msgspec.DecodeError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
+
+
+def vocabulary_of(output: str) -> VocabularyIds:
+    """Returns the ids of the special tokens of an output.
+
+    Raises:
+        RecipeError: its tokenizer.json is none.
+    """
+    with local_copies.scope():
+        return load_vocabulary(
+            local_copies.fetch(storage.join(output, "tokenizer", "tokenizer.json"))
+        )

@@ -22,6 +22,7 @@ from sluice.pipeline.storage.tombstones import (
     read_tombstones,
 )
 from sluice.schemas.errors import OutputError, UnknownPostError
+from sluice.schemas.plurals import counted
 from sluice.schemas.reject import DUPLICATE, ERROR, FORGOTTEN, MALFORMED
 
 Outcome = Literal["kept", "rejected", "duplicate", "malformed", "error", "forgotten"]
@@ -197,9 +198,8 @@ def _unknown_told(output: str, tombstones: Tombstones, key_file: str | None) -> 
     told = f"; {pending_told(output)}" if is_pending(output) else ""
     number = tombstones.rows.num_rows
     if number and key_file is None:
-        told += (
-            f"; {number:,} posts were forgotten: --key-file FILE tells whether it is one of them"
-        )
+        forgotten = f"{counted(number, 'post')} {'was' if number == 1 else 'were'} forgotten"
+        told += f"; {forgotten}: --key-file FILE tells whether it is one of them"
     return told
 
 

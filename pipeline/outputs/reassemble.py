@@ -20,16 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sluice.pipeline.outputs.finished import vocabulary_of
 from sluice.pipeline.outputs.verify import shard_files
 from sluice.pipeline.storage import files as storage
-from sluice.pipeline.storage import local_copies
 from sluice.pipeline.storage.output_folder import COMPLETED
 from sluice.pipeline.units.manifest import whole_file
 from sluice.schemas.arrays import Bools, Int32s, Int64s
 from sluice.schemas.errors import OutputError
 from sluice.schemas.manifest import Manifest
 from sluice.tokenizer.shards import ShardBatch, ShardReader
-from sluice.tokenizer.vocabulary.load import around_posts, load_vocabulary
+from sluice.tokenizer.vocabulary.load import around_posts
 
 ROWS_AT_ONCE = 1 << 20
 """Rows of provenance that are held at a time."""
@@ -64,8 +64,7 @@ class Sources:
         self.num_tokens = sum(shard.tokens for shard in manifest.shards)
         self.num_tokens += leftover * _leftover_tokens(manifest)
         self.pad_id, self.has_forgotten = manifest.format.pad_id, manifest.forgotten is not None
-        tokenizer = local_copies.fetch(storage.join(output, "tokenizer", "tokenizer.json"))
-        self.stay = around_posts(load_vocabulary(tokenizer)) if self.has_forgotten else ()
+        self.stay = around_posts(vocabulary_of(output)) if self.has_forgotten else ()
         self.shards = [ShardReader(tokens) for tokens, _ in whole]
         self.provenance = [provenance for _, provenance in whole]
         self.sequence_length = manifest.format.sequence_length

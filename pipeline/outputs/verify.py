@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from sluice.filters.text.hashing import hash_texts
-from sluice.pipeline.outputs.finished import read_manifest
+from sluice.pipeline.outputs.finished import read_manifest, vocabulary_of
 from sluice.pipeline.phases.names import CLASSIFY, TOKENS
 from sluice.pipeline.phases.tokens.mixture import sum_of_ids
 from sluice.pipeline.phases.tokens.packed_files import FORGOTTEN_AT
@@ -37,7 +37,7 @@ from sluice.schemas.report import table_problems
 from sluice.schemas.token_shard import ROWS_PER_BATCH
 from sluice.tokenizer.places import TokenPlaces
 from sluice.tokenizer.shards import ShardReader, verify_shard
-from sluice.tokenizer.vocabulary.load import around_posts, load_vocabulary, loaded_entries
+from sluice.tokenizer.vocabulary.load import around_posts, loaded_entries
 
 Problems = Iterator[str]
 _T = TypeVar("_T")
@@ -184,10 +184,9 @@ def _forgets(of: Verified) -> Problems:
     if counts is None:
         return
     tombstones = read_tombstones(of.path(FOLDER)).rows
-    overwritten = 0
-    for tokens, problems in of.of_each(
-        partial(_forgets_of, tombstones["post_key"]), shard_files(of.manifest)
-    ):
+    stay, overwritten = around_posts(vocabulary_of(of.output)), 0
+    check = partial(_forgets_of, tombstones["post_key"], stay)
+    for tokens, problems in of.of_each(check, shard_files(of.manifest)):
         overwritten += tokens
         yield from problems
     if overwritten != counts.tokens:
@@ -199,7 +198,7 @@ def _forgets(of: Verified) -> Problems:
 
 
 def _forgets_of(
-    post_keys: pa.ChunkedArray, of: Verified, files: tuple[str, str]
+    post_keys: pa.ChunkedArray, stay: tuple[int, ...], of: Verified, files: tuple[str, str]
 ) -> tuple[int, list[str]]:
     """Returns how many tokens of a shard hold padding for forgotten posts, and what is wrong with them."""
     tokens, provenance = files
@@ -209,9 +208,6 @@ def _forgets_of(
     num_padding = num_others = 0
     with local_copies.scope():
         shard = ShardReader(local_copies.fetch(of.path(tokens)))
-        stay = around_posts(
-            load_vocabulary(local_copies.fetch(of.path("tokenizer/tokenizer.json")))
-        )
         for index in np.unique(places.sequence_P // ROWS_PER_BATCH).tolist():
             found_T = shard.at(index, places)
             num_padding += int((found_T == shard.format.pad_id).sum())

@@ -36,6 +36,17 @@ partition_bytes = 131072
 """
 
 
+SMALL_SHARDS = """
+[training]
+sequence_length = 64
+global_batch_sequences = 4
+data_parallel_ranks = 2
+target_shard_bytes = 65536
+[tokens]
+partition_bytes = 65536
+"""
+"""Of a recipe that makes several shards of a few hundred posts; keys of `[tokens]` may follow."""
+
 PHASES = ("clean", "dedup", "vocabulary", "tokens")
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sluice.pipeline.outputs.finished import vocabulary_of
 from sluice.pipeline.outputs.forgetting.journal import Edit, Journal, journal_path
 from sluice.pipeline.outputs.forgetting.replace import flush, replacing, sweep
 from sluice.pipeline.outputs.forgetting.shards import described, replace_shard
@@ -35,7 +36,7 @@ from sluice.schemas.manifest import ContractFile
 from sluice.schemas.reject import FORGOTTEN, POLICY, REJECT, reject_batch
 from sluice.schemas.tombstone import TOMBSTONE
 from sluice.tokenizer.places import TokenPlaces
-from sluice.tokenizer.vocabulary.load import VocabularyIds, around_posts, load_vocabulary
+from sluice.tokenizer.vocabulary.load import VocabularyIds, around_posts
 
 PHASE: Final = "forget"
 """Of the rejects that a forget writes."""
@@ -46,7 +47,7 @@ STAYS: Final = frozenset([*PROVENANCE.names, "copies", FORGOTTEN_AT.name])
 def finish(of: Verified, journal: Journal) -> None:
     """Does what a journal says that is not done yet, and removes it; the caller holds the output."""
     sweep(of.output)
-    vocabulary = vocabulary_of(of)
+    vocabulary = vocabulary_of(of.output)
     shards = [pair for pair in shard_files(of.manifest) if pair[0] in journal.tokens]
     changed = list(of.of_each(partial(_overwrite, journal, vocabulary), shards))
     tables = sorted(journal.edits)
@@ -58,12 +59,6 @@ def finish(of: Verified, journal: Journal) -> None:
     forget_in_work(of.output)
     flush([of.path("manifest.json"), of.path("report/report.json")])
     storage.delete(journal_path(of.output))
-
-
-def vocabulary_of(of: Verified) -> VocabularyIds:
-    """Returns the ids of the special tokens of an output."""
-    with local_copies.scope():
-        return load_vocabulary(local_copies.fetch(of.path("tokenizer/tokenizer.json")))
 
 
 # --- token shards ------------------------------------------------------------------------------
@@ -96,28 +91,45 @@ def _edit_table(journal: Journal, of: Verified, name: str) -> ContractFile:
     Of a provenance the time of the forget is noted, and what is carried there of the posts goes; of posts
     that were found beside items of evaluation sets the text goes.
     """
-    path, edits, keys = of.path(name), journal.edits[name], pa.array(journal.keys, pa.string())
-    is_provenance = name.startswith("provenance/") or name == "leftover/provenance.parquet"
+    path, keys = of.path(name), pa.array(journal.keys, pa.string())
     with local_copies.scope(), storage.open_input(local_copies.fetch(path)) as source:
         file = pq.ParquetFile(source)
-        if _is_edited(file, edits, keys):
-            return described(of.output, name)
-        with replacing(path) as written:
-            schema = _with_time(file.schema_arrow) if is_provenance else file.schema_arrow
-            with pq.ParquetWriter(
-                written, schema, compression="zstd", compression_level=1
-            ) as writer:
-                start = 0
-                for group in range(file.num_row_groups):
-                    rows = file.read_row_group(group)
-                    edited = _edited(rows, edits, keys, start)
-                    if is_provenance:
-                        edited = _without_carried(edited, edits[0], start, journal)
-                    if name.startswith("contaminated/"):
-                        edited = _without_text(edited, edits[0], start)
-                    writer.write_table(edited.select(schema.names).cast(schema))
-                    start += rows.num_rows
+        if not _is_edited(file, journal.edits[name], keys):
+            _replace_table(file, path, name, journal, keys)
     return described(of.output, name)
+
+
+def _replace_table(
+    file: pq.ParquetFile, path: str, name: str, journal: Journal, keys: pa.Array
+) -> None:
+    """Replaces a Parquet file, which is read and written a row group at a time."""
+    schema, start = _with_time(file.schema_arrow, name), 0
+    with (
+        replacing(path) as written,
+        pq.ParquetWriter(written, schema, compression="zstd", compression_level=1) as writer,
+    ):
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group)
+            edited = _without_posts(rows, name, journal, keys, start)
+            writer.write_table(edited.select(schema.names).cast(schema))
+            start += rows.num_rows
+
+
+def _without_posts(
+    rows: pa.Table, name: str, journal: Journal, keys: pa.Array, start: int
+) -> pa.Table:
+    """Returns the rows of a file from `start` on as they are when the posts are gone."""
+    edits = journal.edits[name]
+    edited = _edited(rows, edits, keys, start)
+    if _is_provenance(name):
+        return _without_carried(edited, edits[0], start, journal)
+    if name.startswith("contaminated/"):
+        return _without_text(edited, edits[0], start)
+    return edited
+
+
+def _is_provenance(name: str) -> bool:
+    return name.startswith("provenance/") or name == "leftover/provenance.parquet"
 
 
 def _is_edited(file: pq.ParquetFile, edits: Sequence[Edit], keys: pa.Array) -> bool:
@@ -127,8 +139,10 @@ def _is_edited(file: pq.ParquetFile, edits: Sequence[Edit], keys: pa.Array) -> b
     return bool(column.take(pa.array(edit.rows)).combine_chunks() == keys.take(pa.array(edit.keys)))
 
 
-def _with_time(schema: pa.Schema) -> pa.Schema:
-    return schema if FORGOTTEN_AT.name in schema.names else schema.append(FORGOTTEN_AT)
+def _with_time(schema: pa.Schema, name: str) -> pa.Schema:
+    """Returns the schema of a file, which in a provenance has the time at which posts went."""
+    is_as_it_was = FORGOTTEN_AT.name in schema.names or not _is_provenance(name)
+    return schema if is_as_it_was else schema.append(FORGOTTEN_AT)
 
 
 def _edited(rows: pa.Table, edits: Sequence[Edit], keys: pa.Array, start: int) -> pa.Table:

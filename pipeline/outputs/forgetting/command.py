@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from sluice.filters.privacy.keyed_ids import AUTHOR_KEY, IdKey
 from sluice.pipeline.outputs.exports_made import exports_made
-from sluice.pipeline.outputs.finished import read_manifest
-from sluice.pipeline.outputs.forgetting.apply import finish, tombstones_of, vocabulary_of
+from sluice.pipeline.outputs.finished import read_manifest, vocabulary_of
+from sluice.pipeline.outputs.forgetting.apply import finish, tombstones_of
 from sluice.pipeline.outputs.forgetting.find import FoundPosts, find, ids_of_authors
 from sluice.pipeline.outputs.forgetting.history import forget_in_history
 from sluice.pipeline.outputs.forgetting.id_files import read_authors, read_post_ids
@@ -215,7 +215,7 @@ def _forget(of: Verified, wanted: _Wanted, history: str | None) -> Forgotten:
     keys = wanted.key.posts(ids)
     is_new = pc.invert(pc.is_in(keys, value_set=rows.rows["post_key"]))
     new_ids, new_keys = ids.filter(is_new), keys.filter(is_new)
-    found = find(of, new_ids, wanted.key, around_posts(vocabulary_of(of)))
+    found = find(of, new_ids, wanted.key, around_posts(vocabulary_of(of.output)))
     already = len(ids) - len(new_ids)
     known = len(found.kept) + len(found.rejected)
     if wanted.asked == "ids" and not known + already:

@@ -34,9 +34,8 @@ def replacing(path: str) -> Iterator[str]:
 def sweep(output: str) -> None:
     """Removes what replacements that did not end have left; the caller holds the output."""
     for file in storage.listing(output, recursive=True):
-        if storage.name_of(file.path).startswith(
-            (".tmp-", "..tmp-")
-        ):  # the latter of a ShardWriter
+        # A ShardWriter puts a dot before the name that it is given, until it is closed.
+        if storage.name_of(file.path).startswith((".tmp-", "..tmp-")):
             storage.delete(file.path)
 
 

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from sluice.pipeline.inputs.forgotten import forgotten_of
-from sluice.pipeline.outputs.finished import read_manifest
-from sluice.pipeline.outputs.forgetting.apply import vocabulary_of
+from sluice.pipeline.outputs.finished import read_manifest, vocabulary_of
 from sluice.pipeline.outputs.forgetting.command import check_key, history_of
 from sluice.pipeline.outputs.forgetting.scan_ids import Finding, files_with_ids, named_posts
 from sluice.pipeline.outputs.forgetting.scan_tokens import Sought, tokens_seen
@@ -78,7 +77,7 @@ def scan(
     of = Verified(output, manifest, workers or usable_cores())
     tombstones = read_tombstones(storage.join(output, FOLDER))
     check_key(of, key, key_file, tombstones.key_check)
-    forgotten, vocabulary = forgotten_of([storage.join(output, FOLDER)]), vocabulary_of(of)
+    forgotten, vocabulary = forgotten_of([storage.join(output, FOLDER)]), vocabulary_of(output)
     files = files_with_ids(output, folder)
     named = list(
         storage.in_threads(
