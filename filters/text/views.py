@@ -1,4 +1,4 @@
-"""The two texts that are derived from a post: what models read, and what duplicates are compared by."""
+"""The texts that are derived from a post: what models read, and what duplicates are compared by."""
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,30 @@ def dedup_text(texts: pa.StringArray) -> pa.StringArray:
     ['look at this']
     """
     return _view(to_nfc(pc.utf8_lower(texts)), drop_retweet=True)
+
+
+MOST_CHARACTERS = 1024
+"""Of a text that an encoder reads: more than its pieces reach."""
+
+
+def encoder_text(texts: pa.StringArray) -> pa.StringArray:
+    """Returns what the encoder reads: URLs as `http` and their host, handles as `@user`, the start alone.
+
+    Case, hashtags, emoji and punctuation stay. Whose handle it is, and what follows a host, tell posts of a
+    collection apart, not what they say.
+
+    Args:
+        texts: (N,) string, normalised; a null reads as the empty text.
+
+    Returns:
+        (N,) string, in the order of the rows, never null; a pure function of each text.
+
+    >>> encoder_text(pa.array(["RT @ann: Look at THIS https://www.t.co/a1?b=2"])).to_pylist()
+    ['RT @user: Look at THIS http t.co']
+    """
+    begin = pc.utf8_slice_codeunits(pc.fill_null(texts, ""), 0, MOST_CHARACTERS)
+    hosts = pc.replace_substring_regex(begin, r"(?i)https?://(?:www\.)?([^/\s?#]+)\S*", r"http \1")
+    return pc.replace_substring_regex(hosts, r"(^|[^\w/.])@\w+", r"\1@user")
 
 
 def _view(lowered: pa.StringArray, *, drop_retweet: bool) -> pa.StringArray:
