@@ -1,7 +1,7 @@
 """What the card of a screen states, measured: sources never seen, test posts, ordinary posts by language."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sluice.filters.models.training import measure
+from sluice.filters.models.training.judgement import Judged, groups, rejected
 from sluice.filters.models.training.screen_sources import ScreenRecipe
 from sluice.filters.screens.screen import Screen
 from sluice.filters.text.features import TextFeatures, text_features
 from sluice.schemas.arrays import Array
 
 ORDINARY_FILE = "langid/test.jsonl.gz"
-MIN_ORDINARY = 100  # posts of a language and source that a rate is stated for
-EVEN_RATE = 0.01  # the false-alarm rate that a language's own threshold would give it
 PRECISIONS = (0.5, 0.8, 0.9, 0.95)
 RECALLS = (0.5, 0.8, 0.9)
 FIREHOSE = "firehose/part-*.jsonl.gz"
@@ -120,7 +119,10 @@ def by_source(
             **{k: _rounded(v) for k, v in errors._asdict().items()},
         }
 
-    return sorted((row(*group) for group in _groups(test)), key=lambda row: not row["trained_on"])
+    return sorted(
+        (row(*group) for group in groups(Judged(test, scores_N))),
+        key=lambda row: not row["trained_on"],
+    )
 
 
 def thresholds(recipe: ScreenRecipe, screen: Screen, test: pa.Table) -> list[Row]:
@@ -146,30 +148,12 @@ def ordinary(
     """Returns the share rejected of posts collected for another purpose, by source and language.
 
     Sources that this model's labelled data hold, or that were made for such a model, are left out.
-    `even` is the threshold that would reject EVEN_RATE of the posts.
+    `even` is the threshold that would reject 1% of the posts.
     """
     other = pa.array([*recipe.labelled, *recipe.left_out, *recipe.not_ordinary])
     posts = posts.filter(pc.invert(pc.is_in(posts["source"], other)))
     scores_N = screen.score(*read_by(posts))
-    rows = [
-        {
-            "source": name,
-            "lang": lang,
-            "posts": int(own_N.sum()),
-            "rejected": _rounded(float((scores_N[own_N] > max_score).mean())),
-            "even": _rounded(float(np.quantile(scores_N[own_N], 1 - EVEN_RATE))),
-        }
-        for name, lang, own_N in _groups(posts)
-        if own_N.sum() >= MIN_ORDINARY
-    ]
-    return sorted(rows, key=lambda row: -row["rejected"])
-
-
-def _groups(posts: pa.Table) -> Iterator[tuple[str, str, Array]]:
-    """Yields (source, language, (N,) bool, which posts are theirs), in the order of names."""
-    sources, langs = _column(posts, "source"), _column(posts, "lang")
-    for name, lang in sorted(set(zip(sources.tolist(), langs.tolist(), strict=True))):
-        yield name, lang, (sources == name) & (langs == lang)
+    return rejected(Judged(posts, scores_N), max_score=max_score)
 
 
 def firehose_files(recipe: ScreenRecipe, data: Path) -> list[str]:
