@@ -103,7 +103,7 @@ def markdown(scorer: Scorer, cases: pa.Table, scores_N: Array) -> list[str]:
         )
     ]
     return [
-        f"`{scorer.name}`, threshold {scorer.max_score:g}.",
+        f"`{scorer.name}`, threshold {scorer.max_score:.4g}.",
         "",
         *markdown_table(
             ("language", "cases", "hateful", "AUC", "hateful ones right", "harmless ones right"),

@@ -62,7 +62,7 @@ def main() -> None:
     parser = parser_of("ordinary_speech", __doc__)
     add_scorer(parser, "toxicity")
     scorer = scorer_of(parser.parse_args())
-    print(f"`{scorer.name}`, threshold {scorer.max_score:g}.\n")
+    print(f"`{scorer.name}`, threshold {scorer.max_score:.4g}.\n")
     print("\n".join(markdown_table(("kind", "posts", "rejected", "highest score"), rows(scorer))))
 
 

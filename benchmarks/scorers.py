@@ -72,7 +72,7 @@ def by_filter(name: str) -> Scorer:
         ]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
-    return Scorer(name, score, float(getattr(known[name], known[name].bound)))
+    return Scorer(name, score, float(known[name].threshold))
 
 
 def by_transformer(model: str, label: str) -> Scorer:

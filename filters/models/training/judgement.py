@@ -58,7 +58,7 @@ def figures(judged: Judged, ordinary: Judged | None, *, max_score: float) -> Row
     """
     sources = by_source(judged, max_score=max_score)
     return {
-        "max_score": max_score,
+        "max_score": rounded(max_score),
         "summary": summary(judged, sources),
         "sources": sources,
         "languages": by_language(judged),
