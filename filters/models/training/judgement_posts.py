@@ -19,7 +19,7 @@ FILES: Final = {
 }
 """Head -> files with its labels, below the data folder."""
 FUNCTIONAL: Final = ("hatemoji-check",)
-"""Functional tests: what they say of a score stands apart (`benchmarks/functional_tests.py`)."""
+"""Functional tests: what they say of a score stands apart (`benchmarks/JUDGEMENT.md`)."""
 ORDINARY_FILE: Final = "langid/test.jsonl.gz"
 MOST = 1_000
 """Posts of a source, those with the lowest hashes of their text."""
