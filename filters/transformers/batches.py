@@ -37,7 +37,9 @@ def padded(length: int, multiple: int = PAD_MULTIPLE) -> int:
     return -(-length // multiple) * multiple
 
 
-def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MULTIPLE) -> BatchPlan:
+def plan_batches(
+    lengths_N: Array, *, batch_tokens: int, multiple: int | None = PAD_MULTIPLE
+) -> BatchPlan:
     """Assigns texts to batches of at most `batch_tokens` tokens, padding counted.
 
     Texts of one length that fill half of the budget are a batch of their own: without padding attention
@@ -47,7 +49,7 @@ def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MUL
     Args:
         lengths_N: (N,) tokens in each text, at least 1.
         batch_tokens: at least the longest length, padded.
-        multiple: widths of batches with padding are multiples of it.
+        multiple: widths of batches with padding are multiples of it; None for batches of one length each.
 
     Raises:
         ValueError: a text does not fit into the budget.
@@ -56,7 +58,7 @@ def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MUL
     """
     order_N = np.argsort(-lengths_N.astype(np.int64), kind="stable")
     sorted_N = lengths_N[order_N].astype(np.int64)
-    if len(sorted_N) and padded(int(sorted_N[0]), multiple) > batch_tokens:
+    if len(sorted_N) and padded(int(sorted_N[0]), multiple or 1) > batch_tokens:
         raise ValueError(f"batch_tokens = {batch_tokens} holds no text of {sorted_N[0]} tokens")
     ends, widths, begin = [], [], 0
     while begin < len(sorted_N):
@@ -67,7 +69,9 @@ def plan_batches(lengths_N: Array, *, batch_tokens: int, multiple: int = PAD_MUL
     return BatchPlan(order_N, np.array(ends, np.int64), np.array(widths, np.int64))
 
 
-def _batch(sorted_N: Array, begin: int, *, batch_tokens: int, multiple: int) -> tuple[int, int]:
+def _batch(
+    sorted_N: Array, begin: int, *, batch_tokens: int, multiple: int | None
+) -> tuple[int, int]:
     """Returns where the batch that begins there ends, and its width."""
 
     def first_shorter_than(length: int) -> int:
@@ -75,7 +79,9 @@ def _batch(sorted_N: Array, begin: int, *, batch_tokens: int, multiple: int) -> 
 
     longest = int(sorted_N[begin])
     alike = min(first_shorter_than(longest), begin + batch_tokens // longest)
-    if alike == len(sorted_N) or 2 * (alike - begin) * longest >= batch_tokens:
+    if multiple is None or alike == len(sorted_N):
+        return alike, longest
+    if 2 * (alike - begin) * longest >= batch_tokens:
         return alike, longest
     width = padded(longest, multiple)
     full = min(len(sorted_N), begin + batch_tokens // width)

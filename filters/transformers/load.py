@@ -1,4 +1,4 @@
-"""Transformers that score posts: detoxify, and any sequence classifier of Hugging Face.
+"""Transformers that score posts: the encoder, detoxify, and any sequence classifier of Hugging Face.
 
 A `Transformer` is a value of the recipe. `locate` finds and checks its files before any data is read,
 `load` makes the machine that scores. Torch and transformers are imported inside of functions, so that a
@@ -16,14 +16,15 @@ import pyarrow as pa
 
 from sluice.filters.batch import Scores
 from sluice.filters.transformers import checkpoint, files
+from sluice.filters.transformers.encoder import load as encoder
 from sluice.filters.transformers.first_token import shorten_last_layer
-from sluice.filters.transformers.forward import Activation, Forward
+from sluice.filters.transformers.forward import Activation, ClassifierForward
 from sluice.filters.transformers.scorer import Scored, TransformerScorer
 from sluice.filters.transformers.spec import DETOXIFY, Located, Transformer
-from sluice.filters.transformers.tokens import ColumnTokenizer, check_tokenizer
+from sluice.filters.transformers.tokens import check_tokenizer, column_tokenizer
 from sluice.schemas.errors import InputError
 
-__all__ = ["Located", "Scored", "Transformer", "TransformerScorer", "load", "locate"]
+__all__ = ["Located", "Scored", "Transformer", "TransformerScorer", "load", "locate", "on_cuda"]
 
 LIBRARIES = ("torch", "transformers")
 PROBES = (
@@ -42,6 +43,8 @@ def locate(spec: Transformer) -> Located:
         InputError: a library is not installed, a file is missing, damaged, or not the one that is pinned, a
             pickle is refused, or the model is of a kind that cannot be run. The message says what to do.
     """
+    if spec.is_encoder:
+        return encoder.locate(spec)
     _require_libraries(spec)
     return _locate_detoxify(spec) if spec.is_detoxify else _locate_classifier(spec)
 
@@ -59,6 +62,9 @@ def load(spec: Transformer, located: Located, *, threads: int | None = None) -> 
         InputError: a library is not installed, a file has changed, the weights are not those of the
             model, there is no such device, or the model scores a text otherwise in batches than alone.
     """
+    if spec.is_encoder:
+        files.check_unchanged(located.files)
+        return encoder.load(spec, located, threads=threads)
     _require_libraries(spec)
     import torch
 
@@ -67,13 +73,15 @@ def load(spec: Transformer, located: Located, *, threads: int | None = None) -> 
     files.check_unchanged(located.files)
     device = _device(spec)
     model, tokenizer = _model_and_tokenizer(spec, located, device=device)
-    forward = Forward(model, num_labels=len(located.labels), activation=located.activation)
+    forward = ClassifierForward(
+        model, num_labels=len(located.labels), activation=located.activation
+    )
     most = min(spec.max_tokens, tokenizer.model_max_length, _positions(model))
     plain_PL = _plain_scores(forward, tokenizer, max_tokens=most)
     shorten_last_layer(model)
-    encoder = ColumnTokenizer(tokenizer, max_tokens=most)
+    tokens = column_tokenizer(tokenizer, max_tokens=most)
     scorer = TransformerScorer(
-        forward, encoder, labels=located.labels, batch_tokens=spec.batch_tokens
+        forward, tokens, labels=located.labels, batch_tokens=spec.batch_tokens
     )
     flaw = np.abs(scorer.score(pa.array(PROBES, pa.string())).scores_NL - plain_PL).max()
     if not flaw <= MAX_FLAW[scorer.dtype]:
@@ -82,6 +90,15 @@ def load(spec: Transformer, located: Located, *, threads: int | None = None) -> 
             f"needs more than tokens and a mask, and cannot be used"
         )
     return scorer
+
+
+def on_cuda(spec: Transformer) -> bool:
+    """Returns whether a transformer runs on a GPU."""
+    if spec.is_encoder:
+        return encoder.on_cuda(spec)
+    import torch
+
+    return spec.device == "cuda" or (spec.device == "auto" and torch.cuda.is_available())
 
 
 def _require_libraries(spec: Transformer) -> None:
@@ -200,7 +217,7 @@ def _model_and_tokenizer(spec: Transformer, located: Located, *, device: str) ->
     return model.to(device), tokenizer
 
 
-def _plain_scores(forward: Forward, tokenizer: Any, *, max_tokens: int) -> Scores:
+def _plain_scores(forward: ClassifierForward, tokenizer: Any, *, max_tokens: int) -> Scores:
     """Returns (P, L) scores of the probes, a text at a time, with all that the tokenizer gives."""
     import torch
 

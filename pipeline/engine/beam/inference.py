@@ -1,4 +1,4 @@
-"""A transformer as Beam's RunInference runs it. Importing this imports torch: two seconds, 300 MB."""
+"""A transformer as Beam's RunInference runs it. Beam imports torch with it where it can: two seconds."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import apache_beam as beam
 import msgspec
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 
-from sluice.filters.transformers.load import TransformerScorer
+from sluice.filters.transformers.load import TransformerScorer, on_cuda
 from sluice.pipeline.phases.classify.decide import Classify, ScoredUnit
 from sluice.pipeline.phases.classify.inference import load_model, score_unit
 from sluice.pipeline.storage import local_copies
@@ -79,7 +79,4 @@ class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]
 
     def share_model_across_processes(self) -> bool:
         """Returns whether the model runs on a GPU."""
-        import torch
-
-        device = self._stage.cascade.spec.device
-        return device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        return on_cuda(self._stage.cascade.spec)

@@ -23,10 +23,10 @@ from tokenizers.processors import ByteLevel
 import sluice.filters.transformers.scorer
 from sluice.filters.base import SCORE_GRID
 from sluice.filters.transformers.first_token import shorten_last_layer
-from sluice.filters.transformers.forward import Forward
+from sluice.filters.transformers.forward import ClassifierForward
 from sluice.filters.transformers.load import Located, Transformer, TransformerScorer, load, locate
 from sluice.filters.transformers.scorer import Scored
-from sluice.filters.transformers.tokens import ColumnTokenizer
+from sluice.filters.transformers.tokens import column_tokenizer
 from sluice.schemas.errors import InputError
 from tests.filters.transformers.tiny_checkpoints import (
     CLASSES,
@@ -212,7 +212,7 @@ def test_the_tokenizer_says_which_end_is_cut() -> None:
     made = tokenizer("bert")
     made.truncation_side = "left"
     wanted = made("you are the kind of text", truncation=True, max_length=4)["input_ids"]
-    found = ColumnTokenizer(made, max_tokens=4).encode(column(["you are the kind of text"]))
+    found = column_tokenizer(made, max_tokens=4).encode(column(["you are the kind of text"]))
     assert found.ids_T.tolist() == wanted
     assert found.truncated_N.tolist() == [True]
 
@@ -221,7 +221,7 @@ def test_a_text_without_tokens_reads_as_padding() -> None:
     """A tokenizer without special tokens gives nothing for an empty text; a model must get something."""
     made = tokenizer("roberta")
     made.backend_tokenizer.post_processor = ByteLevel()
-    found = ColumnTokenizer(made, max_tokens=8).encode(column(["", "the", None]))
+    found = column_tokenizer(made, max_tokens=8).encode(column(["", "the", None]))
     assert found.lengths_N.tolist() == [1, 1, 1]
     assert found.ids_T[[0, 2]].tolist() == [made.pad_token_id] * 2
     assert not found.truncated_N.any()
@@ -258,10 +258,10 @@ class Crowded(torch.nn.Module):
 def test_a_batch_that_does_not_fit_into_memory_is_halved() -> None:
     """Scores are the same; a single text that does not fit is an error."""
     model = classifier("bert", num_labels=2)
-    encoder = ColumnTokenizer(tokenizer("bert"), max_tokens=POSITIONS)
+    encoder = column_tokenizer(tokenizer("bert"), max_tokens=POSITIONS)
 
     def scored(kind: Any) -> np.ndarray:
-        forward = Forward(kind, num_labels=2, activation="softmax")
+        forward = ClassifierForward(kind, num_labels=2, activation="softmax")
         scorer = TransformerScorer(forward, encoder, labels=("a", "b"), batch_tokens=2048)
         return scorer.score(column(TEXTS)).scores_NL
 
