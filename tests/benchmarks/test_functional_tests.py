@@ -1,7 +1,9 @@
 """Functional tests of toxicity: the cases are what their files say, and nothing is trained on them."""
 
 import re
+import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import functional_cases, functional_tests
+from benchmarks import functional_cases, functional_tests, ordinary_speech
 from benchmarks.functional_cases import HARMLESS, HATEFUL, SPELLING, TRICKS, Templates
 from benchmarks.scorers import by_filter
 from sluice.filters.models.training.encoder.sources import SOURCES
@@ -157,3 +159,32 @@ def test_nothing_is_trained_on_functional_tests() -> None:
     trained += [s.name for recipe in RECIPES.values() for s in recipe.sources]
     assert "hatemoji-check" not in trained
     assert "hatemoji-check" in SOURCES["toxicity"].held
+
+
+def letters(template: str) -> str:
+    """The letters of a template, without what fills its slots."""
+    return re.sub(r"[\W\d_]+", "", functional_cases.SLOT.sub("", template).lower())
+
+
+def strings(tree: object) -> Iterator[str]:
+    """Every string of a TOML file, line by line."""
+    if isinstance(tree, str):
+        yield from tree.splitlines()
+    elif isinstance(tree, dict | list):
+        for node in tree.values() if isinstance(tree, dict) else tree:
+            yield from strings(node)
+
+
+def test_no_sentence_was_written_for_training_too() -> None:
+    """No template of a case, and no post of ordinary speech, is a line of what models are trained on."""
+    files = sorted((ROOT / "filters" / "models" / "training").rglob("*.toml"))
+    lines = [line for path in files for line in strings(tomllib.loads(path.read_text("utf-8")))]
+    assert len(lines) > 100
+    tested = [row for lang in LANGS for rows in cases_of(lang) for row in rows]
+    tested += ordinary_speech.table(list(ordinary_speech.kinds()))["text"].to_pylist()
+    trained = {letters(line) for line in lines}
+    assert [row for row in tested if len(letters(row)) > 8 and letters(row) in trained] == []
+
+
+def cases_of(lang: str) -> Iterator[tuple[str, ...]]:
+    yield from functional_cases.templates(lang).cases.values()
