@@ -3,16 +3,18 @@
     SLUICE_DATA=DIR python -m benchmarks.judgement [--head toxicity] [--page PAGE] [--read FILE]
 
 By default the filter of the head's name, as the default recipe has it; `--model MODEL --label LABEL` is a
-transformer's. Sources that the shipped screens are trained on (`screen_sources.toml`) are left out, with
-`--encoder` also those that the encoder is trained on (`encoder/sources.toml`). `--read` writes posts on
-which the model and their label disagree, with their texts: to a file outside of the project.
+transformer's (of quality with `--low-is-bad`: labels and scores are turned around, so that high is bad).
+Sources that the shipped screens are trained on (`screen_sources.toml`) are left out, with `--encoder` also
+those that the encoder is trained on (`encoder/sources.toml`). `--read` writes posts on which the model and
+their label disagree, with their texts: to a file outside of the project.
 """
 
 import argparse
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pc_csv
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 
 from benchmarks.command import add_data, add_page, parser_of, say, timed
 from benchmarks.page import publish
@@ -23,6 +25,14 @@ from sluice.filters.models.training.judgement import Judged
 from sluice.filters.models.training.judgement_card import section
 from sluice.filters.models.training.screen_sources import RECIPES
 
+QUALITY = "quality"
+
+
+def turned_labels(posts: pa.Table) -> pa.Table:
+    """Returns posts with 1 less their labels: of quality, a high label is good."""
+    at = posts.schema.get_field_index("label")
+    return posts.set_column(at, "label", pc.subtract(1.0, posts["label"]))
+
 
 def seen(head: str, *, encoder: bool) -> set[str]:
     """Returns the sources whose labels the screen of a head, and the encoder, are trained on."""
@@ -32,6 +42,8 @@ def seen(head: str, *, encoder: bool) -> set[str]:
 
 def not_ordinary(head: str) -> set[str]:
     """Returns the sources whose posts were gathered for a model of this kind."""
+    if head not in RECIPES:
+        return set()
     recipe = RECIPES[head]
     return {*recipe.labelled, *recipe.left_out, *recipe.not_ordinary}
 
@@ -48,7 +60,7 @@ def main() -> None:
     parser = parser_of("judgement", __doc__)
     add_data(parser)
     parser.add_argument(
-        "--head", choices=sorted(RECIPES), default="toxicity", help="what it judges"
+        "--head", choices=sorted(judgement_posts.FILES), default="toxicity", help="what it judges"
     )
     add_scorer(parser, "")
     add_version(parser)
@@ -63,6 +75,7 @@ def main() -> None:
     posts = judgement_posts.unseen(
         arguments.data, arguments.head, seen=left_out, most=arguments.most
     )
+    posts = turned_labels(posts) if arguments.head == QUALITY else posts
     unseen = judged(scorer, posts)
     ordinary = judgement_posts.ordinary(arguments.data, left_out=not_ordinary(arguments.head))
     found = judgement.figures(unseen, judged(scorer, ordinary), max_score=scorer.max_score)
@@ -75,7 +88,7 @@ def main() -> None:
         title=f"Sources never seen: {name}",
     )
     if arguments.read:
-        pc_csv.write_csv(
+        pa_csv.write_csv(
             judgement.disagreements(unseen, max_score=scorer.max_score), arguments.read
         )
 

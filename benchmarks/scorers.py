@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from sluice.filters.batch import Batch
+from sluice.filters.registry import AnyFilter
 from sluice.filters.text.normalize import normalize
 from sluice.filters.transformers.load import Transformer, load, locate
 from sluice.pipeline.recipes.loader import load as load_recipe
@@ -39,6 +40,7 @@ def add_scorer(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--model", help="a transformer in its place, as in a recipe")
     parser.add_argument("--label", help="of the transformer; by default what the filter is called")
     parser.add_argument("--max-score", type=float, help="threshold, for shares right and rejected")
+    parser.add_argument("--low-is-bad", action="store_true", help="1 less the transformer's scores")
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
@@ -53,17 +55,21 @@ def scorer_of(arguments: argparse.Namespace) -> Scorer:
         if arguments.model
         else by_filter(arguments.filter)
     )
+    if arguments.model and arguments.low_is_bad:
+        found = turned(found)
     if arguments.max_score is None:
         return found
     return found._replace(max_score=arguments.max_score)
 
 
 def by_filter(name: str) -> Scorer:
-    """Returns the scorer of a filter, as the default recipe has it."""
+    """Returns the scorer of a filter, as the default recipe has it, or else as it is by itself."""
     known = {spec.name: spec for spec in load_recipe("default").filters}
-    if name not in known:
-        raise SystemExit(f"the default recipe has no filter {name!r}{did_you_mean(name, known)}")
-    scorer = known[name].build()
+    kinds = {kind.__struct_config__.tag: kind for kind in get_args(AnyFilter)}
+    if name not in kinds:
+        raise SystemExit(f"there is no filter {name!r}{did_you_mean(name, kinds)}")
+    spec = known.get(name) or kinds[name]()
+    scorer = spec.build()
 
     def score(texts: pa.StringArray) -> Array:
         parts = [
@@ -72,7 +78,13 @@ def by_filter(name: str) -> Scorer:
         ]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
-    return Scorer(name, score, float(known[name].threshold))
+    found = Scorer(name, score, float(spec.threshold))
+    return found if spec.bound.startswith("max_") else turned(found)
+
+
+def turned(scorer: Scorer) -> Scorer:
+    """Returns the scorer with 1 less its scores: of quality, what is rejected scores low."""
+    return Scorer(scorer.name, lambda texts: 1 - scorer.score(texts), 1 - scorer.max_score)
 
 
 def by_transformer(model: str, label: str) -> Scorer:

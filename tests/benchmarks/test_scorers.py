@@ -12,6 +12,7 @@ from sluice.filters.batch import Batch
 from sluice.filters.models.training.encoder.sources import SOURCES
 from sluice.filters.models.training.judgement import disagreements
 from sluice.filters.models.training.screen_sources import RECIPES
+from sluice.filters.rules.alphabetic_words_ratio import AlphabeticWordsRatio
 from sluice.filters.rules.toxicity import Toxicity
 from sluice.pipeline.recipes.loader import load
 from sluice.testing import posts_of
@@ -42,8 +43,30 @@ def test_no_texts_have_no_scores() -> None:
     assert len(by_filter("spam").score(pa.array([], pa.string()))) == 0
 
 
+def test_a_filter_that_rejects_low_scores_is_turned_around() -> None:
+    """High is worse of every scorer, so that a post is rejected where it is above the bound."""
+    scorer = by_filter("alphabetic_words_ratio")
+    texts = pa.array(["one two three", "1 2 3 4", "one 2"])
+    rejected_N = scorer.score(texts) > scorer.max_score
+    spec = AlphabeticWordsRatio()
+    kept_N = spec.accepts(spec.build()(Batch(posts_of(texts.to_pylist()))))
+    assert rejected_N.tolist() == (~kept_N).tolist()
+    assert rejected_N.any()
+    assert not rejected_N.all()
+
+
+def test_labels_of_quality_are_turned_around() -> None:
+    """What is vacuous has label 1, as what is spam has."""
+    posts = pa.table(
+        {"text": ["a", "b"], "lang": ["en"] * 2, "source": ["s"] * 2, "label": [1.0, 0.25]}
+    )
+    assert judgement.turned_labels(posts)["label"].to_pylist() == [0.0, 0.75]
+    assert judgement.not_ordinary("quality") == set()
+
+
 def test_an_unknown_filter_is_refused() -> None:
     """With the name that it may have meant."""
+    assert by_filter("digit_ratio").score(pa.array(["12 34"]))[0] == 1
     with pytest.raises(SystemExit, match="no filter 'toxicty'; did you mean 'toxicity'"):
         by_filter("toxicty")
 
