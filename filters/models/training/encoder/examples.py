@@ -60,15 +60,16 @@ def examples(data: Path, *, fold: str | None, held_out: bool = False) -> Example
         weights.append(HEAD_SHARE[head] * weight_N / weight_N.sum())
         for name in np.unique(name_N):
             biased[f"{head}:{name}"] = len(np.unique(label_N[name_N == name] >= 0.5)) == 2
-    found = posts.ordinary(data)
-    found = found.filter(pa.array(posts.is_held_out(found) == held_out))
-    label_NH = np.full((len(found), len(HEADS)), np.nan, np.float32)
-    label_NH[:, :2] = posts.ORDINARY_LABEL
-    texts.append(found["text"].combine_chunks())
-    labels.append(label_NH)
-    names.append(np.full(len(found), ORDINARY))
     total = sum(float(w.sum()) for w in weights) * ORDINARY_SHARE / (1 - ORDINARY_SHARE)
-    weights.append(np.full(len(found), total / len(found)))
+    for h, head in enumerate(("toxicity", "spam")):
+        found = posts.ordinary(data, head)
+        found = found.filter(pa.array(posts.is_held_out(found) == held_out))
+        label_NH = np.full((len(found), len(HEADS)), np.nan, np.float32)
+        label_NH[:, h] = posts.ORDINARY_LABEL
+        texts.append(found["text"].combine_chunks())
+        labels.append(label_NH)
+        names.append(np.full(len(found), ORDINARY))
+        weights.append(np.full(len(found), total / 2 / len(found)))
     sources, source_N = np.unique(np.concatenate(names), return_inverse=True)
     weight_N = np.concatenate(weights)
     return Examples(

@@ -149,5 +149,5 @@ def logits(encoder: Encoder, pieces: Pieces, *, batch_pieces: int = 6_144) -> Ar
     rows = np.arange(len(pieces.lengths_N))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for rows_B in batches(pieces.lengths_N, rows, pieces=batch_pieces):
-            found_NH[rows_B] = encoder(*padded(pieces, rows_B)).numpy()
+            found_NH[rows_B] = encoder(*padded(pieces, rows_B)).float().numpy()
     return found_NH

@@ -36,7 +36,7 @@ class Pieces(NamedTuple):
     """Texts as pieces: text i is ids_T[starts_N1[i] : starts_N1[i + 1]].
 
     Attributes:
-        ids_T: (T,) uint16, pieces of all texts, those that begin and end one among them.
+        ids_T: (T,) pieces of all texts, those that begin and end one among them.
         starts_N1: (N + 1,) int64.
     """
 
@@ -90,19 +90,21 @@ def tests(data: Path, name: str) -> pa.Table:
     return pa.concat_tables(found).combine_chunks()
 
 
-def ordinary(data: Path) -> pa.Table:
-    """Returns ordinary posts of many languages, collected for another purpose."""
-    names = [s.name for s in RECIPES["toxicity"].sources if s.as_clean]
-    posts = _of(read(data, ("langid/train.jsonl.gz",)), names)
+def ordinary(data: Path, head: str) -> pa.Table:
+    """Returns ordinary posts, collected for another purpose, that a head takes for good, a few of each kind.
+
+    For toxicity posts of many languages; for spam those of the firehose too: links, prices and news.
+    """
+    recipe = RECIPES[head]
+    names = [s.name for s in recipe.sources if s.as_clean]
+    posts = _of(read(data, recipe.clean_files), names)
     hashes_N = hash_texts(dedup_text(posts["text"].combine_chunks()), seed=SPLIT_SEED)
     posts = posts.append_column("hash", pa.array(hashes_N)).sort_by("hash")
-    groups = pc.binary_join_element_wise(posts["source"], posts["lang"], " ")
-    order_N = np.argsort(
-        np.asarray(groups.dictionary_encode().combine_chunks().indices), kind="stable"
-    )
-    codes_N = np.asarray(groups.dictionary_encode().combine_chunks().indices)[order_N]
-    starts = np.flatnonzero(np.append(True, codes_N[1:] != codes_N[:-1]))
-    rank_N = np.arange(len(codes_N)) - np.repeat(starts, np.diff(np.append(starts, len(codes_N))))
+    groups = pc.binary_join_element_wise(posts["source"], posts["lang"], " ").combine_chunks()
+    codes_N = np.asarray(groups.dictionary_encode().indices)
+    order_N = np.argsort(codes_N, kind="stable")
+    begins = np.flatnonzero(np.append(True, np.diff(codes_N[order_N]) != 0))
+    rank_N = np.arange(len(order_N)) - np.repeat(begins, np.diff(np.append(begins, len(order_N))))
     return posts.take(pa.array(np.sort(order_N[rank_N < MOST_ORDINARY])))
 
 
@@ -123,16 +125,17 @@ def is_held_out(posts: pa.Table) -> Array:
     return np.asarray(posts["hash"].to_numpy() % HELD_OUT == 0)
 
 
-def in_pieces(texts: pa.StringArray, tokenizer: Tokenizer) -> Pieces:
+def in_pieces(texts: pa.StringArray, tokenizer: Tokenizer, dtype: type = np.uint16) -> Pieces:
     """Returns the pieces of normalised texts, as the encoder reads them."""
-    ids, lengths = [], []
+    ids: list[Array] = []
+    lengths: list[int] = []
     for first in range(0, len(texts), 16_384):
         part = encoder_text(texts.slice(first, 16_384)).to_pylist()
         for found in tokenizer.encode_batch_fast(part):
-            ids.append(np.array(found.ids, np.uint16))
+            ids.append(np.array(found.ids, dtype))
             lengths.append(len(found.ids))
     starts_N1 = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return Pieces(np.concatenate(ids) if ids else np.zeros(0, np.uint16), starts_N1)
+    return Pieces(np.concatenate(ids) if ids else np.zeros(0, dtype), starts_N1)
 
 
 def batches(lengths_N: Array, rows_N: Array, *, pieces: int) -> Iterator[Array]:
