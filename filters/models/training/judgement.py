@@ -264,10 +264,11 @@ def disagreements(judged: Judged, *, max_score: float, number: int = TO_READ) ->
 
 
 def _in_turns(judged: Judged, kind_N: Array) -> Array:
-    """Returns the places of a kind of posts, the first of each source, then the second of each."""
+    """Returns the places of a kind of posts, each text once: the first of each source, then the second."""
     places = np.flatnonzero(kind_N)
     texts = judged.posts["text"].combine_chunks().take(pa.array(places))
-    places = places[np.argsort(hash_texts(texts, seed=SPLIT_SEED), kind="stable")]
+    _, first = np.unique(hash_texts(texts, seed=SPLIT_SEED), return_index=True)
+    places = places[first]
     source_N = judged.column("source")[places]
     turn_N = np.zeros(len(places), np.int64)
     for name in np.unique(source_N):

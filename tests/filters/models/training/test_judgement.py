@@ -138,6 +138,15 @@ def test_disagreements_are_of_both_kinds_and_of_all_sources(
     assert len({row["text"] for row in taken}) == len(taken)
 
 
+def test_a_text_that_was_posted_often_is_read_once() -> None:
+    """Of three equal posts and another one, two are taken."""
+    found = judged([("a", "en", 0, 0.9)] * 4 + [("a", "en", 0, 0.1)])
+    at = found.posts.schema.get_field_index("text")
+    posts = found.posts.set_column(at, "text", pa.array(["x", "x", "x", "y", "z"]))
+    taken = judgement.disagreements(found._replace(posts=posts), max_score=0.5, number=8)
+    assert sorted(taken["text"].to_pylist()) == ["x", "y"]
+
+
 def test_the_section_has_every_figure() -> None:
     """A row of a table for each row of the figures, the price, and what was read."""
     found = drawn(langs={"de": 0.0, "en": 0.3})
