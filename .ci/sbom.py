@@ -33,7 +33,7 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("sample", "train", "transformers", "s3")
+EXTRAS = ("sample", "train", "transformers", "encoder", "s3")
 MODELS = {
     "sluice/filters/models/language.ftz": "CC-BY-SA-4.0",
     "sluice/filters/models/spam.ftz": "Apache-2.0",

@@ -27,7 +27,7 @@ Exit codes: 0 done; 1 a limit was exceeded, counts do not balance, or verificati
 2 wrong command, recipe, input or output folder; 130 interrupted, 143 terminated.
 """
 BEAM_FLAGS = "What follows -- goes to Beam, as in: -- --runner=FlinkRunner"
-RECIPES = ("default", "sample", "gopher")
+RECIPES = ("default", "encoder", "sample", "gopher")
 """The shipped recipes, by the names that `recipe` takes."""
 SHELLS = ("bash", "zsh", "fish")
 

@@ -34,6 +34,7 @@ EXTRAS: Final = {
     "sample": ("`sluice sample`", ("wordfreq",)),
     "train": ("sluice.TokenDataset", ("torch",)),
     "transformers": ("[[transformers]] in a recipe", ("torch", "transformers")),
+    "encoder": ('`model = "sluice/encoder"` in a recipe', ("onnxruntime",)),
     "gcp": ("Dataflow and gs://", ("google-cloud-storage", "google-cloud-dataflow-client")),
     "s3": ("exact locks in S3", ("boto3",)),
 }

@@ -118,7 +118,7 @@ def test_wrong_overrides(overrides: Any, message: str, tmp_path: Path) -> None:
         sluice.run("default", inputs=["x"], output=tmp_path / "out", overrides=overrides)
 
 
-@pytest.mark.parametrize("name", ["default", "sample", "gopher"])
+@pytest.mark.parametrize("name", ["default", "encoder", "sample", "gopher"])
 def test_a_recipe_is_its_toml(name: str, tmp_path: Path) -> None:
     """What a recipe prints is a file that loads as the same recipe."""
     path = tmp_path / "again.toml"

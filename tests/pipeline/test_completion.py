@@ -23,7 +23,7 @@ def words(line: str) -> list[str]:
         ("sluice ", [*cli.COMMANDS, "completion"]),
         ("sluice re", ["report"]),
         ("sluice --v", ["--version"]),
-        ("sluice run ", ["default", "sample", "gopher", FILES]),
+        ("sluice run ", ["default", "encoder", "sample", "gopher", FILES]),
         ("sluice run de", ["default", FILES]),
         ("sluice run default --in", ["--input"]),
         ("sluice run default --input ", [FILES]),

@@ -26,7 +26,10 @@ def part(job: Job) -> list[Any]:
         [_without_places(spec), located.fingerprint]
         for spec, located in zip(job.recipe.transformers, job.located, strict=True)
     ]
-    return [models, job.recipe.seed, installed("torch"), installed("transformers")]
+    libraries = ["torch", "transformers"]
+    if any(spec.is_encoder for spec in job.recipe.transformers):
+        libraries.append("onnxruntime")
+    return [models, job.recipe.seed, *map(installed, libraries)]
 
 
 def _without_places(spec: Classifier) -> Classifier:

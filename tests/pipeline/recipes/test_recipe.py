@@ -1,5 +1,7 @@
 """Recipes: every key is checked, and an error says where, what and the closest match."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -8,6 +10,7 @@ import pytest
 from sluice.pipeline.recipes import loader
 from sluice.pipeline.recipes import schema as recipe
 from sluice.schemas.errors import RecipeError
+from tests.repository import ROOT
 
 SMALL = """
 name = "small"
@@ -30,11 +33,25 @@ def small(tmp_path: Path) -> str:
 
 def test_every_shipped_recipe_loads() -> None:
     """The shipped recipes decode, name themselves as their files do, and build."""
-    assert {"default", "sample", "gopher"} <= set(loader.shipped_recipes())
+    assert {"default", "encoder", "sample", "gopher"} <= set(loader.shipped_recipes())
     for name in loader.shipped_recipes():
         loaded = loader.load(name)
         assert loaded.name == name
         assert loaded.filters
+
+
+def test_the_encoders_recipe_is_default_with_it() -> None:
+    """Word for word, but for the head, the name and one table: what changes in default.toml changes there."""
+    shipped = ROOT / "pipeline" / "recipes"
+    wanted, found = ((shipped / f"{name}.toml").read_text() for name in ("default", "encoder"))
+    table = found[found.index("[[transformers]]") : found.index("[vocabulary]")]
+    body = found.replace(table, "").partition('name = "encoder"')[2]
+    assert body == wanted.partition('name = "default"')[2]
+    (encoder,) = loader.load("encoder").transformers
+    assert encoder.model == "sluice/encoder"
+    assert encoder.prefix == "encoder"
+    cascade = re.sub(r"(?m)^# (?=screen|max_share)", "", found)
+    assert tomllib.loads(cascade)["transformers"][0]["max_share"] == 0.05
 
 
 def test_set_changes_one_key(small: str) -> None:
