@@ -2,8 +2,9 @@
 
 Source: ours; the templates were written for Sluice and hold no labelled post and no sentence of a
 functional test. `templates/KIND/LANGUAGE.toml` says in `[slots]` what may fill `{name}`, one a line, and
-in `[posts]` the templates of both labels, one a line. What fills slots stands in templates of both
-labels, so that neither a group nor an insult is a sign in itself.
+in `[posts]` the templates of both labels, one a line; `templates/slots.toml` has what fills slots in any
+language. What fills slots stands in templates of both labels, so that neither a group nor an insult, an
+address, or a subject is a sign in itself.
 """
 
 import re
@@ -18,7 +19,8 @@ import pyarrow as pa
 from sluice.schemas.errors import did_you_mean
 
 TEMPLATES = Path(__file__).with_name("templates")
-KINDS = ("toxicity",)
+SHARED_SLOTS = TEMPLATES / "slots.toml"
+KINDS = ("quality", "spam", "toxicity")
 LABELS = {"bad": 1, "good": 0}
 SLOT = re.compile(r"\{(\w+)\}")
 
@@ -47,7 +49,7 @@ def contrast_posts(seed: int, most_per_language: int, kind: str = "toxicity") ->
 
 def _of_language(path: Path, seed: int, most_per_label: int) -> pa.Table:
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    slots = {name: _lines(text) for name, text in tables.get("slots", {}).items()}
+    slots = _slots(SHARED_SLOTS) | _slots(path)
     _refuse_unknown_slots(path, slots, tables["posts"])
     rng = np.random.default_rng([seed, *path.stem.encode()])
     made = {
@@ -58,6 +60,11 @@ def _of_language(path: Path, seed: int, most_per_label: int) -> pa.Table:
     texts = [text for posts in made.values() for text in posts[:size]]
     labels = np.repeat(np.array(list(made), np.int8), size)
     return pa.table({"text": texts, "lang": pa.array([path.stem] * len(texts)), "label": labels})
+
+
+def _slots(path: Path) -> Slots:
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: _lines(text) for name, text in tables.get("slots", {}).items()}
 
 
 def _lines(text: str) -> list[str]:
