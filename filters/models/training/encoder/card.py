@@ -1,0 +1,141 @@
+"""Measures the encoder on sources that it never saw, and writes its card.
+
+    python -m sluice.filters.models.training.encoder.card --data DIR --folder DIR --output DIR \
+        --max-score toxicity=0.8
+
+The folder is that of `train.py`. A source of a fold is scored by the encoder that was trained without the
+fold, a source that is held by the one that ships, and so are ordinary posts. Writes `encoder.json`, all
+figures, and `encoder.md`. A fold whose encoder is not there leaves its sources out.
+
+Shape suffixes: N posts, H heads.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import torch
+
+from sluice.filters.models.training import judgement, judgement_posts
+from sluice.filters.models.training.cards import render
+from sluice.filters.models.training.encoder.fit import logits
+from sluice.filters.models.training.encoder.posts import in_pieces
+from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
+from sluice.filters.models.training.encoder.train import read
+from sluice.filters.models.training.encoder.vocabulary import begun
+from sluice.filters.models.training.judgement import Judged
+from sluice.filters.models.training.judgement_card import readings, section
+from sluice.schemas.arrays import Array
+
+SHIPPED: Final = "final"
+QUALITY: Final = "quality"
+MAX_SCORE: Final = 0.5
+"""The threshold of a head for which none is given."""
+
+Score = Callable[[pa.StringArray], Array]
+"""(N,) texts -> (N, H) in [0, 1], as the heads mean them: high is toxic, spam, or of quality."""
+
+
+def encoder_scores(folder: Path, name: str) -> Score:
+    """Returns the scores of the encoder of a fold, or of the one that ships: the sigmoid of its logits."""
+    encoder, tokenizer = read(folder / f"encoder-{name}.pt"), begun(folder / "tokenizer.json")
+
+    def score(texts: pa.StringArray) -> Array:
+        logits_NH = logits(encoder, in_pieces(texts, tokenizer)).astype(np.float64)
+        return 1 / (1 + np.exp(-logits_NH))
+
+    return score
+
+
+def unseen(data: Path, head: str, scores: Mapping[str, Score], *, most: int) -> Judged:
+    """Returns posts of sources with the scores of an encoder that never saw them; of quality turned around.
+
+    Args:
+        data: the folder of labelled posts.
+        head: one of HEADS.
+        scores: of the encoder that ships, by the name SHIPPED, and of those of folds, by theirs.
+        most: posts of a source.
+    """
+    posts = judgement_posts.unseen(data, head, seen=(), most=most)
+    source_N = np.array(posts["source"].to_pylist(), np.str_)
+    by = {SHIPPED: list(SOURCES[head].held), **SOURCES[head].folds}
+    scores_N = np.full(len(posts), np.nan)
+    for name, score in scores.items():
+        own_N = np.isin(source_N, by.get(name, []))
+        own = posts.filter(pa.array(own_N))["text"].combine_chunks()
+        if len(own):
+            scores_N[own_N] = score(own)[:, HEADS.index(head)]
+    known_N = ~np.isnan(scores_N)
+    return turned(Judged(posts.filter(pa.array(known_N)), scores_N[known_N]), head)
+
+
+def turned(judged: Judged, head: str) -> Judged:
+    """Returns scores and labels of which high ones are bad: those of quality are turned around."""
+    if head != QUALITY:
+        return judged
+    at = judged.posts.schema.get_field_index("label")
+    label_N = 1 - judged.posts["label"].to_numpy()
+    return Judged(
+        judged.posts.set_column(at, "label", pa.array(label_N)), (1 - judged.scores_N).round(6)
+    )
+
+
+def figures(
+    data: Path, scores: Mapping[str, Score], *, max_scores: Mapping[str, float], most: int
+) -> dict[str, Any]:
+    """Returns head -> all figures of `judgement.figures`."""
+    ordinary = judgement_posts.ordinary(data, left_out=())
+    ordinary_NH = scores[SHIPPED](ordinary["text"].combine_chunks())
+    found = {}
+    for h, head in enumerate(HEADS):
+        own = turned(Judged(ordinary, ordinary_NH[:, h]), head)
+        found[head] = judgement.figures(
+            unseen(data, head, scores, most=most),
+            own,
+            max_score=max_scores.get(head, MAX_SCORE),
+        )
+    return found
+
+
+def card(found: dict[str, Any]) -> str:
+    """Returns the card, Markdown."""
+    known = readings()
+    sections = {
+        head: section(f"encoder.{head}", found[head], known.get(f"encoder.{head}")).strip()
+        for head in HEADS
+    }
+    return render("encoder_card.md.jinja", figures=found, sections=sections)
+
+
+def _bound(text: str) -> tuple[str, float]:
+    head, _, most = text.partition("=")
+    if head not in HEADS:
+        raise argparse.ArgumentTypeError(f"must be HEAD=MOST with one of {', '.join(HEADS)}")
+    return head, float(most)
+
+
+def main() -> None:
+    """Measures the encoders of a folder and writes figures and card."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of labelled posts")
+    parser.add_argument("--folder", type=Path, required=True, help="of the trained encoders")
+    parser.add_argument("--output", type=Path, required=True, help="where the card is written")
+    parser.add_argument("--max-score", type=_bound, action="append", default=[], help="HEAD=MOST")
+    parser.add_argument("--most", type=int, default=judgement_posts.MOST, help="posts of a source")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    names = [SHIPPED, *SOURCES["toxicity"].folds]
+    there = [name for name in names if (asked.folder / f"encoder-{name}.pt").is_file()]
+    scores = {name: encoder_scores(asked.folder, name) for name in there}
+    found = figures(asked.data, scores, max_scores=dict(asked.max_score), most=asked.most)
+    asked.output.mkdir(parents=True, exist_ok=True)
+    (asked.output / "encoder.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+    (asked.output / "encoder.md").write_text(card(found))
+
+
+if __name__ == "__main__":
+    main()
