@@ -17,7 +17,7 @@ from sluice.filters.models.training.judgement import (
 READ_FILE: Final = Path(__file__).with_name("disagreements.toml")
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DisagreementsRead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What somebody found who read posts on which a model and their labels disagree: counts alone.
 
     Attributes:
@@ -38,12 +38,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 VERDICTS: Final = ("label wrong", "model wrong", "depends")
 
 
-def readings() -> dict[str, Reading]:
+def readings() -> dict[str, DisagreementsRead]:
     """Returns name -> what was read, of `disagreements.toml`."""
-    return msgspec.toml.decode(READ_FILE.read_bytes(), type=dict[str, Reading])
+    return msgspec.toml.decode(READ_FILE.read_bytes(), type=dict[str, DisagreementsRead])
 
 
-def section(name: str, figures: dict[str, Any], reading: Reading | None = None) -> str:
+def section(name: str, figures: dict[str, Any], reading: DisagreementsRead | None = None) -> str:
     """Returns the tables, Markdown, with titles of the second level.
 
     Args:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sluice.filters.models.training import judgement, judgement_card, judgement_posts
 from sluice.filters.models.training.judgement import Judged, Row
-from sluice.filters.models.training.judgement_card import VERDICTS, Reading, section
+from sluice.filters.models.training.judgement_card import VERDICTS, DisagreementsRead, section
 
 SOURCES, LANGS = ("a", "b", "c"), ("de", "en", "mul")
 ROWS = st.lists(
@@ -152,7 +152,7 @@ def test_the_section_has_every_figure() -> None:
     found = drawn(langs={"de": 0.0, "en": 0.3})
     figures: Row = judgement.figures(found, found, max_score=0.8)
     assert json.loads(json.dumps(figures)) == figures
-    reading = Reading(
+    reading = DisagreementsRead(
         model="the encoder",
         rejected_good=dict.fromkeys(VERDICTS, 7),
         kept_bad=dict.fromkeys(VERDICTS, 9),
