@@ -1,6 +1,6 @@
 """Ordinary speech that must not be taken for toxic or spam, and what is rejected of it.
 
-    python -m benchmarks.ordinary_speech [--filter toxicity | --model MODEL --label LABEL]
+    python -m benchmarks.ordinary_speech [--filter toxicity | --model MODEL --label LABEL] [--page PAGE]
 
 The posts are in `ordinary_speech.toml`, by kind of speech: swearing among friends, rap, reclaimed words,
 dialects. Nothing is trained on them.
@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.command import parser_of
+from benchmarks.command import add_page, parser_of
+from benchmarks.page import publish
 from benchmarks.page import table as markdown_table
-from benchmarks.scorers import Scorer, add_scorer, scorer_of
+from benchmarks.scorers import Scorer, add_scorer, add_version, scorer_of
 
 FILE = Path(__file__).with_suffix(".toml")
 
@@ -61,9 +62,15 @@ def main() -> None:
     """Prints what is rejected of each kind of speech."""
     parser = parser_of("ordinary_speech", __doc__)
     add_scorer(parser, "toxicity")
-    scorer = scorer_of(parser.parse_args())
-    print(f"`{scorer.name}`, threshold {scorer.max_score:.4g}.\n")
-    print("\n".join(markdown_table(("kind", "posts", "rejected", "highest score"), rows(scorer))))
+    add_version(parser)
+    add_page(parser, "--page")
+    arguments = parser.parse_args()
+    scorer = scorer_of(arguments)
+    name = " ".join(filter(None, (scorer.name, arguments.version)))
+    lines = markdown_table(("kind", "posts", "rejected", "highest score"), rows(scorer))
+    text = f"`{scorer.name}`, threshold {scorer.max_score:.4g}.\n\n" + "\n".join(lines)
+    title = f"Ordinary speech: {name}"
+    publish(text, arguments.page, name=f"ordinary_speech {name}", title=title)
 
 
 if __name__ == "__main__":
