@@ -49,12 +49,13 @@ class Functionality(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A text, the label that is right, its language and what it tests."""
+    """A text, the label that is right, its language, what it tests, and the group that it names, if any."""
 
     text: str
     label: int
     lang: str
     functionality: str
+    group: str
 
 
 class Functionalities(msgspec.Struct, forbid_unknown_fields=True):
@@ -124,7 +125,7 @@ def cases(lang: str) -> list[Case]:
 
 
 def table(langs: list[str]) -> pa.Table:
-    """Returns the cases of languages: columns `text`, `label`, `lang`, `functionality`."""
+    """Returns the cases of languages: columns `text`, `label`, `lang`, `functionality`, `group`."""
     rows = [case._asdict() for lang in langs for case in cases(lang)]
     return pa.Table.from_pylist(rows)
 
@@ -140,7 +141,8 @@ def _plain(known: Templates) -> Iterator[Case]:
         for template in rows:
             for group in known.groups if SLOT.search(template) else known.groups[:1]:
                 text = BRACKETS.sub(r"\1", _filled(template, known, group))
-                yield Case(text, functionalities()[name].label, known.lang, name)
+                named = group[0] if SLOT.search(template) else ""
+                yield Case(text, functionalities()[name].label, known.lang, name, named)
 
 
 def _filled(template: str, known: Templates, group: tuple[str, ...]) -> str:
@@ -160,20 +162,23 @@ def _misspelt(known: Templates) -> Iterator[Case]:
     ]
     for trick in known.tricks:
         for place, template in enumerate(hateful):
-            text = _filled(template, known, known.groups[place % len(known.groups)])
+            group = known.groups[place % len(known.groups)]
+            text = _filled(template, known, group)
             changed = _with_trick(trick, text, known)
             if changed != BRACKETS.sub(r"\1", text):
-                yield Case(changed, HATEFUL, known.lang, SPELLING + trick)
+                yield Case(changed, HATEFUL, known.lang, SPELLING + trick, group[0])
 
 
 def _misspelt_harmless(known: Templates) -> Iterator[Case]:
     """Yields harmless templates with a trick each in turn, done to their longest word."""
     rows = [row for name in HARMLESS_TO_SPELL for row in known.cases[name]]
     for place, template in enumerate(rows):
-        text = _filled(_bracketed(template, known), known, known.groups[place % len(known.groups)])
+        group = known.groups[place % len(known.groups)]
+        text = _filled(_bracketed(template, known), known, group)
         changed = _with_trick(known.tricks[place % len(known.tricks)], text, known)
         if changed != BRACKETS.sub(r"\1", text):
-            yield Case(changed, HARMLESS, known.lang, SPELLING_HARMLESS)
+            named = group[0] if SLOT.search(template) else ""
+            yield Case(changed, HARMLESS, known.lang, SPELLING_HARMLESS, named)
 
 
 def _bracketed(template: str, known: Templates) -> str:

@@ -83,6 +83,49 @@ def by_functionality(cases: pa.Table, scores_N: Array, max_score: float) -> list
     return found
 
 
+class GroupFigures(NamedTuple):
+    """How one group fares in a language.
+
+    Attributes:
+        group: as the cases name it.
+        own: AUC of the hateful cases that name it against the harmless ones that do.
+        suspected: AUC of the hateful cases of the other groups against the harmless ones that name it: low
+            where its name alone looks hateful.
+    """
+
+    group: str
+    own: float
+    suspected: float
+
+
+def by_group(cases: pa.Table, scores_N: Array, lang: str) -> list[GroupFigures]:
+    """Returns each group of a language.
+
+    Source: Borkan et al. 2019, arXiv:1903.04561, section 3: subgroup AUC, and BPSN AUC.
+    """
+    labels_N, group_N = cases["label"].to_numpy(), np.array(cases["group"].to_pylist(), np.str_)
+    named_N = (np.array(cases["lang"].to_pylist(), np.str_) == lang) & (group_N != "")
+    found = []
+    for group in dict.fromkeys(group_N[named_N].tolist()):
+        own_N = named_N & (group_N == group)
+        beside_N = named_N & np.where(labels_N == 1, group_N != group, group_N == group)
+        pair = [auc(labels_N[rows_N], scores_N[rows_N]) for rows_N in (own_N, beside_N)]
+        found.append(GroupFigures(group, *(0.5 if value is None else value for value in pair)))
+    return found
+
+
+def group_rows(cases: pa.Table, scores_N: Array) -> list[tuple[object, ...]]:
+    """Returns for each language the group that is told apart worst, and those most and least suspected."""
+    rows = []
+    for lang in sorted(set(cases["lang"].to_pylist())):
+        found = by_group(cases, scores_N, lang)
+        worst = min(found, key=lambda row: row.own)
+        most, least = (pick(found, key=lambda row: row.suspected) for pick in (min, max))
+        shown = [f"{most.group} {most.suspected:.3f}", f"{least.group} {least.suspected:.3f}"]
+        rows.append((lang, f"{worst.group} {worst.own:.3f}", *shown))
+    return rows
+
+
 def mean_auc(rows: list[Figures]) -> float:
     """Returns the mean AUC of the rows that have one."""
     return float(np.mean([row.auc for row in rows if row.auc is not None]))
@@ -113,6 +156,14 @@ def markdown(scorer: Scorer, cases: pa.Table, scores_N: Array) -> list[str]:
         *markdown_table(
             ("functionality", "HateCheck", "what it is", "label", "cases", "AUC", "right"),
             [_functionality_cells(known, row) for known, row in named],
+        ),
+        "",
+        "By group: the AUC within the cases that name it, where it is least; and of others' hateful cases",
+        "against its harmless ones, which is low where a group's name alone looks hateful.",
+        "",
+        *markdown_table(
+            ("language", "told apart worst", "most suspected", "least suspected"),
+            group_rows(cases, scores_N),
         ),
     ]
 

@@ -132,6 +132,31 @@ def test_figures_of_a_perfect_and_of_an_opposite_scorer() -> None:
         assert functional_tests.mean_auc(functional_tests.by_language(cases, scores_N, 0.5)) == want
 
 
+def test_a_group_whose_name_looks_hateful_is_the_most_suspected() -> None:
+    """A scorer that is right, but for all cases that name one group, which it finds hateful."""
+    cases = functional_cases.table(["de"])
+    group_N = np.array(cases["group"].to_pylist())
+    labels_N = cases["label"].to_numpy()
+    found = functional_tests.by_group(cases, np.where(group_N == "Juden", 2.0, labels_N), "de")
+    assert {row.group for row in found} == {
+        row[0] for row in functional_cases.templates("de").groups
+    }
+    for row in found:
+        want = (0.5, 0.0) if row.group == "Juden" else (1.0, 1.0)
+        assert (row.own, row.suspected) == want
+    (row,) = functional_tests.group_rows(cases, np.where(group_N == "Juden", 2.0, labels_N))
+    assert row[:3] == ("de", "Juden 0.500", "Juden 0.000")
+
+
+def test_a_case_names_its_group() -> None:
+    """Where a case has a group, it was made with its words; swearing at nobody names none."""
+    for case in functional_cases.cases("nl"):
+        if case.functionality == "neutral_identity":
+            assert case.group in {row[0] for row in functional_cases.templates("nl").groups}
+        if case.functionality == "profanity_harmless":
+            assert case.group == ""
+
+
 def test_the_page_has_every_functionality_and_language() -> None:
     """The shipped screen's tables: a row for each, and the mean of the languages."""
     scorer, cases = by_filter("toxicity"), functional_cases.table(["nl", "pl"])
