@@ -70,6 +70,7 @@ class Templates(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         lang: ISO 639-1.
         forms: the names of the slots.
+        names: of the groups, in English.
         groups: one row per group, its words in the order of `forms`.
         tricks: of spelling, as in TRICKS, that the script has.
         substitutes: letter -> what is written for it.
@@ -79,11 +80,16 @@ class Templates(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     lang: str
     forms: tuple[str, ...]
+    names: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
     tricks: tuple[str, ...]
     substitutes: dict[str, str] = {}
     words: dict[str, str] = {}
     cases: dict[str, tuple[str, ...]]
+
+    def name_of(self, group: tuple[str, ...]) -> str:
+        """Returns the English name of a group."""
+        return self.names[self.groups.index(group)]
 
 
 @cache
@@ -108,6 +114,8 @@ def templates(lang: str) -> Templates:
     for group in found.groups:
         if len(group) != len(found.forms):
             raise ValueError(f"{path}: group {group[0]!r} must have {len(found.forms)} forms")
+    if len(found.names) != len(found.groups):
+        raise ValueError(f"{path}: there must be as many names as groups, {len(found.groups)}")
     return found
 
 
@@ -141,7 +149,7 @@ def _plain(known: Templates) -> Iterator[Case]:
         for template in rows:
             for group in known.groups if SLOT.search(template) else known.groups[:1]:
                 text = BRACKETS.sub(r"\1", _filled(template, known, group))
-                named = group[0] if SLOT.search(template) else ""
+                named = known.name_of(group) if SLOT.search(template) else ""
                 yield Case(text, functionalities()[name].label, known.lang, name, named)
 
 
@@ -166,7 +174,7 @@ def _misspelt(known: Templates) -> Iterator[Case]:
             text = _filled(template, known, group)
             changed = _with_trick(trick, text, known)
             if changed != BRACKETS.sub(r"\1", text):
-                yield Case(changed, HATEFUL, known.lang, SPELLING + trick, group[0])
+                yield Case(changed, HATEFUL, known.lang, SPELLING + trick, known.name_of(group))
 
 
 def _misspelt_harmless(known: Templates) -> Iterator[Case]:
@@ -177,7 +185,7 @@ def _misspelt_harmless(known: Templates) -> Iterator[Case]:
         text = _filled(_bracketed(template, known), known, group)
         changed = _with_trick(known.tricks[place % len(known.tricks)], text, known)
         if changed != BRACKETS.sub(r"\1", text):
-            named = group[0] if SLOT.search(template) else ""
+            named = known.name_of(group) if SLOT.search(template) else ""
             yield Case(changed, HARMLESS, known.lang, SPELLING_HARMLESS, named)
 
 

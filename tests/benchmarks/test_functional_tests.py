@@ -23,7 +23,9 @@ from tests.repository import ROOT
 LANGS = functional_cases.languages()
 SOME = ("romanised_hate", "romanised_harmless")
 """Only languages that people write in Latin letters, too, have these."""
-PLAIN = Templates(lang="en", forms=(), groups=(), tricks=(), substitutes={"i": "1"}, cases={})
+PLAIN = Templates(
+    lang="en", forms=(), names=(), groups=(), tricks=(), substitutes={"i": "1"}, cases={}
+)
 
 
 def plain_functionalities() -> set[str]:
@@ -107,13 +109,21 @@ def test_tricks_keep_the_letters(word: str) -> None:
         ({"tricks": ["rot13"]}, "no trick has the name 'rot13'"),
         ({"cases": {"insult": ["{every}"]}}, "no slot has the name 'every'"),
         ({"groups": [["Muslims"]]}, "group 'Muslims' must have 2 forms"),
+        ({"names": ["Muslims"]}, "there must be as many names as groups, 0"),
     ],
 )
 def test_a_wrong_file_is_refused(
     change: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the file and what is wrong in it."""
-    tree = {"lang": "qq", "forms": ["all", "one"], "groups": [], "tricks": [], "cases": {}}
+    tree = {
+        "lang": "qq",
+        "forms": ["all", "one"],
+        "names": [],
+        "groups": [],
+        "tricks": [],
+        "cases": {},
+    }
     (tmp_path / "qq.toml").write_bytes(msgspec.toml.encode(tree | change))
     monkeypatch.setattr(functional_cases, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=rf"qq\.toml: {message}"):
@@ -137,22 +147,20 @@ def test_a_group_whose_name_looks_hateful_is_the_most_suspected() -> None:
     cases = functional_cases.table(["de"])
     group_N = np.array(cases["group"].to_pylist())
     labels_N = cases["label"].to_numpy()
-    found = functional_tests.by_group(cases, np.where(group_N == "Juden", 2.0, labels_N), "de")
-    assert {row.group for row in found} == {
-        row[0] for row in functional_cases.templates("de").groups
-    }
+    found = functional_tests.by_group(cases, np.where(group_N == "Jews", 2.0, labels_N), "de")
+    assert {row.group for row in found} == set(functional_cases.templates("de").names)
     for row in found:
-        want = (0.5, 0.0) if row.group == "Juden" else (1.0, 1.0)
+        want = (0.5, 0.0) if row.group == "Jews" else (1.0, 1.0)
         assert (row.own, row.suspected) == want
-    (row,) = functional_tests.group_rows(cases, np.where(group_N == "Juden", 2.0, labels_N))
-    assert row[:3] == ("de", "Juden 0.500", "Juden 0.000")
+    (row,) = functional_tests.group_rows(cases, np.where(group_N == "Jews", 2.0, labels_N))
+    assert row[:3] == ("de", "Jews 0.500", "Jews 0.000")
 
 
 def test_a_case_names_its_group() -> None:
     """Where a case has a group, it was made with its words; swearing at nobody names none."""
     for case in functional_cases.cases("nl"):
         if case.functionality == "neutral_identity":
-            assert case.group in {row[0] for row in functional_cases.templates("nl").groups}
+            assert case.group in functional_cases.templates("nl").names
         if case.functionality == "profanity_harmless":
             assert case.group == ""
 
