@@ -96,4 +96,5 @@ def _of_template(template: str, slots: Slots, rng: np.random.Generator, most: in
 
 def _fill(template: str, values: dict[str, str]) -> str:
     text = SLOT.sub(lambda slot: values[slot[1]], template)
-    return text[0].upper() + text[1:] if template.startswith("{") else text
+    plain = template.startswith("{") and not text[1:2].isupper()  # iPhone stays as it is
+    return text[0].upper() + text[1:] if plain else text

@@ -15,7 +15,7 @@ from sluice.filters.models.training.encoder.contrasts import (
     contrast_posts,
 )
 
-MOST = 120
+MOST = 160
 FILES = [path for kind in KINDS for path in sorted((TEMPLATES / kind).glob("*.toml"))]
 IDS = [f"{path.parent.name}-{path.stem}" for path in FILES]
 
