@@ -1,19 +1,19 @@
 """Measures the encoder on sources that it never saw, and writes its card.
 
-    python -m sluice.filters.models.training.encoder.card --data DIR --folder DIR --output DIR \
-        --max-score toxicity=0.8
+    python -m sluice.filters.models.training.encoder.card --data DIR --folder DIR --output DIR
 
 The folder is that of `train.py`. A source of a fold is scored by the encoder that was trained without the
-fold, a source that is held by the one that ships, and so are ordinary posts. Writes `figures.json`, all
+fold, a source that is held by the one that ships, and so are ordinary posts; each is calibrated on what was
+held out of its own training, and thresholds are chosen there. Writes `figures.json`, all
 figures, beside the encoders, and `card.md`. A fold whose encoder is not there leaves its sources out.
 
 Shape suffixes: N posts, H heads.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,6 +22,8 @@ import torch
 
 from sluice.filters.models.training import judgement, judgement_posts
 from sluice.filters.models.training.cards import render
+from sluice.filters.models.training.encoder.calibrate import lines
+from sluice.filters.models.training.encoder.examples import ORDINARY, Examples, examples
 from sluice.filters.models.training.encoder.fit import logits
 from sluice.filters.models.training.encoder.posts import in_pieces
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
@@ -29,26 +31,63 @@ from sluice.filters.models.training.encoder.train import read
 from sluice.filters.models.training.encoder.vocabulary import begun
 from sluice.filters.models.training.judgement import Judged
 from sluice.filters.models.training.judgement_card import readings, section
+from sluice.filters.models.training.measure import choose_threshold
 from sluice.schemas.arrays import Array
 
 SHIPPED: Final = "final"
 QUALITY: Final = "quality"
-MAX_SCORE: Final = 0.5
-"""The threshold of a head for which none is given."""
+MAX_SCORE: Final = 0.9
+"""The threshold of quality, turned around, for which none is chosen."""
 
 Score = Callable[[pa.StringArray], Array]
 """(N,) texts -> (N, H) in [0, 1], as the heads mean them: high is toxic, spam, or of quality."""
 
 
-def encoder_scores(folder: Path, name: str) -> Score:
-    """Returns the scores of the encoder of a fold, or of the one that ships: the sigmoid of its logits."""
+class Calibrated(NamedTuple):
+    """An encoder's scores, and thresholds of its heads chosen on posts held out of its training."""
+
+    score: Score
+    thresholds: dict[str, float]
+
+
+def calibrated(data: Path, folder: Path, name: str) -> Calibrated:
+    """Returns the encoder of a fold, or the one that ships, calibrated as `ship.py` does it."""
     encoder, tokenizer = read(folder / f"encoder-{name}.pt"), begun(folder / "tokenizer.json")
 
-    def score(texts: pa.StringArray) -> Array:
-        logits_NH = logits(encoder, in_pieces(texts, tokenizer)).astype(np.float64)
-        return 1 / (1 + np.exp(-logits_NH))
+    def raw(texts: pa.StringArray) -> Array:
+        return logits(encoder, in_pieces(texts, tokenizer)).astype(np.float64)
 
-    return score
+    found = examples(data, fold=None if name == SHIPPED else name, held_out=True)
+    logits_NH = raw(found.texts)
+    made = lines(found, logits_NH)
+
+    def score(texts: pa.StringArray) -> Array:
+        return probabilities(raw(texts), made)
+
+    return Calibrated(score, chosen(found, probabilities(logits_NH, made)))
+
+
+def probabilities(logits_NH: Array, made: Sequence[tuple[float, float]]) -> Array:
+    """Returns (N, H) float64: of each logit, the logistic function of (slope, intercept) of its head."""
+    slopes_H, intercepts_H = np.array(made).T
+    return np.asarray(1 / (1 + np.exp(-(logits_NH * slopes_H + intercepts_H))))
+
+
+def chosen(found: Examples, scores_NH: Array) -> dict[str, float]:
+    """Returns head -> the smallest hundredth that spares 99% of the good posts, but for quality.
+
+    That is of the good posts of labelled sources and of the ordinary ones alike.
+    """
+    ordinary_N = found.source_N == found.sources.index(ORDINARY)
+    best = {}
+    for h, head in enumerate(HEADS):
+        if head == QUALITY:
+            continue
+        known_N = ~np.isnan(found.labels_NH[:, h])
+        bad_N = (found.labels_NH[:, h] > 0.5).astype(np.int64)
+        groups = (known_N & ordinary_N, known_N & ~ordinary_N)
+        best[head] = max(choose_threshold(bad_N[own], scores_NH[own, h]) for own in groups)
+    return best
 
 
 def unseen(data: Path, head: str, scores: Mapping[str, Score], *, most: int) -> Judged:
@@ -130,8 +169,10 @@ def main() -> None:
     torch.set_num_threads(1)
     names = [SHIPPED, *SOURCES["toxicity"].folds]
     there = [name for name in names if (asked.folder / f"encoder-{name}.pt").is_file()]
-    scores = {name: encoder_scores(asked.folder, name) for name in there}
-    found = figures(asked.data, scores, max_scores=dict(asked.max_score), most=asked.most)
+    made = {name: calibrated(asked.data, asked.folder, name) for name in there}
+    bounds = made[SHIPPED].thresholds | dict(asked.max_score)
+    scores = {name: one.score for name, one in made.items()}
+    found = figures(asked.data, scores, max_scores=bounds, most=asked.most)
     asked.output.mkdir(parents=True, exist_ok=True)
     (asked.folder / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
     (asked.output / "card.md").write_text(card(found))

@@ -13,10 +13,9 @@ import tomllib
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 
-from sluice.filters.models.training import measure
+from sluice.filters.models.training.encoder.calibrate import lines
 from sluice.filters.models.training.encoder.examples import Examples, examples
 from sluice.filters.models.training.encoder.fit import logits
 from sluice.filters.models.training.encoder.network import Encoder
@@ -37,17 +36,8 @@ FILES = (WEIGHTS, GRAPH, TOKENIZER)
 
 
 def calibrations(found: Examples, logits_NH: Array) -> list[HeadCalibration]:
-    """Returns what makes a probability of each head's logit, by Platt's curve on posts held out of training.
-
-    Posts of a head's sources count as they are, so that a probability is that of a post of these
-    collections, of which far more are bad than of a firehose.
-    """
-    made = []
-    for label_N, logit_N in zip(found.labels_NH.T, logits_NH.T, strict=True):
-        known_N = ~np.isnan(label_N)
-        labels = (label_N[known_N] > 0.5).astype(np.int64)
-        made.append(HeadCalibration(*measure.platt(labels, logit_N[known_N].astype(np.float64))))
-    return made
+    """Returns what makes a probability of each head's logit, fitted on posts held out of training."""
+    return [HeadCalibration(*line) for line in lines(found, logits_NH)]
 
 
 def ship(encoder: Encoder, made: list[HeadCalibration], *, tokenizer: Path, folder: Path) -> Pins:

@@ -12,6 +12,7 @@ import pytest
 from sluice.filters.models.training import judgement_posts
 from sluice.filters.models.training.encoder import card
 from sluice.filters.models.training.encoder.card import SHIPPED, Score
+from sluice.filters.models.training.encoder.examples import ORDINARY, Examples
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.judgement import Judged
 from sluice.schemas.arrays import Array
@@ -93,6 +94,33 @@ def test_the_card_has_all_heads(posts: Path) -> None:
         assert f"## Sources never seen: encoder.{head}" in text
     assert "&#" not in text
     assert "| ordinary | de | 120 |" in text
+
+
+def test_probabilities_are_the_logistic_function_of_a_line_a_head() -> None:
+    """By hand, of two heads."""
+    made = [(1.0, 0.0), (0.5, -1.0)]
+    found_NH = card.probabilities(np.array([[0.0, 2.0], [np.log(3), 0.0]]), made)
+    want_NH = [[0.5, 0.5], [0.75, 1 / (1 + np.e)]]
+    np.testing.assert_allclose(found_NH, want_NH)
+
+
+def test_a_threshold_spares_good_posts_of_sources_and_ordinary_ones() -> None:
+    """The larger of the two hundredths; posts that a head has no label of have no part in it."""
+    labels_NH = np.full((300, len(HEADS)), 0.03, np.float32)
+    labels_NH[250:, 0] = 0.97
+    labels_NH[:50, 1] = np.nan
+    scores_NH = np.zeros((300, len(HEADS)))
+    scores_NH[:10, 0], scores_NH[150:155, 0], scores_NH[250:, 0] = 0.605, 0.755, 0.99
+    scores_NH[:50, 1] = 0.95
+    found = Examples(
+        pa.array([""] * 300),
+        labels_NH,
+        np.repeat([0, 1, 1], 100),
+        np.full(300, 1 / 300),
+        (ORDINARY, "toxicity:a"),
+        np.array([False, True]),
+    )
+    assert card.chosen(found, scores_NH) == {"toxicity": 0.76, "spam": 0.5}
 
 
 def test_quality_is_turned_around_once() -> None:
