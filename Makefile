@@ -129,8 +129,8 @@ audit: install
 	$(BIN)/python .ci/audit.py
 
 # The shipped models. The encoder first, since the screens learn from its scores: its training, on one core some 20
-# minutes for each of three folds and 40 for what ships, keeps checkpoints in .venv-models/encoder and goes on where it
-# was stopped; its base comes in two packages. fastText's own package trains the language model, in a venv
+# minutes for each of three folds and 40 for what ships, keeps checkpoints in .venv-models/encoder and resumes when it
+# is run again; its base comes in two packages. fastText's own package trains the language model, in a venv
 # of its own, because it installs the same module name as the prediction-only build that the tests use as an
 # oracle: it needs a C++ compiler (the package builds from source, about a minute). Its texts need npm, for a
 # pinned package that is checked by its sha256. All need SLUICE_DATA.

@@ -4,8 +4,8 @@
 
     python -m sluice.filters.models.training.encoder.train --data DIR --base DIR --folder DIR
 
-The folder keeps checkpoints, the fitted weights and the parts of the scores: a command that is stopped goes
-on where it was. `--fold NAME` trains an encoder without the sources of a fold, to be measured on them.
+The folder keeps checkpoints, the fitted weights and the parts of the scores: a command that was stopped
+resumes. `--fold NAME` trains an encoder without the sources of a fold, to be measured on them.
 """
 
 import argparse

@@ -72,7 +72,7 @@ def _words() -> Iterator[pa.StringArray]:
 
 
 def pruned(tokenizer: dict[str, Any], kept_V: Array) -> dict[str, Any]:
-    """Returns a tokenizer.json with the pieces that are kept alone, numbered anew, and without a mask."""
+    """Returns a tokenizer.json with the pieces that are kept alone, numbered from 0, and without a mask."""
     pieces = tokenizer["model"]["vocab"]
     model = tokenizer["model"] | {"vocab": [pieces[i] for i in kept_V.tolist()]}
     added = [token for token in tokenizer["added_tokens"] if token["content"] != MASK]
