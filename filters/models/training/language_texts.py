@@ -160,7 +160,7 @@ def word_texts() -> pa.Table:
         blank = "" if code in UNSPACED else " "
         rng = random.Random(code)
         for part, count in WORD_TEXTS.items():
-            own = [w for w in words if _part_of_word(w) == part and any(c.isalpha() for c in w)]
+            own = [w for w in words if part_of_word(w) == part and any(c.isalpha() for c in w)]
             reached = list(accumulate(frequency[word] for word in own))
             texts = [
                 blank.join(rng.choices(own, cum_weights=reached, k=rng.randint(1, MOST_WORDS)))
@@ -170,7 +170,8 @@ def word_texts() -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def _part_of_word(word: str) -> str:
+def part_of_word(word: str) -> str:
+    """Returns `train`, `held_out` or `test`, by a hash of the word."""
     digest = hashlib.blake2b(word.encode(), digest_size=1).digest()[0]
     return {0: "held_out", 1: "test"}.get(digest % HELD_OUT, "train")
 

@@ -2,16 +2,13 @@
 
 import gzip
 import json
-import unicodedata
 from pathlib import Path
 
 import langcodes
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from sluice.filters.batch import Languages
 from sluice.filters.fasttext.classifier import read_together
@@ -21,6 +18,7 @@ from sluice.filters.language.codes import _TWO_LETTER, language_of
 from sluice.filters.language.identify import (
     LID_176,
     OWN_FILE,
+    SHORT_FILE,
     CombinedIdentifier,
     LanguageModel,
     build_identifier,
@@ -30,17 +28,20 @@ from sluice.filters.language.identify import (
 from sluice.filters.language.pool import (
     FOLDER,
     GROUPS,
+    WORDS,
     Evidence,
     Group,
     Groups,
     Weights,
     scores,
-    shares,
     shipped_pool,
+    word_classes,
 )
+from sluice.filters.language.scripts import held_names, held_scripts, languages_of_scripts
 from sluice.filters.models.training import language_sources as sources
 from sluice.filters.models.training.language_card import card
 from sluice.filters.models.training.language_measure import codes, groups, macro_f1
+from sluice.filters.rules.language_confidence import LanguageConfidence
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
 from sluice.schemas.errors import InputError
@@ -110,14 +111,30 @@ def test_offsets_are_those_of_the_group() -> None:
     assert after["sr"] == 2
 
 
-@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=12))
-def test_shares_are_a_distribution_in_the_order_of_the_scores(numbers: list[float]) -> None:
-    """Shares are in [0, 1], sum to 1, and the best score has the largest share."""
-    score_NC = np.array([numbers], np.float32)
-    share_C = shares(score_NC.copy())[0]
-    assert share_C.sum() == pytest.approx(1, abs=1e-5)
-    assert ((share_C >= 0) & (share_C <= 1)).all()
-    assert share_C[int(score_NC.argmax())] == share_C.max()
+def test_the_model_of_short_texts_and_the_prior_are_added() -> None:
+    """A short text's score has both, and a candidate that the model of short texts lacks has its prior."""
+    priors = {"en": 0.5, "sw": -1.0}
+    labels = {"own_labels": OWN_LABELS, "lid_labels": LID_LABELS, "short_labels": ("sw", "uz")}
+    evidence = Evidence(GROUPED, **labels, prior=priors)
+    weights = {group: Weights(own=0.0, lid=0.0, offset=0.25, short=2.0) for group in GROUPS}
+    own_NL, none_NK = np.zeros((1, len(OWN_LABELS)), np.float32), np.full((1, 3), -1, np.int32)
+    short_NS = np.array([[0.7, 0.0]], np.float32)
+    said = own_NL, none_NK, np.zeros((1, 3), np.float32)
+    found = dict(
+        zip(
+            evidence.candidates, scores(evidence, weights, *said, short_NS)[0].tolist(), strict=True
+        )
+    )
+    assert found["sw"] == pytest.approx(0.25 - 1.0 + 2 * np.log(1 + 0.7 / 1e-4))
+    assert (found["en"], found["ha"], found["uz"]) == (0.75, 0.25, 0.25)
+    assert scores(evidence, weights, *said)[0, evidence.candidates.index("sw")] == -0.75
+
+
+def test_lengths_are_counted_in_words() -> None:
+    """One word at most, two, three or four, and more."""
+    assert [WORDS[i] for i in word_classes(np.array([0, 1, 2, 3, 4, 5, 99], np.int32))] == [
+        *("one", "one", "two", "few", "few", "more", "more")
+    ]
 
 
 @given(column=text_arrays())
@@ -167,18 +184,59 @@ def test_a_script_that_neither_model_knows_is_undetermined() -> None:
     assert not found.confidence_N.any()
 
 
-@pytest.mark.parametrize("script", language._SCRIPTS.split())
-def test_every_known_script_is_of_some_language(script: str) -> None:
-    """A letter of each known script is not undetermined for its script's sake."""
-    letter = next(c for c in map(chr, range(0x41, 0xFFFF)) if regex_matches(script, c))
-    assert pc.match_substring_regex(pa.array([letter]), language.KNOWN_SCRIPTS)[0].as_py()
+@pytest.mark.parametrize(
+    ("code", "word"),
+    {
+        "el": "καλημέρα",
+        "th": "สวัสดี",
+        "ko": "안녕하세요",
+        "hy": "բարեւ",
+        "gu": "નમસ્તે",
+        "pa": "ਸਤਿ",
+        "ta": "வணக்கம்",
+        "te": "నమస్కారం",
+        "kn": "ನಮಸ್ಕಾರ",
+        "ml": "നമസ്കാരം",
+        "si": "ආයුබෝවන්",
+        "km": "សួស្តី",
+        "lo": "ສະບາຍດີ",
+        "my": "မင်္ဂလာပါ",
+        "bo": "བཀྲ",
+        "or": "ନମସ୍କାର",
+        "dv": "ސަލާމް",
+        "ja": "ありがとう",
+    }.items(),
+)
+def test_a_word_in_a_script_of_one_language_is_of_that_language(code: str, word: str) -> None:
+    """One word is enough, at confidence 1: no model is needed."""
+    found = COMBINED(pa.array([word]))
+    assert found.language[0].as_py() == code
+    assert found.confidence_N[0] == 1
 
 
-def regex_matches(script: str, character: str) -> bool:
-    """Returns whether the name of a letter begins with the name of its script (Han: CJK)."""
-    names = {"Han": "CJK UNIFIED", "Gurmukhi": "GURMUKHI", "Oriya": "ORIYA"}
-    name = unicodedata.name(character, "")
-    return name.startswith(names.get(script, script.upper())) and character.isalpha()
+@given(column=text_arrays())
+def test_an_answer_is_written_in_a_script_that_the_text_holds(column: pa.StringArray) -> None:
+    """Whatever the models say, no language of another script is named."""
+    found, held = COMBINED(column), held_scripts(column)
+    tables = languages_of_scripts()
+    for code, mask in zip(found.language.to_pylist(), held.masks_N.tolist(), strict=True):
+        written = {language_of(x) for name in held_names(mask) for x in tables.get(name, ())}
+        assert code == "und" or code in written or (code == "no" and "nb" in written)
+
+
+@pytest.mark.parametrize(
+    "headline",
+    [
+        "denver zoo opens new penguin house",
+        "small town mayor rekindles efforts to reinstate bus line",
+        "officials dispute whether bridge repairs will finish before winter",
+    ],
+)
+def test_plain_headlines_are_sure(headline: str) -> None:
+    """Sentences with names in them are English, above the default threshold."""
+    found = COMBINED(pa.array([headline]))
+    assert found.language[0].as_py() == "en"
+    assert found.confidence_N[0] >= LanguageConfidence().min_confidence
 
 
 def test_what_was_read_already_gives_the_same_languages() -> None:
@@ -252,12 +310,15 @@ def test_every_label_of_both_models_is_a_candidate() -> None:
     labels = {label for group in shipped_pool().groups.values() for label in group}
     own, lid = read_model(OWN_FILE), read_model(shipped_identifier_path())
     assert set(own.labels) | {language_of(label) for label in lid.labels} == labels
+    assert set(read_model(SHORT_FILE).labels) <= set(own.labels)
+    assert set(shipped_pool().prior) == labels
 
 
 def test_the_pool_is_that_of_the_models() -> None:
-    """The sha256 of both files are those of language.json."""
+    """The sha256 of the files are those of language.json."""
     assert read_model(OWN_FILE).sha256 == shipped_pool().sha256
     assert read_model(shipped_identifier_path()).sha256 == shipped_pool().lid_sha256
+    assert read_model(SHORT_FILE).sha256 == shipped_pool().short_sha256
 
 
 def test_another_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
