@@ -13,7 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import functional_cases, functional_tests, ordinary_speech
+from benchmarks import (
+    functional_cases,
+    functional_nearness,
+    functional_tests,
+    ordinary_speech,
+)
 from benchmarks.functional_cases import HARMLESS, HATEFUL, SPELLING, TRICKS, Templates
 from benchmarks.scorers import by_filter
 from sluice.filters.models.training.encoder.sources import SOURCES
@@ -221,3 +226,20 @@ def test_no_sentence_was_written_for_training_too() -> None:
 
 def cases_of(lang: str) -> Iterator[tuple[str, ...]]:
     yield from functional_cases.templates(lang).cases.values()
+
+
+def test_nearness_is_the_largest_jaccard_index() -> None:
+    """By hand: the same text is at 1, one that shares three of four n-grams at 3 / 4, another one at 0."""
+    others = ["abcdefg", "xyzxyzxyz"]
+    found_N = functional_nearness.nearness(["ABCDEFG!", "abcdefgh", "mnopq", ""], others, "en")
+    np.testing.assert_allclose(found_N, [1.0, 3 / 4, 0.0, 0.0])
+    assert functional_nearness.nearness(["垃圾食品"], ["垃圾食物"], "zh")[0] == pytest.approx(1 / 3)
+    assert functional_nearness.nearness(["a"], [], "en").tolist() == [0.0]
+
+
+def test_few_cases_are_near_to_what_was_written_for_training() -> None:
+    """Less than a hundredth of the cases share half of their n-grams with a made post."""
+    cases = functional_cases.table(["de", "en", "es"])
+    near_N = functional_nearness.near_training(cases)
+    assert (near_N >= 0.5).mean() < 0.01
+    assert near_N.max() > 0.2
