@@ -62,6 +62,17 @@ ALLOWED = {
     ("filters/plugins.py", "load"): "a filter of an installed distribution, when a recipe names it",
     ("filters/transformers/checkpoint.py", "load"): "torch.load, weights_only unless `trust`",
     ("filters/transformers/checkpoint.py", "eval"): "torch's mode of a model, no code",
+    (
+        "filters/models/training/encoder/fit.py",
+        "load",
+    ): "torch.load of our checkpoint, weights only",
+    ("filters/models/training/encoder/fit.py", "eval"): "torch's mode of a model, no code",
+    ("filters/models/training/encoder/train.py", "load"): "torch.load of our weights, weights only",
+    ("filters/models/training/encoder/train.py", "eval"): "torch's mode of a model, no code",
+    (
+        "filters/models/training/encoder/vocabulary.py",
+        "load",
+    ): "numpy.load of whole numbers, no pickle",
     ("filters/transformers/load.py", "importlib"): "whether torch and transformers are installed",
     ("filters/transformers/load.py", "load"): "our scorer, from a recipe's spec",
     ("filters/transformers/encoder/load.py", "importlib"): "whether an engine is installed",

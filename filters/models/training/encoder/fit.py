@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from sluice.filters.models.training.encoder.examples import Examples
-from sluice.filters.models.training.encoder.network import Encoder
+from sluice.filters.models.training.encoder.network import EncoderNetwork
 from sluice.filters.models.training.encoder.posts import Pieces, batches, padded
 from sluice.schemas.arrays import Array
 
@@ -32,7 +32,9 @@ class Plan(NamedTuple):
     seed: int
 
 
-def fit(encoder: Encoder, found: Examples, pieces: Pieces, plan: Plan, *, checkpoint: Path) -> None:
+def fit(
+    encoder: EncoderNetwork, found: Examples, pieces: Pieces, plan: Plan, *, checkpoint: Path
+) -> None:
     """Trains an encoder in place; goes on from the checkpoint where there is one."""
     torch.manual_seed(plan.seed)
     for part in (encoder.word, encoder.position, encoder.norm, *list(encoder.layers)[:FROZEN]):
@@ -69,7 +71,7 @@ def fit(encoder: Encoder, found: Examples, pieces: Pieces, plan: Plan, *, checkp
 
 
 def _loss(
-    encoder: Encoder, lines_S: torch.Tensor, found: Examples, pieces: Pieces, rows_B: Array
+    encoder: EncoderNetwork, lines_S: torch.Tensor, found: Examples, pieces: Pieces, rows_B: Array
 ) -> torch.Tensor:
     ids_BT, lengths_B = padded(pieces, rows_B)
     with torch.autocast("cpu", torch.bfloat16):
@@ -84,7 +86,7 @@ def _loss(
     return (each * known_BH).sum() / len(rows_B) + BIAS_PENALTY * lines_S.square().mean()
 
 
-def _groups(encoder: Encoder, lines: torch.nn.Parameter) -> list[dict[str, object]]:
+def _groups(encoder: EncoderNetwork, lines: torch.nn.Parameter) -> list[dict[str, object]]:
     groups: list[dict[str, object]] = []
     for depth, layer in enumerate(reversed(list(encoder.layers)[FROZEN:])):
         groups.append(
@@ -115,7 +117,11 @@ def _schedule(lengths_N: Array, weight_N: Array, plan: Plan) -> list[Array]:
 
 
 def _save(
-    path: Path, step: int, encoder: Encoder, lines: torch.Tensor, optimizer: torch.optim.Optimizer
+    path: Path,
+    step: int,
+    encoder: EncoderNetwork,
+    lines: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     partial = path.with_suffix(".partial")
     state = {
@@ -130,7 +136,7 @@ def _save(
 
 
 def _restore(
-    path: Path, encoder: Encoder, lines: torch.nn.Parameter, optimizer: torch.optim.Optimizer
+    path: Path, encoder: EncoderNetwork, lines: torch.nn.Parameter, optimizer: torch.optim.Optimizer
 ) -> int:
     if not path.is_file():
         return 0
@@ -142,7 +148,7 @@ def _restore(
     return int(state["step"])
 
 
-def logits(encoder: Encoder, pieces: Pieces, *, batch_pieces: int = 6_144) -> Array:
+def logits(encoder: EncoderNetwork, pieces: Pieces, *, batch_pieces: int = 6_144) -> Array:
     """Returns (N, heads) float32 logits of texts."""
     encoder.eval()
     found_NH = np.empty((len(pieces.lengths_N), encoder.shape.outputs), np.float32)

@@ -67,7 +67,7 @@ class Layer(nn.Module):  # type: ignore[misc]
         return self.norm_down(x_BTH + found)
 
 
-class Encoder(nn.Module):  # type: ignore[misc]  # as above
+class EncoderNetwork(nn.Module):  # type: ignore[misc]  # as above
     """Scores texts: (B, T) pieces and (B,) lengths to (B, outputs) logits."""
 
     def __init__(self, shape: Shape, *, drop: float = 0.1):
@@ -105,10 +105,10 @@ def begin(
     layers: int,
     positions: int,
     outputs: int,
-) -> Encoder:
+) -> EncoderNetwork:
     """Returns an encoder of the lower layers of the base, with the pieces that are kept."""
     shape = Shape(len(kept_V), layers, base.hidden, base.heads, base.inner, positions, outputs)
-    encoder, H = Encoder(shape), base.hidden
+    encoder, H = EncoderNetwork(shape), base.hidden
 
     def put(parameter: torch.Tensor, *names: str) -> None:
         found = torch.cat([torch.from_numpy(base.dense(name)) for name in names])

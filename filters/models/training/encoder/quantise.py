@@ -45,7 +45,7 @@ def shape_of(state: Mapping[str, Array], *, attention: int, labels: Sequence[str
     """Returns the sizes of a trained encoder.
 
     Args:
-        state: name -> float32 array, as `network.Encoder` names its parameters.
+        state: name -> float32 array, as `network.EncoderNetwork` names its parameters.
         attention: heads of attention.
         labels: of its heads.
     """
@@ -75,7 +75,7 @@ def write_encoder(
 
     Args:
         folder: that they are written to; made where it is missing.
-        state: name -> float32 array, as `network.Encoder` names its parameters.
+        state: name -> float32 array, as `network.EncoderNetwork` names its parameters.
         shape: from `shape_of`.
         calibration: of each head.
         tokenizer: the tokenizer.json of its pieces.

@@ -18,7 +18,7 @@ import torch
 from sluice.filters.models.training.encoder.calibrate import lines
 from sluice.filters.models.training.encoder.examples import Examples, examples
 from sluice.filters.models.training.encoder.fit import logits
-from sluice.filters.models.training.encoder.network import Encoder
+from sluice.filters.models.training.encoder.network import EncoderNetwork
 from sluice.filters.models.training.encoder.posts import in_pieces
 from sluice.filters.models.training.encoder.quantise import (
     HeadCalibration,
@@ -40,7 +40,9 @@ def calibrations(found: Examples, logits_NH: Array) -> list[HeadCalibration]:
     return [HeadCalibration(*line) for line in lines(found, logits_NH)]
 
 
-def ship(encoder: Encoder, made: list[HeadCalibration], *, tokenizer: Path, folder: Path) -> Pins:
+def ship(
+    encoder: EncoderNetwork, made: list[HeadCalibration], *, tokenizer: Path, folder: Path
+) -> Pins:
     """Writes the files of the package in the folder, and returns what they are held to."""
     state = {name: value.numpy() for name, value in encoder.state_dict().items()}
     shape = shape_of(state, attention=encoder.shape.attention, labels=HEADS)

@@ -11,7 +11,7 @@ HEADS: Final = ("toxicity", "spam", "quality")
 """In the order of the encoder's outputs."""
 
 
-class Source(NamedTuple):
+class HeadSource(NamedTuple):
     """A labelled collection: its name in the column `source`, its licence, its repository."""
 
     name: str
@@ -34,7 +34,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     files: tuple[str, ...]
     test_files: tuple[str, ...]
     most: int
-    sources: tuple[Source, ...]
+    sources: tuple[HeadSource, ...]
     held: dict[str, str]
     folds: dict[str, tuple[str, ...]]
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from sluice.filters.models.training.encoder.fit import logits
-from sluice.filters.models.training.encoder.network import Encoder
+from sluice.filters.models.training.encoder.network import EncoderNetwork
 from sluice.filters.models.training.encoder.posts import in_pieces, read, tests
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.posts import SPLIT_SEED
@@ -63,7 +63,9 @@ def _once(table: pa.Table) -> pa.Table:
     return table.take(pa.array(first_N))
 
 
-def teach(encoder: Encoder, tokenizer: Tokenizer, table: pa.Table, to: Teaching) -> Iterator[Path]:
+def teach(
+    encoder: EncoderNetwork, tokenizer: Tokenizer, table: pa.Table, to: Teaching
+) -> Iterator[Path]:
     """Scores texts in parts, and yields each part's file when it is there.
 
     A file has the texts' columns and one float32 column a head: the encoder's logits, not calibrated.

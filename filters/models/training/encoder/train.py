@@ -18,7 +18,7 @@ from sluice.filters.models.training.encoder.base import TOKENIZER, WEIGHTS, Base
 from sluice.filters.models.training.encoder.examples import Examples, examples
 from sluice.filters.models.training.encoder.fit import Plan, fit
 from sluice.filters.models.training.encoder.made import with_made, with_tricks
-from sluice.filters.models.training.encoder.network import Encoder, Shape, begin
+from sluice.filters.models.training.encoder.network import EncoderNetwork, Shape, begin
 from sluice.filters.models.training.encoder.sources import HEADS
 
 LAYERS = 8
@@ -55,7 +55,7 @@ def main() -> None:
         print(path, flush=True)
 
 
-def trained(data: Path, base: Path, folder: Path, *, fold: str | None) -> Encoder:
+def trained(data: Path, base: Path, folder: Path, *, fold: str | None) -> EncoderNetwork:
     """Returns the encoder of a fold, None for the one that ships; read from the folder where it is there."""
     path = folder / f"encoder-{fold or 'final'}.pt"
     tokenizer_json, kept_V = vocabulary.write(data, base / TOKENIZER, folder)
@@ -80,10 +80,10 @@ def learnt_from(data: Path, *, fold: str | None) -> Examples:
     return with_made(with_tricks(examples(data, fold=fold), data, seed=SEED), seed=SEED)
 
 
-def read(path: Path) -> Encoder:
+def read(path: Path) -> EncoderNetwork:
     """Returns a trained encoder."""
     state = torch.load(path, weights_only=True)
-    encoder = Encoder(Shape(*state["shape"]))
+    encoder = EncoderNetwork(Shape(*state["shape"]))
     encoder.load_state_dict(state["encoder"])
     encoder.eval()
     return encoder

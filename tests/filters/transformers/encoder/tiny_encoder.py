@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from sluice.filters.models.training.encoder.network import Encoder, Shape
+from sluice.filters.models.training.encoder.network import EncoderNetwork, Shape
 from sluice.filters.models.training.encoder.quantise import HeadCalibration, shape_of, write_encoder
 from sluice.filters.transformers.encoder.weights import read_tensors, unpacked
 from sluice.schemas.arrays import Array
@@ -27,7 +27,7 @@ class TinyEncoder(NamedTuple):
     """The folder of an encoder, and the network that it was written from."""
 
     folder: Path
-    network: Encoder
+    network: EncoderNetwork
 
 
 def tokenizer(path: Path) -> Path:
@@ -43,9 +43,9 @@ def tokenizer(path: Path) -> Path:
 
 
 def state(seed: int = 1) -> dict[str, Array]:
-    """Returns the parameters of an encoder, by their names in `network.Encoder`."""
+    """Returns the parameters of an encoder, by their names in `network.EncoderNetwork`."""
     torch.manual_seed(seed)
-    network = Encoder(SHAPE)
+    network = EncoderNetwork(SHAPE)
     for name, parameter in network.named_parameters():
         if "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -61,9 +61,9 @@ def write(folder: Path, *, seed: int = 1) -> TinyEncoder:
     return TinyEncoder(folder, network_of(folder / "encoder.safetensors"))
 
 
-def network_of(weights: Path) -> Encoder:
+def network_of(weights: Path) -> EncoderNetwork:
     """Returns the network of the file's weights, as training has it."""
-    tensors, network = read_tensors(weights), Encoder(SHAPE)
+    tensors, network = read_tensors(weights), EncoderNetwork(SHAPE)
     dense = {"word.weight": unpacked(tensors["pieces.pairs"], tensors["pieces.scales"])}
     for name in network.state_dict():
         if name == "word.weight":

@@ -13,7 +13,7 @@ from sluice.filters.models.training.encoder import fit as fit_module
 from sluice.filters.models.training.encoder.base import BLOCK, BaseWeights, unpacked
 from sluice.filters.models.training.encoder.examples import Examples
 from sluice.filters.models.training.encoder.fit import Plan, fit, logits
-from sluice.filters.models.training.encoder.network import Encoder, Shape, begin
+from sluice.filters.models.training.encoder.network import EncoderNetwork, Shape, begin
 from sluice.filters.models.training.encoder.posts import Pieces
 from sluice.filters.models.training.measure import auc
 from sluice.schemas.arrays import Array
@@ -153,10 +153,10 @@ def made_examples() -> tuple[Examples, Pieces]:
     return found, Pieces(ids_T, starts_N1)
 
 
-def small() -> Encoder:
+def small() -> EncoderNetwork:
     """An encoder with random weights."""
     torch.manual_seed(5)
-    return Encoder(Shape(34, 4, HIDDEN, ATTENTION, INNER, POSITIONS, 3))
+    return EncoderNetwork(Shape(34, 4, HIDDEN, ATTENTION, INNER, POSITIONS, 3))
 
 
 def test_what_is_fitted_tells_labels_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
