@@ -30,7 +30,7 @@ from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.encoder.train import read
 from sluice.filters.models.training.encoder.vocabulary import begun
 from sluice.filters.models.training.judgement import Judged
-from sluice.filters.models.training.judgement_card import readings, section
+from sluice.filters.models.training.judgement_card import readings, section, tenths_section
 from sluice.filters.models.training.measure import choose_threshold
 from sluice.schemas.arrays import Array
 
@@ -143,10 +143,11 @@ def figures(
 def card(found: dict[str, Any]) -> str:
     """Returns the card, Markdown."""
     known = readings()
-    sections = {
-        head: section(f"encoder.{head}", found[head], known.get(f"encoder.{head}")).strip()
-        for head in HEADS
-    }
+    sections = {}
+    for head in HEADS:
+        name = f"encoder.{head}"
+        parts = (section(name, found[head], known.get(name)), tenths_section(name))
+        sections[head] = "\n\n".join(part.strip() for part in parts if part)
     return render("encoder_card.md.jinja", figures=found, sections=sections)
 
 

@@ -181,6 +181,20 @@ def test_readings_count_the_same_posts_in_both_ways() -> None:
         assert sum(reading.kinds.values()) == read
 
 
+def test_tenths_that_were_read_have_as_many_posts_each() -> None:
+    """Ten of them, and the card's table has a row for each."""
+    for name, read in judgement_card.tenths().items():
+        columns = (read.nothing, read.some, read.facts)
+        assert {len(column) for column in columns} == {10}
+        assert len({sum(row) for row in zip(*columns, strict=True)}) == 1
+        text = judgement_card.tenths_section(name)
+        for tenth, row in enumerate(zip(*columns, strict=True), 1):
+            assert f"| {tenth} | {row[0]} | {row[1]} | {row[2]} |" in text
+        assert f"{sum(map(sum, columns))} posts" in text
+        assert "&#" not in text
+    assert judgement_card.tenths_section("nobody.read") == ""
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("head", judgement_posts.FILES)
 def test_posts_that_were_seen_are_left_out(head: str, data: Path) -> None:
