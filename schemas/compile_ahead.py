@@ -39,6 +39,7 @@ MODULES = (
     "sluice.filters.fasttext.kernels.output",
     "sluice.filters.fasttext.kernels.rows",
     "sluice.filters.fasttext.kernels.words",
+    "sluice.filters.hashed.kernels",
     "sluice.filters.language.kernels",
     "sluice.filters.lists.kernels",
     "sluice.filters.privacy.handles",
