@@ -72,6 +72,13 @@ class Filter(
             return np.asarray(scores_N <= np.float32(self.threshold))
         return np.asarray(scores_N >= np.float32(self.threshold))
 
+    def thresholds(self, batch: Batch) -> Scores | None:
+        """Returns (N,) float32 on the grid where the bound is not the same for all posts, else None.
+
+        Where it is not None, it stands in for `threshold`, and `accepts` is not asked.
+        """
+        return None
+
     def detail(self, batch: Batch) -> pa.StringArray | None:
         """Returns what a reject row says beside the score, or None; never post text."""
         return None

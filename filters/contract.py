@@ -82,12 +82,20 @@ def wrong_scores(scores: Any, num_posts: int) -> str | None:
     return None
 
 
-def accepted(spec: Filter, scores_N: Scores) -> Mask:
+def accepted(spec: Filter, scores_N: Scores, thresholds_N: Scores | None = None) -> Mask:
     """Returns the filter's verdicts: (N,) bool, true where a post is kept.
+
+    Args:
+        spec: the filter.
+        scores_N: (N,) float32, its scores.
+        thresholds_N: (N,) float32, what it compares them with; None for its own threshold.
 
     Raises:
         FilterError: `accepts` returned something else.
     """
+    if thresholds_N is not None:
+        is_upper = spec.bound.startswith("max_")
+        return np.asarray(scores_N <= thresholds_N if is_upper else scores_N >= thresholds_N)
     mask: Any = spec.accepts(scores_N)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != scores_N.shape:
         raise _breach(

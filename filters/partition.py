@@ -104,12 +104,13 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdi
         if spec.costly and posts_in <= SPARSE * len(alive_N):
             batch, scores = _only(batch, scores, alive_N)
             alive_N = np.ones(posts_in, np.bool_)
-        scores_N, accepted_N = _judged(batch, spec, score)
+        scores_N, thresholds_N, accepted_N = _judged(batch, spec, score)
         rejected_N = alive_N & ~accepted_N
         if spec.screen:
             screened.append(Screened(spec.name, batch, scores_N, alive_N, rejected_N))
         if rejected_N.any():
-            rejected.append(_rejects(batch, rejected_N, spec, scores_N, phase=phase))
+            threshold = _threshold(spec, thresholds_N, rejected_N)
+            rejected.append(_rejects(batch, rejected_N, spec, scores_N, threshold, phase=phase))
             alive_N = alive_N & ~rejected_N
         scores[spec.name] = scores_N
         usec = (time.perf_counter_ns() - begun) // 1000
@@ -119,11 +120,19 @@ def partition(batch: Batch, machines: Sequence[Machine], *, phase: str) -> Verdi
     return Verdicts(batch, scores, concat_rejects(rejected), steps, tuple(screened))
 
 
-def _judged(batch: Batch, spec: Filter, score: Scorer) -> tuple[Scores, Mask]:
-    """Returns scores and verdicts."""
+def _judged(batch: Batch, spec: Filter, score: Scorer) -> tuple[Scores, Scores | None, Mask]:
+    """Returns scores, thresholds where they are not the same for all posts, and verdicts."""
     with stage_named(spec.name):
         scores_N = scores_of(spec, score, batch)
-        return scores_N, accepted(spec, scores_N)
+        thresholds_N = spec.thresholds(batch)
+        return scores_N, thresholds_N, accepted(spec, scores_N, thresholds_N)
+
+
+def _threshold(spec: Filter, thresholds_N: Scores | None, mask_N: Mask) -> float | pa.Array:
+    """Returns what the rejects of a filter were compared with, as a reject row has it."""
+    if thresholds_N is None:
+        return float(getattr(spec, spec.bound))
+    return pa.array(thresholds_N[mask_N])
 
 
 @contextlib.contextmanager
@@ -179,7 +188,13 @@ def _only(batch: Batch, scores: dict[str, Scores], mask_N: Mask) -> tuple[Batch,
 
 
 def _rejects(
-    batch: Batch, mask_N: Mask, spec: Filter, scores_N: Scores, *, phase: str
+    batch: Batch,
+    mask_N: Mask,
+    spec: Filter,
+    scores_N: Scores,
+    threshold: float | pa.Array,
+    *,
+    phase: str,
 ) -> pa.RecordBatch:
     mask = pa.array(mask_N)
     with stage_named(spec.name):
@@ -191,7 +206,7 @@ def _rejects(
         stage=spec.name,
         reason=spec.reason,
         score=pa.array(scores_N[mask_N]),
-        threshold=float(getattr(spec, spec.bound)),
+        threshold=threshold,
         detail=None if detail is None else detail.filter(mask),
     )
 

@@ -98,6 +98,7 @@ class ScoreAnswer(msgspec.Struct, kw_only=True):
     read: int
     scored: int
     filters: list[dict[str, Any]]
+    language_thresholds: dict[str, float]
 
 
 class SampleAnswer(msgspec.Struct, kw_only=True):
@@ -260,6 +261,7 @@ def of_scores(report: "ScoreReport") -> ScoreAnswer:
         read=report.read,
         scored=report.scored,
         filters=list(map(_distribution, report.filters)),
+        language_thresholds=report.language_thresholds,
     )
 
 

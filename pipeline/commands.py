@@ -14,7 +14,7 @@ from sluice.pipeline.inputs.reader import check_inputs
 from sluice.pipeline.outputs.unchanged import report_of_unchanged
 from sluice.pipeline.phases.job import Job, keep_units, read_options
 from sluice.pipeline.phases.score import phase as score
-from sluice.pipeline.phases.score.stage import ScoreSummary, summary
+from sluice.pipeline.phases.score.stage import ScoreSummary, language_thresholds, summary
 from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.preflight import check_disk, history_lines
 from sluice.pipeline.processes.cost import Meter
@@ -120,12 +120,15 @@ class ScoreReport(NamedTuple):
         read: rows of the input.
         scored: posts that have scores.
         filters: how the scores of each filter, and of each label of a transformer, are distributed.
+        language_thresholds: language -> the threshold that its own confidences give, as `by_language` of the
+            filter language_confidence takes it.
     """
 
     folder: str
     read: int
     scored: int
     filters: tuple[ScoreSummary, ...]
+    language_thresholds: dict[str, float]
 
 
 def score_posts(
@@ -156,7 +159,8 @@ def score_posts(
         output_folder.keep_only(out, [e.name for unit in done for e in unit.files.values()])
     counts = result.counted(ScorePhase).score
     rows = tuple(summary(job.output, job.recipe))
-    return ScoreReport(storage.join(out, "scores"), counts.read, counts.scored, rows)
+    thresholds = language_thresholds(job.output)
+    return ScoreReport(storage.join(out, "scores"), counts.read, counts.scored, rows, thresholds)
 
 
 def score_lines(report: ScoreReport) -> Iterator[str]:
@@ -169,3 +173,7 @@ def score_lines(report: ScoreReport) -> Iterator[str]:
         if row.threshold is not None and row.rejected is not None:
             line = f"{row.threshold:>10.4g}{row.rejected:>8.1%}"
         yield f"{row.name:<24}{line} {quantiles}"
+    if report.language_thresholds:
+        own = ", ".join(f"{code} = {least}" for code, least in report.language_thresholds.items())
+        yield "thresholds of language_confidence from each language's own scores, for the recipe:"
+        yield f"by_language = {{ {own} }}"

@@ -86,3 +86,17 @@ def group_of(language: str) -> str:
     ('no', 'de')
     """
     return _GROUP_OF.get(language, language)
+
+
+def check_code(code: str, key: str) -> None:
+    """Checks a code of a recipe's key, which must be one that a predicted language can have.
+
+    Raises:
+        ValueError: it is none of ISO 639, or has three letters where there are two.
+    """
+    if not (code.isascii() and code.isalpha() and code.islower() and len(code) in (2, 3)):
+        raise ValueError(f"{key} must be ISO 639 codes such as 'en' or 'yue', got {code!r}")
+    if two_letter(code) != code:
+        raise ValueError(
+            f"{key} must be two letters where ISO 639-1 has a code: {two_letter(code)!r}, got {code!r}"
+        )

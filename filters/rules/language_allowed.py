@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from sluice.filters.base import Filter, Scorer
 from sluice.filters.batch import Batch, Scores
-from sluice.filters.language.codes import two_letter
+from sluice.filters.language.codes import check_code
 
 
 class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed"):
@@ -30,7 +30,7 @@ class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed")
 
     def __post_init__(self) -> None:
         for code in self.languages:
-            _check_code(code)
+            check_code(code, "languages")
 
     def build(self) -> Scorer:
         """Returns the scorer: (N,) float32, 1 where the language is admitted and 0 elsewhere."""
@@ -50,13 +50,3 @@ class LanguageAllowed(Filter, frozen=True, kw_only=True, tag="language_allowed")
     def detail(self, batch: Batch) -> pa.StringArray | None:
         """Returns (N,) string, the predicted language."""
         return batch.languages.language
-
-
-def _check_code(code: str) -> None:
-    if not (code.isascii() and code.isalpha() and code.islower() and len(code) in (2, 3)):
-        raise ValueError(f"languages must be ISO 639 codes such as 'en' or 'yue', got {code!r}")
-    if two_letter(code) != code:
-        raise ValueError(
-            f"languages must be two letters where ISO 639-1 has a code: "
-            f"{two_letter(code)!r}, got {code!r}"
-        )

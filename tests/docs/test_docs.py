@@ -141,7 +141,10 @@ def test_every_flag_is_mentioned() -> None:
 
 def described(kind: type[Filter]) -> list[Any]:
     """Returns what a filter's row must say, but for its score."""
-    fields = {f.name: f.default for f in msgspec.structs.fields(kind)}
+    fields = {
+        f.name: f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory()
+        for f in msgspec.structs.fields(kind)
+    }
     fixed = kind.bound not in fields
     default = f"{'fixed: ' * fixed}{float(getattr(kind(), kind.bound)):g}"
     if not fixed and isinstance(fields[kind.bound], int):

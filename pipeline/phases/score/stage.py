@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar, NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 from sluice.filters.base import Filter, on_grid
 from sluice.filters.batch import Batch, Mask, Scores
 from sluice.filters.carried import CarriedFilters, unpacked
-from sluice.filters.contract import scores_of
+from sluice.filters.contract import accepted, scores_of
+from sluice.filters.language.codes import UNDETERMINED
 from sluice.filters.language.views import model_views
 from sluice.filters.partition import Machine, Verdicts, isolate_failures
 from sluice.filters.privacy.masking import Masking
+from sluice.filters.rules.language_confidence import LanguageConfidence
 from sluice.filters.transformers.load import Located, TransformerScorer, load
 from sluice.pipeline.inputs.inventory import InputUnit
 from sluice.pipeline.inputs.reader import ReadOptions, read_unit
@@ -38,6 +41,8 @@ from sluice.schemas.counts import ScoreCounts
 from sluice.schemas.reject import reject_batch
 
 PHASE = "score"
+LEAST_POSTS = 1000
+"""Posts of a language from which on `language_thresholds` gives it a threshold of its own."""
 
 
 @dataclass(frozen=True)
@@ -176,12 +181,41 @@ def summary(output: str, recipe: Recipe) -> list[ScoreSummary]:
         scores = table.to_table(columns=[name])[name]
         values_N = scores.to_numpy()
         threshold, accepts = rules.get(name, (None, None))
+        own = next((f for f in recipe.filters if f.name == name), None)
+        if isinstance(own, LanguageConfidence) and own.by_language:
+            accepts = partial(_accepts_by_language, own, table.to_table(columns=["language"]))
         quantiles = (
             pc.quantile(scores, q=[0.01, 0.5, 0.9, 0.99]).to_pylist() if len(values_N) else []
         )
         share = None if accepts is None else _share(~accepts(values_N))
         rows.append(ScoreSummary(name, threshold, share, quantiles))
     return rows
+
+
+def _accepts_by_language(spec: LanguageConfidence, table: pa.Table, scores_N: Scores) -> Mask:
+    return accepted(spec, scores_N, spec.thresholds_of(table["language"].combine_chunks()))
+
+
+def language_thresholds(output: str) -> dict[str, float]:
+    """Returns a threshold for each language with LEAST_POSTS posts or more, from its own confidences.
+
+    It is max(0.3, min(0.9, median - standard deviation)), rounded to two digits.
+
+    Source: Penedo et al. 2025, "FineWeb2", arXiv:2506.20920.
+    """
+    files = [file.path for file in storage.listing(storage.join(output, "scores"))]
+    table = storage.dataset(files).to_table(columns=["language", "language_confidence"])
+    languages = table["language"].combine_chunks().dictionary_encode()
+    confidence_N = table["language_confidence"].to_numpy()
+    code_N = languages.indices.to_numpy()
+    order_N = np.argsort(code_N, kind="stable")
+    parts = np.split(confidence_N[order_N], np.cumsum(np.bincount(code_N))[:-1])
+    named = zip(languages.dictionary.to_pylist(), parts, strict=True)
+    own = {code: part for code, part in named if len(part) >= LEAST_POSTS and code != UNDETERMINED}
+    return {
+        code: round(float(np.clip(np.median(part) - part.std(dtype=np.float64), 0.3, 0.9)), 2)
+        for code, part in sorted(own.items())
+    }
 
 
 def _share(mask_N: Mask) -> float:
