@@ -32,6 +32,7 @@ from sluice.filters.models.training.encoder.vocabulary import begun
 from sluice.filters.models.training.judgement import Judged
 from sluice.filters.models.training.judgement_card import readings, section, tenths_section
 from sluice.filters.models.training.measure import choose_threshold
+from sluice.filters.models.training.screen_sources import RECIPES
 from sluice.schemas.arrays import Array
 
 SHIPPED: Final = "final"
@@ -123,11 +124,21 @@ def turned(judged: Judged, head: str) -> Judged:
     )
 
 
+def not_ordinary() -> set[str]:
+    """Returns the sources whose posts were gathered for a model of toxicity or spam."""
+    names: set[str] = set()
+    for recipe in RECIPES.values():
+        names |= {*recipe.labelled, *recipe.left_out, *recipe.not_ordinary}
+    for head in SOURCES.values():
+        names |= {source.name for source in head.sources} | set(head.held)
+    return names
+
+
 def figures(
     data: Path, scores: Mapping[str, Score], *, max_scores: Mapping[str, float], most: int
 ) -> dict[str, Any]:
     """Returns head -> all figures of `judgement.figures`."""
-    ordinary = judgement_posts.ordinary(data, left_out=())
+    ordinary = judgement_posts.ordinary(data, left_out=not_ordinary())
     ordinary_NH = scores[SHIPPED](ordinary["text"].combine_chunks())
     found = {}
     for h, head in enumerate(HEADS):

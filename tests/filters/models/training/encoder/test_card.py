@@ -123,6 +123,13 @@ def test_a_threshold_spares_good_posts_of_sources_and_ordinary_ones() -> None:
     assert card.chosen(found, scores_NH) == {"toxicity": 0.76, "spam": 0.5}
 
 
+def test_collections_of_hate_are_not_ordinary() -> None:
+    """Those that a head is trained on, those that are held, and those of the screens; ordinary ones are."""
+    names = card.not_ordinary()
+    assert {"hasoc2019-hi", "vk-toxicity", "germeval2018", "crypto-tweets"} <= names
+    assert not {"xlm-t", "liga", "nusax"} & names
+
+
 def test_quality_is_turned_around_once() -> None:
     """Scores and labels both; those of the other heads stay."""
     judged = Judged(pa.table({"label": [0.25, 1.0]}), np.array([0.1, 0.7]))
