@@ -1,0 +1,200 @@
+"""Makes the hashed table of all screens from labels and a teacher's scores, and measures it.
+
+    OMP_NUM_THREADS=1 python -m sluice.filters.models.training.hashed --data DIR --teacher DIR --output DIR
+
+The teacher is the encoder: `--teacher` is the folder of Parquet files that `encoder.teach` writes, with
+columns `text`, `lang`, `source` and a log odds for each head. With `--fold NAME` the sources of that fold
+(`encoder/sources.toml`) are left out of the labels and of the teacher's texts, and the heads are measured on
+them; the teacher must then be one that was not trained on them either.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from sluice.filters.hashed.table import quantised, rows_of, write_table
+from sluice.filters.models.training import measure
+from sluice.filters.models.training.encoder.posts import labelled, tests
+from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
+from sluice.filters.models.training.hashed_fit import (
+    FittedHead,
+    Lesson,
+    fit_head,
+    soft_targets,
+)
+from sluice.filters.models.training.posts import HELD_OUT, SPLIT_SEED
+from sluice.filters.models.training.screen_linear import block_weights
+from sluice.filters.screens.hashed import HashedScreen
+from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
+from sluice.filters.text.features import text_features
+from sluice.filters.text.hashing import hash_texts
+from sluice.filters.text.normalize import normalize
+from sluice.filters.text.views import classifier_text
+from sluice.schemas.arrays import Array
+
+BITS = 20
+LABELS = {"toxicity": 0.3, "spam": 0.1, "quality": 0.3}
+"""What all labelled posts of a head weigh beside all texts that the teacher scored."""
+SHAPED = ("spam", "quality")
+"""Heads that read the features of `sluice.filters.screens.shape`."""
+CERTAIN = 0.98
+"""The probability that a label stands for: annotators err."""
+
+
+class Posts(NamedTuple):
+    """N posts as a head reads them.
+
+    Attributes:
+        texts: (N,) string, classifier text.
+        rows_K: (K,) int32, their rows.
+        starts_N1: (N + 1,) int64, where those of each post begin.
+        shape_NS: (N, S) float64, shape features.
+        sources: (N,) str.
+    """
+
+    texts: pa.StringArray
+    rows_K: Array
+    starts_N1: Array
+    shape_NS: Array
+    sources: Array
+
+
+def as_read(table: pa.Table) -> Posts:
+    """Returns posts with columns `text` (normalised) and `source` as heads read them."""
+    whole = table["text"].combine_chunks()
+    texts = classifier_text(whole)
+    sources = np.array(table["source"].to_pylist(), np.str_)
+    return Posts(texts, *rows_of(texts, bits=BITS), shape_features(text_features(whole)), sources)
+
+
+def teacher_scores(folder: Path, left_out: Sequence[str]) -> pa.Table:
+    """Returns the texts that the teacher scored, normalised, without some sources and the held-out slice."""
+    table = ds.dataset(folder, format="parquet").to_table().combine_chunks()
+    table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(left_out, pa.string()))))
+    whole = normalize(table["text"].combine_chunks())
+    table = table.set_column(table.schema.get_field_index("text"), "text", whole)
+    return table.filter(pa.array(~held_out(table)))
+
+
+def held_out(table: pa.Table) -> Array:
+    """Returns (N,) bool, true for one post in HELD_OUT, by a hash of its classifier text."""
+    texts = classifier_text(table["text"].combine_chunks())
+    return np.asarray(hash_texts(texts, seed=SPLIT_SEED) % HELD_OUT == 0)
+
+
+def lesson(head: str, own: Posts, labels_N: Array, taught: Posts, logits_N: Array) -> Lesson:
+    """Returns labelled posts and the teacher's texts as one lesson.
+
+    Posts of a source and a label weigh the same together; all of them weigh LABELS times the others.
+    """
+    weights_N = block_weights(own.sources, labels_N)
+    weights_N *= LABELS[head] * len(logits_N) / weights_N.sum()
+    starts_N1 = np.concatenate([taught.starts_N1, taught.starts_N1[-1] + own.starts_N1[1:]])
+    shape_NS = np.concatenate([taught.shape_NS, own.shape_NS])
+    return Lesson(
+        np.concatenate([taught.rows_K, own.rows_K]),
+        starts_N1,
+        shape_NS if head in SHAPED else shape_NS[:, :0],
+        np.concatenate([soft_targets(logits_N), np.where(labels_N == 1, CERTAIN, 1 - CERTAIN)]),
+        np.concatenate([np.ones(len(logits_N)), weights_N]),
+    )
+
+
+def train(data: Path, teacher: Path, *, fold: str | None) -> tuple[dict[str, FittedHead], pa.Table]:
+    """Returns the fitted heads, by name, and the texts of the teacher that they learned from."""
+    left_out = [name for head in SOURCES.values() for name in head.folds.get(fold or "", ())]
+    scores = teacher_scores(teacher, left_out)
+    taught = as_read(scores)
+    heads = {}
+    for head in HEADS:
+        table = labelled(data, head)
+        table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(left_out, pa.string()))))
+        table = table.filter(pa.array(~held_out(table)))
+        labels_N = (table["label"].to_numpy() >= 0.5).astype(np.int64)
+        logits_N = scores[head].to_numpy()
+        heads[head] = fit_head(lesson(head, as_read(table), labels_N, taught, logits_N), bits=BITS)
+    return heads, scores
+
+
+def screens_of(heads: dict[str, FittedHead], path: Path) -> dict[str, HashedScreen]:
+    """Writes the table of some heads, and returns the screens that read it, not calibrated yet."""
+    table = quantised({name: head.weights_R for name, head in heads.items()})
+    write_table(table, path)
+    return {
+        name: HashedScreen(table, name, 1.0, head.intercept, head.shape_S)
+        for name, head in heads.items()
+    }
+
+
+def unseen(screen: HashedScreen, posts: pa.Table) -> dict[str, Any]:
+    """Returns the AUC on posts of sources that were not trained on: pooled, the mean, and by source."""
+    labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
+    whole = posts["text"].combine_chunks()
+    logits_N = screen.logits(classifier_text(whole), text_features(whole))
+    sources = np.array(posts["source"].to_pylist(), np.str_)
+    by_source = {
+        str(name): measure.auc(labels_N[sources == name], logits_N[sources == name])
+        for name in np.unique(sources)
+    }
+    known = {name: round(value, 4) for name, value in by_source.items() if value is not None}
+    return {
+        "posts": len(posts),
+        "pooled": measure.auc(labels_N, logits_N),
+        "mean": float(np.mean(list(known.values()))) if known else None,
+        "by_source": known,
+    }
+
+
+def measured(
+    screens: dict[str, HashedScreen], data: Path, *, fold: str | None
+) -> dict[str, dict[str, Any]]:
+    """Returns head -> its figures, on the sources of the fold and on those held for their licence."""
+    figures: dict[str, dict[str, Any]] = {}
+    for name, screen in screens.items():
+        head, held = SOURCES[name], tests(data, name)
+        held = held.filter(pc.is_in(held["source"], pa.array(list(head.held))))
+        figures[name] = {"held": unseen(screen, held)} if len(held) else {}
+        if fold is not None:
+            own = labelled(data, name)
+            own = own.filter(pc.is_in(own["source"], pa.array(head.folds[fold])))
+            figures[name]["fold"] = unseen(screen, own)
+    return figures
+
+
+def main() -> None:
+    """Writes `screens.table`, and what was fitted and measured as `screens.json`."""
+    parser = argparse.ArgumentParser(description="Makes the hashed table of the screens.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled posts")
+    parser.add_argument("--teacher", type=Path, required=True, help="folder of scored texts")
+    parser.add_argument("--fold", help="leave the sources of this fold out, and measure on them")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write to")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    heads, scores = train(options.data, options.teacher, fold=options.fold)
+    screens = screens_of(heads, options.output / "screens.table")
+    made = {
+        "taught": len(scores),
+        "fold": options.fold,
+        "heads": {
+            name: {
+                "intercept": head.intercept,
+                "shape": dict(zip(SHAPE_NAMES, head.shape_S.tolist(), strict=False)),
+            }
+            for name, head in heads.items()
+        },
+        "figures": measured(screens, options.data, fold=options.fold),
+    }
+    content = msgspec.json.format(msgspec.json.encode(made)) + b"\n"
+    (options.output / "screens.json").write_bytes(content)
+    print(content.decode())
+
+
+if __name__ == "__main__":
+    main()
