@@ -19,9 +19,11 @@ from sluice.schemas.kernel import BYTES, OFFSETS, kernel, read_only, types
 
 SHORTEST, LONGEST = 3, 5
 """Characters of an n-gram, the marks of a word's begin and end among them."""
-SLOTS = 1 << 14
+COLUMNS = 4
+"""Numbers of a row; a constant, so that they are added in one step."""
+SLOTS = 1 << 15
 """Words whose sums are kept; a power of two."""
-_SLOT_BITS = np.uint64(14)
+_SLOT_BITS = np.uint64(15)
 _WORD, _PAIR = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F)
 _PRIME = np.uint64(0x100000001B3)
 _SEED = np.uint64(0xCBF29CE484222325)
@@ -163,7 +165,6 @@ def sum_rows(
         sums_NC: zeros; becomes the sums.
         num_N: becomes the numbers of rows.
     """
-    columns = table_RC.shape[1]
     for i in range(offsets_N1.shape[0] - 1):
         at, stop = np.int64(offsets_N1[i]), np.int64(offsets_N1[i + 1])
         before, total = np.uint64(0), np.int64(0)
@@ -180,13 +181,14 @@ def sum_rows(
             if not _is_kept(data_B, known_S3, slot, word, at - word):
                 num = _word_rows(data_B, word, at, h, bits, rows_K, 0)
                 known_S3[slot, 0], known_S3[slot, 1], known_S3[slot, 2] = word, at - word, num
-                kept_SC[slot] = 0
+                for c in range(COLUMNS):
+                    kept_SC[slot, c] = 0
                 for k in range(num):
-                    row = rows_K[k]
-                    for c in range(columns):
+                    row = np.uint64(np.uint32(rows_K[k]))
+                    for c in range(COLUMNS):
                         kept_SC[slot, c] += np.int32(table_RC[row, c])
             pair = _pair_row(before, h, bits)
-            for c in range(columns):
+            for c in range(COLUMNS):
                 sums_NC[i, c] += kept_SC[slot, c] + np.int32(table_RC[pair, c])
             total += known_S3[slot, 2] + 1
             before = h
