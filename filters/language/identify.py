@@ -1,6 +1,7 @@
 """Language: names the language of a post, by three models together, by lid.176 or by a model by its path."""
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ from sluice.filters.language.pool import (
     WORDS,
     Evidence,
     LanguagePool,
+    Words,
     scores,
     shipped_pool,
     word_classes,
@@ -44,6 +46,8 @@ SHIPPED_FILE = "resources/lid.176.ftz"
 OWN_FILE, SHORT_FILE = FOLDER / "language.ftz", FOLDER / "language_short.ftz"
 LID_LICENCE, OWN_LICENCE = "CC BY-SA 3.0", "CC BY-SA 4.0"
 
+LONG = len(WORDS) - 1
+"""The class of texts that the model of short texts is not asked for."""
 BLOCK = 4096
 """Posts that are scored at a time, to bound memory: 200 candidates of 4 bytes each."""
 
@@ -133,22 +137,21 @@ class CombinedIdentifier:
             of the empty text), unless its script has one language. Row i depends on text i alone.
         """
         held, said = held_scripts(texts), self._said(texts, hidden)
-        nothing_N = self._nothing(said)
-        label_N, confidence_N = np.empty(len(texts), np.int64), np.empty(len(texts), np.float32)
         alone_N = self._decide.is_alone(held.masks_N)
-        class_N = np.where(alone_N, len(WORDS) - 1, word_classes(held.words_N))
-        for place, words in enumerate(WORDS):
-            rows_M = np.flatnonzero(class_N == place)
-            for block_B in np.split(rows_M, range(BLOCK, len(rows_M), BLOCK)):
-                short_BS = None
-                if words != WORDS[-1] and len(block_B):
-                    short_BS = self._short.probabilities(texts.take(pa.array(block_B)))
-                    nothing_N[block_B] &= (short_BS == self._short_of_nothing).all(axis=1)
-                own_BL, label_BK, probability_BK = (part[block_B] for part in said)
-                weights = self._pool.weights[words]
-                scored = scores(self._evidence, weights, own_BL, label_BK, probability_BK, short_BS)
-                decided = self._decide(scored, held.masks_N[block_B])
-                label_N[block_B], confidence_N[block_B] = decided
+        class_N = np.where(alone_N, LONG, word_classes(held.words_N))
+        short_M = np.flatnonzero(class_N != LONG)
+        short_MS = self._short.probabilities(texts.take(pa.array(short_M)))
+        nothing_N = self._nothing(said)
+        nothing_N[short_M] &= (short_MS == self._short_of_nothing).all(axis=1)
+        row_N = np.zeros(len(texts), np.int64)
+        row_N[short_M] = np.arange(len(short_M))
+        label_N, confidence_N = np.empty(len(texts), np.int64), np.empty(len(texts), np.float32)
+        for words, block_B in _blocks(class_N):
+            own_BL, label_BK, probability_BK = (part[block_B] for part in said)
+            short_BS = None if words == WORDS[LONG] else short_MS[row_N[block_B]]
+            weights = self._pool.weights[words]
+            scored = scores(self._evidence, weights, own_BL, label_BK, probability_BK, short_BS)
+            label_N[block_B], confidence_N[block_B] = self._decide(scored, held.masks_N[block_B])
         label_N[nothing_N & ~alone_N] = -1
         return self._names.languages(label_N, confidence_N, label_N < 0)
 
@@ -164,11 +167,21 @@ class CombinedIdentifier:
 
     def _nothing(self, said: tuple[Array, Array, Array]) -> Array:
         """Returns (N,) bool, true where both models say what they say of the empty text."""
-        same = [
-            (part == of_nothing).all(axis=1)
-            for part, of_nothing in zip(said, self._of_nothing, strict=True)
-        ]
-        return np.asarray(np.logical_and.reduce(same))
+        own_NL, label_NK, probability_NK = said
+        own_1L, label_1K, probability_1K = self._of_nothing
+        same_N = np.asarray((label_NK == label_1K).all(axis=1))
+        same_N &= (probability_NK == probability_1K).all(axis=1)
+        rows = np.flatnonzero(same_N)  # few: the comparison of all labels is for them alone
+        same_N[rows] = (own_NL[rows] == own_1L).all(axis=1)
+        return same_N
+
+
+def _blocks(class_N: Array) -> Iterator[tuple[Words, Array]]:
+    """Yields a class of length and the rows of a block of it, until all rows are yielded."""
+    for place, words in enumerate(WORDS):
+        rows_M = np.flatnonzero(class_N == place)
+        for first in range(0, len(rows_M), BLOCK):
+            yield words, rows_M[first : first + BLOCK]
 
 
 class _Names:

@@ -17,23 +17,30 @@ _INT, _MASKS, _WORDS = types.int64, types.uint64[::1], types.int32[::1]
 
 
 @kernel()
+def _ends_tag(c):
+    """Returns whether an ASCII character is no letter, digit or "_"."""
+    return not 97 <= (c | 32) <= 122 and not 48 <= c <= 57 and c != 95
+
+
+@kernel()
 def _count_letters(data_B, start, end, scripts_U, counts_2S):
     """Counts letters by script, those of hashtags in the second row; returns the number of words.
 
     A word is a run of letters and marks; a combining mark of no script does not end it. A hashtag runs
     from "#" to the first ASCII character that is no letter, digit or "_".
     """
-    j, words, in_word, tag, latin = start, 0, False, 0, scripts_U[97]
+    j, words, in_word, tag, latin = start, 0, False, 0, 0
     while j < end:
         c = data_B[j]
         if c < 128:
             j += 1
             is_letter = 97 <= (c | 32) <= 122
-            counts_2S[tag, latin] += is_letter
+            latin += is_letter
             words += is_letter and not in_word
             in_word = is_letter
-            if not is_letter and not 48 <= c <= 57 and c != 95:
-                tag = 1 if c == HASH_SIGN else 0
+            if (c < 48 and (c == HASH_SIGN or tag == 1)) or (tag == 1 and _ends_tag(c)):
+                counts_2S[tag, scripts_U[97]] += latin
+                latin, tag = 0, 1 if c == HASH_SIGN else 0
             continue
         cp, n = decode_at(data_B, j, end)
         j += n
@@ -44,6 +51,7 @@ def _count_letters(data_B, start, end, scripts_U, counts_2S):
             in_word = True
         elif not 0x300 <= cp < 0x370:
             in_word = False
+    counts_2S[tag, scripts_U[97]] += latin
     return words
 
 
@@ -62,9 +70,13 @@ def _held(counts_S, han, kana_first, kana_last):
     mask = np.uint64(0)
     for s in range(1, counts_S.shape[0]):
         count = np.int64(counts_S[s])
+        if count == total:
+            return np.uint64(1) << np.uint64(s) if count > 0 else np.uint64(0)
+        if count == 0:
+            continue
         east_asian = s == han or kana_first <= s <= kana_last
         share = counts_S[han] + kana if east_asian else count
-        if count > 0 and share * HELD_SHARE >= total:
+        if share * HELD_SHARE >= total:
             mask |= np.uint64(1) << np.uint64(s)
     if kana > 0 and kana * KANA_SHARE >= counts_S[han] + kana:
         mask &= ~(np.uint64(1) << np.uint64(han))

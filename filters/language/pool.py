@@ -137,7 +137,7 @@ class Evidence:
         """Returns (N, C) float32, 0 or more: the shipped model's evidence."""
         shape = (len(probability_NL), len(self.candidates))
         evidence_NC = np.zeros(shape, np.float32)
-        evidence_NC[:, : probability_NL.shape[1]] = np.log1p(probability_NL / OWN_FLOOR)
+        evidence_NC[:, : probability_NL.shape[1]] = _evidence(probability_NL)
         return evidence_NC
 
     def lid(self, label_NK: Array, probability_NK: Array) -> Iterator[tuple[Array, Array]]:
@@ -159,11 +159,18 @@ class Evidence:
     def short(self, probability_NS: Array) -> Array:
         """Returns (N, C) float32, 0 or more: the evidence of the model of short texts."""
         evidence_NC = np.zeros((len(probability_NS), len(self.candidates)), np.float32)
-        evidence_NC[:, self._of_short] = np.log1p(probability_NS / OWN_FLOOR)
+        evidence_NC[:, self._of_short] = _evidence(probability_NS)
         evidence_NC[:, self.lid_alone_C] = (
             0  # of languages that stand in for some that it does not know
         )
         return evidence_NC
+
+
+def _evidence(probability_NL: Array) -> Array:
+    """Returns log(1 + p / OWN_FLOOR); NumPy has vectors for `log`, and none for `log1p`."""
+    ratio_NL = probability_NL * np.float32(1 / OWN_FLOOR)
+    ratio_NL += 1
+    return np.asarray(np.log(ratio_NL, out=ratio_NL))
 
 
 def word_classes(words_N: Int32s) -> Array:
