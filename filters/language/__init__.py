@@ -1,4 +1,4 @@
-"""Which language a post is in: the shipped identifier, its pooling rule, and language codes.
+"""Which language a post is in: scripts, the shipped identifier, its pooling rule, and language codes.
 
 Imports the fastText engine and `batch`.
 """
