@@ -18,7 +18,7 @@ from sluice.schemas.mapped_arrays import map_arrays, packed
 HEADS: Final = ("toxicity", "spam", "quality", "")
 """The column of each head; the last one is not used yet."""
 MOST_BITS: Final = 28
-EMPTY_ROWS: Final = 5
+EMPTY_ROWS: Final = 20
 """Rows of zeros that a text has besides its own: the less of a text there is, the less its words decide."""
 _LARGEST = 127
 

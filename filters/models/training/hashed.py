@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 
 from sluice.filters.hashed.table import quantised, rows_of, write_table
 from sluice.filters.models.training import measure
+from sluice.filters.models.training.encoder.contrasts import contrast_posts
 from sluice.filters.models.training.encoder.posts import labelled, tests
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.hashed_fit import (
@@ -46,6 +47,14 @@ SHAPED = ("spam", "quality")
 """Heads that read the features of `sluice.filters.screens.shape`."""
 CERTAIN = 0.98
 """The probability that a label stands for: annotators err."""
+
+
+MADE = "(made)"
+"""The source of contrasts that are written for training; it weighs MADE_WEIGHT times another one."""
+MADE_WEIGHT = 3.0
+MOST_MADE = 600
+"""Contrasts of a language."""
+MADE_SEED = 1
 
 
 class Posts(NamedTuple):
@@ -89,12 +98,24 @@ def held_out(table: pa.Table) -> Array:
     return np.asarray(hash_texts(texts, seed=SPLIT_SEED) % HELD_OUT == 0)
 
 
+def contrasts(head: str) -> pa.Table:
+    """Returns posts written for a head: `text` (normalised), `source`, `label` as its sources have it."""
+    made = contrast_posts(MADE_SEED, MOST_MADE, head)
+    label_N = made["label"].to_numpy().astype(np.float64)
+    columns = {
+        "text": normalize(made["text"].combine_chunks()),
+        "source": pa.array([MADE] * len(made)),
+        "label": 1 - label_N if head == "quality" else label_N,
+    }
+    return pa.table(columns)
+
+
 def lesson(head: str, own: Posts, labels_N: Array, taught: Posts, logits_N: Array) -> Lesson:
     """Returns labelled posts and the teacher's texts as one lesson.
 
     Posts of a source and a label weigh the same together; all of them weigh LABELS times the others.
     """
-    weights_N = block_weights(own.sources, labels_N)
+    weights_N = block_weights(own.sources, labels_N, of={MADE: MADE_WEIGHT})
     weights_N *= LABELS[head] * len(logits_N) / weights_N.sum()
     starts_N1 = np.concatenate([taught.starts_N1, taught.starts_N1[-1] + own.starts_N1[1:]])
     shape_NS = np.concatenate([taught.shape_NS, own.shape_NS])
@@ -114,9 +135,9 @@ def train(data: Path, teacher: Path, *, fold: str | None) -> tuple[dict[str, Fit
     taught = as_read(scores)
     heads = {}
     for head in HEADS:
-        table = labelled(data, head)
+        table = labelled(data, head).select(["text", "source", "label"])
         table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(left_out, pa.string()))))
-        table = table.filter(pa.array(~held_out(table)))
+        table = pa.concat_tables([table.filter(pa.array(~held_out(table))), contrasts(head)])
         labels_N = (table["label"].to_numpy() >= 0.5).astype(np.int64)
         logits_N = scores[head].to_numpy()
         heads[head] = fit_head(lesson(head, as_read(table), labels_N, taught, logits_N), bits=BITS)

@@ -10,6 +10,8 @@ from scipy.special import expit
 
 from sluice.filters.hashed.table import EMPTY_ROWS, rows_of
 from sluice.filters.models.training import hashed, hashed_fit
+from sluice.filters.models.training.encoder.contrasts import contrast_posts
+from sluice.filters.models.training.encoder.sources import HEADS
 from sluice.filters.models.training.hashed_fit import Lesson, fit_head, soft_targets
 
 BITS = 8
@@ -109,3 +111,14 @@ def test_a_table_of_fitted_heads_tells_their_texts_apart(tmp_path: Path) -> None
     found = hashed.unseen(screens["toxicity"], posts)
     assert (found["pooled"], found["by_source"]) == (1.0, {"x": 1.0})
     assert hashed.unseen(screens["spam"], posts)["pooled"] == 0.0
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_contrasts_have_the_labels_that_sources_of_the_head_have(head: str) -> None:
+    """Both labels are there, under one source; for quality 1 is good, for the others bad."""
+    found = hashed.contrasts(head)
+    made = contrast_posts(hashed.MADE_SEED, hashed.MOST_MADE, head)
+    bad_N, label_N = made["label"].to_numpy(), found["label"].to_numpy()
+    np.testing.assert_array_equal(label_N, 1 - bad_N if head == "quality" else bad_N)
+    assert set(label_N) == {0.0, 1.0}
+    assert set(found["source"].to_pylist()) == {hashed.MADE}
