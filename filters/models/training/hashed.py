@@ -10,6 +10,7 @@ them; the teacher must then be one that was not trained on them either.
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from scipy.special import expit
 
 from sluice.filters.hashed.table import quantised, rows_of, write_table
 from sluice.filters.models.training import measure
@@ -83,6 +85,11 @@ def as_read(table: pa.Table) -> Posts:
     return Posts(texts, *rows_of(texts, bits=BITS), shape_features(text_features(whole)), sources)
 
 
+def sources_of(fold: str | None) -> list[str]:
+    """Returns the sources of a fold, of all heads; none without a fold."""
+    return [name for head in SOURCES.values() for name in head.folds.get(fold or "", ())]
+
+
 def teacher_scores(folder: Path, left_out: Sequence[str]) -> pa.Table:
     """Returns the texts that the teacher scored, normalised, without some sources and the held-out slice."""
     table = ds.dataset(folder, format="parquet").to_table().combine_chunks()
@@ -128,9 +135,23 @@ def lesson(head: str, own: Posts, labels_N: Array, taught: Posts, logits_N: Arra
     )
 
 
+def spared(
+    data: Path, teacher: Path, head: str, left_out: Sequence[str]
+) -> tuple[pa.Table, pa.Table]:
+    """Returns what no head was trained on, by its hash: labelled posts of a head, and unlabelled ones."""
+    out = pa.array(left_out, pa.string())
+    own = labelled(data, head).select(["text", "source", "label"])
+    own = own.filter(pc.invert(pc.is_in(own["source"], out)))
+    known = [source.name for each in SOURCES.values() for source in each.sources]
+    table = ds.dataset(teacher, format="parquet").to_table(columns=["text", "source"])
+    table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(known)))).combine_chunks()
+    others = table.set_column(0, "text", normalize(table["text"].combine_chunks()))
+    return own.filter(pa.array(held_out(own))), others.filter(pa.array(held_out(others)))
+
+
 def train(data: Path, teacher: Path, *, fold: str | None) -> tuple[dict[str, FittedHead], pa.Table]:
     """Returns the fitted heads, by name, and the texts of the teacher that they learned from."""
-    left_out = [name for head in SOURCES.values() for name in head.folds.get(fold or "", ())]
+    left_out = sources_of(fold)
     scores = teacher_scores(teacher, left_out)
     taught = as_read(scores)
     heads = {}
@@ -154,11 +175,37 @@ def screens_of(heads: dict[str, FittedHead], path: Path) -> dict[str, HashedScre
     }
 
 
+def calibrated(screen: HashedScreen, posts: pa.Table) -> HashedScreen:
+    """Returns the screen with Platt's curve put over what it finds in labelled posts held out of training."""
+    labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
+    slope, intercept = measure.platt(labels_N, _logits(screen, posts))
+    return replace(
+        screen,
+        slope=slope * screen.slope,
+        intercept=slope * screen.intercept + intercept,
+        shape_K=slope * screen.shape_K,
+    )
+
+
+def default_threshold(screen: HashedScreen, posts: pa.Table, ordinary: pa.Table) -> float:
+    """Returns the smallest hundredth that spares good labelled posts, and unlabelled ones as if good."""
+    labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
+    own_N, others_N = (expit(_logits(screen, table)) for table in (posts, ordinary))
+    return max(
+        measure.choose_threshold(labels_N, own_N),
+        measure.choose_threshold(np.zeros(len(ordinary), np.int64), others_N),
+    )
+
+
+def _logits(screen: HashedScreen, posts: pa.Table) -> Array:
+    whole = posts["text"].combine_chunks()
+    return screen.logits(classifier_text(whole), text_features(whole))
+
+
 def unseen(screen: HashedScreen, posts: pa.Table) -> dict[str, Any]:
     """Returns the AUC on posts of sources that were not trained on: pooled, the mean, and by source."""
     labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
-    whole = posts["text"].combine_chunks()
-    logits_N = screen.logits(classifier_text(whole), text_features(whole))
+    logits_N = _logits(screen, posts)
     sources = np.array(posts["source"].to_pylist(), np.str_)
     by_source = {
         str(name): measure.auc(labels_N[sources == name], logits_N[sources == name])
@@ -190,7 +237,7 @@ def measured(
 
 
 def main() -> None:
-    """Writes `screens.table`, and what was fitted and measured as `screens.json`."""
+    """Writes `screens.table`, and its calibrations, thresholds and figures as `screens.json`."""
     parser = argparse.ArgumentParser(description="Makes the hashed table of the screens.")
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled posts")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of scored texts")
@@ -200,19 +247,20 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     heads, scores = train(options.data, options.teacher, fold=options.fold)
     screens = screens_of(heads, options.output / "screens.table")
-    made = {
-        "taught": len(scores),
-        "fold": options.fold,
-        "heads": {
-            name: {
-                "intercept": head.intercept,
-                "shape": dict(zip(SHAPE_NAMES, head.shape_S.tolist(), strict=False)),
-            }
-            for name, head in heads.items()
-        },
-        "figures": measured(screens, options.data, fold=options.fold),
-    }
-    content = msgspec.json.format(msgspec.json.encode(made)) + b"\n"
+    made: dict[str, dict[str, Any]] = {}
+    for name, raw in screens.items():
+        posts, ordinary = spared(options.data, options.teacher, name, sources_of(options.fold))
+        screen = screens[name] = calibrated(raw, posts)
+        made[name] = {
+            "slope": screen.slope,
+            "intercept": screen.intercept,
+            "shape": dict(zip(SHAPE_NAMES, screen.shape_K.tolist(), strict=False)),
+        }
+        if name != "quality":  # of which more is better: it has no threshold yet
+            made[name]["max_score"] = default_threshold(screen, posts, ordinary)
+    figures = measured(screens, options.data, fold=options.fold)
+    told = {"taught": len(scores), "fold": options.fold, "heads": made, "figures": figures}
+    content = msgspec.json.format(msgspec.json.encode(told)) + b"\n"
     (options.output / "screens.json").write_bytes(content)
     print(content.decode())
 

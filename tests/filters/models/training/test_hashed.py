@@ -122,3 +122,22 @@ def test_contrasts_have_the_labels_that_sources_of_the_head_have(head: str) -> N
     np.testing.assert_array_equal(label_N, 1 - bad_N if head == "quality" else bad_N)
     assert set(label_N) == {0.0, 1.0}
     assert set(found["source"].to_pylist()) == {hashed.MADE}
+
+
+def test_a_calibrated_screen_keeps_its_order_and_spares_ordinary_posts(tmp_path: Path) -> None:
+    """Platt's curve turns no pair of posts around; of good and of ordinary posts 1% are rejected at most."""
+    heads = {"toxicity": fit_head(small_lesson(shape=0), bits=BITS)}
+    raw = hashed.screens_of(heads, tmp_path / "screens.table")["toxicity"]
+    texts = ["a bad post", "good", "bad", "plain", "good bad", "plain post"] * 20
+    bad_N = np.array([float("bad" in text) for text in texts])
+    bad_N[::17] = 1  # labels err
+    posts = pa.table({"text": texts, "label": bad_N})
+    screen = hashed.calibrated(raw, posts)
+    column = pa.array(texts)
+    order_N = np.argsort(raw.logits(column), kind="stable")
+    assert (np.diff(screen.logits(column)[order_N]) >= 0).all()
+    assert expit(screen.logits(column)).mean() == pytest.approx(bad_N.mean(), abs=0.02)
+    ordinary = pa.table({"text": ["a bad post"] * 2 + ["plain"] * 98})
+    threshold = hashed.default_threshold(screen, posts, ordinary)
+    assert (screen.score(ordinary["text"].combine_chunks()) > threshold).mean() <= 0.01
+    assert (screen.score(column)[bad_N == 0] > threshold).mean() <= 0.01
