@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given, settings
 
-from sluice.filters.text.views import classifier_text, dedup_text
+from sluice.filters.text.views import MOST_CHARACTERS, classifier_text, dedup_text, encoder_text
 from tests.strategies import text_arrays, texts
 
 View = Callable[[pa.StringArray], pa.StringArray]
@@ -112,3 +112,21 @@ def test_copies_that_differ_in_links_are_compared_as_equal(text: str) -> None:
     )
     if text.upper().lower() == text.lower() == text:
         assert one(dedup_text, first) == one(dedup_text, second)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("see HTTP://www.Example.com/a?b=c#d now", "see http Example.com now"),
+        ("https://x.co", "http x.co"),
+        ("@ann @bob_2 hi", "@user @user hi"),
+        ("write to ann@example.com", "write to ann@example.com"),
+        ("example.social/@ann", "example.social/@ann"),
+        ("\U0001d5ea\U0001d5dc\U0001d5e1 now", "~\U0001d5ea\U0001d5dc\U0001d5e1 now"),
+        ("x" * 2_000, "x" * MOST_CHARACTERS),
+        (None, ""),
+    ],
+)
+def test_what_an_encoder_reads(text: str | None, read: str) -> None:
+    """Hosts of URLs, that there is a handle, marks at styled letters, the start alone."""
+    assert encoder_text(pa.array([text], pa.string())).to_pylist() == [read]

@@ -18,7 +18,7 @@ POWER = 0.6
 """A source of n posts weighs n to this power; its two labels weigh the same."""
 ORDINARY_SHARE = 0.12
 """Of all weight, that ordinary posts have."""
-HEAD_SHARE = {"toxicity": 1.0, "spam": 0.35, "quality": 0.3}
+HEAD_SHARE = {"toxicity": 1.0, "spam": 0.5, "quality": 0.3}
 
 
 class Examples(NamedTuple):
