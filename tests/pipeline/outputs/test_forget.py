@@ -62,7 +62,7 @@ def output(
     (folder / "forgotten.toml").write_text(
         RECIPE.replace("[privacy]", f"[privacy]\nkey_file = '{key_file(folder)}'")
     )
-    lines = [json.dumps(post) + "\n" for post in invented_posts(700)]
+    lines = [json.dumps(post) + "\n" for post in invented_posts(704)]
     (folder / "posts.jsonl").write_text("".join(lines))
     sets = (f"vocabulary.tokenizer={job.tokenizer}", *KINDS[request.param])
     more = [part for value in sets for part in ("--set", value)]
