@@ -8,11 +8,8 @@ their pins.
 """
 
 import argparse
-import hashlib
-import tomllib
 from pathlib import Path
 
-import msgspec
 import torch
 
 from sluice.filters.models.training.encoder.calibrate import lines
@@ -22,17 +19,13 @@ from sluice.filters.models.training.encoder.network import EncoderNetwork
 from sluice.filters.models.training.encoder.posts import in_pieces
 from sluice.filters.models.training.encoder.quantise import (
     HeadCalibration,
+    publish,
     shape_of,
-    write_encoder,
 )
 from sluice.filters.models.training.encoder.sources import HEADS
 from sluice.filters.models.training.encoder.train import read
 from sluice.filters.models.training.encoder.vocabulary import begun
-from sluice.filters.transformers.encoder.package import GRAPH, PINS, TOKENIZER, WEIGHTS, Pins
 from sluice.schemas.arrays import Array
-
-FOLDER = Path(__file__).parents[2] / "encoder"
-FILES = (WEIGHTS, GRAPH, TOKENIZER)
 
 
 def calibrations(found: Examples, logits_NH: Array) -> list[HeadCalibration]:
@@ -40,17 +33,11 @@ def calibrations(found: Examples, logits_NH: Array) -> list[HeadCalibration]:
     return [HeadCalibration(*line) for line in lines(found, logits_NH)]
 
 
-def ship(
-    encoder: EncoderNetwork, made: list[HeadCalibration], *, tokenizer: Path, folder: Path
-) -> Pins:
-    """Writes the files of the package in the folder, and returns what they are held to."""
+def ship(encoder: EncoderNetwork, made: list[HeadCalibration], *, tokenizer: Path) -> None:
+    """Writes the files of the package, and what they are held to."""
     state = {name: value.numpy() for name, value in encoder.state_dict().items()}
     shape = shape_of(state, attention=encoder.shape.attention, labels=HEADS)
-    package = folder / "sluice_encoder"
-    write_encoder(package, state, shape, calibration=made, tokenizer=tokenizer)
-    version = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["version"]
-    sha256 = {name: hashlib.sha256((package / name).read_bytes()).hexdigest() for name in FILES}
-    return Pins(version, sha256)
+    publish(state, shape, calibration=made, tokenizer=tokenizer)
 
 
 def main() -> None:
@@ -63,8 +50,7 @@ def main() -> None:
     encoder, tokenizer = read(asked.folder / "encoder-final.pt"), asked.folder / "tokenizer.json"
     found = examples(asked.data, fold=None, held_out=True)
     made = calibrations(found, logits(encoder, in_pieces(found.texts, begun(tokenizer))))
-    pins = ship(encoder, made, tokenizer=tokenizer, folder=FOLDER)
-    PINS.write_bytes(msgspec.json.format(msgspec.json.encode(pins)) + b"\n")
+    ship(encoder, made, tokenizer=tokenizer)
     for head, one in zip(HEADS, made, strict=True):
         print(f"{head}: slope {one.slope}, intercept {one.intercept}")
 
