@@ -168,9 +168,9 @@ def _url(text: str) -> _Keys:
             "has a blank in it; must be a URL such as example.org/path, and nothing else"
         )
     rest = _SCHEME.sub("", text, count=1)
-    host, path = re.match(r"([^/?#\\]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
-    host = _host(host.rpartition("@")[2].partition(":")[0]).removeprefix("www.")
-    path = path.rstrip(_CLOSING)
+    before = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    path = rest[len(before) :].rstrip(_CLOSING)
+    host = _host(before.rpartition("@")[2].partition(":")[0]).removeprefix("www.")
     if not path:
         raise _EntryError('has no path; must be a URL such as example.org/path, or kind = "domain"')
     return [(form + path, False) for form in _forms(host)]
