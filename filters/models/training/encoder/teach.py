@@ -1,10 +1,11 @@
 """What the encoder says of unlabelled texts, which the screens learn from: files of scores, made in parts.
 
-Texts are those of the firehose, of the language posts, and of labelled collections whose licence allows it,
-whose labels are not read. A part that is there is not made again.
+It scores as it ships, by the engine of its device and in whole numbers on a CPU, but not calibrated. Texts
+are those of the firehose, of the language posts, and of labelled collections whose licence allows it, whose
+labels are not read. A part that is there is not made again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,17 +13,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
-from sluice.filters.models.training.encoder.fit import logits
 from sluice.filters.models.training.encoder.network import EncoderNetwork
-from sluice.filters.models.training.encoder.posts import in_pieces, read, tests
+from sluice.filters.models.training.encoder.posts import read, tests
+from sluice.filters.models.training.encoder.quantise import (
+    HeadCalibration,
+    shape_of,
+    write_encoder,
+)
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.posts import SPLIT_SEED
 from sluice.filters.models.training.screen_sources import RECIPES
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.views import classifier_text, dedup_text
+from sluice.filters.transformers.load import Transformer, load, locate
+from sluice.schemas.arrays import Array
 
+SMALLEST = 2.0**-17
+"""Scores are on a grid of twice that: no log odds are further from 0."""
 PART = 25_000
 """Texts of a part."""
 UNLABELLED = ("firehose/part-*.jsonl.gz", "langid/train.jsonl.gz")
@@ -63,21 +71,39 @@ def _once(table: pa.Table) -> pa.Table:
     return table.take(pa.array(first_N))
 
 
+def teacher(
+    encoder: EncoderNetwork, *, tokenizer: Path, folder: Path, threads: int
+) -> Callable[[pa.StringArray], Array]:
+    """Writes an encoder as it runs, and returns what it says of (N,) texts: (N, heads) float32 log odds."""
+    state = {name: value.numpy() for name, value in encoder.state_dict().items()}
+    shape = shape_of(state, attention=encoder.shape.attention, labels=HEADS)
+    plain = [HeadCalibration(1.0, 0.0)] * len(HEADS)
+    write_encoder(folder, state, shape, calibration=plain, tokenizer=tokenizer)
+    spec = Transformer(model="sluice/encoder", checkpoint=str(folder))
+    scorer = load(spec, locate(spec), threads=threads)
+
+    def log_odds(texts: pa.StringArray) -> Array:
+        scores_NH = scorer.score(texts).scores_NL.astype(np.float64).clip(SMALLEST, 1 - SMALLEST)
+        return np.asarray(np.log(scores_NH / (1 - scores_NH)), np.float32)
+
+    return log_odds
+
+
 def teach(
-    encoder: EncoderNetwork, tokenizer: Tokenizer, table: pa.Table, to: Teaching
+    log_odds: Callable[[pa.StringArray], Array], table: pa.Table, to: Teaching
 ) -> Iterator[Path]:
     """Scores texts in parts, and yields each part's file when it is there.
 
-    A file has the texts' columns and one float32 column a head: the encoder's logits, not calibrated.
+    A file has the texts' columns and one float32 column a head: what `log_odds` says of them.
     """
     to.folder.mkdir(parents=True, exist_ok=True)
     for number, first in enumerate(range(0, min(len(table), to.most), PART)):
         path = to.folder / f"part-{number:04d}.parquet"
         if not path.is_file():
             part = table.slice(first, min(PART, to.most - first)).combine_chunks()
-            pieces = in_pieces(part["text"].combine_chunks(), tokenizer)
-            for head, scores_N in zip(HEADS, logits(encoder, pieces).T, strict=True):
-                part = part.append_column(head, pa.array(np.ascontiguousarray(scores_N)))
+            odds_NH = log_odds(part["text"].combine_chunks())
+            for head, odds_N in zip(HEADS, odds_NH.T, strict=True):
+                part = part.append_column(head, pa.array(np.ascontiguousarray(odds_N)))
             partial = path.with_suffix(".partial")
             pq.write_table(part, partial, compression="zstd")
             partial.replace(path)

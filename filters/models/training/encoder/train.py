@@ -46,12 +46,16 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     asked.folder.mkdir(parents=True, exist_ok=True)
     encoder = trained(asked.data, asked.base, asked.folder, fold=asked.fold)
-    tokenizer = vocabulary.begun(asked.folder / "tokenizer.json")
-    to = teach.Teaching(
-        asked.folder / f"teacher-{asked.fold or 'final'}",
-        asked.taught or (FOLD_TAUGHT if asked.fold else TAUGHT),
+    name = asked.fold or "final"
+    log_odds = teach.teacher(
+        encoder,
+        tokenizer=asked.folder / "tokenizer.json",
+        folder=asked.folder / f"run-{name}",
+        threads=asked.threads,
     )
-    for path in teach.teach(encoder, tokenizer, teach.texts(asked.data), to):
+    most = asked.taught or (FOLD_TAUGHT if asked.fold else TAUGHT)
+    to = teach.Teaching(asked.folder / f"teacher-{name}", most)
+    for path in teach.teach(log_odds, teach.texts(asked.data), to):
         print(path, flush=True)
 
 
