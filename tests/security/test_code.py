@@ -67,6 +67,7 @@ ALLOWED = {
         "load",
     ): "torch.load of our checkpoint, weights only",
     ("filters/models/training/encoder/fit.py", "eval"): "torch's mode of a model, no code",
+    ("filters/models/training/encoder/teach.py", "load"): "of our encoder: safetensors and ONNX",
     ("filters/models/training/encoder/train.py", "load"): "torch.load of our weights, weights only",
     ("filters/models/training/encoder/train.py", "eval"): "torch's mode of a model, no code",
     (
