@@ -161,7 +161,8 @@ encoder: install $(BASE)
 	$(call TRAIN_ENCODER,card) --output $(ENCODER)/sluice_encoder
 
 models: encoder .venv-models/.npm
-	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.screens --data "$(SLUICE_DATA)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.screens --data "$(SLUICE_DATA)" \
+		--teachers .venv-models/encoder
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.language --data "$(SLUICE_DATA)" \
 		--packages .venv-models --trainer $(MODELS_PYTHON)
 

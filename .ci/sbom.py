@@ -37,8 +37,7 @@ EXTRAS = ("sample", "train", "transformers", "encoder", "s3")
 MODELS = {
     "sluice/filters/models/language.ftz": "CC-BY-SA-4.0",
     "sluice/filters/models/language_short.ftz": "CC-BY-SA-4.0",
-    "sluice/filters/models/spam.ftz": "Apache-2.0",
-    "sluice/filters/models/toxicity.ftz": "Apache-2.0",
+    "sluice/filters/models/screens.table": "Apache-2.0",
 }
 """The licences of the models in the wheel; their cards say why."""
 

@@ -33,11 +33,15 @@ from benchmarks.real_posts import lines_of, posts_of
 from sluice.filters.batch import Batch
 from sluice.filters.fasttext.classifier import FastTextClassifier, read_together
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.language.identify import build_identifier, shipped_identifier_path
+from sluice.filters.language.identify import (
+    OWN_FILE,
+    SHORT_FILE,
+    build_identifier,
+    shipped_identifier_path,
+)
 from sluice.filters.language.views import model_views
 from sluice.filters.rules.spam import Spam
 from sluice.filters.rules.toxicity import Toxicity
-from sluice.filters.screens.screen import FOLDER
 from sluice.filters.text.features import TextFeatures, text_features
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text
@@ -47,7 +51,7 @@ BATCH = 16_000
 BATCHES = (4_000, 8_000, 16_000)
 """The reader gives about 16,000 short posts at a time (4 MiB of JSON)."""
 LIBRARY = ROOT / "benchmarks" / "fasttext_library.py"
-MODELS = (shipped_identifier_path(), FOLDER / "spam.ftz", FOLDER / "toxicity.ftz")
+MODELS = (shipped_identifier_path(), OWN_FILE, SHORT_FILE)
 
 
 class Measured(NamedTuple):

@@ -4,9 +4,9 @@
 
 By default the filter of the head's name, as the default recipe has it; `--model MODEL --label LABEL` is a
 transformer's (of quality with `--low-is-bad`: labels and scores are turned around, so that high is bad).
-Sources that the shipped screens are trained on (`screen_sources.toml`) are left out, with `--encoder` also
-those that the encoder is trained on (`encoder/sources.toml`). `--read` writes posts on which the model and
-their label disagree, with their texts: to a file outside of the project.
+Sources that the encoder and the shipped screens are trained on (`encoder/sources.toml`) are left out.
+`--read` writes posts on which the model and their label disagree, with their texts: to a file outside of the
+project.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from sluice.filters.models.training import judgement, judgement_posts
 from sluice.filters.models.training.encoder.sources import SOURCES
 from sluice.filters.models.training.judgement import Judged
 from sluice.filters.models.training.judgement_card import section
-from sluice.filters.models.training.screen_sources import RECIPES
+from sluice.filters.models.training.screen_sources import ORDINARY
 
 QUALITY = "quality"
 
@@ -34,18 +34,16 @@ def turned_labels(posts: pa.Table) -> pa.Table:
     return posts.set_column(at, "label", pc.subtract(1.0, posts["label"]))
 
 
-def seen(head: str, *, encoder: bool) -> set[str]:
-    """Returns the sources whose labels the screen of a head, and the encoder, are trained on."""
-    known = set(RECIPES[head].labelled) if head in RECIPES else set()
-    return known | {s.name for s in SOURCES[head].sources} if encoder else known
+def seen(head: str) -> set[str]:
+    """Returns the sources whose labels the encoder and the screen of a head are trained on."""
+    return {source.name for source in SOURCES[head].sources}
 
 
 def not_ordinary(head: str) -> set[str]:
     """Returns the sources whose posts were gathered for a model of this kind."""
-    if head not in RECIPES:
+    if head not in ORDINARY:
         return set()
-    recipe = RECIPES[head]
-    return {*recipe.labelled, *recipe.left_out, *recipe.not_ordinary}
+    return seen(head) | {*SOURCES[head].held, *ORDINARY[head].not_ordinary}
 
 
 def judged(scorer: Scorer, posts: pa.Table) -> Judged:
@@ -65,15 +63,13 @@ def main() -> None:
     add_scorer(parser, "")
     add_version(parser)
     add_page(parser, "--page")
-    parser.add_argument("--encoder", action="store_true", help="leave its sources out, too")
     parser.add_argument("--most", type=int, default=judgement_posts.MOST, help="posts of a source")
     parser.add_argument("--read", type=Path, help="where posts to read are written, CSV")
     arguments: argparse.Namespace = parser.parse_args()
     arguments.filter = arguments.filter or arguments.head
     scorer = scorer_of(arguments)
-    left_out = seen(arguments.head, encoder=arguments.encoder)
     posts = judgement_posts.unseen(
-        arguments.data, arguments.head, seen=left_out, most=arguments.most
+        arguments.data, arguments.head, seen=seen(arguments.head), most=arguments.most
     )
     posts = turned_labels(posts) if arguments.head == QUALITY else posts
     unseen = judged(scorer, posts)

@@ -19,6 +19,7 @@ from sluice.filters.rules.min_words import MinWords
 from sluice.filters.rules.no_consent import NoConsent
 from sluice.filters.rules.own_text import OwnText
 from sluice.filters.rules.punctuation_ratio import PunctuationRatio
+from sluice.filters.rules.quality import Quality
 from sluice.filters.rules.repeated_chars import RepeatedChars
 from sluice.filters.rules.repeated_lines import RepeatedLines
 from sluice.filters.rules.repeated_words import RepeatedWords
@@ -38,7 +39,7 @@ _MarkupFilter = HashtagRatio | MentionRatio | SymbolWordRatio | TruncatedRetweet
 _WordFilter = AlphabeticWordsRatio | MaxWords | MinWords | RepeatedWords | StopWords | TopNgramRatio
 _SpellingFilter = MeanWordLengthMax | MeanWordLengthMin | UppercaseRatio
 _LineFilter = BulletLineRatio | EllipsisLineRatio | RepeatedLines
-_ModelFilter = LanguageAllowed | LanguageConfidence | Spam | Toxicity
+_ModelFilter = LanguageAllowed | LanguageConfidence | Quality | Spam | Toxicity
 _AuthorFilter = MinAuthorAgeDays | NoConsent
 AnyFilter = (
     _AuthorFilter

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from sluice.filters.batch import Batch, Languages, Views
 from sluice.filters.fasttext.views import Hiddens, hidden_view, hiddens_of
+from sluice.filters.hashed.views import hashed_view
 
 
 class LanguageIdentifier(Protocol):
@@ -24,14 +25,14 @@ class LanguageIdentifier(Protocol):
 
 
 def model_views(identify: LanguageIdentifier, *scorers: Any) -> Views:
-    """Returns the views of a batch that models make: `languages`, and `hidden` for all models at once.
+    """Returns the views of a batch that models make: `languages`; `hidden` and `hashed` for all at once.
 
     Args:
         identify: names languages.
-        scorers: other machines that may run fastText models.
+        scorers: other machines that may run fastText models, or read a hashed table.
     """
 
     def languages(batch: Batch) -> Languages:
         return identify(batch.classifier_text, hiddens_of(batch))
 
-    return {**hidden_view(identify, *scorers), "languages": languages}
+    return {**hidden_view(identify, *scorers), **hashed_view(*scorers), "languages": languages}

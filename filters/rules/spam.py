@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from sluice.filters.screens.screen import ScreenFilter, calibration
+from sluice.filters.screens.screen import ScreenFilter, default_max
 
 
 class Spam(ScreenFilter, frozen=True, kw_only=True, tag="spam"):
@@ -16,12 +16,12 @@ class Spam(ScreenFilter, frozen=True, kw_only=True, tag="spam"):
         model: path of a supervised fastText model with a label `spam`, or None for the shipped one. Only
             the shipped one is calibrated: the score of another is its own probability.
 
-    Source: ours, trained as `filters/models/spam.md` says; n-grams as in fastText (Bojanowski et al.
-    2017, arXiv:1607.04606).
+    Source: ours, trained as `filters/models/spam.md` says; hashed n-grams as in fastText (Bojanowski et
+    al. 2017, arXiv:1607.04606), distilled from an encoder (Hinton et al. 2015, arXiv:1503.02531).
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reason: ClassVar[str] = "spam"
     bound: ClassVar[str] = "max_spam"
 
-    max_spam: float = calibration("spam").max_score
+    max_spam: float = default_max("spam")

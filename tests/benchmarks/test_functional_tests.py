@@ -22,7 +22,7 @@ from benchmarks import (
 from benchmarks.functional_cases import HARMLESS, HATEFUL, SPELLING, TRICKS, Templates
 from benchmarks.scorers import by_filter
 from sluice.filters.models.training.encoder.sources import SOURCES
-from sluice.filters.models.training.screen_sources import RECIPES
+from sluice.filters.models.training.screen_sources import ORDINARY
 from tests.repository import ROOT
 
 LANGS = functional_cases.languages()
@@ -194,7 +194,7 @@ def test_nothing_is_trained_on_functional_tests() -> None:
         assert not re.search(r"functional[/_]|functional_cases|ordinary_speech", text), path
         assert not re.search(r"^\s*(from|import) benchmarks", text, re.M), path
     trained = [s.name for head in SOURCES.values() for s in head.sources]
-    trained += [s.name for recipe in RECIPES.values() for s in recipe.sources]
+    trained += [s.name for known in ORDINARY.values() for s in known.sources]
     assert "hatemoji-check" not in trained
     assert "hatemoji-check" in SOURCES["toxicity"].held
 

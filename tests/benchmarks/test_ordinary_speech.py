@@ -5,21 +5,6 @@ import pytest
 from benchmarks.ordinary_speech import kinds, table
 from benchmarks.scorers import Scorer, by_filter
 
-NOT_YET = {
-    ("toxicity", kind)
-    for kind in (
-        "swearing",
-        "banter",
-        "reclaimed",
-        "german",
-        "romance",
-        "slavic",
-        "dutch_and_nordic",
-        "south_asia",
-        "east_asia",
-    )
-}
-"""The kinds of which a screen that knows words alone rejects a post: to be kept by the models after it."""
 CASES = [(name, kind) for name in ("toxicity", "spam") for kind in kinds()]
 
 
@@ -28,12 +13,7 @@ def scorers() -> dict[str, Scorer]:
     return {name: by_filter(name) for name in ("toxicity", "spam")}
 
 
-def expected(case: tuple[str, str]) -> object:
-    marks = [pytest.mark.xfail(reason="rejects a post", strict=True)] if case in NOT_YET else []
-    return pytest.param(*case, marks=marks)
-
-
-@pytest.mark.parametrize(("name", "kind"), [expected(case) for case in CASES])
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_default_keeps_ordinary_speech(
     name: str, kind: str, scorers: dict[str, Scorer]
 ) -> None:

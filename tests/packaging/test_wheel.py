@@ -325,7 +325,7 @@ def test_the_bill_of_materials(built: Built, installed: Installed) -> None:
         )
         assert listed["licenses"]
     models = {c["name"] for c in bom["components"] if c["type"] == "machine-learning-model"}
-    assert models == {n for n in in_wheel(built) if n.endswith(".ftz")}
+    assert models == {n for n in in_wheel(built) if n.endswith((".ftz", ".table"))}
 
 
 def test_make_dist_builds_as_the_tests_do() -> None:

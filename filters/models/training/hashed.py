@@ -1,20 +1,15 @@
-"""Makes the hashed table of all screens from labels and a teacher's scores, and measures it.
+"""Trains the hashed table of all screens from labels, contrasts and a teacher's scores; calibrates it.
 
-    OMP_NUM_THREADS=1 python -m sluice.filters.models.training.hashed --data DIR --teacher DIR --output DIR
-
-The teacher is the encoder: `--teacher` is the folder of Parquet files that `encoder.teach` writes, with
-columns `text`, `lang`, `source` and a log odds for each head. With `--fold NAME` the sources of that fold
-(`encoder/sources.toml`) are left out of the labels and of the teacher's texts, and the heads are measured on
-them; the teacher must then be one that was not trained on them either.
+The teacher is the encoder: a folder of Parquet files that `encoder.teach` writes, with columns `text`,
+`lang`, `source` and a log odds for each head. With a fold its sources (`encoder/sources.toml`) are left out
+of the labels and of the teacher's texts; the teacher must then be one that was not trained on them either.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,8 +18,9 @@ from scipy.special import expit
 
 from sluice.filters.hashed.table import quantised, rows_of, write_table
 from sluice.filters.models.training import measure
+from sluice.filters.models.training.encoder import teach
 from sluice.filters.models.training.encoder.contrasts import contrast_posts
-from sluice.filters.models.training.encoder.posts import labelled, tests
+from sluice.filters.models.training.encoder.posts import labelled
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.hashed_fit import (
     FittedHead,
@@ -33,9 +29,8 @@ from sluice.filters.models.training.hashed_fit import (
     soft_targets,
 )
 from sluice.filters.models.training.posts import HELD_OUT, SPLIT_SEED
-from sluice.filters.models.training.screen_linear import block_weights
 from sluice.filters.screens.hashed import HashedScreen
-from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
+from sluice.filters.screens.shape import shape_features
 from sluice.filters.text.features import text_features
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
@@ -51,9 +46,16 @@ CERTAIN = 0.98
 """The probability that a label stands for: annotators err."""
 
 
+SOFTENED = {"toxicity": 0.6, "spam": 1.0, "quality": 1.0}
+"""What the teacher's log odds are multiplied by: a sum of words that is sure of itself overshoots."""
+CLIPPED = {"toxicity": 0.999, "spam": 1.0, "quality": 1.0}
+"""The quantile of the magnitudes of weights that none is above, so that no word decides alone."""
+WORDS_WEIGHT = 0.3
+"""What a text weighs that was taken for its hostile words (`teach.WORDS`), beside one that was not."""
 MADE = "(made)"
-"""The source of contrasts that are written for training; it weighs MADE_WEIGHT times another one."""
+"""The source of contrasts that are written for training."""
 MADE_WEIGHT = 3.0
+"""What these weigh; a source's posts of a label weigh 1 together."""
 MOST_MADE = 600
 """Contrasts of a language."""
 MADE_SEED = 1
@@ -91,12 +93,24 @@ def sources_of(fold: str | None) -> list[str]:
 
 
 def teacher_scores(folder: Path, left_out: Sequence[str]) -> pa.Table:
-    """Returns the texts that the teacher scored, normalised, without some sources and the held-out slice."""
-    table = ds.dataset(folder, format="parquet").to_table().combine_chunks()
+    """Returns the texts that the teacher scored, normalised, without some sources and the held-out slice.
+
+    A column `weight` is beside what the files have.
+    """
+    names, weights = (teach.PARTS, teach.WORDS), (1.0, WORDS_WEIGHT)
+    kinds = [_files(folder, name) for name in names]
+    weight_N = np.repeat(weights, [len(kind) for kind in kinds])
+    table = pa.concat_tables(kinds).append_column("weight", pa.array(weight_N)).combine_chunks()
     table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(left_out, pa.string()))))
     whole = normalize(table["text"].combine_chunks())
     table = table.set_column(table.schema.get_field_index("text"), "text", whole)
     return table.filter(pa.array(~held_out(table)))
+
+
+def _files(folder: Path, name: str) -> pa.Table:
+    files = [str(path) for path in sorted(folder.glob(f"{name}-*.parquet"))]
+    empty = pa.schema([("text", pa.string())])
+    return ds.dataset(files, format="parquet").to_table() if files else empty.empty_table()
 
 
 def held_out(table: pa.Table) -> Array:
@@ -117,13 +131,15 @@ def contrasts(head: str) -> pa.Table:
     return pa.table(columns)
 
 
-def lesson(head: str, own: Posts, labels_N: Array, taught: Posts, logits_N: Array) -> Lesson:
+def lesson(head: str, own: Posts, labels_N: Array, taught: Posts, scores: pa.Table) -> Lesson:
     """Returns labelled posts and the teacher's texts as one lesson.
 
     Posts of a source and a label weigh the same together; all of them weigh LABELS times the others.
+    `scores` has the columns of `teacher_scores`.
     """
+    logits_N = SOFTENED[head] * scores[head].to_numpy()
     weights_N = block_weights(own.sources, labels_N, of={MADE: MADE_WEIGHT})
-    weights_N *= LABELS[head] * len(logits_N) / weights_N.sum()
+    weights_N *= LABELS[head] * scores["weight"].to_numpy().sum() / weights_N.sum()
     starts_N1 = np.concatenate([taught.starts_N1, taught.starts_N1[-1] + own.starts_N1[1:]])
     shape_NS = np.concatenate([taught.shape_NS, own.shape_NS])
     return Lesson(
@@ -131,7 +147,7 @@ def lesson(head: str, own: Posts, labels_N: Array, taught: Posts, logits_N: Arra
         starts_N1,
         shape_NS if head in SHAPED else shape_NS[:, :0],
         np.concatenate([soft_targets(logits_N), np.where(labels_N == 1, CERTAIN, 1 - CERTAIN)]),
-        np.concatenate([np.ones(len(logits_N)), weights_N]),
+        np.concatenate([scores["weight"].to_numpy(), weights_N]),
     )
 
 
@@ -143,7 +159,7 @@ def spared(
     own = labelled(data, head).select(["text", "source", "label"])
     own = own.filter(pc.invert(pc.is_in(own["source"], out)))
     known = [source.name for each in SOURCES.values() for source in each.sources]
-    table = ds.dataset(teacher, format="parquet").to_table(columns=["text", "source"])
+    table = _files(teacher, teach.PARTS).select(["text", "source"])
     table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(known)))).combine_chunks()
     others = table.set_column(0, "text", normalize(table["text"].combine_chunks()))
     return own.filter(pa.array(held_out(own))), others.filter(pa.array(held_out(others)))
@@ -160,9 +176,16 @@ def train(data: Path, teacher: Path, *, fold: str | None) -> tuple[dict[str, Fit
         table = table.filter(pc.invert(pc.is_in(table["source"], pa.array(left_out, pa.string()))))
         table = pa.concat_tables([table.filter(pa.array(~held_out(table))), contrasts(head)])
         labels_N = (table["label"].to_numpy() >= 0.5).astype(np.int64)
-        logits_N = scores[head].to_numpy()
-        heads[head] = fit_head(lesson(head, as_read(table), labels_N, taught, logits_N), bits=BITS)
+        fitted = fit_head(lesson(head, as_read(table), labels_N, taught, scores), bits=BITS)
+        heads[head] = clipped(fitted, CLIPPED[head])
     return heads, scores
+
+
+def clipped(head: FittedHead, quantile: float) -> FittedHead:
+    """Returns the head with no weight above a quantile of the magnitudes of those that are not 0."""
+    weights_R = head.weights_R
+    largest = np.quantile(np.abs(weights_R[weights_R != 0]), quantile)
+    return head._replace(weights_R=weights_R.clip(-largest, largest))
 
 
 def screens_of(heads: dict[str, FittedHead], path: Path) -> dict[str, HashedScreen]:
@@ -178,7 +201,7 @@ def screens_of(heads: dict[str, FittedHead], path: Path) -> dict[str, HashedScre
 def calibrated(screen: HashedScreen, posts: pa.Table) -> HashedScreen:
     """Returns the screen with Platt's curve put over what it finds in labelled posts held out of training."""
     labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
-    slope, intercept = measure.platt(labels_N, _logits(screen, posts))
+    slope, intercept = measure.platt(labels_N, logits_of(screen, posts))
     return replace(
         screen,
         slope=slope * screen.slope,
@@ -190,80 +213,28 @@ def calibrated(screen: HashedScreen, posts: pa.Table) -> HashedScreen:
 def default_threshold(screen: HashedScreen, posts: pa.Table, ordinary: pa.Table) -> float:
     """Returns the smallest hundredth that spares good labelled posts, and unlabelled ones as if good."""
     labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
-    own_N, others_N = (expit(_logits(screen, table)) for table in (posts, ordinary))
+    own_N, others_N = (expit(logits_of(screen, table)) for table in (posts, ordinary))
     return max(
         measure.choose_threshold(labels_N, own_N),
         measure.choose_threshold(np.zeros(len(ordinary), np.int64), others_N),
     )
 
 
-def _logits(screen: HashedScreen, posts: pa.Table) -> Array:
+def logits_of(screen: HashedScreen, posts: pa.Table) -> Array:
+    """Returns (N,) float64 log odds of posts with a column `text` (normalised)."""
     whole = posts["text"].combine_chunks()
     return screen.logits(classifier_text(whole), text_features(whole))
 
 
-def unseen(screen: HashedScreen, posts: pa.Table) -> dict[str, Any]:
-    """Returns the AUC on posts of sources that were not trained on: pooled, the mean, and by source."""
-    labels_N = (posts["label"].to_numpy() >= 0.5).astype(np.int64)
-    logits_N = _logits(screen, posts)
-    sources = np.array(posts["source"].to_pylist(), np.str_)
-    by_source = {
-        str(name): measure.auc(labels_N[sources == name], logits_N[sources == name])
-        for name in np.unique(sources)
-    }
-    known = {name: round(value, 4) for name, value in by_source.items() if value is not None}
-    return {
-        "posts": len(posts),
-        "pooled": measure.auc(labels_N, logits_N),
-        "mean": float(np.mean(list(known.values()))) if known else None,
-        "by_source": known,
-    }
+def block_weights(sources: Array, labels_N: Array, *, of: dict[str, float] | None = None) -> Array:
+    """Returns (N,) float64: the posts of a source and label weigh 1 together, or what `of` says.
 
-
-def measured(
-    screens: dict[str, HashedScreen], data: Path, *, fold: str | None
-) -> dict[str, dict[str, Any]]:
-    """Returns head -> its figures, on the sources of the fold and on those held for their licence."""
-    figures: dict[str, dict[str, Any]] = {}
-    for name, screen in screens.items():
-        head, held = SOURCES[name], tests(data, name)
-        held = held.filter(pc.is_in(held["source"], pa.array(list(head.held))))
-        figures[name] = {"held": unseen(screen, held)} if len(held) else {}
-        if fold is not None:
-            own = labelled(data, name)
-            own = own.filter(pc.is_in(own["source"], pa.array(head.folds[fold])))
-            figures[name]["fold"] = unseen(screen, own)
-    return figures
-
-
-def main() -> None:
-    """Writes `screens.table`, and its calibrations, thresholds and figures as `screens.json`."""
-    parser = argparse.ArgumentParser(description="Makes the hashed table of the screens.")
-    parser.add_argument("--data", type=Path, required=True, help="folder of labelled posts")
-    parser.add_argument("--teacher", type=Path, required=True, help="folder of scored texts")
-    parser.add_argument("--fold", help="leave the sources of this fold out, and measure on them")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write to")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    heads, scores = train(options.data, options.teacher, fold=options.fold)
-    screens = screens_of(heads, options.output / "screens.table")
-    made: dict[str, dict[str, Any]] = {}
-    for name, raw in screens.items():
-        posts, ordinary = spared(options.data, options.teacher, name, sources_of(options.fold))
-        screen = screens[name] = calibrated(raw, posts)
-        made[name] = {
-            "slope": screen.slope,
-            "intercept": screen.intercept,
-            "shape": dict(zip(SHAPE_NAMES, screen.shape_K.tolist(), strict=False)),
-        }
-        if name != "quality":  # of which more is better: it has no threshold yet
-            made[name]["max_score"] = default_threshold(screen, posts, ordinary)
-    figures = measured(screens, options.data, fold=options.fold)
-    told = {"taught": len(scores), "fold": options.fold, "heads": made, "figures": figures}
-    content = msgspec.json.format(msgspec.json.encode(told)) + b"\n"
-    (options.output / "screens.json").write_bytes(content)
-    print(content.decode())
-
-
-if __name__ == "__main__":
-    main()
+    Large sources do not drown small ones, nor does a source's share of positives become a sign.
+    """
+    weights_N = np.zeros(len(labels_N))
+    for source in np.unique(sources):
+        for label in (0, 1):
+            own_N = (sources == source) & (labels_N == label)
+            if own_N.any():
+                weights_N[own_N] = (of or {}).get(str(source), 1.0) / own_N.sum()
+    return weights_N

@@ -1,46 +1,40 @@
 """Writes the card of a screen from measured figures."""
 
-from typing import Any
-
+from sluice.filters.hashed.kernels import LONGEST, SHORTEST
+from sluice.filters.hashed.table import EMPTY_ROWS
 from sluice.filters.models.training.cards import render
-from sluice.filters.models.training.screen_linear import MAX_ITERATIONS
-from sluice.filters.models.training.screen_ngrams import LONGEST, SHORTEST, WORDY
-from sluice.filters.models.training.screen_sources import ScreenRecipe
+from sluice.filters.models.training.encoder.sources import SOURCES
+from sluice.filters.models.training.hashed import (
+    BITS,
+    LABELS,
+    MADE_WEIGHT,
+)
+from sluice.filters.models.training.judgement_card import readings, section, tenths_section
 from sluice.filters.screens.screen import Calibration
 
 
-def card(recipe: ScreenRecipe, calibration: Calibration) -> str:
+def card(name: str, calibration: Calibration) -> str:
     """Returns the model card, Markdown."""
     figures = calibration.figures
-    unseen = figures["unseen"]
     sources = [
-        {
-            "source": source.name,
-            **source._asdict(),
-            "role": "clean" if source.as_clean else "labelled",
-            **figures["trained_on"][source.name],
-        }
-        for source in recipe.sources
+        {"source": source.name, **source._asdict(), **figures["trained_on"][source.name]}
+        for source in SOURCES[name].sources
+        if source.name in figures["trained_on"]
     ]
     return render(
         "screen_card.md.jinja",
-        recipe=recipe,
+        name=name,
         calibration=calibration,
         figures=figures,
-        held_out=figures["held_out"],
-        near=[row["auc"] for row in unseen if row["language_seen"]],
-        far=[_far(row) for row in unseen if _far(row) is not None],
+        summary=figures["judged"]["summary"],
+        held=SOURCES[name].held,
         sources=sources,
+        judged=section(name, figures["judged"], readings().get(name)).strip(),
+        tenths=tenths_section(name).strip(),
+        rows=1 << BITS,
         shortest=SHORTEST,
         longest=LONGEST,
-        wordy=WORDY,
-        max_iterations=MAX_ITERATIONS,
+        empty_rows=EMPTY_ROWS,
+        weight=LABELS[name],
+        made_weight=MADE_WEIGHT,
     )
-
-
-def _far(row: dict[str, Any]) -> float | None:
-    """Returns the AUC on a source whose language the model never saw; None where that was not measured."""
-    if row["lang"] == "mul":
-        return None
-    auc: float | None = row["auc_language_unseen" if row["language_seen"] else "auc"]
-    return auc

@@ -11,16 +11,15 @@ import pyarrow as pa
 
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
-from sluice.filters.language.identify import shipped_identifier_path
-from sluice.filters.screens.screen import FOLDER
+from sluice.filters.language.identify import OWN_FILE, SHORT_FILE, shipped_identifier_path
 from sluice.schemas.arrays import Array
 from sluice.schemas.kernel import utf8_array
 from tests.filters.fasttext.model_files import Kind, write
 
 SHIPPED = {
     "language": shipped_identifier_path(),
-    "spam": FOLDER / "spam.ftz",
-    "toxicity": FOLDER / "toxicity.ftz",
+    "posts": OWN_FILE,
+    "short": SHORT_FILE,
 }
 FIVE = ("a", "b", "c", "d", "e")
 MANY = tuple(f"l{i}" for i in range(37))

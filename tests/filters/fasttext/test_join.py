@@ -15,7 +15,7 @@ from sluice.filters.fasttext.hidden import hidden_layers
 from sluice.filters.fasttext.join import MOST_COUNTED, ReadingPlan, most_rows, plan
 from sluice.filters.fasttext.kernels.output import Hidden
 from tests.filters.fasttext.model_files import Kind, write
-from tests.filters.fasttext.oracle import SHIPPED, TRAPS, classifier, column
+from tests.filters.fasttext.oracle import TRAPS, classifier, column
 from tests.strategies import text_arrays
 
 END = ("</s>",)
@@ -92,12 +92,6 @@ def test_like_models_are_joined_two_by_two(models: dict[str, Path]) -> None:
     assert joined([classifier(models[name]) for name in LIKE]) == [(0, 1), (2, 3)]
     apart = ("pruned", "other words", "whole")
     assert joined([classifier(models[name]) for name in apart]) == [(0, 2), (1,)]
-
-
-def test_the_shipped_screens_are_joined() -> None:
-    """Spam and toxicity are read as one, and the language model alone."""
-    machines = [classifier(SHIPPED[name]) for name in ("spam", "language", "toxicity")]
-    assert joined(machines) == [(0, 2), (1,)]
 
 
 @pytest.mark.parametrize("name", UNLIKE)

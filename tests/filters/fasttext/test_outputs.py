@@ -111,7 +111,7 @@ def test_of_nothing_there_is_nothing(models: dict[str, Path]) -> None:
 def test_no_labels_cannot_be_asked_for(k: int) -> None:
     """The error says what k must be."""
     with pytest.raises(ValueError, match=rf"k must be at least 1, is {k}"):
-        classifier(SHIPPED["spam"]).predict_top(pa.array(["x"]), k=k)
+        classifier(SHIPPED["short"]).predict_top(pa.array(["x"]), k=k)
 
 
 @pytest.mark.real

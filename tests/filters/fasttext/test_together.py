@@ -18,7 +18,7 @@ from tests.filters.fasttext.oracle import KINDS, SHIPPED, TRAPS, classifier, col
 from tests.strategies import text_arrays
 
 NAMES = [*SHIPPED, *KINDS]
-SOME = ("language", "spam", "softmax, n-grams, pruned", "hs, quantised", "softmax, wide")
+SOME = ("language", "short", "softmax, n-grams, pruned", "hs, quantised", "softmax, wide")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_methods_answer_from_what_was_read_together(name: str, models: dict[str,
     """Every method gives the same from texts and from their hidden layers."""
     machine = classifier(models[name])
     rows = column(many_words(seed=2, texts=100))
-    _, hidden = read_together(rows, [classifier(SHIPPED["toxicity"]), machine])
+    _, hidden = read_together(rows, [classifier(SHIPPED["posts"]), machine])
     label = machine.labels[1]
     for from_texts, from_hidden in (
         (machine.predict(rows), machine.predict(hidden)),
@@ -106,7 +106,7 @@ def test_blocks_and_a_full_table_of_words_do_not_matter(
 def test_what_a_row_gets_does_not_depend_on_its_neighbours() -> None:
     """Rows in another order, and each by itself, give the same bits."""
     rows = many_words(seed=4, texts=60)
-    machine = classifier(SHIPPED["toxicity"])
+    machine = classifier(SHIPPED["posts"])
     (whole,) = read_together(column(rows), [machine])
     (backwards,) = read_together(column(rows[::-1]), [machine])
     assert_same(Hidden(backwards.mean_NS[::-1], backwards.num_rows_N[::-1]), whole)
@@ -158,5 +158,5 @@ def test_scratch_that_is_not_kept(monkeypatch: pytest.MonkeyPatch, models: dict[
 def test_no_models_and_no_texts() -> None:
     """No model has no answer, and no text an empty one."""
     assert read_together(pa.array(["x"]), []) == ()
-    (hidden,) = read_together(pa.array([], pa.string()), [classifier(SHIPPED["spam"])])
+    (hidden,) = read_together(pa.array([], pa.string()), [classifier(SHIPPED["short"])])
     assert len(hidden.mean_NS) == len(hidden.num_rows_N) == 0

@@ -1,4 +1,4 @@
-"""The shipped models: their sources, how they are made, their cards, and figures that can be had again."""
+"""The shipped screens: what they learn from, their cards, and figures that can be had again."""
 
 import gzip
 import json
@@ -6,33 +6,38 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from sluice.filters.models.training import measure, screen_figures, screens
+from sluice.filters.models.training import judgement, judgement_posts, measure, screen_figures
+from sluice.filters.models.training.encoder import card as encoder_card
+from sluice.filters.models.training.encoder.posts import labelled, read
+from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
+from sluice.filters.models.training.hashed import SHAPED
 from sluice.filters.models.training.screen_card import card
-from sluice.filters.models.training.screen_sources import (
-    ALLOWED_LICENCES,
-    RECIPES,
-    ScreenRecipe,
+from sluice.filters.models.training.screen_sources import ALLOWED_LICENCES, ORDINARY
+from sluice.filters.screens.hashed import HashedScreen
+from sluice.filters.screens.screen import (
+    FOLDER,
+    TABLE,
+    build_screen,
+    calibration,
+    model_sha256,
 )
-from sluice.filters.screens.screen import FOLDER, build_screen, calibration, model_sha256
 from sluice.filters.screens.shape import SHAPE_NAMES
-from sluice.filters.text.normalize import normalize
-from sluice.filters.text.views import classifier_text
 
-NAMES = list(RECIPES)
-SPAM = RECIPES["spam"]
-TEST_POSTS = [
-    {"text": f"words of a {what} test post", "label": i % 2, "lang": "en", "source": "uci-sms"}
-    for i, what in enumerate(("first", "second", "third"))
-]
+REJECTING = ("toxicity", "spam")
+"""The screens with a default threshold."""
+
+
+def screen_of(name: str) -> HashedScreen:
+    found = build_screen(name, model=None)
+    assert isinstance(found, HashedScreen)
+    return found
 
 
 def write_posts(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -41,109 +46,46 @@ def write_posts(path: Path, rows: list[dict[str, Any]]) -> None:
         lines.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def invented_data(folder: Path, recipe: ScreenRecipe) -> Path:
-    """Writes posts of every source of a recipe, of those left out, and a test file with posts of its own."""
-    rows, clean = [], []
-    for source in [*recipe.sources, *recipe.left_out]:
-        name = getattr(source, "name", source)
-        own = [
-            {
-                "text": f"Post {i} of {name} &amp; http://a.org",
-                "label": i % 2,
-                "lang": "en",
-                "source": name,
-            }
-            for i in range(60)
-        ]
-        (clean if getattr(source, "as_clean", 0) else rows).extend(own)
-    for at, file in enumerate(recipe.train_files):
-        write_posts(folder / file, rows[at :: len(recipe.train_files)])
-    for at, file in enumerate(recipe.clean_files):
-        write_posts(folder / file, clean[at :: len(recipe.clean_files)])
-    for file in recipe.test_files:
-        write_posts(folder / file, TEST_POSTS)
+def invented_data(folder: Path, tested: list[dict[str, Any]]) -> Path:
+    """Writes posts of every source of spam, and a test file."""
+    rows = [
+        {
+            "text": f"Post {i} of {s.name}! http://a.org",
+            "label": i % 2,
+            "lang": "en",
+            "source": s.name,
+        }
+        for s in SOURCES["spam"].sources
+        for i in range(20)
+    ]
+    write_posts(folder / "spam" / "train.jsonl.gz", rows)
+    other = {"text": "unlike them", "label": 0, "lang": "en", "source": "another"}
+    for file in ("spam/x_train.jsonl.gz", "spam_more/more.jsonl.gz", "spam/x_test.jsonl.gz"):
+        write_posts(folder / file, [other])
+    write_posts(folder / "spam" / "test.jsonl.gz", [*tested, other])
     return folder
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=NAMES)
-def test_only_free_licences_are_trained_on(recipe: ScreenRecipe) -> None:
+@pytest.mark.parametrize("head", ORDINARY)
+def test_only_free_licences_are_read(head: str) -> None:
     """Every source has a licence that allows any use; NC, share-alike and unstated ones are left out."""
-    for source in recipe.sources:
+    for source in (*ORDINARY[head].sources, *SOURCES[head].sources):
         assert source.licence in ALLOWED_LICENCES, source.name
     for licence in ALLOWED_LICENCES:
         assert not re.search("NC|SA|ND|none|research", licence)
-    assert not {s.name for s in recipe.sources} & set(recipe.left_out)
+    assert not {s.name for s in ORDINARY[head].sources} & set(SOURCES[head].held)
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=NAMES)
-def test_training_posts_are_those_of_the_listed_sources(
-    recipe: ScreenRecipe, tmp_path: Path
-) -> None:
-    """Posts for training come from training files and listed sources; those taken as clean have label 0."""
-    assert not set(recipe.test_files) & {*recipe.train_files, *recipe.clean_files}
-    assert not any("test" in file for file in (*recipe.train_files, *recipe.clean_files))
-    posts = screens.training_posts(recipe, invented_data(tmp_path, recipe))
-    assert set(posts["source"].to_pylist()) == {s.name for s in recipe.sources}
-    clean = set(recipe.clean)
-    labels = {row["label"] for row in posts.to_pylist() if row["source"] in clean}
-    assert labels == {0}
-    assert not {row["text"] for row in TEST_POSTS} & set(posts["text"].to_pylist())
-
-
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=NAMES)
-def test_a_training_post_with_the_letters_of_a_test_post_is_left_out(
-    recipe: ScreenRecipe, tmp_path: Path
-) -> None:
+def test_a_training_post_with_the_letters_of_a_test_post_is_left_out(tmp_path: Path) -> None:
     """Whatever the test post's label: all that training takes from a test file is what to leave out."""
-    folder = invented_data(tmp_path, recipe)
-    before = screens.training_posts(recipe, folder)
-    name = recipe.sources[0].name
+    before = labelled(invented_data(tmp_path, []), "spam")
     for label in (0, 1):
-        rows = [{"text": f"@bob POST 7, of {name}!", "label": label, "lang": "en", "source": "x"}]
-        write_posts(folder / recipe.test_files[0], rows)
-        after = screens.training_posts(recipe, folder)
+        tested = {"text": "@bob POST 7, of uci-sms!", "label": label, "lang": "en", "source": "x"}
+        after = labelled(invented_data(tmp_path, [tested]), "spam")
         gone = before.filter(pc.invert(pc.is_in(before["text"], after["text"])))
-        assert {row["source"] for row in gone.to_pylist()} == {name}
-        assert f"post 7 of {name} &" in gone["text"].to_pylist()
+        # the digits are no letters: all posts of the source have those of the test post
+        assert set(gone["source"].to_pylist()) == {"uci-sms"}
         assert len(after) == len(before) - len(gone)
-
-
-def test_a_model_is_the_same_whatever_the_labels_of_the_test_files(tmp_path: Path) -> None:
-    """Trained twice, once with the test labels turned round: the same bytes."""
-    files = []
-    for turn in (0, 1):
-        folder = invented_data(tmp_path / str(turn), SPAM)
-        for file in SPAM.test_files:
-            rows = [{**row, "label": row["label"] ^ turn} for row in TEST_POSTS]
-            write_posts(folder / file, rows)
-        train, _ = screens.split(screens.training_posts(SPAM, folder), SPAM)
-        path = folder / "model.ftz"
-        screens.train_screen(train, SPAM, path=path)
-        files.append(path.read_bytes())
-    assert files[0] == files[1]
-
-
-def test_training_text_is_what_the_models_are_served(tmp_path: Path) -> None:
-    """Text for training is normalised classifier text, as a batch gives it."""
-    posts = screens.training_posts(SPAM, invented_data(tmp_path, SPAM))
-    raw = pa.array(["Post 0 of uci-sms &amp; http://a.org"])
-    assert classifier_text(normalize(raw)).to_pylist() == ["post 0 of uci-sms &"]
-    assert "post 0 of uci-sms &" in posts["text"].to_pylist()
-
-
-def test_the_held_out_slice_shares_no_text_with_training(tmp_path: Path) -> None:
-    """The split is by text, the same every time, about a tenth, and limited as the recipe says."""
-    recipe = msgspec.structs.replace(RECIPES["toxicity"], most=20)
-    posts = screens.training_posts(recipe, invented_data(tmp_path, recipe))
-    train, held_out = screens.split(posts, recipe)
-    again, _ = screens.split(posts.take(pa.array(np.arange(len(posts))[::-1])), recipe)
-    assert not set(train["text"].to_pylist()) & set(held_out["text"].to_pylist())
-    assert train.to_pylist() == again.to_pylist()
-    assert len(held_out)
-    for source in recipe.sources:
-        own = [row["label"] for row in train.to_pylist() if row["source"] == source.name]
-        assert len(own) - sum(own) <= (source.as_clean or 18)
-        assert sum(own) <= (0 if source.as_clean else 18)
 
 
 @given(
@@ -222,87 +164,74 @@ def test_a_threshold_reaches_what_is_wanted_of_it(
         assert rejected == (max(good) if name == "precision" else min(good))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HEADS)
 def test_the_shipped_files_belong_together(name: str) -> None:
-    """The model is the calibrated one, small, rising, and its card says what was measured."""
-    known = calibration(name)
-    path = FOLDER / f"{name}.ftz"
-    assert model_sha256(name, None) == known.sha256
-    assert path.stat().st_size == known.figures["bytes"] < 3_000_000
+    """The table is the calibrated one, small, rising, and its card says what was measured."""
+    known, path = calibration(name), FOLDER / TABLE
+    assert model_sha256(None) == known.sha256
+    assert path.stat().st_size == known.figures["bytes"] < 5_000_000
     assert known.slope > 0
-    assert 0.5 <= known.max_score < 1
-    assert (FOLDER / f"{name}.md").read_text() == card(RECIPES[name], known)
-    assert set(known.figures["trained_on"]) == {s.name for s in RECIPES[name].sources}
-    assert tuple(known.shape) == (SHAPE_NAMES if RECIPES[name].shape else ())
+    assert (known.max_score is not None) == (name in REJECTING)
+    assert known.max_score is None or 0.5 <= known.max_score < 1
+    assert (FOLDER / f"{name}.md").read_text() == card(name, known)
+    assert set(known.figures["trained_on"]) <= {s.name for s in SOURCES[name].sources}
+    assert tuple(known.shape) == (SHAPE_NAMES if name in SHAPED else ())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HEADS)
 def test_every_table_of_the_card_says_what_was_measured(name: str) -> None:
     """A row of the card for each row of the figures, with the AUC in it to three places."""
     known = calibration(name)
     text = (FOLDER / f"{name}.md").read_text()
-    for row in known.figures["unseen"]:
-        assert f"| {row['source']} | {row['lang']} | {row['posts']:,} | {row['auc']:.3f} |" in text
-    for row in known.figures["ordinary"]:
+    for row in known.figures["judged"]["sources"]:
+        start = f"| {row['source']} | {row['lang']} | {row['posts']:,} |"
+        (line,) = [line for line in text.splitlines() if line.startswith(start)][:1]
+        assert row["auc"] is None or f"| {row['auc']:.3f} |" in line
+    for row in known.figures["judged"]["ordinary"]:
         assert (
             f"| {row['source']} | {row['lang']} | {row['posts']:,} | {row['rejected']:.3f} |"
             in text
         )
-    for source in RECIPES[name].sources:
-        assert f"| {source.name} | {source.licence} |" in text
-    tested = {row["source"] for row in known.figures["test"]}
-    assert {row["source"] for row in known.figures["unseen"]} == tested
+    for source in known.figures["trained_on"]:
+        assert f"| {source} | " in text
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REJECTING)
 def test_the_card_s_figures_can_be_had_again(name: str, data: Path) -> None:
-    """The shipped model on the test posts gives every figure of the card."""
-    known, recipe = calibration(name), RECIPES[name]
-    screen = build_screen(name, model=None)
-    test = screens.read_posts(data, recipe.test_files)
-    rows = screen_figures.by_source(recipe, screen, test, max_score=known.max_score)
+    """The shipped screen on the test posts gives every figure of the card."""
+    known, screen = calibration(name), screen_of(name)
+    assert known.max_score is not None
+    test = read(data, SOURCES[name].test_files)
+    rows = screen_figures.by_source(name, screen, test, max_score=known.max_score)
     assert rows == known.figures["test"]
-    assert screen_figures.thresholds(recipe, screen, test) == known.figures["thresholds"]
+    assert screen_figures.thresholds(name, screen, test) == known.figures["thresholds"]
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HEADS)
 def test_sources_never_seen_are_ranked_as_the_card_says(name: str, data: Path) -> None:
-    """The shipped model has the stated AUC on the test posts of sources that it is not trained on."""
-    known, screen = calibration(name), build_screen(name, model=None)
-    test = screens.read_posts(data, RECIPES[name].test_files)
-    rows = [row for row in known.figures["unseen"] if not row["trained_on"]]
-    assert rows
-    for row in rows:
-        own = test.filter(pc.equal(test["source"], row["source"]))
-        scores_N = screen.score(*screen_figures.read_by(own))
-        found = measure.auc(own["label"].to_numpy(), scores_N)
-        assert found == pytest.approx(row["auc"], abs=5e-5)
+    """The shipped screen has the stated AUC on posts of the sources that nothing is trained on."""
+    known, screen = calibration(name), screen_of(name)
+    seen = [source.name for source in SOURCES[name].sources]
+    posts = judgement_posts.unseen(data, name, seen=seen)
+    scores_N = screen_figures.scores(screen, posts["text"].combine_chunks())
+    judged = encoder_card.turned(judgement.Judged(posts, scores_N.astype(np.float64)), name)
+    rows = {row["source"]: row for row in known.figures["judged"]["sources"]}
+    most = encoder_card.MAX_SCORE if known.max_score is None else known.max_score
+    found = judgement.by_source(judged, max_score=most)
+    assert found
+    for row in found:
+        if row["source"] in SOURCES[name].held:
+            assert rows[row["source"]]["auc"] == pytest.approx(row["auc"], abs=2e-4)
         assert row["source"] not in known.figures["trained_on"]
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
-def test_no_test_text_is_trained_on(name: str, data: Path) -> None:
-    """What training takes from the real files holds no post with the letters of a test post."""
-    recipe = RECIPES[name]
-    posts = screens.training_posts(recipe, data)
-    test = screens.read_posts(data, recipe.test_files)
-    trained, tested = (
-        set(screens.letters(p["whole"].combine_chunks()).to_pylist()) for p in (posts, test)
-    )
-    assert len(trained & tested) == 0  # a count, so that a failure prints no post
-    assert len(set(posts["text"].to_pylist()) & set(test["text"].to_pylist())) == 0
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
-def test_licences_are_those_of_the_data(name: str, data: Path) -> None:
-    """Each source stands in the tables of the data with the licence that it is listed with here."""
+def test_licences_are_those_of_the_data(data: Path) -> None:
+    """Each ordinary source stands in the tables of the data with the licence that it is listed with here."""
     tables = "".join((data / f).read_text() for f in ("README.md", "spam/X.md", "langid/TRAIN.md"))
-    for source in RECIPES[name].sources:
+    for source in (s for known in ORDINARY.values() for s in known.sources):
         lines = [line for line in tables.splitlines() if line.startswith(f"| `{source.name}`")]
-        licence = "CC BY" if source.name == "offenseval2020-tr" else source.licence
-        assert any(licence in line for line in lines), source.name
+        assert any(source.licence in line for line in lines), source.name
         assert not any("-NC" in line or "-SA" in line for line in lines), source.name

@@ -122,7 +122,7 @@ def test_both_sides_of_the_bound(spec: Filter, kept: str, rejected: str) -> None
 
 def test_every_heuristic_is_shown_on_both_sides() -> None:
     """Each filter that counts in a text is above; those of authors and consent have tests of their own."""
-    models = {f.LanguageAllowed, f.LanguageConfidence, f.Spam, f.Toxicity}
+    models = {f.LanguageAllowed, f.LanguageConfidence, f.Quality, f.Spam, f.Toxicity}
     of_columns = {f.MinAuthorAgeDays, f.NoConsent}
     assert {type(spec) for spec, _, _ in SIDES} == set(f.AnyFilter.__args__) - models - of_columns
 

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 
 from sluice.filters.base import SCORE_GRID, Filter
-from sluice.filters.batch import Batch
+from sluice.filters.batch import Batch, Languages
 from sluice.filters.fasttext.classifier import FastTextClassifier
 from sluice.filters.fasttext.model import read_model
+from sluice.filters.hashed.table import quantised, write_table
+from sluice.filters.language.views import model_views
 from sluice.filters.partition import partition
+from sluice.filters.rules.quality import Quality
 from sluice.filters.rules.spam import Spam
 from sluice.filters.rules.toxicity import Toxicity
 from sluice.filters.screens import screen as screen_module
-from sluice.filters.screens.screen import Screen, build_screen, calibration
+from sluice.filters.screens.screen import build_screen, calibration
 from sluice.filters.screens.shape import SHAPE_NAMES, shape_features
 from sluice.schemas.errors import InputError
 from tests.filters.fasttext.model_files import Kind, write
@@ -35,6 +38,12 @@ HAM_POSTS = [
 ]
 TOXIC_POSTS = ["you stupid bitch, shut the fuck up", "fuck you, you are a dumb bitch and a hoe"]
 SCREENS = {spec.name: build_screen(spec.name, model=None) for spec in FILTERS}
+
+
+def nothing(texts: pa.StringArray, _hidden: object = None, /) -> Languages:
+    """Names no language."""
+    und = pa.array(["und"] * len(texts))
+    return Languages(und, und, np.zeros(len(texts), np.float32))
 
 
 def batch(rows: list[str]) -> Batch:
@@ -90,6 +99,23 @@ def test_invented_insults_are_rejected_and_talk_is_kept() -> None:
     assert set(found.rejected.column("reason").to_pylist()) == {"toxic"}
 
 
+def test_quality_rejects_what_is_below_its_bound() -> None:
+    """By default it keeps all; between two scores it rejects the lower one as `low_quality`."""
+    posts = batch(
+        ["lol", "The bridge at Kilmore is closed after the river rose two metres overnight."]
+    )
+    spec = Quality()
+    low, high = sorted(spec.build()(posts).tolist())
+    assert low < high
+    assert partition(posts, [(spec, spec.build())], phase="clean").rejected.num_rows == 0
+    bound = Quality(min_quality=(low + high) / 2)
+    found = partition(posts, [(bound, bound.build())], phase="clean")
+    assert found.rejected.column("reason").to_pylist() == ["low_quality"]
+    assert found.rejected.column("score").to_pylist() == [low]
+    with pytest.raises(ValueError, match=r"min_quality must be in \[0, 1\]"):
+        Quality(min_quality=1.5)
+
+
 @pytest.mark.parametrize("spec", FILTERS)
 def test_the_default_threshold_is_the_calibration_s(spec: Spam | Toxicity) -> None:
     """The bound is what `NAME.json` chose, and the fingerprint that of the model's file."""
@@ -127,24 +153,30 @@ def test_a_model_without_the_label_is_refused(tmp_path: Path) -> None:
         Toxicity(model=str(path)).build()
 
 
-def test_a_shipped_model_without_its_calibration_is_refused(
+def test_a_table_without_its_calibration_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model file that is not the one that was calibrated is never scored with."""
-    write(tmp_path / "spam.ftz", Kind())
-    monkeypatch.setattr(screen_module, "FOLDER", tmp_path)
+    """A table that is not the one that was calibrated is never scored with."""
     calibration("spam")  # read from the package before the folder changed
-    with pytest.raises(InputError, match=r"spam\.ftz: is not the model that spam\.json calibrates"):
+    write_table(quantised({"spam": np.ones(16)}), tmp_path / "screens.table")
+    monkeypatch.setattr(screen_module, "FOLDER", tmp_path)
+    screen_module.model_sha256.cache_clear()
+    with pytest.raises(
+        InputError, match=r"screens\.table: is not the table that spam\.json calibrates"
+    ):
         build_screen("spam", model=None)
+    screen_module.model_sha256.cache_clear()
 
 
-def test_the_curve_is_the_logistic_one() -> None:
-    """A score is 1 / (1 + exp(-(slope * log odds + intercept))), on the grid."""
-    base = SCREENS["toxicity"]
-    screen = Screen(base.classifier, "toxic", slope=0.5, intercept=-1.0)
-    column = pa.array(SPAM_POSTS + HAM_POSTS)
-    want_N = 1 / (1 + np.exp(-(0.5 * base.log_odds(column) - 1)))
-    np.testing.assert_allclose(screen.score(column), want_N, atol=SCORE_GRID)
+def test_all_shipped_screens_read_one_table() -> None:
+    """A batch reads its texts once for all of them, and each scores as it does alone."""
+    screens = [build_screen(name, model=None) for name in ("spam", "toxicity", "quality")]
+    assert len({id(screen.table) for screen in screens}) == 1
+    posts = Batch(post_batch(SPAM_POSTS + HAM_POSTS), model_views(nothing, *screens))
+    together = [screen(posts) for screen in screens]
+    assert len(posts.view("hashed")) == 1
+    for screen, scores_N in zip(screens, together, strict=True):
+        np.testing.assert_array_equal(scores_N, screen(batch(SPAM_POSTS + HAM_POSTS)))
 
 
 def test_shape_features_are_added_to_the_log_odds() -> None:

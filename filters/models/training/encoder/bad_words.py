@@ -26,7 +26,7 @@ def bad_words(data: Path) -> frozenset[str]:
     if not files:
         raise FileNotFoundError(f"no lists of words in {data / LEXICONS}; set SLUICE_DATA")
     listed = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
-    seeds = [word for words in seed_words("hostile").values() for word in words]
+    seeds = [word for words in seed_words().values() for word in words]
     return frozenset(
         word for line in [*listed, *seeds] if _WORD.fullmatch(word := line.strip().lower())
     )

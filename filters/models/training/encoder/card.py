@@ -32,7 +32,7 @@ from sluice.filters.models.training.encoder.vocabulary import begun
 from sluice.filters.models.training.judgement import Judged
 from sluice.filters.models.training.judgement_card import readings, section, tenths_section
 from sluice.filters.models.training.measure import choose_threshold
-from sluice.filters.models.training.screen_sources import RECIPES
+from sluice.filters.models.training.screen_sources import ORDINARY as ORDINARY_POSTS
 from sluice.schemas.arrays import Array
 
 SHIPPED: Final = "final"
@@ -126,9 +126,7 @@ def turned(judged: Judged, head: str) -> Judged:
 
 def not_ordinary() -> set[str]:
     """Returns the sources whose posts were gathered for a model of toxicity or spam."""
-    names: set[str] = set()
-    for recipe in RECIPES.values():
-        names |= {*recipe.labelled, *recipe.left_out, *recipe.not_ordinary}
+    names = {name for known in ORDINARY_POSTS.values() for name in known.not_ordinary}
     for head in SOURCES.values():
         names |= {source.name for source in head.sources} | set(head.held)
     return names
@@ -162,7 +160,8 @@ def card(found: dict[str, Any]) -> str:
     return render("encoder_card.md.jinja", figures=found, sections=sections)
 
 
-def _bound(text: str) -> tuple[str, float]:
+def bound(text: str) -> tuple[str, float]:
+    """Returns a head and its threshold, of an argument."""
     head, _, most = text.partition("=")
     if head not in HEADS:
         raise argparse.ArgumentTypeError(f"must be HEAD=MOST with one of {', '.join(HEADS)}")
@@ -175,7 +174,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of labelled posts")
     parser.add_argument("--folder", type=Path, required=True, help="of the trained encoders")
     parser.add_argument("--output", type=Path, required=True, help="where the card is written")
-    parser.add_argument("--max-score", type=_bound, action="append", default=[], help="HEAD=MOST")
+    parser.add_argument("--max-score", type=bound, action="append", default=[], help="HEAD=MOST")
     parser.add_argument("--most", type=int, default=judgement_posts.MOST, help="posts of a source")
     asked = parser.parse_args()
     torch.set_num_threads(1)

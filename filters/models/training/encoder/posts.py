@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from sluice.filters.language.codes import UNDETERMINED
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES, Head
 from sluice.filters.models.training.posts import HELD_OUT, SPLIT_SEED
-from sluice.filters.models.training.screen_sources import RECIPES
+from sluice.filters.models.training.screen_sources import ORDINARY as ORDINARY_POSTS
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.normalize import normalize
 from sluice.filters.text.views import classifier_text, dedup_text, encoder_text
@@ -95,9 +95,8 @@ def ordinary(data: Path, head: str) -> pa.Table:
 
     For toxicity posts of many languages; for spam those of the firehose too: links, prices and news.
     """
-    recipe = RECIPES[head]
-    names = [s.name for s in recipe.sources if s.as_clean]
-    posts = _of(read(data, recipe.clean_files), names)
+    known = ORDINARY_POSTS[head]
+    posts = _of(read(data, known.files), [source.name for source in known.sources])
     hashes_N = hash_texts(dedup_text(posts["text"].combine_chunks()), seed=SPLIT_SEED)
     posts = posts.append_column("hash", pa.array(hashes_N)).sort_by("hash")
     groups = pc.binary_join_element_wise(posts["source"], posts["lang"], " ").combine_chunks()

@@ -7,7 +7,6 @@ labels are not read. A part that is there is not made again.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +22,8 @@ from sluice.filters.models.training.encoder.quantise import (
 )
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
 from sluice.filters.models.training.posts import SPLIT_SEED
-from sluice.filters.models.training.screen_sources import RECIPES
+from sluice.filters.models.training.screen_seeds import seed_words
+from sluice.filters.models.training.screen_sources import ORDINARY
 from sluice.filters.text.hashing import hash_texts
 from sluice.filters.text.views import classifier_text, dedup_text
 from sluice.filters.transformers.load import Transformer, load, locate
@@ -31,16 +31,10 @@ from sluice.schemas.arrays import Array
 
 SMALLEST = 2.0**-17
 """Scores are on a grid of twice that: no log odds are further from 0."""
+PARTS, WORDS = "part", "words"
 PART = 25_000
 """Texts of a part."""
 UNLABELLED = ("firehose/part-*.jsonl.gz", "langid/train.jsonl.gz")
-
-
-class Teaching(NamedTuple):
-    """Where scores are written, and how many texts are scored at most."""
-
-    folder: Path
-    most: int
 
 
 def texts(data: Path) -> pa.Table:
@@ -48,8 +42,8 @@ def texts(data: Path) -> pa.Table:
 
     Posts with the text of a test post are left out.
     """
-    free = {s.name for recipe in RECIPES.values() for s in recipe.sources}
-    free |= {s.name for head in SOURCES.values() for s in head.sources}
+    free = {source.name for known in ORDINARY.values() for source in known.sources}
+    free |= {source.name for known in SOURCES.values() for source in known.sources}
     found = [read(data, UNLABELLED[:1]), _of(read(data, UNLABELLED[1:]), free)]
     for head in HEADS:
         found.append(_of(read(data, SOURCES[head].files), {s.name for s in SOURCES[head].sources}))
@@ -89,18 +83,44 @@ def teacher(
     return log_odds
 
 
+def lessons(data: Path, most: int) -> Iterator[tuple[str, pa.Table]]:
+    """Yields what is scored, by the name of its files: PARTS, texts by their hash, then WORDS.
+
+    The second are others with a hostile word of `screen_seeds.toml`, by what the encoder says of which a
+    screen learns what such a word is worth beside others.
+
+    Args:
+        data: the folder of posts.
+        most: texts of each name.
+    """
+    every = texts(data)
+    yield PARTS, every.slice(0, most)
+    rest = every.slice(most)
+    yield WORDS, rest.filter(holds_words(rest["text"].combine_chunks())).slice(0, most)
+
+
+def holds_words(texts: pa.StringArray) -> pa.BooleanArray:
+    """Returns (N,) bool, true where a piece between blanks is a word of `screen_seeds.toml`."""
+    words = pa.array(sorted({word for own in seed_words().values() for word in own}))
+    split = pc.utf8_split_whitespace(classifier_text(texts))
+    found = pc.list_parent_indices(split).filter(pc.is_in(pc.list_flatten(split), words))
+    holds_N = np.zeros(len(texts), np.bool_)
+    holds_N[found.to_numpy()] = True
+    return pa.array(holds_N)
+
+
 def teach(
-    log_odds: Callable[[pa.StringArray], Array], table: pa.Table, to: Teaching
+    log_odds: Callable[[pa.StringArray], Array], table: pa.Table, *, folder: Path, name: str
 ) -> Iterator[Path]:
     """Scores texts in parts, and yields each part's file when it is there.
 
     A file has the texts' columns and one float32 column a head: what `log_odds` says of them.
     """
-    to.folder.mkdir(parents=True, exist_ok=True)
-    for number, first in enumerate(range(0, min(len(table), to.most), PART)):
-        path = to.folder / f"part-{number:04d}.parquet"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, first in enumerate(range(0, len(table), PART)):
+        path = folder / f"{name}-{number:04d}.parquet"
         if not path.is_file():
-            part = table.slice(first, min(PART, to.most - first)).combine_chunks()
+            part = table.slice(first, PART).combine_chunks()
             odds_NH = log_odds(part["text"].combine_chunks())
             for head, odds_N in zip(HEADS, odds_NH.T, strict=True):
                 part = part.append_column(head, pa.array(np.ascontiguousarray(odds_N)))

@@ -54,9 +54,10 @@ def main() -> None:
         threads=asked.threads,
     )
     most = asked.taught or (FOLD_TAUGHT if asked.fold else TAUGHT)
-    to = teach.Teaching(asked.folder / f"teacher-{name}", most)
-    for path in teach.teach(log_odds, teach.texts(asked.data), to):
-        print(path, flush=True)
+    folder = asked.folder / f"teacher-{name}"
+    for kind, table in teach.lessons(asked.data, most):
+        for path in teach.teach(log_odds, table, folder=folder, name=kind):
+            print(path, flush=True)
 
 
 def trained(data: Path, base: Path, folder: Path, *, fold: str | None) -> EncoderNetwork:

@@ -9,10 +9,10 @@ import pytest
 from scipy.special import expit
 
 from sluice.filters.hashed.table import EMPTY_ROWS, rows_of
-from sluice.filters.models.training import hashed, hashed_fit
+from sluice.filters.models.training import hashed, hashed_fit, measure
 from sluice.filters.models.training.encoder.contrasts import contrast_posts
 from sluice.filters.models.training.encoder.sources import HEADS
-from sluice.filters.models.training.hashed_fit import Lesson, fit_head, soft_targets
+from sluice.filters.models.training.hashed_fit import FittedHead, Lesson, fit_head, soft_targets
 
 BITS = 8
 WORDS = ("good", "bad", "plain", "post")
@@ -75,13 +75,16 @@ def test_labels_weigh_by_source_and_together_as_much_as_is_said() -> None:
     taught = pa.table({"text": ["x", "y z"], "source": ["many", "many"]})
     posts, others = hashed.as_read(own), hashed.as_read(taught)
     labels_N, logits_N = np.array([0, 0, 1, 1]), np.array([-1.0, 2.0], np.float32)
-    found = hashed.lesson("spam", posts, labels_N, others, logits_N)
+    scores = pa.table({"toxicity": logits_N, "spam": logits_N, "weight": [1.0, 0.5]})
+    found = hashed.lesson("spam", posts, labels_N, others, scores)
     np.testing.assert_allclose(found.target_N, [*soft_targets(logits_N), 0.02, 0.02, 0.98, 0.98])
-    want_N = np.array([0.5, 0.5, 1, 1]) / 3 * 2 * hashed.LABELS["spam"]
-    np.testing.assert_allclose(found.weight_N, [1, 1, *want_N])
+    want_N = np.array([0.5, 0.5, 1, 1]) / 3 * 1.5 * hashed.LABELS["spam"]
+    np.testing.assert_allclose(found.weight_N, [1, 0.5, *want_N])
     assert found.starts_N1[-1] == len(found.rows_K)
     assert found.shape_NS.shape[1] > 0
-    assert hashed.lesson("toxicity", posts, labels_N, others, logits_N).shape_NS.shape == (6, 0)
+    softer = hashed.lesson("toxicity", posts, labels_N, others, scores)
+    assert softer.shape_NS.shape == (6, 0)
+    np.testing.assert_allclose(softer.target_N[:2], soft_targets(0.6 * logits_N))
 
 
 def test_sources_left_out_and_the_held_out_slice_are_not_taught(tmp_path: Path) -> None:
@@ -90,16 +93,19 @@ def test_sources_left_out_and_the_held_out_slice_are_not_taught(tmp_path: Path) 
     sources = ["in", "out"] * 200
     columns = {head: np.zeros(400, np.float32) for head in ("toxicity", "spam", "quality")}
     table = pa.table({"text": texts, "lang": ["en"] * 400, "source": sources, **columns})
-    pq.write_table(table, tmp_path / "part-0000.parquet")
+    pq.write_table(table.slice(0, 300), tmp_path / "part-0000.parquet")
+    pq.write_table(table.slice(300), tmp_path / "words-0000.parquet")
     found = hashed.teacher_scores(tmp_path, ["out"])
     assert set(found["source"].to_pylist()) == {"in"}
     assert 160 < len(found) < 195
     assert not hashed.held_out(found).any()
+    assert 110 < found["weight"].to_pylist().count(1.0) < 150
+    assert set(found["weight"].to_pylist()) == {1.0, hashed.WORDS_WEIGHT}
     assert all(" & more" in text for text in found["text"].to_pylist())
 
 
 def test_a_table_of_fitted_heads_tells_their_texts_apart(tmp_path: Path) -> None:
-    """Heads that learned opposite targets give opposite orders; the file has both, and AUCs are by source."""
+    """Heads that learned opposite targets give opposite orders; the file has both."""
     lesson = small_lesson(shape=0)
     heads = {
         "toxicity": fit_head(lesson, bits=BITS),
@@ -107,10 +113,16 @@ def test_a_table_of_fitted_heads_tells_their_texts_apart(tmp_path: Path) -> None
     }
     screens = hashed.screens_of(heads, tmp_path / "screens.table")
     texts = ["a bad post", "a good post", "bad", "plain"]
-    posts = pa.table({"text": texts, "label": [1.0, 0.0, 1.0, 0.0], "source": ["x", "x", "y", "z"]})
-    found = hashed.unseen(screens["toxicity"], posts)
-    assert (found["pooled"], found["by_source"]) == (1.0, {"x": 1.0})
-    assert hashed.unseen(screens["spam"], posts)["pooled"] == 0.0
+    posts, bad_N = pa.table({"text": texts}), np.array([1, 0, 1, 0])
+    assert measure.auc(bad_N, hashed.logits_of(screens["toxicity"], posts)) == 1.0
+    assert measure.auc(bad_N, hashed.logits_of(screens["spam"], posts)) == 0.0
+
+
+def test_no_weight_is_above_the_quantile() -> None:
+    """Weights of 0 do not count; at 1 all stay."""
+    head = FittedHead(np.array([0, 0, -4, 1, 2, 3], np.float32), np.zeros(0), 0.5)
+    assert hashed.clipped(head, 1.0).weights_R.tolist() == head.weights_R.tolist()
+    assert hashed.clipped(head, 0.5).weights_R.tolist() == [0, 0, -2.5, 1, 2, 2.5]
 
 
 @pytest.mark.parametrize("head", HEADS)

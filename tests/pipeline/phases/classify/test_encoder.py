@@ -22,6 +22,18 @@ from sluice.pipeline import cli
 sys.exit(cli.main(sys.argv[1:]))
 """
 
+ALONE = """
+import socket, sys
+sys.modules["torch"] = sys.modules["transformers"] = None
+
+def refused(*_args, **_kwargs):
+    raise OSError("there is no network")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refused
+from sluice.pipeline import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
 
 @pytest.fixture(scope="module")
 def recipe(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -99,3 +111,25 @@ def test_a_post_has_one_score(run: Path, scored: pa.Table) -> None:
     rows_M = [places[id_] for id_ in part["post_id"].to_pylist()]
     for name in COLUMNS:
         assert part[name].to_numpy().tolist() == scored[name].to_numpy()[rows_M].tolist()
+
+
+def test_a_cascade_needs_no_network(job: Job, tmp_path: Path) -> None:
+    """The shipped recipe with a cascade of one post in twenty runs where no address can be reached."""
+    cascade = {"screen": '"toxicity"', "max_share": "0.05"}
+    keys = [f"transformers.encoder.{key}={value}" for key, value in cascade.items()]
+    sets = [
+        word for key in [*keys, f"vocabulary.tokenizer={job.tokenizer}"] for word in ("--set", key)
+    ]
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-c", ALONE, "run", "encoder", *sets, "--workers", "1"),
+            *("--input", str(job.sample / "posts-*.jsonl.gz"), "--output", str(tmp_path / "out")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    scores = ds.dataset(sorted((tmp_path / "out" / "scores").glob("encoder-*.parquet"))).to_table()
+    assert scores.schema.names[-3:] == [f"encoder.{label}" for label in LABELS]
+    assert 0 < np.asarray(scores["decided"]).sum() <= len(scores)

@@ -33,7 +33,7 @@ def test_the_teacher_says_what_the_network_says(tmp_path: Path) -> None:
 
 
 def test_parts_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each text is in one part; a part that is there is not made again, and at most so many are scored."""
+    """Each text is in one part; a part that is there is not made again."""
     monkeypatch.setattr(teach, "PART", 2)
     asked = []
 
@@ -41,14 +41,18 @@ def test_parts_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         asked.extend(texts.to_pylist())
         return np.array([[len(text), 0, 1] for text in texts.to_pylist()], np.float32)
 
-    to = teach.Teaching(tmp_path / "scores", 3)
-    first = next(teach.teach(log_odds, TABLE, to))
-    assert [path.name for path in teach.teach(log_odds, TABLE, to)] == [
-        first.name,
-        "part-0001.parquet",
-    ]
+    to = {"folder": tmp_path / "scores", "name": "part"}
+    first = next(teach.teach(log_odds, TABLE.slice(0, 3), **to))
+    paths = [path.name for path in teach.teach(log_odds, TABLE.slice(0, 3), **to)]
+    assert paths == [first.name, "part-0001.parquet"]
     assert asked == TEXTS[:3]
-    table = pq.read_table(to.folder)
+    table = pq.read_table(tmp_path / "scores")
     assert table.column_names == ["text", "lang", "source", *HEADS]
     assert table["text"].to_pylist() == TEXTS[:3]
     assert table[HEADS[0]].to_pylist() == [len(text) for text in TEXTS[:3]]
+
+
+def test_texts_with_hostile_words_are_found() -> None:
+    """Whole pieces alone, in any case."""
+    found = teach.holds_words(pa.array(["You IDIOT!", "an idiot", "idiotproof", "", "vilken skit"]))
+    assert found.to_pylist() == [False, True, False, False, True]
