@@ -477,6 +477,20 @@ class TrainCounts(Counts):
     weights: Table = {}
 
 
+class MixedQuality(Counts):
+    """Posts of a step of quality in a mixture.
+
+    Attributes:
+        posts: of the survivors.
+        left_out: of them, those that are in no sequence.
+        documents: posts in sequences, repeats counted.
+    """
+
+    posts: int = 0
+    left_out: int = 0
+    documents: int = 0
+
+
 class EncodeCounts(Counts):
     """Stage tokens_encode.
 
@@ -486,6 +500,7 @@ class EncodeCounts(Counts):
         held_back: the holdout; None where the recipe has none.
         left_out: posts that the mixture leaves out; None without a mixture.
         id_sum: of all posts in sequences, see `mixture.sum_of_ids`; None without a mixture.
+        qualities: by the least score of a mixture's step; none without such steps.
         authors: of the posts in sequences, no repeats counted.
     """
 
@@ -494,6 +509,7 @@ class EncodeCounts(Counts):
     held_back: HoldoutTally | None = None
     left_out: PostTally | None = None
     id_sum: int | None = None
+    qualities: dict[str, MixedQuality] = {}
     authors: AuthorSample | None = None
 
 

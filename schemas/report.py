@@ -499,6 +499,20 @@ class MixedGroup(Section):
     documents: int = 0
 
 
+class MixedStep(Section):
+    """Posts of a step of quality: as `MixedQuality`, with what their rates are multiplied by.
+
+    Attributes:
+        min_quality: of the step; None for posts below the first one.
+    """
+
+    min_quality: float | None = None
+    rate: float = 0.0
+    posts: int = 0
+    left_out: int = 0
+    documents: int = 0
+
+
 class MixtureReport(Section):
     """What the mixture left out and repeated."""
 
@@ -507,6 +521,7 @@ class MixtureReport(Section):
     repeated: int = 0
     by_lang: dict[str, MixedGroup] = {}
     by_source: dict[str, MixedGroup] = {}
+    by_quality: list[MixedStep] = []
 
 
 class ConversationReport(Section):

@@ -1,5 +1,6 @@
 """A recipe says what a run does: a TOML file decoded into a frozen tree, every key checked."""
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -490,23 +491,51 @@ class Shares(RecipeSection, frozen=True):
             raise ValueError(f"the weight of {name!r} is above max_share = {self.max_share:g}")
 
 
+class QualityRate(RecipeSection, frozen=True):
+    """How often posts of a score of quality are in the shards.
+
+    Attributes:
+        min_quality: the score from which on it holds, up to that of the next one.
+        rate: what a post's rate is multiplied by; 0 leaves it out.
+    """
+
+    min_quality: Ratio
+    rate: Annotated[float, Meta(ge=0.0)]
+
+
 class MixtureSection(RecipeSection, frozen=True):
-    """How often posts of a language or a source are in the shards. Off by default.
+    """How often posts of a language, a source or a quality are in the shards. Off by default.
 
     Attributes:
         language: shares by predicted language.
         source: shares by POST.source.
+        quality: rates by the score of the shipped screen `quality`, by rising `min_quality`; below the first
+            one a post's rate is as it was.
         max_repeats: no post is there more often, on average; what a group cannot take goes to the others.
     """
 
     language: Shares = Shares()
     source: Shares = Shares()
+    quality: tuple[QualityRate, ...] = ()
     max_repeats: Annotated[float, Meta(ge=1.0)] = 4.0
+
+    def __post_init__(self) -> None:
+        bounds = [step.min_quality for step in self.quality]
+        for before, after in itertools.pairwise(bounds):
+            if before >= after:
+                raise ValueError(
+                    f"quality: min_quality must rise from one to the next, {after:g} is behind {before:g}"
+                )
+        for step in self.quality:
+            if not step.rate <= self.max_repeats:
+                raise ValueError(
+                    f"quality: a rate must be at most max_repeats = {self.max_repeats:g}, got {step.rate:g}"
+                )
 
     @property
     def is_off(self) -> bool:
         """Whether every post is in the shards once."""
-        return self.language == Shares() == self.source
+        return self.language == Shares() == self.source and not self.quality
 
 
 SCORING: Final = ("classify", "score")

@@ -9,13 +9,14 @@ from sluice.pipeline.phases.job import Job
 from sluice.pipeline.phases.results import Results
 from sluice.pipeline.phases.tokens import phase as tokens
 from sluice.pipeline.phases.tokens.deal import shards_for
-from sluice.pipeline.phases.tokens.mixture import target_shares
+from sluice.pipeline.phases.tokens.mixture import quality_name, target_shares
 from sluice.pipeline.recipes import schema as recipe
 from sluice.pipeline.recipes.schema import TrainingSection
 from sluice.pipeline.report.totals import left_out
-from sluice.schemas.counts import PostAmounts, amounts
+from sluice.schemas.counts import MixedQuality, PostAmounts, amounts
 from sluice.schemas.report import (
     MixedGroup,
+    MixedStep,
     MixtureReport,
     NextDay,
     Optima,
@@ -129,6 +130,9 @@ def mixture_report(job: Job, results: Results) -> MixtureReport | None:
         return None
     documents = results.phases.tokens.encode.documents
     before, out = results.survivors, left_out(results)
+    steps = [(None, 1.0), *mixture.qualities] if mixture.qualities else []
+    qualities = results.phases.tokens.encode.qualities
+    counted = [qualities.get(quality_name(least), MixedQuality()) for least, _ in steps]
     languages = before.by_lang, documents.by_lang, out.by_lang
     sources = before.by_source, documents.by_source, out.by_source
     return MixtureReport(
@@ -137,6 +141,10 @@ def mixture_report(job: Job, results: Results) -> MixtureReport | None:
         repeated=documents.posts - documents.distinct_posts,
         by_lang=_groups(*languages, section.language, dict(mixture.languages)),
         by_source=_groups(*sources, section.source, dict(mixture.sources)),
+        by_quality=[
+            MixedStep(least, rate, step.posts, step.left_out, step.documents)
+            for (least, rate), step in zip(steps, counted, strict=True)
+        ],
     )
 
 

@@ -118,7 +118,7 @@ class Encode:
                     held_N = first_N & holdout_mask(batch, share=self.holdout, seed=self.seed)
                     counts.held_back += count_holdout(batch, lengths_N, held_N)
         if mixing is not None:
-            counts.left_out, counts.id_sum = mixing.finish()
+            counts.left_out, counts.id_sum, counts.qualities = mixing.finish()
         return counts
 
     def _encode(self, texts: pa.StringArray) -> Encoded:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from sluice.filters.screens.screen import model_sha256
 from sluice.pipeline.phases.conversations.phase import places_of
 from sluice.pipeline.phases.job import Job, carried_columns
 from sluice.pipeline.phases.planned import PhasePlan, Step, survivor_units, survivors_of
@@ -31,8 +32,9 @@ def part(job: Job) -> list[Any]:
     readers = [t.data_parallel_ranks, t.workers_per_rank]
     sizes = [t.sequence_length, t.global_batch_sequences, t.target_shard_bytes, t.tokens]
     mixture = None if recipe.mixture.is_off else recipe.mixture
+    quality = [model_sha256(None)] if recipe.mixture.quality else []
     author_key = [recipe.privacy.author_key] if recipe.privacy.author_key else []
-    return [recipe.tokens, mixture, readers, sizes, recipe.seed, *author_key]
+    return [recipe.tokens, mixture, readers, sizes, recipe.seed, *author_key, *quality]
 
 
 def plan(job: Job, results: Results, fingerprint: str) -> PhasePlan:

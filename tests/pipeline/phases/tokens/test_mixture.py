@@ -18,6 +18,8 @@ from sluice.pipeline.outputs.verify import verify
 from sluice.pipeline.phases.tokens.mixture import (
     RepeatRates,
     copies,
+    quality_of,
+    quality_steps,
     repeat_rates,
     sum_of_ids,
     target_shares,
@@ -123,14 +125,14 @@ def batch(languages: list[str | None], sources: list[str | None]) -> pa.RecordBa
 def mixture(rate: float, *, source_rate: float = 1.0, max_repeats: float = 4.0) -> RepeatRates:
     languages = (("en", rate), ("unknown", 1.0))
     sources = (("unknown", 1.0), ("web", source_rate))
-    return RepeatRates(languages, sources, max_repeats, seed=3, output="", files=())
+    return RepeatRates(languages, sources, (), max_repeats, seed=3, output="", files=())
 
 
 @given(st.floats(0, 4), st.integers(0, 2**32 - 1))
 def test_repeats_are_exact_in_expectation(rate: float, seed: int) -> None:
     """Every post stands floor(rate) times or once more, and the mean is within six standard errors."""
     posts = 20_000
-    made = RepeatRates((("en", rate),), (("web", 1.0),), 4.0, seed=seed, output="", files=())
+    made = RepeatRates((("en", rate),), (("web", 1.0),), (), 4.0, seed=seed, output="", files=())
     order_N = np.random.default_rng(seed).integers(0, 1 << 64, posts, np.uint64)
     repeats_N = made.repeats(batch(["en"] * posts, ["web"] * posts), order_N)
     assert set((repeats_N - int(rate)).tolist()) <= {0, 1}
@@ -198,12 +200,56 @@ def test_copies_mix() -> None:
         ("source.max_shares=0.5", r"unknown key; did you mean 'max_share'\?"),
         ("max_repeats=0.5", r"\$\.mixture\.max_repeats: .* >= 1"),
         ("source.weights={web=1.5}", r"\$\.mixture\.source\.weights.*<= 1"),
+        (
+            "quality=[{min_quality=0.5, rate=1}, {min_quality=0.5, rate=2}]",
+            r"quality: min_quality must rise from one to the next, 0\.5 is behind 0\.5",
+        ),
+        ("quality=[{min_quality=0.5, rates=1}]", r"rates.*did you mean 'rate'"),
+        (
+            "quality=[{min_quality=0.5, rate=inf}]",
+            r"quality: a rate must be at most max_repeats = 4, got inf",
+        ),
+        ("quality=[{min_quality=0.5, rate=-1}]", r"\$\.mixture\.quality\[0\]\.rate.*>= 0"),
     ],
 )
 def test_a_mixture_that_cannot_be_is_refused(setting: str, message: str) -> None:
     """The message names the key and what is wrong with it."""
     with pytest.raises(RecipeError, match=message):
         loader.load("default", sets=(f"mixture.{setting}",))
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 8), st.floats(0, 5)),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda s: s[0],
+    ),
+    scores=st.lists(st.integers(0, 16), max_size=20),
+)
+def test_steps_of_quality_are_those_that_a_score_reaches(
+    steps: list[tuple[int, float]], scores: list[int]
+) -> None:
+    """As counted one by one."""
+    rising = sorted((least / 8, rate) for least, rate in steps)
+    found_N = quality_steps(rising, np.array(scores, np.float32) / 16)
+    assert found_N.tolist() == [sum(least <= score / 16 for least, _ in rising) for score in scores]
+
+
+def test_rates_by_quality_are_those_of_the_shipped_screen() -> None:
+    """A row's rate is that of its language times that of its score, and `max_repeats` at most."""
+    texts = [
+        "lol",
+        "The river rose two metres overnight and the bridge at Kilmore is closed, police said.",
+    ]
+    rows = {"language": ["en"] * 2, "source": ["web"] * 2, "text": texts}
+    batch = pa.RecordBatch.from_pydict(rows)
+    low, high = sorted(quality_of(batch.column("text")).tolist())
+    assert low < high
+    middle = (low + high) / 2
+    rates = (("en", 2.0),), (("web", 1.0),), ((0.0, 0.5), (middle, 3.0))
+    made = RepeatRates(*rates, 4.0, seed=1, output="", files=())
+    assert sorted(made.rates(batch).tolist()) == [1.0, 4.0]
 
 
 # --- a run ------------------------------------------------------------------------------------
@@ -274,9 +320,10 @@ def test_the_report_has_what_stands_where(mixed: Path) -> None:
     assert report["warnings"][-1] == "mixture.source.weights: no post is of ham"
 
 
-def test_the_rows_of_the_report_are_documented(mixed: Path) -> None:
+def test_the_rows_of_the_report_are_documented(mixed: Path, weighed: Path) -> None:
     """The page has every key of the report's mixture, and no other."""
     about = read(mixed, "report/report.json")["mixture"]
+    about["by_quality"] = read(weighed, "report/report.json")["mixture"]["by_quality"]
     documented = [pattern(key) for row in table("mixture") for key in quoted(row[0])]
     found = list(leaves(about))
     assert [path for path in found if not any(p.fullmatch(path) for p in documented)] == []
@@ -300,6 +347,35 @@ def test_units_do_not_show_in_a_mixture(job: Job, mixed: Path, tmp_path: Path, r
     output = rerun("--set", "input.unit_bytes=65536", *SETS, inputs=str(plain / "*.jsonl"))
     folders = ("tokens", "provenance", "leftover")
     assert contract_bytes(output, *folders) == contract_bytes(mixed, *folders)
+
+
+@pytest.fixture(scope="module")
+def weighed(job: Job, frozen: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job with a mixture by quality."""
+    output = linked_output(frozen.output, tmp_path_factory.mktemp("weighed") / "out")
+    steps = "mixture.quality=[{min_quality=0, rate=0.5}, {min_quality=0.5, rate=2}]"
+    sets = ("--set", f"vocabulary.tokenizer={job.tokenizer}", "--set", steps)
+    assert run(job, output, *sets) == 0
+    return output
+
+
+def test_a_mixture_by_quality_loses_nothing(job: Job, weighed: Path) -> None:
+    """Posts of low scores are left out or stand once, those of high ones stand twice; the run verifies."""
+    output = weighed
+    stand, before = times(output), set(times(job.output))
+    out = {r["post_id"]: r["score"] for r in reject_rows(output) if r["reason"] == "mixture"}
+    assert set(out) | set(stand) == before
+    assert not set(out) & set(stand)
+    assert set(out.values()) == {0.5}
+    assert set(stand.values()) == {1, 2}
+    steps = read(output, "report/report.json")["mixture"]["by_quality"]
+    told = [(step["min_quality"], step["rate"]) for step in steps]
+    assert told == [(None, 1.0), (0.0, 0.5), (0.5, 2.0)]
+    assert [step["left_out"] for step in steps] == [0, len(out), 0]
+    assert steps[2]["documents"] == 2 * steps[2]["posts"]
+    assert sum(step["documents"] for step in steps) == sum(stand.values())
+    assert sum(step["posts"] for step in steps) == len(before)
+    assert verify(str(output), say=lambda _: None) == []
 
 
 def test_inspect_says_what_the_mixture_did(mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:
