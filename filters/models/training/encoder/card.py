@@ -18,17 +18,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
-import torch
 
 from sluice.filters.models.training import judgement, judgement_posts
 from sluice.filters.models.training.cards import render
 from sluice.filters.models.training.encoder.calibrate import lines
 from sluice.filters.models.training.encoder.examples import ORDINARY, Examples, examples
-from sluice.filters.models.training.encoder.fit import logits
-from sluice.filters.models.training.encoder.posts import in_pieces
 from sluice.filters.models.training.encoder.sources import HEADS, SOURCES
+from sluice.filters.models.training.encoder.teach import teacher
 from sluice.filters.models.training.encoder.train import read
-from sluice.filters.models.training.encoder.vocabulary import begun
 from sluice.filters.models.training.judgement import Judged
 from sluice.filters.models.training.judgement_card import readings, section, tenths_section
 from sluice.filters.models.training.measure import choose_threshold
@@ -51,12 +48,17 @@ class Calibrated(NamedTuple):
     thresholds: dict[str, float]
 
 
-def calibrated(data: Path, folder: Path, name: str) -> Calibrated:
-    """Returns the encoder of a fold, or the one that ships, calibrated as `ship.py` does it."""
-    encoder, tokenizer = read(folder / f"encoder-{name}.pt"), begun(folder / "tokenizer.json")
+def calibrated(data: Path, folder: Path, name: str, *, threads: int) -> Calibrated:
+    """Returns the encoder of a fold, or the one that ships, as it runs, calibrated as by `ship.py`."""
+    log_odds = teacher(
+        read(folder / f"encoder-{name}.pt"),
+        tokenizer=folder / "tokenizer.json",
+        folder=folder / f"run-{name}",
+        threads=threads,
+    )
 
     def raw(texts: pa.StringArray) -> Array:
-        return logits(encoder, in_pieces(texts, tokenizer)).astype(np.float64)
+        return log_odds(texts).astype(np.float64)
 
     found = examples(data, fold=None if name == SHIPPED else name, held_out=True)
     logits_NH = raw(found.texts)
@@ -176,11 +178,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="where the card is written")
     parser.add_argument("--max-score", type=bound, action="append", default=[], help="HEAD=MOST")
     parser.add_argument("--most", type=int, default=judgement_posts.MOST, help="posts of a source")
+    parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
-    torch.set_num_threads(1)
     names = [SHIPPED, *SOURCES["toxicity"].folds]
     there = [name for name in names if (asked.folder / f"encoder-{name}.pt").is_file()]
-    made = {name: calibrated(asked.data, asked.folder, name) for name in there}
+    made = {
+        name: calibrated(asked.data, asked.folder, name, threads=asked.threads) for name in there
+    }
     bounds = made[SHIPPED].thresholds | dict(asked.max_score)
     scores = {name: one.score for name, one in made.items()}
     found = figures(asked.data, scores, max_scores=bounds, most=asked.most)
