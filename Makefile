@@ -158,11 +158,11 @@ encoder: install $(BASE)
 	for fold in a b c; do $(call TRAIN_ENCODER,train) --base $(BASE) --fold $$fold || exit; done
 	$(call TRAIN_ENCODER,train) --base $(BASE)
 	$(call TRAIN_ENCODER,ship)
-	$(call TRAIN_ENCODER,card) --output $(ENCODER)/sluice_encoder
+	$(call TRAIN_ENCODER,card) --max-score toxicity=0.95 --output $(ENCODER)/sluice_encoder
 
 models: encoder .venv-models/.npm
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.screens --data "$(SLUICE_DATA)" \
-		--teachers .venv-models/encoder
+		--teachers .venv-models/encoder --max-score toxicity=0.99 --max-score spam=0.7
 	OMP_NUM_THREADS=1 $(BIN)/python -m sluice.filters.models.training.language --data "$(SLUICE_DATA)" \
 		--packages .venv-models --trainer $(MODELS_PYTHON)
 
