@@ -35,7 +35,7 @@ def _scored_unit(result: PredictionResult) -> Unit:
 
 
 # Beam has no types, so that mypy takes the base for Any.
-class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):  # type: ignore[misc]
+class TransformerHandler(ModelHandler[Unit, PredictionResult, TransformerScorer]):  # type: ignore[misc]  # as above
     """Loads a transformer, and scores the units that are not done yet.
 
     On a GPU the model lives once, in a process that all workers of the machine call; on the CPU each

@@ -68,7 +68,7 @@ class WorkerProcesses:
 
 
 # Beam has no types, so that mypy takes the base for Any.
-class _Handler(worker_handlers.SubprocessSdkWorkerHandler):  # type: ignore[misc]
+class _Handler(worker_handlers.SubprocessSdkWorkerHandler):  # type: ignore[misc]  # Beam has no types
     """Beam's handle of one worker process; breaks off what the runner waits for when the worker is dead."""
 
     def __init__(self, workers: WorkerProcesses, *arguments: Any):

@@ -38,7 +38,7 @@ class Shape(NamedTuple):
 
 
 # torch comes without types for a checker here, so that its classes are of any type
-class Layer(nn.Module):  # type: ignore[misc]
+class Layer(nn.Module):  # type: ignore[misc]  # see above
     """A layer of BERT: attention over the text's own pieces, then a feed-forward layer."""
 
     def __init__(self, shape: Shape):
